@@ -1,0 +1,98 @@
+#include "base.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Copies text into out (size bytes) with control bytes as \xNN; stops before an escape that does not fit
+ * whole. */
+static void escape_controls(char *out, size_t size, const char *text)
+{
+    size_t used = 0;
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        bool control = *p < 0x20 || *p == 0x7f;
+        size_t need = control ? 4 : 1;
+        if (used + need >= size)
+            break;
+        if (control)
+            snprintf(out + used, size - used, "\\x%02x", (unsigned)*p);
+        else
+            out[used] = (char)*p;
+        used += need;
+    }
+    out[used] = '\0';
+}
+
+static void error_vset(mohvit_error *err, mohvit_status status, const char *suffix, const char *format,
+                       va_list args)
+{
+    if (!err)
+        return;
+    char raw[sizeof err->message];
+    int n = vsnprintf(raw, sizeof raw, format, args);
+    if (suffix && n >= 0 && (size_t)n < sizeof raw)
+        snprintf(raw + n, sizeof raw - (size_t)n, ": %s", suffix);
+    err->status = status;
+    escape_controls(err->message, sizeof err->message, raw);
+}
+
+mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    error_vset(err, status, NULL, format, args);
+    va_end(args);
+    return status;
+}
+
+mohvit_status error_errno(mohvit_error *err, const char *format, ...)
+{
+    char reason[128];
+    const char *text = strerror_r(errno, reason, sizeof reason);
+    va_list args;
+    va_start(args, format);
+    error_vset(err, MOHVIT_ERROR_IO, text, format, args);
+    va_end(args);
+    return MOHVIT_ERROR_IO;
+}
+
+void warning_send(const warning_sink *sink, const char *format, ...)
+{
+    if (!sink || !sink->fn)
+        return;
+    mohvit_error text;
+    va_list args;
+    va_start(args, format);
+    error_vset(&text, MOHVIT_OK, NULL, format, args);
+    va_end(args);
+    sink->fn(sink->user, text.message);
+}
+
+bool size_mul(size_t a, size_t b, size_t *product)
+{
+    size_t p;
+    if (__builtin_mul_overflow(a, b, &p))
+        return false;
+    *product = p;
+    return true;
+}
+
+void *memory_alloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (!size_mul(count, size, &bytes) || bytes > SIZE_MAX - 64)
+        return NULL;
+    return aligned_alloc(64, (bytes + 64) / 64 * 64);
+}
+
+void transpose(float *to, const float *from, size_t rows, size_t columns)
+{
+    enum { BLOCK = 16 }; // a cache line each way
+    for (size_t r = 0; r < rows; r += BLOCK)
+        for (size_t c = 0; c < columns; c += BLOCK)
+            for (size_t i = r; i < r + BLOCK && i < rows; i++)
+                for (size_t j = c; j < c + BLOCK && j < columns; j++)
+                    to[j * rows + i] = from[i * columns + j];
+}

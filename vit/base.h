@@ -1,0 +1,39 @@
+/* base.h - what every module shares: errors with a place in them, and memory that cannot overflow. */
+#ifndef MOHVIT_BASE_H
+#define MOHVIT_BASE_H
+
+#include "mohvit.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
+#define UNUSED                   __attribute__((unused))
+
+/* Fills *err (err may be NULL) and returns status, so that a function can end in `return error_set(…)`.
+ * Control bytes that came in through a file name or a tensor name are written as \xNN. */
+mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* error_set for MOHVIT_ERROR_IO: appends ": " and strerror(errno). */
+mohvit_status error_errno(mohvit_error *err, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* A warning's receiver; the libraries never print. fn may be NULL. */
+typedef struct warning_sink {
+    void (*fn)(void *user, const char *message);
+    void *user;
+} warning_sink;
+
+void warning_send(const warning_sink *sink, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* *product = a · b; false, and nothing stored, where that overflows. */
+bool size_mul(size_t a, size_t b, size_t *product);
+
+/* count · size bytes, aligned to 64, not cleared; NULL if that overflows or there is no memory. Free with
+ * free(). */
+void *memory_alloc(size_t count, size_t size) __attribute__((malloc));
+
+/* to (columns, rows) = transpose of from (rows, columns). */
+void transpose(float *to, const float *from, size_t rows, size_t columns);
+
+#endif

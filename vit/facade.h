@@ -1,0 +1,60 @@
+/* facade.h - what the program and the tests need of the façade beyond the public API. */
+#ifndef MOHVIT_FACADE_H
+#define MOHVIT_FACADE_H
+
+#include "checkpoint.h"
+#include "labels.h"
+#include "model.h"
+#include "preprocess.h"
+
+/* What a checkpoint is, before any weight is read. */
+typedef struct description {
+    config config;
+    preprocess preprocess;
+    labels labels; /* one for each class */
+} description;
+
+/* From the checkpoint's metadata and tensor shapes, with what options replace. Warnings say what had to be
+ * assumed. *out is set on success alone; free with description_free. */
+mohvit_status description_read(description *out, checkpoint *cp, const mohvit_options *options,
+                               mohvit_error *err);
+void description_free(description *d);
+
+/* mohvit_open_synthetic for a config at hand, which options->img_size may still resize. */
+mohvit_status mohvit_open_config(mohvit_model **model, const config *c, uint64_t seed,
+                                 const mohvit_options *options, mohvit_error *err);
+
+/* Reads tensors of a checkpoint as a model asks for them; misshaped or missing ones are errors, non-finite
+ * values are warned about. Give checkpoint_source's result to model_create. */
+typedef struct checkpoint_reader {
+    checkpoint *cp;
+    const char *config_name;
+    warning_sink warn;
+    size_t nonfinite; /* tensors warned about */
+} checkpoint_reader;
+
+weight_source checkpoint_source(checkpoint_reader *reader);
+
+/* Checks that every tensor of the config is in the checkpoint with its shape, and warns of others. */
+mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err);
+
+/* size bytes of a small text file, malloc'd with a NUL behind; at most 1 MiB. */
+mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err);
+
+const description *mohvit_describe(const mohvit_model *model);
+const model *mohvit_network(const mohvit_model *model);
+
+/* The input of a slot, (img_size, img_size, 3), to be filled directly. */
+float *mohvit_slot_input(mohvit_context *ctx, size_t slot);
+
+/* Calls trace after each block of the images that later runs compute; a run with a trace takes images one by
+ * one. */
+void mohvit_set_trace(mohvit_context *ctx,
+                      void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N,
+                                    size_t C),
+                      void *user);
+
+/* (token, head) pairs whose attention the context has computed since it was created. */
+size_t mohvit_computed_pairs(const mohvit_context *ctx);
+
+#endif

@@ -1,0 +1,88 @@
+#include "gemm.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <pthread.h>
+
+/* OpenBLAS must not start threads of its own: our tiles already fill the cores, and a call that it splits
+ * rounds differently. Its two flavours need different words for that. The pthread flavour has one count for
+ * the process. The openmp flavour goes by the caller's OpenMP count, which openblas_set_num_threads sets as
+ * well; inside an active region it stays alone anyway. So each caller sets 1 and gets its OpenMP count back,
+ * and the process-wide count comes back when the last of the overlapping callers leaves. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t callers;
+static int process_threads;
+
+static void openblas_enter(gemm_saved *saved)
+{
+    saved->omp_threads = omp_get_max_threads();
+    pthread_mutex_lock(&lock);
+    if (callers++ == 0)
+        process_threads = openblas_get_num_threads();
+    openblas_set_num_threads(1);
+    pthread_mutex_unlock(&lock);
+}
+
+static void openblas_leave(const gemm_saved *saved)
+{
+    pthread_mutex_lock(&lock);
+    if (--callers == 0)
+        openblas_set_num_threads(process_threads);
+    pthread_mutex_unlock(&lock);
+    omp_set_num_threads(saved->omp_threads);
+}
+
+/* OpenBLAS repacks its share of the weights at each call, so rows are split little: about 196 of them keep
+ * the packing below a third of the work, and a tile of some 75,000 outputs stays in L2. Fewer than four tiles
+ * would leave threads idle. Its rounding differs with the shape of a call, so these tiles are what makes an
+ * image's result its own. */
+#define TILE_ROWS    196
+#define TILE_OUTPUTS 75264
+#define MIN_TILES    4
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static gemm_tiles openblas_tiling(size_t N, size_t out)
+{
+    gemm_tiles t;
+    size_t row_tiles = (N + TILE_ROWS / 2) / TILE_ROWS;
+    t.rows = divide_up(N, row_tiles ? row_tiles : 1);
+    row_tiles = divide_up(N, t.rows);
+    size_t col_tiles = divide_up(t.rows * out, TILE_OUTPUTS);
+    if (row_tiles * col_tiles < MIN_TILES)
+        col_tiles = divide_up(MIN_TILES, row_tiles);
+    t.cols = divide_up(divide_up(out, col_tiles), 16) * 16; // whole vectors
+    if (t.cols > out)
+        t.cols = out;
+    return t;
+}
+
+static size_t openblas_packed(const kernels *k, size_t out, size_t in)
+{
+    (void)k;
+    return out * in;
+}
+
+/* (in, out): OpenBLAS copies it faster than the checkpoint's (out, in). */
+static void openblas_pack(const kernels *k, float *packed, const float *w, size_t out, size_t in)
+{
+    (void)k;
+    transpose(packed, w, out, in);
+}
+
+static void openblas_multiply(const kernels *k, float *y, size_t ldy, const float *x, size_t ldx,
+                              const float *packed, const float *bias, size_t rows, size_t in, size_t out,
+                              size_t col, size_t cols, bool accumulate)
+{
+    // The product is added to the bias, which is cheaper than a bias added to the product: y need not be
+    // cleared.
+    (accumulate ? k->add_bias : k->set_bias)(y, ldy, rows, cols, bias + col);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows, (blasint)cols, (blasint)in, 1.0f, x,
+                (blasint)ldx, packed + col, (blasint)out, 1.0f, y, (blasint)ldy);
+}
+
+const gemm gemm_openblas = {"openblas",      openblas_enter, openblas_leave,   openblas_tiling,
+                            openblas_packed, openblas_pack,  openblas_multiply};

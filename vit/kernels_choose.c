@@ -1,0 +1,58 @@
+#include "kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern const kernels kernels_baseline;
+#ifdef KERNELS_X86
+extern const kernels kernels_avx2, kernels_avx512;
+#endif
+
+static bool supported(const kernels *k)
+{
+#ifdef KERNELS_X86
+    if (k == &kernels_avx512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (k == &kernels_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return k == &kernels_baseline;
+}
+
+static const kernels *const tables[] = {
+    &kernels_baseline,
+#ifdef KERNELS_X86
+    &kernels_avx2,
+    &kernels_avx512,
+#endif
+};
+
+#define TABLES (sizeof tables / sizeof *tables)
+
+const kernels *kernels_available(size_t index)
+{
+    for (size_t i = 0; i < TABLES; i++)
+        if (supported(tables[i]) && index-- == 0)
+            return tables[i];
+    return NULL;
+}
+
+mohvit_status kernels_choose(const kernels **out, mohvit_error *err)
+{
+    const char *wanted = getenv("MOHVIT_ISA");
+    if (!wanted || !*wanted) {
+        for (size_t i = 0; kernels_available(i); i++)
+            *out = kernels_available(i);
+        return MOHVIT_OK;
+    }
+    for (size_t i = 0; i < TABLES; i++) {
+        if (strcmp(tables[i]->isa, wanted))
+            continue;
+        if (!supported(tables[i]))
+            return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "MOHVIT_ISA=%s: this processor lacks it", wanted);
+        *out = tables[i];
+        return MOHVIT_OK;
+    }
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "MOHVIT_ISA=%s: expected baseline, avx2 or avx512", wanted);
+}

@@ -1,0 +1,63 @@
+/* model.h - the network with its weights: bound to a config and packed once, immutable afterwards, shared by
+ * threads. */
+#ifndef MOHVIT_MODEL_H
+#define MOHVIT_MODEL_H
+
+#include "attention.h"
+#include "config.h"
+#include "conv_glu.h"
+#include "patch_embed.h"
+
+typedef struct block {
+    norm norm1, norm2; /* eps 1e-6 */
+    attention attention;
+    conv_glu mlp;
+} block;
+
+typedef struct stage {
+    patch_embed embed;
+    block *blocks;
+    size_t depth;
+    norm norm; /* eps 1e-6 */
+    position_grid grid;
+} stage;
+
+typedef struct model {
+    config config;
+    const kernels *kernels;
+    const gemm *gemm;
+    stage stages[STAGES];
+    linear head;
+    size_t parameters;
+    void **memory; /* every array above */
+    size_t memory_count, memory_capacity;
+} model;
+
+/* Where tensors come from: a checkpoint, or the synthetic weights. read fills dst (spec->elements) in
+ * row-major order. */
+typedef struct weight_source {
+    void *state;
+    mohvit_status (*read)(void *state, const tensor_spec *spec, float *dst, mohvit_error *err);
+} weight_source;
+
+/* Reads every tensor of the config from source, in the order of config_tensors. backend as gemm_choose takes
+ * it. *out is set on success alone. */
+mohvit_status model_create(model **out, const config *c, const weight_source *source, const char *backend,
+                           size_t threads, mohvit_error *err);
+void model_destroy(model *m);
+
+/* What a forward pass reports of one image; pointers owned by the caller. */
+typedef struct forward_result {
+    float *logits; /* (num_classes) */
+    int32_t
+        *head_tokens; /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer */
+    double *gate_sum; /* (blocks, max_heads) */
+    /* Called after each block with its tokens x (N, C), unless NULL. */
+    void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
+    void *user;
+} forward_result;
+
+/* input (img_size, img_size, 3), normalised. Allocates nothing. */
+void model_forward(const model *m, const pass *p, const float *input, const forward_result *result);
+
+#endif

@@ -1,0 +1,770 @@
+#include "mohvit.h"
+
+#include "embedded.h"
+#include "facade.h"
+#include "parallel.h"
+#include "synthetic.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mohvit_model {
+    description description;
+    model *network;
+    size_t *block_tokens; /* (blocks) */
+};
+
+struct mohvit_context {
+    const mohvit_model *model;
+    size_t batch, threads, size; /* size: side of the input */
+    image_limits limits;
+    bool exif_orientation;
+    float *input;         /* (batch, size, size, 3) */
+    float *logits;        /* (batch, classes) */
+    int32_t *head_tokens; /* (batch, blocks, max_heads) */
+    double *gate_sum;     /* (batch, blocks, max_heads) */
+    uint8_t *crop;        /* (size, size, 3) */
+    scratch *scratch;     /* (scratches) */
+    size_t scratches;
+    void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
+    void *trace_user;
+};
+
+const char *mohvit_version(void)
+{
+    return MOHVIT_VERSION;
+}
+
+int mohvit_default_threads(void)
+{
+    return (int)parallel_default_threads();
+}
+
+/* ---- Small files ----------------------------------------------------------------------------- */
+
+#define TEXT_FILE_MAX ((size_t)1 << 20)
+
+mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err)
+{
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return error_errno(err, "%s", path);
+    char *buffer = malloc(TEXT_FILE_MAX + 1);
+    mohvit_status status = MOHVIT_OK;
+    size_t used = 0;
+    if (!buffer) {
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
+    } else {
+        used = fread(buffer, 1, TEXT_FILE_MAX + 1, f);
+        if (ferror(f))
+            status = error_errno(err, "%s", path);
+        else if (used > TEXT_FILE_MAX)
+            status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: longer than the %zu bytes expected of it", path,
+                               TEXT_FILE_MAX);
+    }
+    fclose(f);
+    if (status) {
+        free(buffer);
+        return status;
+    }
+    buffer[used] = '\0';
+    *text = buffer;
+    *size = used;
+    return MOHVIT_OK;
+}
+
+static mohvit_status config_read(config *out, const char *path, mohvit_error *err)
+{
+    char *text;
+    size_t size;
+    mohvit_status status = read_text_file(&text, &size, path, err);
+    if (status)
+        return status;
+    status = config_from_json(out, text, size, path, err);
+    free(text);
+    return status;
+}
+
+static mohvit_status preprocess_read(preprocess *out, const char *path, mohvit_error *err)
+{
+    char *text;
+    size_t size;
+    mohvit_status status = read_text_file(&text, &size, path, err);
+    if (status)
+        return status;
+    status = preprocess_from_json(out, text, size, path, err);
+    free(text);
+    return status;
+}
+
+/* ---- What a checkpoint is -------------------------------------------------------------------- */
+
+static const mohvit_options no_options;
+
+static warning_sink options_sink(const mohvit_options *options)
+{
+    return (warning_sink){options->warn, options->user};
+}
+
+static bool same_shape(const tensor_info *info, const tensor_spec *spec)
+{
+    return info && info->rank == spec->rank &&
+           !memcmp(info->shape, spec->shape, spec->rank * sizeof *spec->shape);
+}
+
+/* Tensors of the config that the checkpoint has in the right shape, in percent. */
+static mohvit_status match_percent(double *percent, checkpoint *cp, const config *c, mohvit_error *err)
+{
+    tensor_list list;
+    mohvit_status status = config_tensors(&list, c, err);
+    if (status)
+        return status;
+    size_t matches = 0;
+    for (size_t i = 0; i < list.count; i++)
+        matches += same_shape(checkpoint_find(cp, list.tensors[i].name), &list.tensors[i]);
+    *percent = 100.0 * (double)matches / (double)list.count;
+    tensor_list_free(&list);
+    return MOHVIT_OK;
+}
+
+/* A checkpoint without config is told by its shapes (spec 3). One that fits a variant but for a few tensors
+ * is taken for it, so that the error then names those. */
+static mohvit_status recognise(config *out, checkpoint *cp, mohvit_error *err)
+{
+    const tensor_info *head = checkpoint_find(cp, "head.weight");
+    const char *path = checkpoint_path(cp), *name;
+    double best = 0;
+    if (!head || head->rank != 2 || !head->shape[0] || head->shape[0] > CONFIG_MAX_CLASSES)
+        return error_set(
+            err, MOHVIT_ERROR_MISMATCH,
+            "%s: has no config, and no tensor head.weight (classes, channels) to recognise a variant by",
+            path);
+    for (size_t i = 0; (name = config_variant_name(i)); i++) {
+        config c;
+        double percent;
+        config_variant(&c, name);
+        c.num_classes = head->shape[0];
+        mohvit_status status = match_percent(&percent, cp, &c, err);
+        if (status)
+            return status;
+        if (percent > best) {
+            best = percent;
+            *out = c;
+        }
+    }
+    if (best < 90)
+        return error_set(
+            err, MOHVIT_ERROR_MISMATCH,
+            "%s: has no config, and its tensors are those of no published variant; give a config file", path);
+    return MOHVIT_OK;
+}
+
+/* Takes options->img_size into the config; the size that the position bias was trained at stays. */
+static mohvit_status resize_config(config *c, const mohvit_options *options, const char *name,
+                                   mohvit_error *err)
+{
+    if (!options->img_size)
+        return MOHVIT_OK;
+    c->img_size = options->img_size;
+    return config_validate(c, name, err);
+}
+
+static mohvit_status describe_config(config *out, checkpoint *cp, const mohvit_options *options,
+                                     mohvit_error *err)
+{
+    const char *metadata = checkpoint_metadata(cp, "config"), *path = checkpoint_path(cp);
+    mohvit_status status;
+    if (options->config)
+        status = config_read(out, options->config, err);
+    else if (metadata)
+        status = config_from_json(out, metadata, strlen(metadata), path, err);
+    else if (!(status = recognise(out, cp, err))) {
+        warning_sink warn = options_sink(options);
+        warning_send(&warn,
+                     "%s: has no config; recognised as %s by its shapes, trained at 224 pixels (assumed)",
+                     path, config_name(out));
+    }
+    return status ? status : resize_config(out, options, options->config ? options->config : path, err);
+}
+
+static mohvit_status describe_labels(labels *out, const char *json, const config *c,
+                                     const mohvit_options *options, const char *path, mohvit_error *err)
+{
+    mohvit_status status;
+    const char *from = options->labels ? options->labels : path;
+    if (options->labels)
+        status = labels_read(out, options->labels, err);
+    else if (json)
+        status = labels_from_json(out, json, path, err);
+    else if (c->num_classes == 1000)
+        return labels_imagenet1k(out, err);
+    else
+        return labels_numbered(out, c->num_classes, err);
+    if (status || out->count == c->num_classes)
+        return status;
+    status = error_set(err, MOHVIT_ERROR_MISMATCH, "%s: names %zu classes; the model has %zu", from,
+                       out->count, c->num_classes);
+    labels_free(out);
+    return status;
+}
+
+mohvit_status description_read(description *out, checkpoint *cp, const mohvit_options *options,
+                               mohvit_error *err)
+{
+    description d = {.preprocess = preprocess_default};
+    const char *json = checkpoint_metadata(cp, "preprocess"), *path = checkpoint_path(cp);
+    mohvit_status status = describe_config(&d.config, cp, options, err);
+    if (!status && options->preprocess)
+        status = preprocess_read(&d.preprocess, options->preprocess, err);
+    else if (!status && json)
+        status = preprocess_from_json(&d.preprocess, json, strlen(json), path, err);
+    if (!status)
+        status = describe_labels(&d.labels, checkpoint_metadata(cp, "labels"), &d.config, options, path, err);
+    if (!status)
+        *out = d;
+    return status;
+}
+
+void description_free(description *d)
+{
+    labels_free(&d->labels);
+}
+
+/* ---- Weights --------------------------------------------------------------------------------- */
+
+#define NONFINITE_WARNINGS 10
+
+static bool all_finite(const float *x, size_t n)
+{
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+static mohvit_status check_tensor(checkpoint *cp, const tensor_spec *spec, const char *config_text,
+                                  mohvit_error *err)
+{
+    const tensor_info *info = checkpoint_find(cp, spec->name);
+    char found[128], expected[128];
+    if (!info)
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: tensor %s is missing; config \"%s\" has it as %s",
+                         checkpoint_path(cp), spec->name, config_text,
+                         tensor_shape_text(expected, sizeof expected, spec->rank, spec->shape));
+    if (!same_shape(info, spec))
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %s: shape %s does not fit config \"%s\": %s",
+                         checkpoint_path(cp), spec->name,
+                         tensor_shape_text(found, sizeof found, info->rank, info->shape), config_text,
+                         tensor_shape_text(expected, sizeof expected, spec->rank, spec->shape));
+    return MOHVIT_OK;
+}
+
+static mohvit_status read_checkpoint_tensor(void *state, const tensor_spec *spec, float *dst,
+                                            mohvit_error *err)
+{
+    checkpoint_reader *reader = state;
+    mohvit_status status = check_tensor(reader->cp, spec, reader->config_name, err);
+    if (!status)
+        status = checkpoint_read_f32(reader->cp, checkpoint_find(reader->cp, spec->name), dst, err);
+    if (status || all_finite(dst, spec->elements))
+        return status;
+    reader->nonfinite++;
+    if (reader->nonfinite <= NONFINITE_WARNINGS)
+        warning_send(&reader->warn, "%s: tensor %s has NaN or infinite values", checkpoint_path(reader->cp),
+                     spec->name);
+    else if (reader->nonfinite == NONFINITE_WARNINGS + 1)
+        warning_send(&reader->warn, "%s: further tensors have NaN or infinite values",
+                     checkpoint_path(reader->cp));
+    return MOHVIT_OK;
+}
+
+weight_source checkpoint_source(checkpoint_reader *reader)
+{
+    return (weight_source){reader, read_checkpoint_tensor};
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const tensor_spec *)a)->name, ((const tensor_spec *)b)->name);
+}
+
+static int compare_name_to_spec(const void *name, const void *spec)
+{
+    return strcmp(name, ((const tensor_spec *)spec)->name);
+}
+
+mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err)
+{
+    tensor_list list;
+    mohvit_status status = config_tensors(&list, c, err);
+    if (status)
+        return status;
+    for (size_t i = 0; !status && i < list.count; i++)
+        status = check_tensor(cp, &list.tensors[i], config_name(c), err);
+    qsort(list.tensors, list.count, sizeof *list.tensors, compare_names);
+    for (size_t i = 0; !status && i < checkpoint_count(cp); i++) {
+        const tensor_info *info = checkpoint_tensor(cp, i);
+        if (!bsearch(info->name, list.tensors, list.count, sizeof *list.tensors, compare_name_to_spec))
+            warning_send(warn, "%s: tensor %s is not part of the model and is ignored", checkpoint_path(cp),
+                         info->name);
+    }
+    tensor_list_free(&list);
+    return status;
+}
+
+static mohvit_status read_synthetic_tensor(void *state, const tensor_spec *spec, float *dst,
+                                           mohvit_error *err)
+{
+    (void)err;
+    synthetic_tensor(dst, spec, *(const uint64_t *)state);
+    return MOHVIT_OK;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/* Takes over *d, also on failure. */
+static mohvit_status create_model(mohvit_model **out, description *d, const weight_source *source,
+                                  const mohvit_options *options, mohvit_error *err)
+{
+    mohvit_model *m = calloc(1, sizeof *m);
+    if (!m) {
+        description_free(d);
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
+    }
+    m->description = *d;
+    const config *c = &m->description.config;
+    size_t threads = options->threads > 0 ? (size_t)options->threads : parallel_default_threads();
+    mohvit_status status = model_create(&m->network, c, source, options->backend, threads, err);
+    m->block_tokens = malloc(config_blocks(c) * sizeof *m->block_tokens);
+    if (!status && !m->block_tokens)
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
+    if (status) {
+        mohvit_close(m);
+        return status;
+    }
+    for (size_t s = 0, at = 0; s < STAGES; s++)
+        for (size_t i = 0; i < c->depths[s]; i++)
+            m->block_tokens[at++] = config_side(c, s) * config_side(c, s);
+    *out = m;
+    return MOHVIT_OK;
+}
+
+/* Takes over cp. */
+static mohvit_status open_checkpoint(mohvit_model **out, checkpoint *cp, const mohvit_options *options,
+                                     mohvit_error *err)
+{
+    description d;
+    warning_sink warn = options_sink(options);
+    mohvit_status status = description_read(&d, cp, options, err);
+    if (!status) {
+        status = checkpoint_check(cp, &d.config, &warn, err);
+        checkpoint_reader reader = {.cp = cp, .config_name = config_name(&d.config), .warn = warn};
+        weight_source source = checkpoint_source(&reader);
+        if (status)
+            description_free(&d);
+        else
+            status = create_model(out, &d, &source, options, err);
+    }
+    checkpoint_close(cp);
+    return status;
+}
+
+mohvit_status mohvit_open_memory(mohvit_model **out, const void *data, size_t size,
+                                 const mohvit_options *options, mohvit_error *err)
+{
+    checkpoint *cp;
+    options = options ? options : &no_options;
+    warning_sink warn = options_sink(options);
+    mohvit_status status =
+        checkpoint_open_memory(&cp, data, size, "checkpoint in memory", options->key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, options, err);
+}
+
+mohvit_status mohvit_open(mohvit_model **out, const char *path, const mohvit_options *options,
+                          mohvit_error *err)
+{
+    checkpoint *cp;
+    options = options ? options : &no_options;
+    warning_sink warn = options_sink(options);
+    mohvit_status status = path ? checkpoint_open(&cp, path, options->key, &warn, err)
+                                : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(),
+                                                         "demo model", options->key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, options, err);
+}
+
+mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t seed,
+                                 const mohvit_options *options, mohvit_error *err)
+{
+    options = options ? options : &no_options;
+    description d = {.config = *c, .preprocess = preprocess_default};
+    const char *name = options->config ? options->config : config_name(c);
+    weight_source source = {&seed, read_synthetic_tensor};
+    mohvit_status status = resize_config(&d.config, options, name, err);
+    if (!status && options->preprocess)
+        status = preprocess_read(&d.preprocess, options->preprocess, err);
+    if (!status)
+        status = describe_labels(&d.labels, NULL, &d.config, options, name, err);
+    return status ? status : create_model(out, &d, &source, options, err);
+}
+
+mohvit_status mohvit_open_synthetic(mohvit_model **out, const char *variant, uint64_t seed,
+                                    const mohvit_options *options, mohvit_error *err)
+{
+    config c;
+    options = options ? options : &no_options;
+    if (options->config) {
+        mohvit_status status = config_read(&c, options->config, err);
+        if (status)
+            return status;
+    } else if (!variant || !config_variant(&c, variant)) {
+        return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                         "no variant \"%s\"; expected a published one, such as %s", variant ? variant : "",
+                         config_variant_name(0));
+    }
+    return mohvit_open_config(out, &c, seed, options, err);
+}
+
+void mohvit_close(mohvit_model *m)
+{
+    if (!m)
+        return;
+    model_destroy(m->network);
+    description_free(&m->description);
+    free(m->block_tokens);
+    free(m);
+}
+
+/* ---- Asking a model -------------------------------------------------------------------------- */
+
+void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
+{
+    const config *c = &m->description.config;
+    *info = (mohvit_info){
+        .variant = config_name(c),
+        .img_size = c->img_size,
+        .num_classes = c->num_classes,
+        .blocks = config_blocks(c),
+        .max_heads = config_max_heads(c),
+        .parameters = m->network->parameters,
+        .gmacs = config_macs(c, true) / 1e9,
+        .gmacs_routed = config_macs(c, false) / 1e9,
+        .active_heads_percent = config_active_percent(c),
+    };
+}
+
+const char *mohvit_label(const mohvit_model *m, size_t class_index)
+{
+    const labels *l = &m->description.labels;
+    return class_index < l->count ? l->name[class_index] : "";
+}
+
+const char *mohvit_label_id(const mohvit_model *m, size_t class_index)
+{
+    const labels *l = &m->description.labels;
+    return class_index < l->count ? l->id[class_index] : NULL;
+}
+
+const size_t *mohvit_block_tokens(const mohvit_model *m)
+{
+    return m->block_tokens;
+}
+
+const description *mohvit_describe(const mohvit_model *m)
+{
+    return &m->description;
+}
+
+const model *mohvit_network(const mohvit_model *m)
+{
+    return m->network;
+}
+
+/* ---- Contexts -------------------------------------------------------------------------------- */
+
+#define MAX_BATCH   4096
+#define MAX_THREADS 1024
+
+static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
+{
+    const config *c = &ctx->model->description.config;
+    size_t pixels = ctx->size * ctx->size * 3, heads = config_blocks(c) * config_max_heads(c);
+    ctx->input = memory_alloc(ctx->batch * pixels, sizeof *ctx->input);
+    ctx->logits = memory_alloc(ctx->batch * c->num_classes, sizeof *ctx->logits);
+    ctx->head_tokens = memory_alloc(ctx->batch * heads, sizeof *ctx->head_tokens);
+    ctx->gate_sum = memory_alloc(ctx->batch * heads, sizeof *ctx->gate_sum);
+    ctx->crop = memory_alloc(pixels, 1);
+    ctx->scratch = calloc(ctx->scratches, sizeof *ctx->scratch);
+    if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->scratch)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu images", ctx->batch);
+    memset(ctx->input, 0, ctx->batch * pixels * sizeof *ctx->input);
+    memset(ctx->logits, 0, ctx->batch * c->num_classes * sizeof *ctx->logits);
+    memset(ctx->head_tokens, 0, ctx->batch * heads * sizeof *ctx->head_tokens);
+    memset(ctx->gate_sum, 0, ctx->batch * heads * sizeof *ctx->gate_sum);
+    for (size_t i = 0; i < ctx->scratches; i++) {
+        // The first one also serves a single image over all threads.
+        mohvit_status status =
+            scratch_create(&ctx->scratch[i], c, ctx->model->network->kernels, i ? 1 : ctx->threads, err);
+        if (status)
+            return status;
+    }
+    return MOHVIT_OK;
+}
+
+mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m, size_t batch, int threads,
+                                    mohvit_error *err)
+{
+    if (!batch || batch > MAX_BATCH || threads < 0 || threads > MAX_THREADS)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                         "batch %zu, threads %d; expected a batch of 1 to %d, 0 to %d threads", batch,
+                         threads, MAX_BATCH, MAX_THREADS);
+    mohvit_context *ctx = calloc(1, sizeof *ctx);
+    if (!ctx)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a context");
+    ctx->model = m;
+    ctx->batch = batch;
+    ctx->threads = threads ? (size_t)threads : parallel_default_threads();
+    ctx->size = m->description.config.img_size;
+    ctx->scratches = batch >= ctx->threads ? ctx->threads : 1;
+    mohvit_status status = allocate_context(ctx, err);
+    if (status)
+        mohvit_context_destroy(ctx);
+    else
+        *out = ctx;
+    return status;
+}
+
+void mohvit_context_destroy(mohvit_context *ctx)
+{
+    if (!ctx)
+        return;
+    for (size_t i = 0; ctx->scratch && i < ctx->scratches; i++)
+        scratch_free(&ctx->scratch[i]);
+    free(ctx->scratch);
+    free(ctx->input);
+    free(ctx->logits);
+    free(ctx->head_tokens);
+    free(ctx->gate_sum);
+    free(ctx->crop);
+    free(ctx);
+}
+
+void mohvit_set_trace(mohvit_context *ctx,
+                      void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N,
+                                    size_t C),
+                      void *user)
+{
+    ctx->trace = trace;
+    ctx->trace_user = user;
+}
+
+size_t mohvit_computed_pairs(const mohvit_context *ctx)
+{
+    size_t pairs = 0;
+    for (size_t i = 0; i < ctx->scratches; i++)
+        for (size_t t = 0; t < (i ? 1 : ctx->threads); t++)
+            pairs += ctx->scratch[i].pairs[t];
+    return pairs;
+}
+
+/* ---- Loading --------------------------------------------------------------------------------- */
+
+void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options)
+{
+    ctx->limits = options ? (image_limits){options->max_file_bytes, options->max_pixels} : (image_limits){0};
+    ctx->exif_orientation = options && options->exif_orientation;
+}
+
+static mohvit_status check_slot(const mohvit_context *ctx, size_t slot, mohvit_error *err)
+{
+    if (slot < ctx->batch)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "slot %zu of a context for a batch of %zu", slot,
+                     ctx->batch);
+}
+
+float *mohvit_slot_input(mohvit_context *ctx, size_t slot)
+{
+    return ctx->input + slot * ctx->size * ctx->size * 3;
+}
+
+mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
+                              size_t height, size_t stride, mohvit_error *err)
+{
+    const preprocess *p = &ctx->model->description.preprocess;
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (!status)
+        status = preprocess_crop(p, rgb, width, height, stride, ctx->size, ctx->crop, err);
+    if (!status)
+        preprocess_normalise(p, ctx->crop, ctx->size, mohvit_slot_input(ctx, slot));
+    return status;
+}
+
+/* Frees img. */
+static mohvit_status load_image(mohvit_context *ctx, size_t slot, image *img, mohvit_error *err)
+{
+    mohvit_status status = mohvit_load_rgb(ctx, slot, img->rgb, img->width, img->height, img->width * 3, err);
+    image_free(img);
+    return status;
+}
+
+mohvit_status mohvit_load_file(mohvit_context *ctx, size_t slot, const char *path, mohvit_error *err)
+{
+    image img;
+    mohvit_status status = image_read(&img, path, &ctx->limits, ctx->exif_orientation, err);
+    return status ? status : load_image(ctx, slot, &img, err);
+}
+
+mohvit_status mohvit_load_memory(mohvit_context *ctx, size_t slot, const void *data, size_t size,
+                                 mohvit_error *err)
+{
+    image img;
+    mohvit_status status =
+        image_decode(&img, data, size, "picture in memory", &ctx->limits, ctx->exif_orientation, err);
+    return status ? status : load_image(ctx, slot, &img, err);
+}
+
+mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *tensor, mohvit_error *err)
+{
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (status)
+        return status;
+    size_t pixels = ctx->size * ctx->size;
+    float *input = mohvit_slot_input(ctx, slot);
+    for (size_t channel = 0; channel < 3; channel++)
+        for (size_t i = 0; i < pixels; i++)
+            input[i * 3 + channel] = tensor[channel * pixels + i];
+    return MOHVIT_OK;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
+{
+    const model *network = ctx->model->network;
+    const config *c = &network->config;
+    size_t heads = config_blocks(c) * config_max_heads(c);
+    pass p = {network->kernels, network->gemm, t, s};
+    forward_result result = {
+        .logits = ctx->logits + slot * c->num_classes,
+        .head_tokens = ctx->head_tokens + slot * heads,
+        .gate_sum = ctx->gate_sum + slot * heads,
+        .trace = ctx->trace,
+        .user = ctx->trace_user,
+    };
+    model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
+}
+
+static void run_alone(void *arg, size_t slot, size_t worker)
+{
+    mohvit_context *ctx = arg;
+    run_image(ctx, slot, NULL, &ctx->scratch[worker]);
+}
+
+typedef struct {
+    mohvit_context *ctx;
+    size_t n;
+} batch_run;
+
+/* Whole images side by side as long as they fill the threads; what is left takes all threads, one by one. */
+static void run_batch(void *arg, team *t)
+{
+    const batch_run *run = arg;
+    mohvit_context *ctx = run->ctx;
+    size_t threads = parallel_size(t), side_by_side = ctx->trace || !t ? 0 : run->n / threads * threads;
+    parallel_for(t, side_by_side, run_alone, ctx);
+    for (size_t slot = side_by_side; slot < run->n; slot++)
+        run_image(ctx, slot, t, &ctx->scratch[0]);
+}
+
+mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
+{
+    if (!n || n > ctx->batch)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
+    const gemm *g = ctx->model->network->gemm;
+    batch_run run = {ctx, n};
+    gemm_saved saved;
+    g->enter(&saved);
+    parallel_run(ctx->threads, run_batch, &run);
+    g->leave(&saved);
+    return MOHVIT_OK;
+}
+
+const float *mohvit_logits(const mohvit_context *ctx, size_t slot)
+{
+    return ctx->logits + slot * ctx->model->description.config.num_classes;
+}
+
+const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)
+{
+    const config *c = &ctx->model->description.config;
+    return ctx->head_tokens + slot * config_blocks(c) * config_max_heads(c);
+}
+
+const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot)
+{
+    const config *c = &ctx->model->description.config;
+    return ctx->gate_sum + slot * config_blocks(c) * config_max_heads(c);
+}
+
+mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
+                         mohvit_error *err)
+{
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (status)
+        return status;
+    const float *logits = mohvit_logits(ctx, slot);
+    size_t classes = ctx->model->description.config.num_classes, found = 0;
+    double sum = 0;
+    float max = -INFINITY;
+    for (size_t i = 0; i < classes; i++) {
+        if (!isfinite(logits[i]))
+            return error_set(err, MOHVIT_ERROR_NONFINITE,
+                             "the network answered %f for class %zu; expected finite logits",
+                             (double)logits[i], i);
+        max = logits[i] > max ? logits[i] : max;
+    }
+    for (size_t i = 0; i < classes; i++)
+        sum += exp((double)logits[i] - (double)max);
+    for (size_t i = 0; i < classes; i++) { // insertion into a short sorted list; an equal logit stays behind
+        size_t at = found;
+        while (at && logits[i] > logits[top[at - 1].class_index])
+            at--;
+        if (at == k)
+            continue;
+        found += found < k;
+        memmove(top + at + 1, top + at, (found - at - 1) * sizeof *top);
+        top[at].class_index = i;
+    }
+    for (size_t i = 0; i < found; i++) {
+        size_t class_index = top[i].class_index;
+        top[i].probability = (float)(exp((double)logits[class_index] - (double)max) / sum);
+        top[i].label = mohvit_label(ctx->model, class_index);
+        top[i].id = mohvit_label_id(ctx->model, class_index);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status run_and_rank(mohvit_context *ctx, mohvit_prediction *top, size_t k, mohvit_error *err)
+{
+    mohvit_status status = mohvit_run(ctx, 1, err);
+    return status ? status : mohvit_top(ctx, 0, top, k, err);
+}
+
+mohvit_status mohvit_classify_file(mohvit_context *ctx, const char *path, mohvit_prediction *top, size_t k,
+                                   mohvit_error *err)
+{
+    mohvit_status status = mohvit_load_file(ctx, 0, path, err);
+    return status ? status : run_and_rank(ctx, top, k, err);
+}
+
+mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void *data, size_t size,
+                                     mohvit_prediction *top, size_t k, mohvit_error *err)
+{
+    mohvit_status status = mohvit_load_memory(ctx, 0, data, size, err);
+    return status ? status : run_and_rank(ctx, top, k, err);
+}

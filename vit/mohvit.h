@@ -1,0 +1,181 @@
+/* mohvit.h - classify images with MoH-ViT.
+ *
+ *     mohvit_model *model;
+ *     mohvit_context *ctx;
+ *     mohvit_error err;
+ *     if (mohvit_open(&model, "moh_transnext_small_75.pth", NULL, &err) ||
+ *         mohvit_context_create(&ctx, model, 1, 0, &err)) fatal(err.message);
+ *     mohvit_prediction top[5];
+ *     mohvit_classify_file(ctx, "cat.jpg", top, 5, &err);
+ *
+ * A model is immutable and may be shared by threads; a context belongs to one caller at a time.
+ * Every call that can fail returns a status (0 is success) and, on failure, fills *err (which may
+ * be NULL) with a message that says what, where, expected and found. Nothing prints, nothing exits. */
+#ifndef MOHVIT_H
+#define MOHVIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MOHVIT_API __attribute__((visibility("default")))
+#else
+#define MOHVIT_API
+#endif
+
+typedef enum mohvit_status {
+    MOHVIT_OK = 0,
+    MOHVIT_ERROR_ARGUMENT,    /* the caller asked for something impossible */
+    MOHVIT_ERROR_MEMORY,      /* an allocation failed */
+    MOHVIT_ERROR_IO,          /* the operating system refused: missing file, short read, full disk */
+    MOHVIT_ERROR_FORMAT,      /* the file is damaged, or not what it claims to be */
+    MOHVIT_ERROR_UNSUPPORTED, /* a known format or feature that is not handled */
+    MOHVIT_ERROR_LIMIT,       /* larger than a limit set by the caller or stated in the documentation */
+    MOHVIT_ERROR_MISMATCH,    /* the checkpoint does not fit its config */
+    MOHVIT_ERROR_NONFINITE    /* the network answered with NaN or infinity */
+} mohvit_status;
+
+typedef struct mohvit_error {
+    mohvit_status status;
+    char message[1024]; /* one line, UTF-8 as far as the names in it were; never truncated inside a name's
+                           escape */
+} mohvit_error;
+
+typedef struct mohvit_model mohvit_model;
+typedef struct mohvit_context mohvit_context;
+
+/* ---- Opening a model ------------------------------------------------------------------------- */
+
+/* All zero means: everything as the checkpoint says. Strings are read during the call only. */
+typedef struct mohvit_options {
+    const char
+        *key; /* weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these */
+    const char *config;     /* path of a JSON config (spec 1) that replaces the checkpoint's own */
+    const char *labels;     /* path of a label file: line i names class i */
+    const char *preprocess; /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
+    size_t img_size;        /* side of the square input in pixels; 0: the config's img_size */
+    const char *backend;    /* matrix products: NULL or "auto", "native", "openblas" */
+    int threads;            /* threads used while loading; 0: mohvit_default_threads() */
+    void (*warn)(void *user,
+                 const char *message); /* extra tensors, non-finite weights, assumptions; may be NULL */
+    void *user;                        /* handed to warn */
+} mohvit_options;
+
+/* Opens a checkpoint (.safetensors or .pth, told apart by content). path NULL opens the embedded demo model.
+ * options may be NULL. *model is set on success alone and must be closed. Thread-safe. */
+MOHVIT_API mohvit_status mohvit_open(mohvit_model **model, const char *path, const mohvit_options *options,
+                                     mohvit_error *err);
+
+/* The same from size bytes at data, which are copied as needed and may be freed afterwards. */
+MOHVIT_API mohvit_status mohvit_open_memory(mohvit_model **model, const void *data, size_t size,
+                                            const mohvit_options *options, mohvit_error *err);
+
+/* A model with the deterministic test weights of spec 6, for tests and benchmarks without a download.
+ * variant is a published name, or NULL to take options->config. */
+MOHVIT_API mohvit_status mohvit_open_synthetic(mohvit_model **model, const char *variant, uint64_t seed,
+                                               const mohvit_options *options, mohvit_error *err);
+
+/* NULL is allowed. Every context of the model must have been destroyed. */
+MOHVIT_API void mohvit_close(mohvit_model *model);
+
+typedef struct mohvit_info {
+    const char *variant; /* published name, or "custom"; owned by the library */
+    size_t img_size;     /* side of the square input, pixels */
+    size_t num_classes;
+    size_t blocks;    /* attention blocks over all four stages */
+    size_t max_heads; /* heads of the widest block */
+    size_t parameters;
+    double gmacs;                /* 10^9 multiply-adds for one image with all heads */
+    double gmacs_routed;         /* the same as this model performs them, unselected heads skipped */
+    double active_heads_percent; /* spec 1, "Active heads" */
+} mohvit_info;
+
+/* Fills *info. Strings live as long as the model. */
+MOHVIT_API void mohvit_get_info(const mohvit_model *model, mohvit_info *info);
+
+/* Name of a class, and its WordNet id or NULL; "" and NULL past num_classes. They live as long as the model.
+ */
+MOHVIT_API const char *mohvit_label(const mohvit_model *model, size_t class_index);
+MOHVIT_API const char *mohvit_label_id(const mohvit_model *model, size_t class_index);
+
+/* ---- Classifying ----------------------------------------------------------------------------- */
+
+/* Threads that the affinity mask and the cgroup quota grant to this process; at least 1. */
+MOHVIT_API int mohvit_default_threads(void);
+
+/* A context holds the scratch memory for `batch` images and uses `threads` threads (0: the default).
+ * The answers for an image are bitwise the same in any slot, batch size and number of threads.
+ * One caller at a time; contexts of one model may run concurrently. */
+MOHVIT_API mohvit_status mohvit_context_create(mohvit_context **ctx, const mohvit_model *model, size_t batch,
+                                               int threads, mohvit_error *err);
+MOHVIT_API void mohvit_context_destroy(mohvit_context *ctx);
+
+typedef struct mohvit_prediction {
+    size_t class_index;
+    float probability; /* softmax over all classes, 0 … 1 */
+    const char *label; /* as mohvit_label */
+    const char *id;    /* as mohvit_label_id */
+} mohvit_prediction;
+
+/* Loads, runs and ranks one image; uses slot 0. top receives min(k, num_classes) predictions, the most
+ * likely first, an exact tie to the lower class. */
+MOHVIT_API mohvit_status mohvit_classify_file(mohvit_context *ctx, const char *path, mohvit_prediction *top,
+                                              size_t k, mohvit_error *err);
+MOHVIT_API mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void *data, size_t size,
+                                                mohvit_prediction *top, size_t k, mohvit_error *err);
+
+/* The same in steps, for batches: fill slots 0 … n−1, run n of them, read the results of each slot. */
+
+/* What a loader may accept, and how. Zero members take the defaults. */
+typedef struct mohvit_image_options {
+    size_t max_file_bytes; /* default 256 MiB */
+    size_t max_pixels; /* default 128 Mpx = 128 · 2^20; checked on the header, before anything is allocated */
+    int exif_orientation; /* 1: turn the picture as its EXIF says; default 0, as the reference does */
+} mohvit_image_options;
+
+/* Applies to the mohvit_load_* calls that follow. NULL restores the defaults. */
+MOHVIT_API void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options);
+
+/* JPEG, PNG or WebP by content; resized, cropped and normalised (spec 4) into the slot. "-" is standard
+ * input. */
+MOHVIT_API mohvit_status mohvit_load_file(mohvit_context *ctx, size_t slot, const char *path,
+                                          mohvit_error *err);
+MOHVIT_API mohvit_status mohvit_load_memory(mohvit_context *ctx, size_t slot, const void *data, size_t size,
+                                            mohvit_error *err);
+/* rgb (height, width, 3) bytes, rows `stride` bytes apart: preprocessed like a decoded picture. */
+MOHVIT_API mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
+                                         size_t height, size_t stride, mohvit_error *err);
+/* tensor (3, img_size, img_size) floats, already normalised: taken as it is. */
+MOHVIT_API mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *tensor,
+                                            mohvit_error *err);
+
+/* Forward pass of slots 0 … n−1 (1 ≤ n ≤ batch). Allocates nothing. Slots keep their input until the next
+ * run. */
+MOHVIT_API mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err);
+
+/* Results of a slot of the last run. Pointers stay valid until the next run or the context's end. */
+
+/* (num_classes) floats. */
+MOHVIT_API const float *mohvit_logits(const mohvit_context *ctx, size_t slot);
+/* As mohvit_classify_file ranks them; MOHVIT_ERROR_NONFINITE if any logit is NaN or infinite. */
+MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
+                                    mohvit_error *err);
+/* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. */
+MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot);
+/* (blocks, max_heads): sum of the head's final gate over the image's tokens; 0 where a block has fewer heads.
+ */
+MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot);
+/* (blocks): tokens of one image in each block. */
+MOHVIT_API const size_t *mohvit_block_tokens(const mohvit_model *model);
+
+/* "1.0.0" */
+MOHVIT_API const char *mohvit_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,192 @@
+#include "parallel.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#define SPIN_HINT() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define SPIN_HINT() __asm__ volatile("yield")
+#else
+#define SPIN_HINT() ((void)0)
+#endif
+
+/* A loop at work. `ticket` holds its number in the upper half and how many of its tasks are unclaimed in the
+ * lower; to claim one is to count that down. The other fields change only while it is 0, so that a thread
+ * whose claim succeeded has read those of the right loop. */
+struct team {
+    _Alignas(64) atomic_uint_fast64_t ticket;
+    _Atomic(parallel_task *) run;
+    _Atomic(void *) arg;
+    atomic_size_t tasks;
+    _Alignas(64) atomic_size_t done;
+    atomic_bool finished;
+    size_t size;
+};
+
+#define UNCLAIMED UINT64_C(0xFFFFFFFF)
+
+/* Does tasks of the current loop until none is unclaimed. */
+static void work(team *t, size_t worker)
+{
+    uint_fast64_t ticket = atomic_load_explicit(&t->ticket, memory_order_acquire);
+    while (ticket & UNCLAIMED) {
+        parallel_task *run = atomic_load_explicit(&t->run, memory_order_relaxed);
+        void *arg = atomic_load_explicit(&t->arg, memory_order_relaxed);
+        size_t task = atomic_load_explicit(&t->tasks, memory_order_relaxed) - (size_t)(ticket & UNCLAIMED);
+        if (!atomic_compare_exchange_weak_explicit(&t->ticket, &ticket, ticket - 1, memory_order_acq_rel,
+                                                   memory_order_acquire))
+            continue;
+        run(arg, task, worker);
+        atomic_fetch_add_explicit(&t->done, 1, memory_order_release);
+        ticket = atomic_load_explicit(&t->ticket, memory_order_acquire);
+    }
+}
+
+/* The steps of a forward pass are microseconds apart, so waiting threads spin; but not for long without
+ * offering the core to others, who may be what is waited for. */
+static void wait_a_little(size_t *turns)
+{
+    if (++*turns % 2048 == 0)
+        sched_yield();
+    else
+        SPIN_HINT();
+}
+
+static void serve(team *t, size_t worker)
+{
+    size_t turns = 0;
+    while (!atomic_load_explicit(&t->finished, memory_order_acquire)) {
+        if (atomic_load_explicit(&t->ticket, memory_order_relaxed) & UNCLAIMED) {
+            work(t, worker);
+            turns = 0;
+        } else {
+            wait_a_little(&turns);
+        }
+    }
+}
+
+void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
+{
+    if (threads <= 1) {
+        body(arg, NULL);
+        return;
+    }
+    team t = {.size = threads};
+#pragma omp parallel num_threads((int)threads)
+    {
+        if (omp_get_thread_num()) {
+            serve(&t, (size_t)omp_get_thread_num());
+        } else {
+            body(arg, &t);
+            atomic_store_explicit(&t.finished, true, memory_order_release);
+        }
+    }
+}
+
+size_t parallel_size(const team *t)
+{
+    return t ? t->size : 1;
+}
+
+void parallel_for(team *t, size_t tasks, parallel_task *run, void *arg)
+{
+    if (!t || tasks <= 1) {
+        for (size_t task = 0; task < tasks; task++)
+            run(arg, task, 0);
+        return;
+    }
+    uint_fast64_t loop = atomic_load_explicit(&t->ticket, memory_order_relaxed) >> 32;
+    atomic_store_explicit(&t->run, run, memory_order_relaxed);
+    atomic_store_explicit(&t->arg, arg, memory_order_relaxed);
+    atomic_store_explicit(&t->tasks, tasks, memory_order_relaxed);
+    atomic_store_explicit(&t->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->ticket, (loop + 1) << 32 | tasks, memory_order_release);
+    work(t, 0);
+    size_t turns = 0;
+    while (atomic_load_explicit(&t->done, memory_order_acquire) < tasks)
+        wait_a_little(&turns);
+}
+
+/* Reads "quota period" (cgroup v2) or two files (v1); false where there is no limit. */
+static bool read_quota(const char *directory, double *cpus)
+{
+    char path[512];
+    double quota, period;
+    snprintf(path, sizeof path, "%s/cpu.max", directory);
+    FILE *f = fopen(path, "re");
+    if (f) {
+        bool limited = fscanf(f, "%lf %lf", &quota, &period) == 2 && period > 0;
+        fclose(f);
+        if (limited)
+            *cpus = quota / period;
+        return limited;
+    }
+    const char *const parts[2] = {"cpu.cfs_quota_us", "cpu.cfs_period_us"};
+    double values[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, parts[i]);
+        if (!(f = fopen(path, "re")))
+            return false;
+        bool read = fscanf(f, "%lf", &values[i]) == 1;
+        fclose(f);
+        if (!read || values[i] <= 0)
+            return false;
+    }
+    *cpus = values[0] / values[1];
+    return true;
+}
+
+/* The tightest quota of the cgroup v2 directories from this process's own up to the root, and of v1's cpu
+ * controller. */
+static double quota_cpus(void)
+{
+    double tightest = 1e9, cpus;
+    if (read_quota("/sys/fs/cgroup", &cpus) && cpus < tightest)
+        tightest = cpus;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    if (!f)
+        return tightest;
+    char line[300];
+    while (fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *controllers = strchr(line, ':');
+        char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!path)
+            continue;
+        *path++ = '\0';
+        controllers++;
+        bool v2 = !*controllers;
+        if (!v2 && !strstr(controllers, "cpu"))
+            continue;
+        for (;;) {
+            char directory[400];
+            snprintf(directory, sizeof directory, "/sys/fs/cgroup%s%s", v2 ? "" : "/cpu", path);
+            if (read_quota(directory, &cpus) && cpus < tightest)
+                tightest = cpus;
+            char *slash = strrchr(path, '/');
+            if (!slash || !*path)
+                break;
+            *slash = '\0';
+        }
+    }
+    fclose(f);
+    return tightest;
+}
+
+size_t parallel_default_threads(void)
+{
+    cpu_set_t set;
+    size_t threads = 1;
+    if (!sched_getaffinity(0, sizeof set, &set))
+        threads = (size_t)CPU_COUNT(&set);
+    double cpus = quota_cpus();
+    if (cpus < (double)threads)
+        threads = (size_t)(cpus + 0.5); // 1.5 CPUs keep two threads busier than one
+    return threads ? threads : 1;
+}

@@ -1,0 +1,156 @@
+/* vector.h - vectors of floats as wide as the instruction set that this file is compiled for, in GNU C.
+ * Included by kernels*.c alone. NaN passes through every function here. */
+#ifndef MOHVIT_VECTOR_H
+#define MOHVIT_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VL 16
+#elif defined(__AVX2__)
+#define VL 8
+#else
+#define VL 4
+#endif
+
+typedef float vec __attribute__((vector_size(4 * VL)));
+typedef int32_t ivec __attribute__((vector_size(4 * VL)));
+typedef float vec_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+INLINE vec vec_load(const float *p)
+{
+    return *(const vec_unaligned *)p;
+}
+
+INLINE void vec_store(float *p, vec x)
+{
+    *(vec_unaligned *)p = x;
+}
+
+INLINE vec vec_set(float x)
+{
+    return x - (vec){0};
+}
+
+/* Where the comparison `mask` held (all bits set), yes; else no. */
+INLINE vec vec_select(ivec mask, vec yes, vec no)
+{
+    return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+}
+
+/* The larger; `a` where either is NaN. */
+INLINE vec vec_max(vec a, vec b)
+{
+    return vec_select(a < b, b, a);
+}
+
+INLINE vec vec_min(vec a, vec b)
+{
+    return vec_select(a > b, b, a);
+}
+
+/* FOLD_g takes vectors of groups of g lanes and adds the halves of each group; the groups of a come before
+ * b's. */
+/* clang-format off */
+#if VL == 16
+#define FOLD_16(a, b) (__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+#define FOLD_8(a, b) (__builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) + __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31))
+#define FOLD_4(a, b) (__builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) + __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31))
+#define FOLD_2(a, b) (__builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) + __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31))
+#elif VL == 8
+#define FOLD_8(a, b) (__builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15))
+#define FOLD_4(a, b) (__builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13) + __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15))
+#define FOLD_2(a, b) (__builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) + __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15))
+#else
+#define FOLD_4(a, b) (__builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7))
+#define FOLD_2(a, b) (__builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7))
+#endif
+/* clang-format on */
+
+/* Lane l of the result = the sum of x[l]'s lanes: VL sums for the shuffles of one or two. x is overwritten.
+ */
+INLINE vec vec_sums(vec x[VL])
+{
+#if VL == 16
+    for (int i = 0; i < 8; i++)
+        x[i] = FOLD_16(x[2 * i], x[2 * i + 1]);
+#endif
+#if VL >= 8
+    for (int i = 0; i < 4; i++)
+        x[i] = FOLD_8(x[2 * i], x[2 * i + 1]);
+#endif
+    for (int i = 0; i < 2; i++)
+        x[i] = FOLD_4(x[2 * i], x[2 * i + 1]);
+    return FOLD_2(x[0], x[1]);
+}
+
+/* 1 / x to 2 units in the last place: an estimate and a Newton step, where dividing would take four times as
+ * long. */
+INLINE vec vec_reciprocal(vec x)
+{
+#if VL == 16
+    vec r = (vec)_mm512_rcp14_ps((__m512)x);
+#elif VL == 8
+    vec r = (vec)_mm256_rcp_ps((__m256)x);
+#else
+    return 1.0f / x;
+#endif
+#if VL > 4
+    return r + r * (1.0f - x * r);
+#endif
+}
+
+/* e^x for x ≤ 0 or so, to 2 units in the last place; 1e-38 below −87, which a softmax cannot tell from 0. */
+INLINE vec vec_exp(vec x)
+{
+    const float magic = 12582912.0f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+    x = vec_min(vec_max(x, vec_set(-87.0f)), vec_set(88.0f));
+    vec shifted = x * 1.44269504f + magic;
+    vec n = shifted - magic;
+    vec r = x - n * 0.693359375f; // ln 2 in two parts, the first exact in 10 bits
+    r = r + n * 2.12194440e-4f;
+    vec p = vec_set(1.0f / 720);
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    ivec exponent = ((ivec)shifted - (ivec)vec_set(magic)) << 23;
+    return (vec)((ivec)p + exponent);
+}
+
+/* erf(x) to 4e-7: x · P(x²)/Q(x²), a least-maximum fit over |x| ≤ 3.92, where float rounds erf to 1. */
+INLINE vec vec_erf(vec x)
+{
+    x = vec_min(vec_max(x, vec_set(-3.92f)), vec_set(3.92f));
+    vec t = x * x;
+    vec p = vec_set(1.99190881e-08f);
+    p = p * t - 1.99400788e-06f;
+    p = p * t + 0.00014895451f;
+    p = p * t + 0.00397190561f;
+    p = p * t + 0.051394477f;
+    p = p * t + 0.206093704f;
+    p = p * t + 1.12837878f;
+    vec q = vec_set(0.00102385492f);
+    q = q * t + 0.0148873575f;
+    q = q * t + 0.117555979f;
+    q = q * t + 0.515974568f;
+    q = q * t + 1.0f;
+    return x * p * vec_reciprocal(q); // q lies between 1 and 700
+}
+
+INLINE vec vec_gelu(vec x)
+{
+    return x * 0.5f * (1.0f + vec_erf(x * 0.707106781f));
+}
+
+#endif

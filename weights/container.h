@@ -1,0 +1,41 @@
+/* container.h - what checkpoint.c asks of a file format. A format embeds `container` as its first member. */
+#ifndef MOHVIT_CONTAINER_H
+#define MOHVIT_CONTAINER_H
+
+#include "checkpoint.h"
+#include "source.h"
+
+#define CONTAINER_MAX_TENSORS ((size_t)65536)
+
+typedef struct container container;
+
+typedef struct container_ops {
+    const char *format; /* "safetensors", "pth" */
+    /* Goes to the first element of a tensor. */
+    mohvit_status (*seek)(container *c, size_t index, mohvit_error *err);
+    /* The next `bytes` of that tensor in row-major order, whole elements, never past its end. */
+    mohvit_status (*next)(container *c, void *dst, size_t bytes, mohvit_error *err);
+    /* A value of the file's metadata, or NULL. */
+    const char *(*metadata)(const container *c, const char *key);
+    void (*close)(container *c);
+} container_ops;
+
+/* Filled when a format opens; the names and all else belong to the format and live until close. */
+struct container {
+    const container_ops *ops;
+    const source *src;
+    tensor_info *tensors; /* (count); name as the file has it */
+    size_t count;
+    const char **sets; /* (set_count) weight sets to choose among; none where the file has no such level */
+    size_t set_count, chosen;
+};
+
+/* Each takes a source that outlives the container. Only the file's directory is read. */
+mohvit_status safetensors_open(container **out, const source *src, mohvit_error *err);
+mohvit_status pth_open(container **out, const source *src, const char *key, const warning_sink *warn,
+                       mohvit_error *err);
+
+/* Multiplies the shape into t->elements and checks that elements · item_size bytes can be counted too. */
+mohvit_status container_count_elements(tensor_info *t, size_t item_size, const char *file, mohvit_error *err);
+
+#endif

@@ -1,0 +1,431 @@
+/* pth.c - reads what torch.save writes (spec 3): a zip whose data.pkl describes tensors as views of storages,
+ * and whose entries data/<key> are those storages. */
+#include "container.h"
+#include "pth_zip.h"
+#include "torch_objects.h"
+#include "unpickle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tensor's elements in its storage; strides and offset in elements. */
+typedef struct view {
+    zip_uint64_t entry;
+    size_t storage_bytes;
+    size_t item_size, offset, stride[TENSOR_MAX_RANK];
+    bool contiguous;
+} view;
+
+typedef struct pth {
+    container base;
+    pth_zip zip;
+    char *set_text, *tensor_text; /* their names */
+    view *views;                  /* (count) */
+    /* The tensor that seek chose: */
+    const tensor_info *current;
+    const view *current_view;
+    unsigned char *window; /* not contiguous: the part of the storage from its first element to its last */
+    size_t done;           /* elements of it that were given */
+} pth;
+
+/* An expanded tensor (stride 0) may have more elements than its storage, up to 1 GiB of float32. */
+#define MAX_EXPANDED ((size_t)1 << 28)
+
+/* Dicts at the top of the file that are searched for tensors. */
+#define MAX_SETS ((size_t)256)
+
+static mohvit_status no_memory(const pth *p, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", p->base.src->name);
+}
+
+// ---- Reading tensors -------------------------------------------------------------------------------
+
+/* Reads the part of the storage that a strided tensor touches. The zip stands at its first element. */
+static mohvit_status load_window(pth *p, mohvit_error *err)
+{
+    size_t last = 0;
+    for (size_t i = 0; i < p->current->rank; i++)
+        last += (p->current->shape[i] - 1) * p->current_view->stride[i];
+    size_t bytes = (last + 1) * p->current_view->item_size;
+    p->window = memory_alloc(bytes, 1);
+    return p->window ? pth_zip_read(&p->zip, p->window, bytes, p->current->name, err) : no_memory(p, err);
+}
+
+static mohvit_status pth_seek(container *c, size_t index, mohvit_error *err)
+{
+    pth *p = (pth *)c;
+    const tensor_info *t = &c->tensors[index];
+    const view *v = &p->views[index];
+    free(p->window);
+    p->window = NULL;
+    p->current = t;
+    p->current_view = v;
+    p->done = 0;
+    if (t->elements == 0)
+        return MOHVIT_OK;
+    mohvit_status status =
+        pth_zip_seek(&p->zip, v->entry, v->storage_bytes, v->offset * v->item_size, t->name, err);
+    return status || v->contiguous ? status : load_window(p, err);
+}
+
+/* Copies n elements that lie `stride` bytes apart. A constant size makes each memcpy a load and a store. */
+static void gather_run(unsigned char *dst, const unsigned char *src, size_t n, size_t stride,
+                       size_t item_size)
+{
+    switch (item_size) {
+    case 2:
+        for (size_t i = 0; i < n; i++)
+            memcpy(dst + i * 2, src + i * stride, 2);
+        break;
+    case 4:
+        for (size_t i = 0; i < n; i++)
+            memcpy(dst + i * 4, src + i * stride, 4);
+        break;
+    default:
+        for (size_t i = 0; i < n; i++)
+            memcpy(dst + i * item_size, src + i * stride, item_size);
+    }
+}
+
+/* The next `count` elements in row-major order out of the window, one run of the last dimension at a time. */
+static void gather(pth *p, unsigned char *dst, size_t count)
+{
+    const tensor_info *t = p->current;
+    const view *v = p->current_view;
+    const size_t last = t->rank - 1; // a tensor of rank 0 is contiguous
+    while (count) {
+        size_t at = 0, rest = p->done / t->shape[last], column = p->done % t->shape[last];
+        for (size_t i = last; i-- > 0; rest /= t->shape[i])
+            at += rest % t->shape[i] * v->stride[i];
+        size_t run = t->shape[last] - column;
+        run = run < count ? run : count;
+        gather_run(dst, p->window + (at + column * v->stride[last]) * v->item_size, run,
+                   v->stride[last] * v->item_size, v->item_size);
+        dst += run * v->item_size;
+        p->done += run;
+        count -= run;
+    }
+}
+
+static mohvit_status pth_next(container *c, void *dst, size_t bytes, mohvit_error *err)
+{
+    pth *p = (pth *)c;
+    if (bytes == 0)
+        return MOHVIT_OK;
+    if (p->current_view->contiguous)
+        return pth_zip_read(&p->zip, dst, bytes, p->current->name, err);
+    gather(p, dst, bytes / p->current_view->item_size);
+    if (p->done == p->current->elements) {
+        free(p->window);
+        p->window = NULL;
+    }
+    return MOHVIT_OK;
+}
+
+// ---- From pickled tensors to views -----------------------------------------------------------------
+
+static bool is_contiguous(const torch_tensor *t)
+{
+    size_t expected = 1;
+    for (size_t i = t->info.rank; i-- > 0;) {
+        if (t->info.shape[i] != 1 && t->stride[i] != expected)
+            return false;
+        expected *= t->info.shape[i]; // cannot overflow: the product was checked
+    }
+    return true;
+}
+
+/* Whether every element lies inside the storage. */
+static bool fits_storage(const torch_tensor *t)
+{
+    size_t last = t->offset, step;
+    for (size_t i = 0; i < t->info.rank; i++) {
+        if (!size_mul(t->info.shape[i] - 1, t->stride[i], &step) || __builtin_add_overflow(last, step, &last))
+            return false;
+    }
+    return last < t->storage_elements;
+}
+
+static mohvit_status make_view(pth *p, view *v, torch_tensor *t, mohvit_error *err)
+{
+    const char *file = p->base.src->name, *name = t->info.name;
+    size_t bytes, stored;
+    mohvit_status status = container_count_elements(&t->info, t->item_size, file, err);
+    if (status || t->info.elements == 0)
+        return status;
+    if (!fits_storage(t))
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: %s: reaches past the end of its storage of %zu elements", file, name,
+                         t->storage_elements);
+    if (t->info.elements > t->storage_elements && t->info.elements > MAX_EXPANDED)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: %s: expands to %zu elements; at most %zu are read",
+                         file, name, t->info.elements, MAX_EXPANDED);
+    status = pth_zip_find(&p->zip, "data/", t->storage.bytes, t->storage.length, &v->entry, &stored, err);
+    if (status)
+        return status;
+    if (!size_mul(t->storage_elements, t->item_size, &bytes) || bytes != stored)
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: %s: its storage of %zu elements of %zu bytes has %zu bytes", file, name,
+                         t->storage_elements, t->item_size, stored);
+    v->item_size = t->item_size;
+    v->offset = t->offset;
+    v->storage_bytes = bytes;
+    v->contiguous = is_contiguous(t);
+    memcpy(v->stride, t->stride, sizeof v->stride);
+    return MOHVIT_OK;
+}
+
+/* A block for the string keys of a dict, each with a terminator. One long string in memory can be the key of
+ * many entries, hence the limit on what their copies take. */
+static mohvit_status alloc_text(char **text, const pickle_value *dict, const char *file, mohvit_error *err)
+{
+    size_t bytes = 1;
+    for (size_t i = 0; dict->kind == PICKLE_DICT && i < dict->items.count; i += 2) {
+        const pickle_value *key = dict->items.at[i];
+        bytes += key->kind == PICKLE_STRING ? key->text.length + 1 : 0;
+    }
+    if (bytes > PICKLE_MAX_BYTES)
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: the names of its entries take %zu bytes; at most %zu are read", file, bytes,
+                         PICKLE_MAX_BYTES);
+    *text = malloc(bytes);
+    return *text ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", file);
+}
+
+/* Copies a name into *text as a string and advances it. */
+static const char *copy_name(char **text, pickle_text name)
+{
+    char *copy = *text;
+    memcpy(copy, name.bytes, name.length);
+    copy[name.length] = '\0';
+    *text += name.length + 1;
+    return copy;
+}
+
+static mohvit_status add_tensor(pth *p, const char *name, const pickle_value *value, mohvit_error *err)
+{
+    torch_tensor t;
+    char place[512];
+    snprintf(place, sizeof place, "%s: %s", p->base.src->name, name);
+    mohvit_status status = torch_parse_tensor(&t, value, place, err);
+    if (status)
+        return status;
+    t.info.name = name;
+    status = make_view(p, &p->views[p->base.count], &t, err);
+    p->base.tensors[p->base.count++] = t.info;
+    return status;
+}
+
+/* An entry that torch made, yet is no plain tensor (quantised, sparse), may be a weight that is missed. */
+static void warn_skipped(const pth *p, const char *name, const pickle_value *value, const warning_sink *warn)
+{
+    char text[256];
+    if (value->kind == PICKLE_CALL && strstr(torch_describe(text, sizeof text, value), " torch."))
+        warning_send(warn, "%s: %s: is %s, not a plain tensor; passed over", p->base.src->name, name, text);
+}
+
+static mohvit_status alloc_tensors(pth *p, const pickle_value *state, mohvit_error *err)
+{
+    size_t count = 0;
+    for (size_t i = 1; i < state->items.count; i += 2)
+        count += torch_is_tensor(state->items.at[i]);
+    if (count > CONTAINER_MAX_TENSORS)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: %zu tensors; at most %zu are read", p->base.src->name,
+                         count, CONTAINER_MAX_TENSORS);
+    p->base.tensors = calloc(count, sizeof *p->base.tensors);
+    p->views = calloc(count, sizeof *p->views);
+    return p->base.tensors && p->views ? MOHVIT_OK : no_memory(p, err);
+}
+
+static mohvit_status add_tensors(pth *p, const pickle_value *state, const warning_sink *warn,
+                                 mohvit_error *err)
+{
+    mohvit_status status = alloc_tensors(p, state, err);
+    if (!status)
+        status = alloc_text(&p->tensor_text, state, p->base.src->name, err);
+    char *text = p->tensor_text;
+    for (size_t i = 0; !status && i < state->items.count; i += 2) {
+        const pickle_value *key = state->items.at[i], *value = state->items.at[i + 1];
+        if (key->kind != PICKLE_STRING)
+            continue;
+        const char *name = copy_name(&text, key->text);
+        if (!torch_is_tensor(value))
+            warn_skipped(p, name, value, warn);
+        else if (strlen(name) != key->text.length)
+            status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: the name goes on after a NUL",
+                               p->base.src->name, name);
+        else
+            status = add_tensor(p, name, value, err);
+    }
+    return status;
+}
+
+// ---- Weight sets -----------------------------------------------------------------------------------
+
+/* Notes the weight sets among the values of the top dict: names in base.sets, dicts in states. */
+static mohvit_status list_sets(pth *p, const pickle_value *top, const pickle_value *states[MAX_SETS],
+                               mohvit_error *err)
+{
+    p->base.sets = calloc(MAX_SETS, sizeof *p->base.sets);
+    if (!p->base.sets)
+        return no_memory(p, err);
+    mohvit_status status = alloc_text(&p->set_text, top, p->base.src->name, err);
+    char *text = p->set_text;
+    size_t dicts = 0;
+    for (size_t i = 0; !status && top->kind == PICKLE_DICT && i < top->items.count && dicts < MAX_SETS;
+         i += 2) {
+        const pickle_value *key = top->items.at[i], *value = top->items.at[i + 1];
+        if (key->kind != PICKLE_STRING || value->kind != PICKLE_DICT)
+            continue;
+        dicts++;
+        states[p->base.set_count] = torch_state_dict(value);
+        if (states[p->base.set_count])
+            p->base.sets[p->base.set_count++] = copy_name(&text, key->text);
+    }
+    return status;
+}
+
+static bool choose_name(pth *p, const char *name)
+{
+    for (size_t i = 0; i < p->base.set_count; i++) {
+        if (strcmp(p->base.sets[i], name) == 0) {
+            p->base.chosen = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static mohvit_status no_such_set(const pth *p, const char *key, mohvit_error *err)
+{
+    char list[512] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < p->base.set_count && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", p->base.sets[i]);
+    const char *file = p->base.src->name;
+    if (!p->base.set_count)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                         "%s: there is no weight set \"%s\"; the file is a bare state_dict", file, key);
+    if (key)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: there is no weight set \"%s\"; found: %s", file,
+                         key, list);
+    return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                     "%s: holds several weight sets, one of which must be named: %s", file, list);
+}
+
+/* Picks the dict of tensors to read: the set named key, else the first of the three usual names, else tensors
+ * that lie bare in the top dict, else a set that is alone. */
+static mohvit_status choose_set(pth *p, const pickle_value *top, const pickle_value *states[MAX_SETS],
+                                const char *key, const pickle_value **state, mohvit_error *err)
+{
+    bool bare = torch_state_dict(top) == top;
+    if (!p->base.set_count && !bare) {
+        char text[256];
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: holds %s, not a dict of tensors; save model.state_dict()", p->base.src->name,
+                         torch_describe(text, sizeof text, top));
+    }
+    bool named = key ? choose_name(p, key)
+                     : choose_name(p, "model") || choose_name(p, "model_ema") || choose_name(p, "state_dict");
+    if (!named && !key && bare) {
+        p->base.set_count = 0; // dicts of tensors beside the tensors are no choice to offer
+        *state = top;
+        return MOHVIT_OK;
+    }
+    if (!named && (key || p->base.set_count > 1))
+        return no_such_set(p, key, err);
+    *state = states[p->base.chosen];
+    return MOHVIT_OK;
+}
+
+// ---- The container ---------------------------------------------------------------------------------
+
+static mohvit_status read_pickle(pth *p, unsigned char **bytes, size_t *size, mohvit_error *err)
+{
+    zip_uint64_t index;
+    mohvit_status status = pth_zip_find(&p->zip, "", "data.pkl", 8, &index, size, err);
+    if (!status && *size > PICKLE_MAX_BYTES)
+        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: data.pkl has %zu bytes; at most %zu are read",
+                           p->base.src->name, *size, PICKLE_MAX_BYTES);
+    if (status)
+        return status;
+    *bytes = memory_alloc(*size, 1);
+    if (!*bytes)
+        return no_memory(p, err);
+    status = pth_zip_seek(&p->zip, index, *size, 0, "data.pkl", err);
+    return status ? status : pth_zip_read(&p->zip, *bytes, *size, "data.pkl", err);
+}
+
+static mohvit_status take_tensors(pth *p, const pickle_value *top, const char *key, const warning_sink *warn,
+                                  mohvit_error *err)
+{
+    const pickle_value *states[MAX_SETS], *state = NULL;
+    mohvit_status status = list_sets(p, top, states, err);
+    if (!status)
+        status = choose_set(p, top, states, key, &state, err);
+    return status ? status : add_tensors(p, state, warn, err);
+}
+
+/* The pickle goes when its tensors are known: nothing of it is needed to read them. */
+static mohvit_status read_directory(pth *p, const char *key, const warning_sink *warn, mohvit_error *err)
+{
+    unsigned char *bytes = NULL;
+    size_t size = 0;
+    pickle *parsed = NULL;
+    char name[512];
+    snprintf(name, sizeof name, "%s: data.pkl", p->base.src->name);
+    mohvit_status status = read_pickle(p, &bytes, &size, err);
+    if (!status)
+        status = unpickle(&parsed, bytes, size, name, err);
+    if (!status)
+        status = take_tensors(p, pickle_root(parsed), key, warn, err);
+    pickle_free(parsed);
+    free(bytes);
+    return status;
+}
+
+static const char *pth_metadata(UNUSED const container *c, UNUSED const char *key)
+{
+    return NULL; // the format has none
+}
+
+static void pth_close(container *c)
+{
+    pth *p = (pth *)c;
+    pth_zip_close(&p->zip);
+    free(p->window);
+    free(p->views);
+    free(p->tensor_text);
+    free(p->set_text);
+    free(c->sets);
+    free(c->tensors);
+    free(p);
+}
+
+static const container_ops pth_ops = {
+    .format = "pth",
+    .seek = pth_seek,
+    .next = pth_next,
+    .metadata = pth_metadata,
+    .close = pth_close,
+};
+
+mohvit_status pth_open(container **out, const source *src, const char *key, const warning_sink *warn,
+                       mohvit_error *err)
+{
+    pth *p = calloc(1, sizeof *p);
+    if (!p)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", src->name);
+    p->base.ops = &pth_ops;
+    p->base.src = src;
+    mohvit_status status = pth_zip_open(&p->zip, src, err);
+    if (!status)
+        status = read_directory(p, key, warn, err);
+    if (status)
+        pth_close(&p->base);
+    else
+        *out = &p->base;
+    return status;
+}

@@ -1,0 +1,199 @@
+#include "pth_zip.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Deflate cannot do better than 1032 to 1: an entry that claims more lies about its size. */
+#define MAX_INFLATION 1032u
+
+#define MAX_ENTRY_NAME 512
+
+// ---- Opening ---------------------------------------------------------------------------------------
+
+/* libzip reads the very file that was looked at: by a copy of its descriptor, not by its name. */
+static zip_t *open_archive(const source *src, zip_error_t *why)
+{
+    zip_t *zip = NULL;
+    if (src->fd >= 0) {
+        int code, fd = dup(src->fd);
+        zip = fd >= 0 ? zip_fdopen(fd, 0, &code) : NULL;
+        if (!zip && fd >= 0) {
+            close(fd);
+            zip_error_init_with_code(why, code);
+        }
+        return zip;
+    }
+    zip_source_t *bytes = zip_source_buffer_create(src->data, src->size, 0, why);
+    if (bytes && !(zip = zip_open_from_source(bytes, ZIP_RDONLY, why)))
+        zip_source_free(bytes);
+    return zip;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* Sets root from the one entry `root/data.pkl`. */
+static mohvit_status take_root(pth_zip *z, const char *name, mohvit_error *err)
+{
+    if (z->root)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: there are two pickles, %sdata.pkl and %s",
+                         z->src->name, z->root, name);
+    z->root = strndup(name, strlen(name) - strlen("data.pkl"));
+    return z->root ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", z->src->name);
+}
+
+static mohvit_status look_at_names(pth_zip *z, mohvit_error *err)
+{
+    const char *file = z->src->name;
+    mohvit_status status = MOHVIT_OK;
+    bool script = false;
+    zip_int64_t count = zip_get_num_entries(z->zip, 0);
+    for (zip_int64_t i = 0; !status && i < count; i++) {
+        const char *name = zip_get_name(z->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+        if (!name)
+            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: entry %lld has no name", file, (long long)i);
+        if (zip_name_locate(z->zip, name, ZIP_FL_ENC_RAW) != i)
+            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: there are two entries %s", file, name);
+        if (ends_with(name, "/data.pkl") && strchr(name, '/') == strrchr(name, '/'))
+            status = take_root(z, name, err);
+        script = script || ends_with(name, "/constants.pkl");
+    }
+    if (!status && script)
+        return error_set(
+            err, MOHVIT_ERROR_UNSUPPORTED,
+            "%s: is a TorchScript program; save the weights alone: torch.save(model.state_dict(), path)",
+            file);
+    if (!status && !z->root)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is a zip without data.pkl, not a file of torch.save",
+                         file);
+    return status;
+}
+
+static mohvit_status check_byteorder(pth_zip *z, mohvit_error *err)
+{
+    zip_uint64_t index;
+    size_t size;
+    char order[16] = "";
+    if (pth_zip_find(z, "", "byteorder", 9, &index, &size, NULL))
+        return MOHVIT_OK; // PyTorch before 2.1 did not write it, and knew little-endian machines alone
+    mohvit_status status = pth_zip_seek(z, index, size, 0, "byteorder", err);
+    if (!status)
+        status = pth_zip_read(z, order, size < sizeof order ? size : sizeof order - 1, "byteorder", err);
+    if (!status && strcmp(order, "little") != 0)
+        status = error_set(err, MOHVIT_ERROR_UNSUPPORTED, "%s: byteorder \"%s\"; expected \"little\"",
+                           z->src->name, order);
+    return status;
+}
+
+mohvit_status pth_zip_open(pth_zip *z, const source *src, mohvit_error *err)
+{
+    *z = (pth_zip){.src = src};
+    zip_error_t why;
+    zip_error_init(&why);
+    z->zip = open_archive(src, &why);
+    mohvit_status status = MOHVIT_OK;
+    if (!z->zip)
+        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: cannot be read as a zip: %s (cut short?)",
+                           src->name, zip_error_strerror(&why));
+    zip_error_fini(&why);
+    if (!status)
+        status = look_at_names(z, err);
+    return status ? status : check_byteorder(z, err);
+}
+
+void pth_zip_close(pth_zip *z)
+{
+    if (z->entry)
+        zip_fclose(z->entry);
+    if (z->zip)
+        zip_discard(z->zip);
+    free(z->root);
+    *z = (pth_zip){0};
+}
+
+// ---- Entries ---------------------------------------------------------------------------------------
+
+mohvit_status pth_zip_find(const pth_zip *z, const char *folder, const char *name, size_t length,
+                           zip_uint64_t *index, size_t *size, mohvit_error *err)
+{
+    char full[MAX_ENTRY_NAME];
+    const char *file = z->src->name;
+    if (strlen(z->root) + strlen(folder) + length >= sizeof full)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: an entry's name is longer than %d bytes", file,
+                         MAX_ENTRY_NAME);
+    snprintf(full, sizeof full, "%s%s%.*s", z->root, folder, (int)length, name);
+    zip_int64_t found = zip_name_locate(z->zip, full, ZIP_FL_ENC_RAW);
+    if (found < 0)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: there is no entry %s", file, full);
+    zip_stat_t st;
+    const zip_uint64_t wanted = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
+    if (zip_stat_index(z->zip, (zip_uint64_t)found, 0, &st) || (st.valid & wanted) != wanted)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: %s", file, full, zip_strerror(z->zip));
+    bool lies = st.comp_size > z->src->size || (st.comp_method == ZIP_CM_STORE && st.size > st.comp_size) ||
+                st.size / MAX_INFLATION > st.comp_size;
+    if (lies)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: claims %llu bytes, more than it can hold", file,
+                         full, (unsigned long long)st.size);
+    *index = (zip_uint64_t)found;
+    *size = (size_t)st.size;
+    return MOHVIT_OK;
+}
+
+static mohvit_status read_failed(const pth_zip *z, zip_error_t *why, const char *place, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_IO,
+                     "%s: %s: %s; is the file damaged, or did it change while being read?", z->src->name,
+                     place, zip_error_code_zip(why) ? zip_error_strerror(why) : "the data end early");
+}
+
+mohvit_status pth_zip_read(pth_zip *z, void *dst, size_t bytes, const char *place, mohvit_error *err)
+{
+    unsigned char *to = dst, beyond;
+    zip_int64_t n = 1;
+    for (size_t left = bytes; left; left -= (size_t)n, to += n, z->entry_left -= (size_t)n) {
+        n = zip_fread(z->entry, to, left);
+        if (n <= 0)
+            break;
+    }
+    if (n > 0 && z->entry_left == 0) // libzip compares the checksum when it is asked for more than there is
+        n = zip_fread(z->entry, &beyond, 1) == 0 ? 1 : -1;
+    if (n > 0)
+        return MOHVIT_OK;
+    return read_failed(z, zip_file_get_error(z->entry), place, err);
+}
+
+/* libzip can seek in stored entries; through deflated ones, which torch.save does not write, the way is
+ * reading. */
+static mohvit_status skip(pth_zip *z, size_t bytes, const char *place, mohvit_error *err)
+{
+    unsigned char scrap[16384];
+    mohvit_status status = MOHVIT_OK;
+    if (zip_fseek(z->entry, (zip_int64_t)bytes, SEEK_SET) == 0) {
+        z->entry_left -= bytes;
+        return MOHVIT_OK;
+    }
+    zip_file_error_clear(z->entry);
+    for (size_t left = bytes; !status && left;) {
+        size_t n = left < sizeof scrap ? left : sizeof scrap;
+        status = pth_zip_read(z, scrap, n, place, err);
+        left -= n;
+    }
+    return status;
+}
+
+mohvit_status pth_zip_seek(pth_zip *z, zip_uint64_t index, size_t size, size_t offset, const char *place,
+                           mohvit_error *err)
+{
+    if (z->entry)
+        zip_fclose(z->entry);
+    z->entry = zip_fopen_index(z->zip, index, 0);
+    z->entry_left = size;
+    if (!z->entry)
+        return read_failed(z, zip_get_error(z->zip), place, err);
+    return offset ? skip(z, offset, place, err) : MOHVIT_OK;
+}

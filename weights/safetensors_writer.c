@@ -1,0 +1,342 @@
+/* safetensors_writer.c - writes safetensors under a temporary name, which becomes the real one when all is on
+ * disk. */
+#include "safetensors.h"
+
+#include "half.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct writer_entry {
+    char *name;
+    tensor_dtype dtype;
+    size_t elements;
+} writer_entry;
+
+struct safetensors_writer {
+    char *path;      /* where the file will be */
+    char *directory; /* of path, with its last slash; "" for the current one */
+    char *temporary; /* where it is until then */
+    int fd;
+    writer_entry *entries; /* (count), in the order of the data */
+    size_t count, added;
+    bool failed; /* a tensor was not written whole: finish must not give the file its name */
+};
+
+/* Data begin at a multiple of this, so that a reader that maps the file finds aligned tensors. */
+#define ALIGNMENT ((size_t)64)
+
+#define CHUNK_ELEMENTS ((size_t)1 << 16)
+
+// ---- The header ------------------------------------------------------------------------------------
+
+static json_t *shape_json(const tensor_info *t)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < t->rank; i++) {
+        if (json_array_append_new(array, json_integer((json_int_t)t->shape[i]))) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+/* Adds a tensor's entry at *offset and advances it. */
+static mohvit_status header_add(json_t *header, const tensor_info *t, size_t *offset, const char *path,
+                                mohvit_error *err)
+{
+    size_t item_size = tensor_dtype_size(t->dtype), bytes = 1, end;
+    bool fits = t->rank <= TENSOR_MAX_RANK;
+    for (size_t i = 0; fits && i < t->rank; i++)
+        fits = size_mul(bytes, t->shape[i], &bytes);
+    fits = fits && bytes == t->elements && size_mul(bytes, item_size, &bytes) &&
+           !__builtin_add_overflow(*offset, bytes, &end) && end <= PTRDIFF_MAX;
+    if (!fits || !item_size)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: %s", path, t->name,
+                         fits ? "is of a type that cannot be written"
+                              : "rank, shape and number of elements do not belong together");
+    if (strcmp(t->name, "__metadata__") == 0 || json_object_get(header, t->name))
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: the name is taken", path, t->name);
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor_dtype_name(t->dtype), "shape",
+                              shape_json(t), "data_offsets", (json_int_t)*offset, (json_int_t)end);
+    if (!entry)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the header", path);
+    if (json_object_set_new(header, t->name, entry))
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: is not UTF-8", path, t->name);
+    *offset = end;
+    return MOHVIT_OK;
+}
+
+static mohvit_status header_add_metadata(json_t *header, const metadata_entry *metadata, size_t count,
+                                         const char *path, mohvit_error *err)
+{
+    json_t *object = json_object();
+    if (!object || json_object_set_new(header, "__metadata__", object))
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the header", path);
+    for (size_t i = 0; i < count; i++) {
+        if (json_object_set_new(object, metadata[i].key, json_string(metadata[i].value)))
+            return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: metadata \"%s\": is not UTF-8", path,
+                             metadata[i].key);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status header_build(json_t *header, const tensor_info *tensors, size_t count,
+                                  const metadata_entry *metadata, size_t metadata_count, const char *path,
+                                  mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    size_t offset = 0;
+    if (metadata_count)
+        status = header_add_metadata(header, metadata, metadata_count, path, err);
+    for (size_t i = 0; !status && i < count; i++)
+        status = header_add(header, &tensors[i], &offset, path, err);
+    return status;
+}
+
+// ---- The file --------------------------------------------------------------------------------------
+
+static mohvit_status write_all(safetensors_writer *w, const void *bytes, size_t size, mohvit_error *err)
+{
+    const unsigned char *from = bytes;
+    while (size) {
+        ssize_t n = write(w->fd, from, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            w->failed = true;
+            return error_errno(err, "%s: writing", w->path);
+        }
+        from += n;
+        size -= (size_t)n;
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status write_header(safetensors_writer *w, const json_t *header, mohvit_error *err)
+{
+    char *text = json_dumps(header, JSON_COMPACT);
+    size_t length = text ? strlen(text) : 0;
+    size_t padded = (sizeof(uint64_t) + length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    unsigned char *block = text ? memory_alloc(padded, 1) : NULL;
+    mohvit_status status;
+    if (!block) {
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the header", w->path);
+    } else if (padded - sizeof(uint64_t) > SAFETENSORS_MAX_HEADER) {
+        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: header of %zu bytes; at most %zu may be written",
+                           w->path, length, SAFETENSORS_MAX_HEADER);
+    } else {
+        uint64_t stored = padded - sizeof stored;
+        memcpy(block, &stored, sizeof stored);
+        memcpy(block + sizeof stored, text, length);
+        memset(block + sizeof stored + length, ' ', padded - sizeof stored - length);
+        status = write_all(w, block, padded, err);
+    }
+    free(block);
+    free(text);
+    return status;
+}
+
+/* A rename would put a file in the place of /dev/stdout, and cannot replace a directory: said early. */
+static mohvit_status check_target(const char *path, mohvit_error *err)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return MOHVIT_OK; // a path that cannot be written fails when the temporary file is made
+    if (S_ISDIR(st.st_mode))
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is a directory; expected the name of a file", path);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file, and would be replaced by one",
+                         path);
+    return MOHVIT_OK;
+}
+
+/* Not mkstemp, whose 0600 would have to be undone: open itself applies the umask, and any ACL of the
+ * directory. */
+static mohvit_status open_temporary(safetensors_writer *w, mohvit_error *err)
+{
+    for (int attempt = 0; attempt < 100; attempt++) {
+        unsigned long long random = 0;
+        char *name;
+        if (getrandom(&random, sizeof random, 0) < 0)
+            return error_errno(err, "%s: getrandom", w->path);
+        if (asprintf(&name, "%s.mohvit-%016llx.tmp", w->directory, random) < 0)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", w->path);
+        w->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (w->fd >= 0) {
+            w->temporary = name;
+            return MOHVIT_OK;
+        }
+        free(name);
+        if (errno != EEXIST)
+            break;
+    }
+    return error_errno(err, "%s: creating a file in %s", w->path, *w->directory ? w->directory : "./");
+}
+
+// ---- The interface ---------------------------------------------------------------------------------
+
+static mohvit_status writer_start(safetensors_writer *w, const char *path, const tensor_info *tensors,
+                                  size_t count, const json_t *header, mohvit_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    w->path = strdup(path);
+    w->directory = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
+    w->entries = calloc(count + 1, sizeof *w->entries);
+    if (!w->path || !w->directory || !w->entries)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
+    for (w->count = 0; w->count < count; w->count++) {
+        const tensor_info *t = &tensors[w->count];
+        w->entries[w->count] = (writer_entry){strdup(t->name), t->dtype, t->elements};
+        if (!w->entries[w->count].name)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
+    }
+    mohvit_status status = check_target(path, err);
+    if (!status)
+        status = open_temporary(w, err);
+    return status ? status : write_header(w, header, err);
+}
+
+mohvit_status safetensors_writer_create(safetensors_writer **out, const char *path,
+                                        const tensor_info *tensors, size_t count,
+                                        const metadata_entry *metadata, size_t metadata_count,
+                                        mohvit_error *err)
+{
+    safetensors_writer *w = calloc(1, sizeof *w);
+    json_t *header = json_object();
+    mohvit_status status;
+    if (w)
+        w->fd = -1;
+    if (!w || !header)
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
+    else
+        status = header_build(header, tensors, count, metadata, metadata_count, path, err);
+    if (!status)
+        status = writer_start(w, path, tensors, count, header, err);
+    json_decref(header);
+    if (status)
+        safetensors_writer_abort(w);
+    else
+        *out = w;
+    return status;
+}
+
+/* The entry of the tensor that is added now, or NULL and an error where all have been. */
+static const writer_entry *writer_next(safetensors_writer *w, mohvit_error *err)
+{
+    if (w->added < w->count)
+        return &w->entries[w->added++];
+    error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: all %zu tensors have been added already", w->path, w->count);
+    return NULL;
+}
+
+mohvit_status safetensors_writer_add_raw(safetensors_writer *w, const void *bytes, mohvit_error *err)
+{
+    const writer_entry *e = writer_next(w, err);
+    return e ? write_all(w, bytes, e->elements * tensor_dtype_size(e->dtype), err) : MOHVIT_ERROR_ARGUMENT;
+}
+
+static mohvit_status write_half(safetensors_writer *w, const writer_entry *e, const float *values,
+                                mohvit_error *err)
+{
+    size_t chunk = e->elements < CHUNK_ELEMENTS ? e->elements : CHUNK_ELEMENTS;
+    uint16_t *half = memory_alloc(chunk, sizeof *half);
+    if (!half) {
+        w->failed = true;
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", w->path);
+    }
+    mohvit_status status = MOHVIT_OK;
+    for (size_t done = 0; !status && done < e->elements;) {
+        size_t n = e->elements - done < chunk ? e->elements - done : chunk;
+        (e->dtype == DTYPE_F16 ? half_to_f16 : half_to_bf16)(half, values + done, n);
+        status = write_all(w, half, n * sizeof *half, err);
+        done += n;
+    }
+    free(half);
+    return status;
+}
+
+mohvit_status safetensors_writer_add_f32(safetensors_writer *w, const float *values, mohvit_error *err)
+{
+    const writer_entry *e = writer_next(w, err);
+    if (!e)
+        return MOHVIT_ERROR_ARGUMENT;
+    switch (e->dtype) {
+    case DTYPE_F32:
+        return write_all(w, values, e->elements * sizeof *values, err);
+    case DTYPE_F16:
+    case DTYPE_BF16:
+        return write_half(w, e, values, err);
+    default:
+        w->failed = true;
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: float32 values cannot be stored as %s", w->path,
+                         e->name, tensor_dtype_name(e->dtype));
+    }
+}
+
+/* The new name is on disk only when its directory is. Some file systems cannot sync a directory; they need
+ * not. */
+static mohvit_status sync_directory(const safetensors_writer *w, mohvit_error *err)
+{
+    const char *directory = *w->directory ? w->directory : ".";
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? MOHVIT_OK
+                               : error_errno(err, "%s", directory); // may be writable, not readable
+    mohvit_status status = MOHVIT_OK;
+    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
+        status = error_errno(err, "%s: syncing its directory", w->path);
+    close(fd);
+    return status;
+}
+
+mohvit_status safetensors_writer_finish(safetensors_writer *w, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    int fd = w->fd;
+    if (w->added < w->count)
+        status = error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: was never added", w->path,
+                           w->entries[w->added].name);
+    else if (w->failed)
+        status = error_set(err, MOHVIT_ERROR_IO, "%s: a tensor could not be written", w->path);
+    else if (fsync(fd))
+        status = error_errno(err, "%s: syncing", w->path);
+    w->fd = -1;
+    if (close(fd) && !status)
+        status = error_errno(err, "%s: closing", w->path);
+    if (!status && rename(w->temporary, w->path))
+        status = error_errno(err, "%s: renaming %s", w->path, w->temporary);
+    if (!status) {
+        free(w->temporary);
+        w->temporary = NULL;
+        status = sync_directory(w, err);
+    }
+    safetensors_writer_abort(w);
+    return status;
+}
+
+void safetensors_writer_abort(safetensors_writer *w)
+{
+    if (!w)
+        return;
+    if (w->fd >= 0)
+        close(w->fd);
+    if (w->temporary)
+        unlink(w->temporary);
+    for (size_t i = 0; w->entries && i < w->count; i++)
+        free(w->entries[i].name);
+    free(w->temporary);
+    free(w->entries);
+    free(w->directory);
+    free(w->path);
+    free(w);
+}
