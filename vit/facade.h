@@ -18,7 +18,15 @@ typedef struct description {
  * assumed. *out is set on success alone; free with description_free. */
 mohvit_status description_read(description *out, checkpoint *cp, const mohvit_options *options,
                                mohvit_error *err);
+/* The same for a config at hand, with what options replace. */
+mohvit_status description_of_config(description *out, const config *c, const mohvit_options *options,
+                                    mohvit_error *err);
+
 void description_free(description *d);
+
+/* The config that mohvit_open_synthetic takes: options->config's, else the variant's. */
+mohvit_status synthetic_config(config *out, const char *variant, const mohvit_options *options,
+                               mohvit_error *err);
 
 /* mohvit_open_synthetic for a config at hand, which options->img_size may still resize. */
 mohvit_status mohvit_open_config(mohvit_model **model, const config *c, uint64_t seed,

@@ -12,6 +12,10 @@
 #define CONCAT_(a, b) a##_##b
 #define CONCAT(a, b)  CONCAT_(a, b)
 
+/* Inputs that are summed before the sum is added to y. Shorter chains round less, and a panel of 256 inputs
+ * stays in L1. */
+#define CHAIN 64
+
 #define PANEL (2 * VL)
 #if VL == 16
 #define ROWS 14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */
@@ -43,24 +47,19 @@ void CONCAT(gemm_pack, KERNELS)(float *packed, const float *w, size_t out, size_
 typedef struct {
     float *y;
     size_t ldy;
-    const float *bias;
-    size_t cols; // of the panel that exist
+    const float *bias; // NULL: y already holds a part of the sum
+    size_t cols;       // of the panel that exist
     bool accumulate;
 } target;
 
-INLINE void store_block(const target *to, size_t row, size_t v, vec sum)
+/* The last panel of a layer, where the vectors have more lanes than there are outputs. */
+static void __attribute__((noinline)) store_narrow(const target *to, const float *sums, size_t rows)
 {
-    float *y = to->y + row * to->ldy + v * VL;
-    const float *bias = to->bias + v * VL;
-    if ((v + 1) * VL <= to->cols) {
-        sum += vec_load(bias);
-        vec_store(y, to->accumulate ? vec_load(y) + sum : sum);
-        return;
-    }
-    float values[VL];
-    vec_store(values, sum);
-    for (size_t i = 0; v * VL + i < to->cols; i++)
-        y[i] = to->accumulate ? y[i] + (values[i] + bias[i]) : values[i] + bias[i];
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < to->cols; c++) {
+            float *y = to->y + r * to->ldy + c, sum = sums[r * PANEL + c] + (to->bias ? to->bias[c] : 0);
+            *y = to->accumulate ? *y + sum : sum;
+        }
 }
 
 /* rows × (width · VL) outputs; both are constants where this is inlined. */
@@ -81,10 +80,24 @@ INLINE void block(const target *to, const float *x, size_t ldx, const float *pan
                 sum[r][1] += value * w1;
         }
     }
+    if (to->cols < width * VL) {
+        float sums[ROWS * PANEL];
 #pragma GCC unroll 16
-    for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < width; v++)
-            store_block(to, r, v, sum[r][v]);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t v = 0; v < width; v++)
+                vec_store(sums + r * PANEL + v * VL, sum[r][v]);
+        store_narrow(to, sums, rows);
+        return;
+    }
+    for (size_t v = 0; v < width; v++) {
+        vec bias = to->bias ? vec_load(to->bias + v * VL) : (vec){0};
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+            float *y = to->y + r * to->ldy + v * VL;
+            sum[r][v] += bias;
+            vec_store(y, to->accumulate ? vec_load(y) + sum[r][v] : sum[r][v]);
+        }
+    }
 }
 
 typedef void block_function(const target *to, const float *x, size_t ldx, const float *panel, size_t in);
@@ -127,14 +140,16 @@ void CONCAT(gemm_multiply, KERNELS)(float *y, size_t ldy, const float *x, size_t
                                     bool accumulate)
 {
     size_t blocks_of_rows = (rows + ROWS - 1) / ROWS;
-    for (size_t c = 0; c < cols; c += PANEL) {
-        const float *panel = packed + (col + c) * in;
-        target to = {.ldy = ldy, .bias = bias + col + c, .accumulate = accumulate};
-        to.cols = cols - c < PANEL ? cols - c : PANEL;
-        for (size_t b = 0; b < blocks_of_rows; b++) { // blocks of nearly the same height: none is a lone row
-            size_t first = b * rows / blocks_of_rows, end = (b + 1) * rows / blocks_of_rows;
-            to.y = y + first * ldy + c;
-            blocks[end - first - 1][to.cols > VL](&to, x + first * ldx, ldx, panel, in);
+    for (size_t c = 0; c < cols; c += PANEL)
+        for (size_t k = 0; k < in; k += CHAIN) {
+            const float *panel = packed + (col + c) * in + k * PANEL;
+            size_t inputs = in - k < CHAIN ? in - k : CHAIN;
+            target to = {.ldy = ldy, .bias = k ? NULL : bias + col + c, .accumulate = accumulate || k};
+            to.cols = cols - c < PANEL ? cols - c : PANEL;
+            for (size_t b = 0; b < blocks_of_rows; b++) { // of nearly the same height: none is a lone row
+                size_t first = b * rows / blocks_of_rows, end = (b + 1) * rows / blocks_of_rows;
+                to.y = y + first * ldy + c;
+                blocks[end - first - 1][to.cols > VL](&to, x + first * ldx + k, ldx, panel, inputs);
+            }
         }
-    }
 }

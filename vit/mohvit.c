@@ -227,6 +227,21 @@ mohvit_status description_read(description *out, checkpoint *cp, const mohvit_op
     return status;
 }
 
+mohvit_status description_of_config(description *out, const config *c, const mohvit_options *options,
+                                    mohvit_error *err)
+{
+    description d = {.config = *c, .preprocess = preprocess_default};
+    const char *name = options->config ? options->config : config_name(c);
+    mohvit_status status = resize_config(&d.config, options, name, err);
+    if (!status && options->preprocess)
+        status = preprocess_read(&d.preprocess, options->preprocess, err);
+    if (!status)
+        status = describe_labels(&d.labels, NULL, &d.config, options, name, err);
+    if (!status)
+        *out = d;
+    return status;
+}
+
 void description_free(description *d)
 {
     labels_free(&d->labels);
@@ -400,16 +415,22 @@ mohvit_status mohvit_open(mohvit_model **out, const char *path, const mohvit_opt
 mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t seed,
                                  const mohvit_options *options, mohvit_error *err)
 {
+    description d;
     options = options ? options : &no_options;
-    description d = {.config = *c, .preprocess = preprocess_default};
-    const char *name = options->config ? options->config : config_name(c);
     weight_source source = {&seed, read_synthetic_tensor};
-    mohvit_status status = resize_config(&d.config, options, name, err);
-    if (!status && options->preprocess)
-        status = preprocess_read(&d.preprocess, options->preprocess, err);
-    if (!status)
-        status = describe_labels(&d.labels, NULL, &d.config, options, name, err);
+    mohvit_status status = description_of_config(&d, c, options, err);
     return status ? status : create_model(out, &d, &source, options, err);
+}
+
+mohvit_status synthetic_config(config *out, const char *variant, const mohvit_options *options,
+                               mohvit_error *err)
+{
+    if (options->config)
+        return config_read(out, options->config, err);
+    if (variant && config_variant(out, variant))
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "no variant \"%s\"; expected a published one, such as %s",
+                     variant ? variant : "", config_variant_name(0));
 }
 
 mohvit_status mohvit_open_synthetic(mohvit_model **out, const char *variant, uint64_t seed,
@@ -417,16 +438,8 @@ mohvit_status mohvit_open_synthetic(mohvit_model **out, const char *variant, uin
 {
     config c;
     options = options ? options : &no_options;
-    if (options->config) {
-        mohvit_status status = config_read(&c, options->config, err);
-        if (status)
-            return status;
-    } else if (!variant || !config_variant(&c, variant)) {
-        return error_set(err, MOHVIT_ERROR_ARGUMENT,
-                         "no variant \"%s\"; expected a published one, such as %s", variant ? variant : "",
-                         config_variant_name(0));
-    }
-    return mohvit_open_config(out, &c, seed, options, err);
+    mohvit_status status = synthetic_config(&c, variant, options, err);
+    return status ? status : mohvit_open_config(out, &c, seed, options, err);
 }
 
 void mohvit_close(mohvit_model *m)
