@@ -1,0 +1,77 @@
+#!/bin/bash
+# Usage: test_install.sh SOURCE BUILD
+# Installs the build into an empty folder, moves it, and uses it from there: the program, and a consumer of the library
+# through find_package and through pkg-config. CC, CFLAGS and LDFLAGS hold for the consumer.
+set -euo pipefail
+
+source=$1
+build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset DESTDIR MOHVIT_WEIGHTS PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# expect NAME PATTERN TEXT
+expect() {
+    grep -Eq -- "$2" <<<"$3" || fail "$1: no match for '$2' in: $3"
+}
+
+DESTDIR=$work/stage cmake --install "$build" --prefix /opt/mohvit >"$work/log" || fail "cmake --install: $(cat "$work/log")"
+mv "$work/stage/opt/mohvit" "$work/moved"
+prefix=$work/moved
+cd "$prefix"
+
+# ---- What is where ---------------------------------------------------------------------------------
+
+pc=$(find . -name mohvit.pc)
+libdir=$prefix/$(dirname "$(dirname "$pc")")
+for file in bin/mohvit include/mohvit.h share/mohvit/imagenet1k.tsv share/mohvit/samples/sneaker.png \
+    share/man/man1/mohvit.1 share/doc/mohvit/README.md share/doc/mohvit/LICENSE; do
+    [[ -s $file ]] || fail "$file was not installed"
+done
+for file in libmohvit.so pkgconfig/mohvit.pc cmake/mohvit/mohvitConfig.cmake; do
+    [[ -s $libdir/$file ]] || fail "$file was not installed"
+done
+if named=$(grep -rlI -e "$work" -e /opt/mohvit -e "$build" --include='*.pc' --include='*.cmake' .); then
+    fail "names the place where it was installed or built: $named"
+fi
+
+# The sanitizers and the profiler add symbols of their own, which begin with two underscores.
+exported=$(nm -D --defined-only "$libdir/libmohvit.so" | awk '$2 != "A" && $3 !~ /^__/ { print $3 }' | sort)
+declared=$(grep -o 'MOHVIT_API[^(]*(' include/mohvit.h | grep -o 'mohvit_[a-z_]*($' | tr -d '(' | sort)
+[[ $exported == "$declared" ]] || fail "exported and declared differ: $(diff <(echo "$exported") <(echo "$declared"))"
+
+# ---- The program -----------------------------------------------------------------------------------
+
+expect "bin/mohvit --version" '^mohvit [0-9]+\.[0-9]+\.[0-9]+$' "$(bin/mohvit --version)"
+expect "bin/mohvit classify" '^ *1  Sneaker ' "$(bin/mohvit classify share/mohvit/samples/sneaker.png 2>/dev/null)"
+
+# ---- Consumers -------------------------------------------------------------------------------------
+
+# check NAME COMMAND …
+check() {
+    local name=$1 output
+    shift
+    output=$("$@" share/mohvit/samples/sneaker.png share/mohvit/samples/trousers.png) || fail "$name does not run"
+    expect "$name" ' %  Sneaker$' "$(sed -n 1p <<<"$output")"
+    expect "$name" ' %  Trouser$' "$(sed -n 4p <<<"$output")"
+}
+
+{
+    cmake -S "$source/tests/consumer" -B "$work/consumer" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" &&
+        cmake --build "$work/consumer"
+} >"$work/log" 2>&1 || fail "find_package: $(cat "$work/log")"
+check "the find_package consumer" "$work/consumer/consumer"
+
+export PKG_CONFIG_PATH=$libdir/pkgconfig
+read -ra flags <<<"${CFLAGS:-} $(pkg-config --cflags mohvit) ${LDFLAGS:-}"
+read -ra libs <<<"$(pkg-config --libs mohvit)"
+"${CC:-cc}" -std=c11 -Wall -Wextra -Wpedantic -Werror "${flags[@]}" "$source/tests/consumer/main.c" \
+    -o "$work/plain" "${libs[@]}" || fail "pkg-config: the consumer does not compile"
+check "the pkg-config consumer" env LD_LIBRARY_PATH="$libdir" "$work/plain"
+
+echo "installed, moved and used: program, find_package, pkg-config"

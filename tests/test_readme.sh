@@ -1,0 +1,80 @@
+#!/bin/bash
+# Usage: test_readme.sh SOURCE PROGRAM
+# README.md and the man page against the tree and the program: the files that they name exist, every paragraph of the
+# specification has its row, the example is the one that is tested, no command or option is left out; and what the build
+# asks for, tools/setup installs.
+# shellcheck disable=SC2016 # backquotes here are Markdown's
+set -euo pipefail
+
+source=$1
+program=$2
+cd "$source"
+failures=0
+
+fail() {
+    echo "FAILED: $*" >&2
+    failures=$((failures + 1))
+}
+
+# ---- The specification's table ---------------------------------------------------------------------
+
+for paragraph in "Configuration" "Patch embedding" "Block" "MLP" "Router" "Global attention" "Aggregated attention" \
+    "Continuous position bias" "Adaptive average pool" "Checkpoint tensors" "Official .pth" "safetensors" \
+    "From image file to tensor" "Head load" "Synthetic weights" "Golden files"; do
+    row=$(grep "^| $paragraph |" README.md || true)
+    grep -q '`[^`]*/' <<<"$row" || fail "README.md: no row with a file for the paragraph \"$paragraph\""
+done
+
+# ---- Files -----------------------------------------------------------------------------------------
+
+# Whatever stands in backquotes and begins with a folder of this tree, and every relative link. A name may stand for
+# several files, as router.[hc] does.
+folders='vit|imgio|weights|tools|tests|\.ci'
+named=$({
+    grep -oE '`('"$folders"')/[^` ]*`' README.md | tr -d '\140'
+    grep -oE '\]\([^):#]+\)' README.md | tr -d '()]'
+} | sort -u)
+[[ $(wc -l <<<"$named") -ge 20 ]] || fail "README.md: found only these files named: $named"
+while read -r name; do
+    case $name in
+    *'.[hc]') files=("${name%.*}.h" "${name%.*}.c") ;;
+    *) files=("$name") ;;
+    esac
+    for file in "${files[@]}"; do
+        [[ -e $file ]] || fail "README.md names $file, which does not exist"
+    done
+done <<<"$named"
+
+# ---- The library's example -------------------------------------------------------------------------
+
+diff <(sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d') tests/consumer/main.c ||
+    fail "README.md: the C example is not tests/consumer/main.c"
+
+# ---- Commands and options --------------------------------------------------------------------------
+
+manual=$(sed 's/\\-/-/g; s/\\f[BIRP]//g' tools/mohvit.1)
+shared=$(sed -n '/^\.SS Model options$/,/^\.S[SH] /p' <<<"$manual")
+commands=$("$program" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+[[ $commands == *classify* ]] || fail "mohvit --help lists no commands"
+for command in $commands; do
+    [[ $command == help ]] && continue
+    grep -q "\`$command\`" README.md || fail "README.md does not mention the command $command"
+    page=$(sed -n "/^\.SS $command\$/,/^\.S[SH] /p" <<<"$manual")
+    [[ -n $page ]] || fail "mohvit.1 does not describe the command $command"
+    for option in $("$program" "$command" --help | sed -n 's/^  .*\(--[a-z-]*\).*/\1/p' | sort -u); do
+        [[ $option == --help ]] && continue
+        grep -qE -- "$option([^a-z-]|\$)" <<<"$page$shared" || fail "mohvit.1: $command lacks $option"
+    done
+done
+
+# ---- Packages --------------------------------------------------------------------------------------
+
+packages=$(sed -nE 's/^ *dependency\([^ ]+ [^ ]+ ([^ ]+)\)$/\1/p' tools/cmake/dependencies.cmake)
+[[ $packages == *libjpeg-dev* ]] || fail "dependencies.cmake: found no packages"
+for package in $packages; do
+    grep -q "^ *need $package " tools/setup || fail "tools/setup does not install $package, which the build asks for"
+done
+
+if [[ $failures != 0 ]]; then
+    exit 1
+fi

@@ -1,0 +1,37 @@
+#include "interrupt.h"
+
+#include <signal.h>
+
+static volatile sig_atomic_t caught;
+
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
+#define WATCHED (sizeof watched / sizeof *watched)
+
+static void note(int number)
+{
+    caught = number;
+}
+
+void interrupt_begin(void)
+{
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART}, before;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < WATCHED; i++)
+        if (!sigaction(watched[i], NULL, &before) && before.sa_handler != SIG_IGN)
+            sigaction(watched[i], &action, NULL);
+}
+
+mohvit_status interrupt_check(const char *name, mohvit_error *err)
+{
+    return caught ? error_set(err, MOHVIT_ERROR_IO, "%s: not written: interrupted", name) : MOHVIT_OK;
+}
+
+void interrupt_end(void)
+{
+    struct sigaction before;
+    for (size_t i = 0; i < WATCHED; i++)
+        if (!sigaction(watched[i], NULL, &before) && before.sa_handler == note)
+            signal(watched[i], SIG_DFL);
+    if (caught)
+        raise(caught);
+}

@@ -1,0 +1,167 @@
+/* model_options.c - from command line and environment to an open model. */
+#include "model_options.h"
+
+#include "embedded.h"
+#include "output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_THREADS 1024
+#define MAX_BATCH   4096
+
+void model_options_begin(model_options *o)
+{
+    *o = (model_options){
+        .open = {.threads = mohvit_default_threads(), .warn = output_warning},
+        .batch = 1,
+    };
+}
+
+static bool parse_size(size_t *out, const char *text)
+{
+    if (!parse_whole(out, "--size", text, CONFIG_MIN_SIZE, CONFIG_MAX_SIZE))
+        return false;
+    if (*out % 32 == 0)
+        return true;
+    complain("--size %s: expected a multiple of 32", text);
+    return false;
+}
+
+static bool parse_threads(int *out, const char *text)
+{
+    size_t threads;
+    if (!parse_whole(&threads, "--threads", text, 1, MAX_THREADS))
+        return false;
+    *out = (int)threads;
+    return true;
+}
+
+static bool parse_backend(const char **out, const char *text)
+{
+    *out = text;
+    if (!strcmp(text, "auto"))
+        return true;
+    for (size_t i = 0; gemm_available(i); i++)
+        if (!strcmp(gemm_available(i)->name, text))
+            return true;
+    complain("--backend %s: expected auto, native or openblas", text);
+    return false;
+}
+
+static bool parse_variant(const char **out, const char *text)
+{
+    config ignored;
+    *out = text;
+    if (config_variant(&ignored, text))
+        return true;
+    complain("--variant %s: no such variant; the published ones are", text);
+    for (size_t i = 0; config_variant_name(i); i++)
+        complain("  %s", config_variant_name(i));
+    return false;
+}
+
+bool model_option(model_options *o, int code, const char *value)
+{
+    switch (code) {
+    case OPTION_WEIGHTS:
+        o->weights = value;
+        return true;
+    case OPTION_KEY:
+        o->open.key = value;
+        return true;
+    case OPTION_CONFIG:
+        o->open.config = value;
+        return true;
+    case OPTION_LABELS:
+        o->open.labels = value;
+        return true;
+    case OPTION_PREPROCESS:
+        o->open.preprocess = value;
+        return true;
+    case OPTION_SIZE:
+        return parse_size(&o->open.img_size, value);
+    case OPTION_THREADS:
+        return parse_threads(&o->open.threads, value);
+    case OPTION_BACKEND:
+        return parse_backend(&o->open.backend, value);
+    case OPTION_BATCH:
+        return parse_whole(&o->batch, "--batch", value, 1, MAX_BATCH);
+    case OPTION_VARIANT:
+        return parse_variant(&o->variant, value);
+    case OPTION_SEED:
+        o->seeded = true;
+        return parse_seed(&o->seed, "--seed", value);
+    default:
+        return false;
+    }
+}
+
+// ---- Which model -----------------------------------------------------------------------------------
+
+/* NULL: neither the command line nor the environment names one. */
+static const char *weights_path(const model_options *o)
+{
+    const char *environment = getenv("MOHVIT_WEIGHTS");
+    if (o->weights)
+        return o->weights;
+    return environment && *environment ? environment : NULL;
+}
+
+model_source model_source_choose(const model_options *o)
+{
+    const char *path = weights_path(o);
+    if (path)
+        return (model_source){.kind = SOURCE_FILE, .path = path};
+    complain("demo model: ten kinds of clothing; use --weights for ImageNet");
+    return (model_source){.kind = SOURCE_EMBEDDED};
+}
+
+model_source model_source_or_synthetic(const model_options *o)
+{
+    if (o->variant || (o->open.config && !weights_path(o)))
+        return (model_source){.kind = SOURCE_SYNTHETIC, .seed = o->seed};
+    return model_source_choose(o);
+}
+
+mohvit_model *model_source_open(const model_source *source, const model_options *o)
+{
+    mohvit_model *m = NULL;
+    mohvit_error err;
+    mohvit_status status =
+        source->kind == SOURCE_SYNTHETIC
+            ? mohvit_open_synthetic(&m, o->variant, source->seed, &o->open, &err)
+            : mohvit_open(&m, source->kind == SOURCE_FILE ? source->path : NULL, &o->open, &err);
+    if (!status)
+        return m;
+    complain("%s", err.message);
+    return NULL;
+}
+
+mohvit_status model_source_checkpoint(checkpoint **cp, const model_source *source, const model_options *o,
+                                      mohvit_error *err)
+{
+    warning_sink warn = {o->open.warn, o->open.user};
+    if (source->kind == SOURCE_FILE)
+        return checkpoint_open(cp, source->path, o->open.key, &warn, err);
+    return checkpoint_open_memory(cp, embedded_model, embedded_model_size(), "demo model", o->open.key, &warn,
+                                  err);
+}
+
+mohvit_status model_describe_synthetic(description *d, const model_options *o, mohvit_error *err)
+{
+    config c;
+    const char *variant = o->variant ? o->variant : config_variant_name(0);
+    mohvit_status status = synthetic_config(&c, variant, &o->open, err);
+    return status ? status : description_of_config(d, &c, &o->open, err);
+}
+
+mohvit_context *model_context(const mohvit_model *m, const model_options *o)
+{
+    mohvit_context *ctx = NULL;
+    mohvit_error err;
+    if (!mohvit_context_create(&ctx, m, o->batch, o->open.threads, &err))
+        return ctx;
+    complain("%s", err.message);
+    return NULL;
+}

@@ -1,0 +1,100 @@
+/* model_options.h - the options that everything which runs a model shares, parsed in one place, and the model
+ * that they name. A command splices MODEL_OPTIONS into its own table and hands what it does not know itself
+ * to model_option. */
+#ifndef MOHVIT_MODEL_OPTIONS_H
+#define MOHVIT_MODEL_OPTIONS_H
+
+#include "command.h"
+#include "facade.h"
+
+enum {
+    OPTION_WEIGHTS = OPTION_MODEL,
+    OPTION_KEY,
+    OPTION_CONFIG,
+    OPTION_LABELS,
+    OPTION_PREPROCESS,
+    OPTION_SIZE,
+    OPTION_THREADS,
+    OPTION_BATCH,
+    OPTION_BACKEND,
+    OPTION_VARIANT,
+    OPTION_SEED
+};
+
+// clang-format off
+/* What a checkpoint is. */
+#define DESCRIPTION_OPTIONS                                        \
+    {"key", required_argument, NULL, OPTION_KEY},                  \
+    {"config", required_argument, NULL, OPTION_CONFIG},            \
+    {"labels", required_argument, NULL, OPTION_LABELS},            \
+    {"preprocess", required_argument, NULL, OPTION_PREPROCESS}
+
+/* Which model, and how it runs. */
+#define MODEL_OPTIONS                                              \
+    {"weights", required_argument, NULL, OPTION_WEIGHTS},          \
+    DESCRIPTION_OPTIONS,                                           \
+    {"size", required_argument, NULL, OPTION_SIZE},                \
+    {"threads", required_argument, NULL, OPTION_THREADS},          \
+    {"batch", required_argument, NULL, OPTION_BATCH},              \
+    {"backend", required_argument, NULL, OPTION_BACKEND}
+
+/* A model without a file. */
+#define SYNTHETIC_OPTIONS                                          \
+    {"variant", required_argument, NULL, OPTION_VARIANT},          \
+    {"seed", required_argument, NULL, OPTION_SEED}
+// clang-format on
+
+#define MODEL_OPTIONS_HELP                                                                                   \
+    "\nModel:\n"                                                                                             \
+    "  --weights FILE     .safetensors or .pth, told apart by content; default: what the\n"                  \
+    "                     environment variable MOHVIT_WEIGHTS names, else the built-in demo model\n"         \
+    "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...\n"                          \
+    "  --config FILE      JSON config in place of the checkpoint's own\n"                                    \
+    "  --labels FILE      class names, one a line: a name, or WordNet id TAB names\n"                        \
+    "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"                           \
+    "  --size S           side of the square input: 64 to 2048, a multiple of 32\n"                          \
+    "  --threads N        default: what CPU affinity and the cgroup quota grant\n"                           \
+    "  --batch N          images in one forward pass; default 1\n"                                           \
+    "  --backend NAME     matrix products: auto, native (default with AVX2 or AVX-512), openblas\n"
+
+/* Where a model's weights come from. */
+typedef struct model_source {
+    enum { SOURCE_FILE, SOURCE_EMBEDDED, SOURCE_SYNTHETIC, SOURCE_NONE } kind;
+    const char *path; /* of SOURCE_FILE */
+    uint64_t seed;    /* of SOURCE_SYNTHETIC */
+} model_source;
+
+typedef struct model_options {
+    mohvit_options open; /* with the warnings' receiver and the number of threads, which is never 0 */
+    const char *weights, *variant;
+    uint64_t seed;
+    bool seeded;
+    size_t batch;
+} model_options;
+
+/* The defaults. */
+void model_options_begin(model_options *o);
+
+/* Takes an option of the tables above; false where its value is wrong, which has been reported. */
+bool model_option(model_options *o, int code, const char *value);
+
+/* The file, or the embedded model and a line on standard error that says what it is. */
+model_source model_source_choose(const model_options *o);
+
+/* The same, but synthetic where --variant or, without any weights, --config says what to make. */
+model_source model_source_or_synthetic(const model_options *o);
+
+/* Opens it; NULL where the reason has been reported and EXIT_MODEL is due. */
+mohvit_model *model_source_open(const model_source *source, const model_options *o);
+
+/* Opens its checkpoint alone, not for SOURCE_SYNTHETIC or SOURCE_NONE. */
+mohvit_status model_source_checkpoint(checkpoint **cp, const model_source *source, const model_options *o,
+                                      mohvit_error *err);
+
+/* What the model of --variant, or of --config, would be: no weights are made. Free with description_free. */
+mohvit_status model_describe_synthetic(description *d, const model_options *o, mohvit_error *err);
+
+/* A context for o->batch images; NULL as above. */
+mohvit_context *model_context(const mohvit_model *m, const model_options *o);
+
+#endif

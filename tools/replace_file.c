@@ -1,0 +1,115 @@
+#include "replace_file.h"
+
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Length of the directory part of path, with its slash; 0 for the current directory. */
+static int directory_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path) + 1 : 0;
+}
+
+/* malloc'd. */
+static char *directory_name(const char *path)
+{
+    int length = directory_length(path);
+    return need(length ? strndup(path, (size_t)length) : strdup("."));
+}
+
+mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err)
+{
+    struct stat st;
+    unsigned long long random;
+    *f = (replace_file){.path = path};
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file, and would be replaced by one",
+                         path);
+    char *directory = directory_name(path);
+    int denied = access(directory, W_OK | X_OK);
+    free(directory);
+    if (denied)
+        return error_errno(err, "%s: creating a file there", path);
+    if (getrandom(&random, sizeof random, 0) < 0)
+        return error_errno(err, "%s: getrandom", path);
+    if (asprintf(&f->temporary, "%.*s.mohvit-%016llx.tmp", directory_length(path), path, random) < 0)
+        f->temporary = need(NULL);
+    return MOHVIT_OK;
+}
+
+static mohvit_status write_all(int fd, const char *path, const unsigned char *data, size_t size,
+                               mohvit_error *err)
+{
+    while (size) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, "%s: writing", path);
+        data += n;
+        size -= (size_t)n;
+    }
+    return fsync(fd) ? error_errno(err, "%s: syncing", path) : MOHVIT_OK;
+}
+
+mohvit_status replace_write(const replace_file *f, const void *data, size_t size, mohvit_error *err)
+{
+    int fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return error_errno(err, "%s: creating a file there", f->path);
+    mohvit_status status = write_all(fd, f->path, data, size, err);
+    if (close(fd) && !status)
+        status = error_errno(err, "%s: closing", f->path);
+    return status;
+}
+
+void replace_blame(const replace_file *f, mohvit_error *err)
+{
+    size_t length = strlen(f->temporary);
+    if (strncmp(err->message, f->temporary, length) != 0)
+        return;
+    mohvit_error old = *err;
+    error_set(err, old.status, "%s%s", f->path, old.message + length);
+}
+
+/* The new name is on disk only when its directory is; some file systems cannot sync one. */
+static mohvit_status sync_directory(const char *path, mohvit_error *err)
+{
+    char *directory = directory_name(path);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    mohvit_status status = MOHVIT_OK;
+    free(directory);
+    if (fd < 0)
+        return errno == EACCES ? MOHVIT_OK : error_errno(err, "%s: opening its directory", path);
+    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
+        status = error_errno(err, "%s: syncing its directory", path);
+    close(fd);
+    return status;
+}
+
+mohvit_status replace_commit(replace_file *f, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    if (rename(f->temporary, f->path))
+        status = error_errno(err, "%s: renaming %s", f->path, f->temporary);
+    else
+        status = sync_directory(f->path, err);
+    replace_cancel(f);
+    return status;
+}
+
+void replace_cancel(replace_file *f)
+{
+    if (f->temporary)
+        unlink(f->temporary); // after a rename there is nothing of that name
+    free(f->temporary);
+    f->temporary = NULL;
+}

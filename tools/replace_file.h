@@ -1,0 +1,28 @@
+/* replace_file.h - a file that appears under its name only when all of it is on disk and has been checked. */
+#ifndef MOHVIT_REPLACE_FILE_H
+#define MOHVIT_REPLACE_FILE_H
+
+#include "base.h"
+
+typedef struct replace_file {
+    const char *path; /* borrowed */
+    char *temporary;  /* beside it; to be made by replace_write or by a writer that is given the name */
+} replace_file;
+
+/* Refuses a path where something other than a regular file is. replace_cancel or replace_commit must follow.
+ */
+mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err);
+
+/* Writes and syncs all of the temporary file. */
+mohvit_status replace_write(const replace_file *f, const void *data, size_t size, mohvit_error *err);
+
+/* A message about the temporary file becomes one about the file that people know. */
+void replace_blame(const replace_file *f, mohvit_error *err);
+
+/* Gives the temporary file its name. Frees, also on failure, when nothing is left behind. */
+mohvit_status replace_commit(replace_file *f, mohvit_error *err);
+
+/* Removes the temporary file and frees. */
+void replace_cancel(replace_file *f);
+
+#endif
