@@ -22,7 +22,7 @@
 #define BATCH 8
 
 /* The widths of MoH-ViT-S-75 and its tile shapes, one block deep. */
-static const config small = {.embed_dims = {72, 144, 288, 576},
+static config small = {.embed_dims = {72, 144, 288, 576},
                              .num_heads = {3, 6, 12, 24},
                              .depths = {1, 1, 1, 1},
                              .mlp_ratios = {8, 8, 4, 4},
@@ -40,6 +40,9 @@ static int setup(void **state)
 {
     (void)state;
     const char *flavour = getenv("EXPECT_OPENBLAS"); // 1: pthread, 2: openmp
+    const char *size = getenv("IMG_SIZE");           // a smaller picture where the whole size takes minutes
+    if (size)
+        small.img_size = small.pretrain_size = (size_t)atoi(size);
     if (flavour)
         assert_int_equal(openblas_get_parallel(), atoi(flavour));
     size_t floats = BATCH * 3 * small.img_size * small.img_size;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gemm.h"
+#include "linear.h"
 #include "reference.h"
 
 #include <float.h>
@@ -1048,10 +1048,13 @@ static size_t set_of(const kernels *k)
     return set;
 }
 
+/* In the tiles of a forward pass. */
 static void bench_product(const kernels *k, void *arg)
 {
     bench_shape *s = arg;
-    k->gemm_multiply(s->y, s->out, s->x, s->in, s->packed[set_of(k)], s->b, s->rows, s->in, 0, s->out, false);
+    linear layer = {s->in, s->out, s->packed[set_of(k)], s->b};
+    linear_call call = {&layer, s->x, s->in, s->y, s->out, s->rows, false};
+    linear_forward(&call, 1, &gemm_native, k, NULL);
 }
 
 static void bench_attend(const kernels *k, void *arg)
