@@ -78,6 +78,9 @@ mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t len
                                    mohvit_error *err)
 {
     json_error_t where;
+    if (length > PREPROCESS_MAX_JSON)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: preprocess is %zu bytes; expected at most %zu", name,
+                         length, PREPROCESS_MAX_JSON);
     json_t *root = json_loadb(json, length, JSON_REJECT_DUPLICATES, &where);
     if (!root)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: preprocess: line %d: %s", name, where.line,

@@ -4,6 +4,8 @@
 
 #include "image.h"
 
+#define PREPROCESS_MAX_JSON ((size_t)64 << 10)
+
 typedef enum resize_filter { RESIZE_BICUBIC, RESIZE_BILINEAR } resize_filter;
 
 typedef struct preprocess {

@@ -433,12 +433,32 @@ static void batches_and_threads_have_limits(void **state)
         mohvit_context *ctx = NULL;
         mohvit_error err;
         mohvit_status status = mohvit_context_create(&ctx, m, bad[i].batch, bad[i].threads, &err);
-        expect_error(status, &err, MOHVIT_ERROR_ARGUMENT, "batch", "threads");
+        const char *wrong = bad[i].batch == 1 ? "threads" : "batch";
+        expect_error(status, &err, MOHVIT_ERROR_ARGUMENT, wrong, "expected");
         assert_null(ctx);
         assert_int_equal(mohvit_context_create(&ctx, m, bad[i].batch, bad[i].threads, NULL),
                          MOHVIT_ERROR_ARGUMENT);
     }
     mohvit_close(m);
+    assert_int_equal(mohvit_open(&m, NULL, &(mohvit_options){.threads = 100000}, NULL),
+                     MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(mohvit_open(&m, NULL, &(mohvit_options){.threads = -1}, NULL), MOHVIT_ERROR_ARGUMENT);
+}
+
+static void a_config_within_its_maxima_may_still_need_too_much_memory(void **state)
+{
+    (void)state;
+    mohvit_error err;
+    config c = small;
+    c.img_size = c.pretrain_size = 2048;
+    c.embed_dims[0] = c.num_heads[0] = c.shared_head[0] = 256;
+    c.sr_ratios[0] = 1; // global attention over 512 × 512 tokens
+    c.depths[0] = 512;
+    expect_error(config_validate(&c, "big", &err), &err, MOHVIT_ERROR_LIMIT, "big", "position bias");
+    c.depths[0] = 1;
+    c.mlp_ratios[0] = 64;
+    c.embed_dims[0] = 8192;
+    expect_error(config_validate(&c, "big", &err), &err, MOHVIT_ERROR_LIMIT, "big", "activations");
 }
 
 static void a_slot_must_be_of_the_batch(void **state)
@@ -609,6 +629,7 @@ int main(void)
         cmocka_unit_test(labels_must_name_every_class),
         cmocka_unit_test(preprocessing_is_the_checkpoints_unless_it_is_replaced_whole),
         cmocka_unit_test(batches_and_threads_have_limits),
+        cmocka_unit_test(a_config_within_its_maxima_may_still_need_too_much_memory),
         cmocka_unit_test(a_slot_must_be_of_the_batch),
         cmocka_unit_test(a_model_may_have_to_be_named),
         cmocka_unit_test(predictions_are_ranked_ties_to_the_lower_class),

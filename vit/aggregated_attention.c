@@ -68,7 +68,7 @@ attention_source aggregated_attention_prepare(const pass *p, const attention *a,
         {&a->sr, y, C, p->s->pooled, C, N, false},
     };
     linear_forward(from_y, 3, p->gemm, p->kernels, p->team);
-    parallel_for(p->team, (N + NORMALISE_ROWS - 1) / NORMALISE_ROWS, normalise_rows, &job);
+    parallel_for(p->team, divide_up(N, NORMALISE_ROWS), normalise_rows, &job);
     parallel_for(p->team, a->side, gelu_row, &job);
     parallel_for(p->team, P, pool_row, &job);
 

@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static size_t divide_up(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* ---- Routing --------------------------------------------------------------------------------- */
 
 #define ROUTE_ROWS 64

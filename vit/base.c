@@ -1,6 +1,7 @@
 #include "base.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,15 +26,33 @@ static void escape_controls(char *out, size_t size, const char *text)
     out[used] = '\0';
 }
 
+/* Shortens text to fewer than size bytes by leaving out its middle: a long path must not push the cause out.
+ */
+static void squeeze(char *text, size_t size)
+{
+    static const char gap[] = " ... ";
+    size_t length = strlen(text), head = size / 2, tail = size / 2 - sizeof gap;
+    if (length < size)
+        return;
+    const char *end = text + length - tail;
+    while (head && ((unsigned char)text[head] & 0xC0) == 0x80) // never within a character
+        head--;
+    while (((unsigned char)*end & 0xC0) == 0x80)
+        end++;
+    memcpy(text + head, gap, sizeof gap - 1);
+    memmove(text + head + sizeof gap - 1, end, strlen(end) + 1);
+}
+
 static void error_vset(mohvit_error *err, mohvit_status status, const char *suffix, const char *format,
                        va_list args)
 {
     if (!err)
         return;
-    char raw[sizeof err->message];
+    char raw[2 * PATH_MAX];
     int n = vsnprintf(raw, sizeof raw, format, args);
     if (suffix && n >= 0 && (size_t)n < sizeof raw)
         snprintf(raw + n, sizeof raw - (size_t)n, ": %s", suffix);
+    squeeze(raw, sizeof err->message);
     err->status = status;
     escape_controls(err->message, sizeof err->message, raw);
 }

@@ -29,6 +29,12 @@ void warning_send(const warning_sink *sink, const char *format, ...) PRINTF_LIKE
 /* *product = a · b; false, and nothing stored, where that overflows. */
 bool size_mul(size_t a, size_t b, size_t *product);
 
+/* a / b, rounded up. */
+static inline size_t divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
 /* count · size bytes, aligned to 64, not cleared; NULL if that overflows or there is no memory. Free with
  * free(). */
 void *memory_alloc(size_t count, size_t size) __attribute__((malloc));

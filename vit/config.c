@@ -1,9 +1,7 @@
 #include "config.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,6 +268,30 @@ static mohvit_status validate_pool(const config *c, const char *name, mohvit_err
     return MOHVIT_OK;
 }
 
+/* What a model of this config would allocate beyond its parameters. Every factor has been checked, so a
+ * double holds the products. */
+static mohvit_status validate_memory(const config *c, const char *name, mohvit_error *err)
+{
+    double tables = 0, activations = 0;
+    for (size_t s = 0; s < STAGES; s++) {
+        double side = (double)config_side(c, s), N = side * side, pool = (double)config_pool(c, s);
+        double offsets = config_global(c, s) || (size_t)side % (size_t)pool == 0 ? 2 * side : 4 * side;
+        double patch = s ? 9 * (double)c->embed_dims[s - 1] : 7 * 7 * 3;
+        double width = fmax(3 * (double)config_hidden(c, s), patch);
+        tables += (double)c->depths[s] * (double)c->num_heads[s] * offsets * offsets;
+        activations = fmax(activations, N * (width + 12 * (double)c->embed_dims[s]));
+    }
+    if (tables > (double)CONFIG_MAX_TABLES)
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: config needs %.3g numbers of position bias; expected at most %.3g", name,
+                         tables, (double)CONFIG_MAX_TABLES);
+    if (activations > (double)CONFIG_MAX_ACTIVATIONS)
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: config needs %.3g activations for an image; expected at most %.3g", name,
+                         activations, (double)CONFIG_MAX_ACTIVATIONS);
+    return MOHVIT_OK;
+}
+
 mohvit_status config_validate(const config *c, const char *name, mohvit_error *err)
 {
     mohvit_status status;
@@ -285,7 +307,8 @@ mohvit_status config_validate(const config *c, const char *name, mohvit_error *e
     if (c->img_size % 32)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: config img_size is %zu; expected a multiple of 32",
                          name, c->img_size);
-    return validate_pool(c, name, err);
+    status = validate_pool(c, name, err);
+    return status ? status : validate_memory(c, name, err);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -435,6 +458,9 @@ mohvit_status config_from_json(config *out, const char *json, size_t length, con
                                mohvit_error *err)
 {
     json_error_t at;
+    if (length > CONFIG_MAX_JSON)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: config is %zu bytes; expected at most %zu", name,
+                         length, CONFIG_MAX_JSON);
     json_t *object = json_loadb(json, length, JSON_REJECT_DUPLICATES, &at);
     if (!object)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config is not JSON: line %d, column %d: %s", name,

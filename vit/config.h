@@ -18,6 +18,11 @@
 #define CONFIG_MIN_SIZE       64
 #define CONFIG_MAX_SIZE       2048
 #define CONFIG_MAX_PARAMETERS ((size_t)1 << 31)
+#define CONFIG_MAX_JSON       ((size_t)64 << 10)
+/* Floats of the position tables of all blocks, and of the widest activations of one image. The published
+ * models need a thousandth of either at 224 pixels and a twentieth at 2048. */
+#define CONFIG_MAX_TABLES      ((size_t)1 << 30)
+#define CONFIG_MAX_ACTIVATIONS ((size_t)1 << 32)
 
 typedef struct config {
     size_t embed_dims[STAGES];

@@ -39,12 +39,15 @@ static void native_leave(const gemm_saved *saved)
     (void)saved;
 }
 
-/* Any cut gives the same bits here; these are small enough to share among many threads, and a multiple of
- * every panel and block height. */
+/* Any cut gives the same bits here. Tall tiles read the weights once for many rows; narrow ones make enough
+ * of them to share evenly, down to one panel. */
 static gemm_tiles native_tiling(size_t N, size_t out)
 {
-    (void)N;
-    return (gemm_tiles){.rows = 98, .cols = out < 96 ? out : 96};
+    enum { ROWS = 196, PANEL = 32, TILES = 16, MAX_PANELS = 6 };
+    size_t row_tiles = divide_up(N, ROWS), panels = divide_up(out, PANEL);
+    size_t wide = panels * row_tiles / TILES;
+    wide = wide < 1 ? 1 : wide > MAX_PANELS ? MAX_PANELS : wide;
+    return (gemm_tiles){.rows = divide_up(N, row_tiles), .cols = wide * PANEL};
 }
 
 static size_t native_packed(const kernels *k, size_t out, size_t in)

@@ -40,11 +40,6 @@ static void openblas_leave(const gemm_saved *saved)
 #define TILE_OUTPUTS 75264
 #define MIN_TILES    4
 
-static size_t divide_up(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static gemm_tiles openblas_tiling(size_t N, size_t out)
 {
     gemm_tiles t;

@@ -17,6 +17,7 @@
 #define CHAIN 64
 
 #define PANEL (2 * VL)
+_Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 #if VL == 16
 #define ROWS 14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */
 #else
@@ -68,8 +69,13 @@ INLINE void block(const target *to, const float *x, size_t ldx, const float *pan
 {
     vec sum[ROWS][2];
 #pragma GCC unroll 16
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
         sum[r][0] = sum[r][1] = (vec){0};
+        // Rows of y are pages apart, where no hardware prefetcher follows: without this, storing a block
+        // waits for memory line after line (3136×72×768: 50 GFLOP/s, with it 150).
+        for (size_t v = 0; v < width; v++)
+            __builtin_prefetch(to->y + r * to->ldy + v * VL, 1);
+    }
     for (size_t k = 0; k < in; k++) {
         vec w0 = vec_load(panel + k * PANEL), w1 = width > 1 ? vec_load(panel + k * PANEL + VL) : (vec){0};
 #pragma GCC unroll 16

@@ -12,11 +12,6 @@ typedef struct {
     const kernels *kernels;
 } linear_group;
 
-static size_t divide_up(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static void linear_tile(void *arg, size_t task, size_t worker)
 {
     (void)worker;

@@ -101,7 +101,20 @@ static mohvit_status preprocess_read(preprocess *out, const char *path, mohvit_e
 
 /* ---- What a checkpoint is -------------------------------------------------------------------- */
 
+#define MAX_BATCH   4096
+#define MAX_THREADS 1024
+
 static const mohvit_options no_options;
+
+/* *threads = what was asked for; 0 asks for the default. */
+static mohvit_status choose_threads(size_t *threads, int asked, mohvit_error *err)
+{
+    if (asked < 0 || asked > MAX_THREADS)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%d threads; expected 0 (the default) to %d", asked,
+                         MAX_THREADS);
+    *threads = asked ? (size_t)asked : parallel_default_threads();
+    return MOHVIT_OK;
+}
 
 static warning_sink options_sink(const mohvit_options *options)
 {
@@ -353,8 +366,10 @@ static mohvit_status create_model(mohvit_model **out, description *d, const weig
     }
     m->description = *d;
     const config *c = &m->description.config;
-    size_t threads = options->threads > 0 ? (size_t)options->threads : parallel_default_threads();
-    mohvit_status status = model_create(&m->network, c, source, options->backend, threads, err);
+    size_t threads = 1;
+    mohvit_status status = choose_threads(&threads, options->threads, err);
+    if (!status)
+        status = model_create(&m->network, c, source, options->backend, threads, err);
     m->block_tokens = malloc(config_blocks(c) * sizeof *m->block_tokens);
     if (!status && !m->block_tokens)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
@@ -499,9 +514,6 @@ const model *mohvit_network(const mohvit_model *m)
 
 /* ---- Contexts -------------------------------------------------------------------------------- */
 
-#define MAX_BATCH   4096
-#define MAX_THREADS 1024
-
 static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
     const config *c = &ctx->model->description.config;
@@ -531,19 +543,22 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m, size_t batch, int threads,
                                     mohvit_error *err)
 {
-    if (!batch || batch > MAX_BATCH || threads < 0 || threads > MAX_THREADS)
-        return error_set(err, MOHVIT_ERROR_ARGUMENT,
-                         "batch %zu, threads %d; expected a batch of 1 to %d, 0 to %d threads", batch,
-                         threads, MAX_BATCH, MAX_THREADS);
+    size_t team_size = 1;
+    mohvit_status status = choose_threads(&team_size, threads, err);
+    if (status)
+        return status;
+    if (!batch || batch > MAX_BATCH)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "batch of %zu images; expected 1 to %d", batch,
+                         MAX_BATCH);
     mohvit_context *ctx = calloc(1, sizeof *ctx);
     if (!ctx)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a context");
     ctx->model = m;
     ctx->batch = batch;
-    ctx->threads = threads ? (size_t)threads : parallel_default_threads();
+    ctx->threads = team_size;
     ctx->size = m->description.config.img_size;
     ctx->scratches = batch >= ctx->threads ? ctx->threads : 1;
-    mohvit_status status = allocate_context(ctx, err);
+    status = allocate_context(ctx, err);
     if (status)
         mohvit_context_destroy(ctx);
     else
@@ -628,7 +643,9 @@ static mohvit_status load_image(mohvit_context *ctx, size_t slot, image *img, mo
 mohvit_status mohvit_load_file(mohvit_context *ctx, size_t slot, const char *path, mohvit_error *err)
 {
     image img;
-    mohvit_status status = image_read(&img, path, &ctx->limits, ctx->exif_orientation, err);
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (!status)
+        status = image_read(&img, path, &ctx->limits, ctx->exif_orientation, err);
     return status ? status : load_image(ctx, slot, &img, err);
 }
 
@@ -636,8 +653,10 @@ mohvit_status mohvit_load_memory(mohvit_context *ctx, size_t slot, const void *d
                                  mohvit_error *err)
 {
     image img;
-    mohvit_status status =
-        image_decode(&img, data, size, "picture in memory", &ctx->limits, ctx->exif_orientation, err);
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (!status)
+        status =
+            image_decode(&img, data, size, "picture in memory", &ctx->limits, ctx->exif_orientation, err);
     return status ? status : load_image(ctx, slot, &img, err);
 }
 

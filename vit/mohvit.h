@@ -41,8 +41,7 @@ typedef enum mohvit_status {
 
 typedef struct mohvit_error {
     mohvit_status status;
-    char message[1024]; /* one line, UTF-8 as far as the names in it were; never truncated inside a name's
-                           escape */
+    char message[1024]; /* one line; the middle of a very long one is left out, control bytes are \xNN */
 } mohvit_error;
 
 typedef struct mohvit_model mohvit_model;
@@ -75,7 +74,7 @@ MOHVIT_API mohvit_status mohvit_open_memory(mohvit_model **model, const void *da
                                             const mohvit_options *options, mohvit_error *err);
 
 /* A model with the deterministic test weights of spec 6, for tests and benchmarks without a download.
- * variant is a published name, or NULL to take options->config. */
+ * variant is a published name; options->config, where given, takes its place. */
 MOHVIT_API mohvit_status mohvit_open_synthetic(mohvit_model **model, const char *variant, uint64_t seed,
                                                const mohvit_options *options, mohvit_error *err);
 
@@ -172,7 +171,7 @@ MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t 
 /* (blocks): tokens of one image in each block. */
 MOHVIT_API const size_t *mohvit_block_tokens(const mohvit_model *model);
 
-/* "1.0.0" */
+/* Of the library, such as "0.1.0". */
 MOHVIT_API const char *mohvit_version(void);
 
 #ifdef __cplusplus

@@ -1,5 +1,4 @@
 #include "pass.h"
-#include "parallel.h"
 
 #include <stdlib.h>
 
@@ -121,5 +120,5 @@ static void norm_rows(void *arg, size_t task, size_t worker)
 void norm_forward(const pass *p, const norm *n, float *y, const float *x, size_t N)
 {
     norm_job job = {p->kernels, n, y, x, N};
-    parallel_for(p->team, (N + NORM_ROWS - 1) / NORM_ROWS, norm_rows, &job);
+    parallel_for(p->team, divide_up(N, NORM_ROWS), norm_rows, &job);
 }

@@ -111,6 +111,7 @@ INLINE vec vec_reciprocal(vec x)
 /* e^x for x ≤ 0 or so, to 2 units in the last place; 1e-38 below −87, which a softmax cannot tell from 0. */
 INLINE vec vec_exp(vec x)
 {
+    ivec number = x == x;
     const float magic = 12582912.0f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
     x = vec_min(vec_max(x, vec_set(-87.0f)), vec_set(88.0f));
     vec shifted = x * 1.44269504f + magic;
@@ -125,7 +126,7 @@ INLINE vec vec_exp(vec x)
     p = p * r + 1.0f;
     p = p * r + 1.0f;
     ivec exponent = ((ivec)shifted - (ivec)vec_set(magic)) << 23;
-    return (vec)((ivec)p + exponent);
+    return vec_select(number, (vec)((ivec)p + exponent), x); // a NaN's bits would count as an exponent
 }
 
 /* erf(x) to 4e-7: x · P(x²)/Q(x²), a least-maximum fit over |x| ≤ 3.92, where float rounds erf to 1. */
