@@ -57,10 +57,7 @@ float *mohvit_slot_input(mohvit_context *ctx, size_t slot);
 
 /* Calls trace after each block of the images that later runs compute; a run with a trace takes images one by
  * one. */
-void mohvit_set_trace(mohvit_context *ctx,
-                      void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N,
-                                    size_t C),
-                      void *user);
+void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user);
 
 /* (token, head) pairs whose attention the context has computed since it was created. */
 size_t mohvit_computed_pairs(const mohvit_context *ctx);

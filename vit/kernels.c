@@ -1,21 +1,10 @@
 /* Compiled once per instruction set, with KERNELS naming the table (kernels.h). */
-#include "kernels.h"
-#include "vector.h"
+#include "kernels_build.h"
 
 #include <math.h>
 
-#define CONCAT_(a, b) a##_##b
-#define CONCAT(a, b)  CONCAT_(a, b)
-#define TEXT_(a)      #a
-#define TEXT(a)       TEXT_(a)
-
-size_t CONCAT(gemm_packed, KERNELS)(size_t out, size_t in);
-void CONCAT(gemm_pack, KERNELS)(float *packed, const float *w, size_t out, size_t in);
-void CONCAT(gemm_multiply, KERNELS)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                                    const float *bias, size_t rows, size_t in, size_t col, size_t cols,
-                                    bool accumulate);
-size_t CONCAT(attend, KERNELS)(const attend_job *job, float *scratch);
-size_t CONCAT(attend_scratch, KERNELS)(size_t d, size_t K);
+#define TEXT_(a) #a
+#define TEXT(a)  TEXT_(a)
 
 static void layer_norm(float *y, const float *x, size_t rows, size_t C, const float *weight,
                        const float *bias, float eps)
@@ -177,8 +166,7 @@ static void affine2_relu(float *y, float a, float b, const float *wa, const floa
     }
 }
 
-const kernels CONCAT(kernels, KERNELS);
-const kernels CONCAT(kernels, KERNELS) = {
+const kernels NAMED(kernels) = {
     .isa = TEXT(KERNELS),
     .layer_norm = layer_norm,
     .set_bias = set_bias,
@@ -187,9 +175,9 @@ const kernels CONCAT(kernels, KERNELS) = {
     .l2_normalise = l2_normalise,
     .depthwise_gelu_gate = depthwise_gelu_gate,
     .affine2_relu = affine2_relu,
-    .gemm_packed = CONCAT(gemm_packed, KERNELS),
-    .gemm_pack = CONCAT(gemm_pack, KERNELS),
-    .gemm_multiply = CONCAT(gemm_multiply, KERNELS),
-    .attend = CONCAT(attend, KERNELS),
-    .attend_scratch = CONCAT(attend_scratch, KERNELS),
+    .gemm_packed = NAMED(gemm_packed),
+    .gemm_pack = NAMED(gemm_pack),
+    .gemm_multiply = NAMED(gemm_multiply),
+    .attend = NAMED(attend),
+    .attend_scratch = NAMED(attend_scratch),
 };

@@ -5,13 +5,9 @@
  *
  * Every lane's arithmetic is the same whatever the other lanes hold, so a token's result does not depend on
  * which tokens share its tile. */
-#include "kernels.h"
-#include "vector.h"
+#include "kernels_build.h"
 
 #include <math.h>
-
-#define CONCAT_(a, b) a##_##b
-#define CONCAT(a, b)  CONCAT_(a, b)
 
 #define LANES (2 * VL)
 #if VL == 16
@@ -53,8 +49,7 @@ INLINE size_t vector_at(size_t i, size_t d)
     return (i + 1) * VL <= d ? i * VL : d - VL;
 }
 
-size_t CONCAT(attend_scratch, KERNELS)(size_t d, size_t K);
-size_t CONCAT(attend_scratch, KERNELS)(size_t d, size_t K)
+size_t NAMED(attend_scratch)(size_t d, size_t K)
 {
     size_t key_side = 1, padded = vectors(d) * VL;
     while (key_side * key_side < K)
@@ -331,8 +326,7 @@ INLINE void attend_tile(tile *t, const attend_job *job, const uint32_t *tokens, 
     store_outputs(t, job, tokens, n, d, inverse);
 }
 
-size_t CONCAT(attend, KERNELS)(const attend_job *job, float *scratch);
-size_t CONCAT(attend, KERNELS)(const attend_job *job, float *scratch)
+size_t NAMED(attend)(const attend_job *job, float *scratch)
 {
     tile t;
     tile_start(&t, job, scratch);

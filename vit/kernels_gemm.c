@@ -6,11 +6,7 @@
  *
  * Every output is one chain of multiply-adds in the order of the inputs, whatever block it falls into: the
  * result does not depend on how rows and columns are cut. */
-#include "kernels.h"
-#include "vector.h"
-
-#define CONCAT_(a, b) a##_##b
-#define CONCAT(a, b)  CONCAT_(a, b)
+#include "kernels_build.h"
 
 /* Inputs that are summed before the sum is added to y. Shorter chains round less, and a panel of 256 inputs
  * stays in L1. */
@@ -24,14 +20,12 @@ _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 #define ROWS 6 /* 12 sums, 2 weights, a broadcast: 15 of 16 */
 #endif
 
-size_t CONCAT(gemm_packed, KERNELS)(size_t out, size_t in);
-size_t CONCAT(gemm_packed, KERNELS)(size_t out, size_t in)
+size_t NAMED(gemm_packed)(size_t out, size_t in)
 {
     return (out + PANEL - 1) / PANEL * PANEL * in;
 }
 
-void CONCAT(gemm_pack, KERNELS)(float *packed, const float *w, size_t out, size_t in);
-void CONCAT(gemm_pack, KERNELS)(float *packed, const float *w, size_t out, size_t in)
+void NAMED(gemm_pack)(float *packed, const float *w, size_t out, size_t in)
 {
     for (size_t first = 0; first < out; first += PANEL, packed += PANEL * in) {
         size_t outputs = out - first < PANEL ? out - first : PANEL;
@@ -138,12 +132,8 @@ static block_function *const blocks[ROWS][2] = {
 };
 /* clang-format on */
 
-void CONCAT(gemm_multiply, KERNELS)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                                    const float *bias, size_t rows, size_t in, size_t col, size_t cols,
-                                    bool accumulate);
-void CONCAT(gemm_multiply, KERNELS)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                                    const float *bias, size_t rows, size_t in, size_t col, size_t cols,
-                                    bool accumulate)
+void NAMED(gemm_multiply)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
+                          const float *bias, size_t rows, size_t in, size_t col, size_t cols, bool accumulate)
 {
     size_t blocks_of_rows = (rows + ROWS - 1) / ROWS;
     for (size_t c = 0; c < cols; c += PANEL)

@@ -46,6 +46,9 @@ mohvit_status model_create(model **out, const config *c, const weight_source *so
                            size_t threads, mohvit_error *err);
 void model_destroy(model *m);
 
+/* Sees the tokens x (N, C) that leave a block; stages and blocks count from 0. */
+typedef void block_trace(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
+
 /* What a forward pass reports of one image; pointers owned by the caller. */
 typedef struct forward_result {
     float *logits; /* (num_classes) */
@@ -53,7 +56,7 @@ typedef struct forward_result {
         *head_tokens; /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer */
     double *gate_sum; /* (blocks, max_heads) */
     /* Called after each block with its tokens x (N, C), unless NULL. */
-    void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
+    block_trace *trace;
     void *user;
 } forward_result;
 

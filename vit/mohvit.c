@@ -28,7 +28,7 @@ struct mohvit_context {
     uint8_t *crop;        /* (size, size, 3) */
     scratch *scratch;     /* (scratches) */
     size_t scratches;
-    void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
+    block_trace *trace;
     void *trace_user;
 };
 
@@ -581,10 +581,7 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free(ctx);
 }
 
-void mohvit_set_trace(mohvit_context *ctx,
-                      void (*trace)(void *user, size_t stage, size_t block, const float *x, size_t N,
-                                    size_t C),
-                      void *user)
+void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user)
 {
     ctx->trace = trace;
     ctx->trace_user = user;
