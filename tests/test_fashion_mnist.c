@@ -1,6 +1,6 @@
-/* The whole way from pixels to classes on the 10,000 Fashion-MNIST test pictures (Debian's dataset-fashion-mnist): the
- * embedded model, and, where OFFICIAL_MODEL names it, the checkpoint that the published code trained, with its .json of
- * published results beside it. */
+/* The whole way from pixels to classes on the 10,000 Fashion-MNIST test pictures (Debian's
+ * dataset-fashion-mnist): the embedded model, and, where OFFICIAL_MODEL names it, the checkpoint that the
+ * published code trained, with its .json of published results beside it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -18,10 +18,12 @@
 #include <zlib.h>
 
 #define DATA_SET "/usr/share/datasets/fashion-mnist/"
-#define IMAGES   10000
-#define SIDE     28
-#define CLASSES  10
-#define BATCH    50
+#ifndef IMAGES /* the sanitizers see fewer */
+#define IMAGES 10000
+#endif
+#define SIDE    28
+#define CLASSES 10
+#define BATCH   50
 
 static uint8_t *pictures; /* (IMAGES, SIDE, SIDE) */
 static uint8_t classes[IMAGES];
@@ -47,6 +49,7 @@ static int setup(void **state)
     (void)state;
     pictures = malloc((size_t)IMAGES * SIDE * SIDE);
     assert_non_null(pictures);
+    assert_true(IMAGES % BATCH == 0 && IMAGES >= 64);
     read_gz(DATA_SET "t10k-images-idx3-ubyte.gz", 16, pictures, (size_t)IMAGES * SIDE * SIDE);
     read_gz(DATA_SET "t10k-labels-idx1-ubyte.gz", 8, classes, IMAGES);
     return 0;
@@ -109,7 +112,7 @@ static void the_embedded_model_recognises_clothes(void **state)
     static score embedded;
     run_model(&embedded, NULL, NULL);
     print_message("embedded model: %.2f %% top-1\n", embedded.accuracy);
-    assert_true(embedded.accuracy >= 90.5);
+    assert_true(embedded.accuracy >= (IMAGES == 10000 ? 90.5 : 85));
 }
 
 static json_t *published(const char *checkpoint)
@@ -158,8 +161,8 @@ static void the_official_checkpoint_scores_as_published(void **state)
     write_member(config, json, "config");
     write_member(preprocess, json, "preprocess");
     close(mkstemp(conversion));
-    snprintf(command, sizeof command, "'%s' convert '%s' '%s' --config %s --preprocess %s >&2", MOHVIT_PROGRAM,
-             checkpoint, conversion, config, preprocess);
+    snprintf(command, sizeof command, "'%s' convert '%s' '%s' --config %s --preprocess %s >&2",
+             MOHVIT_PROGRAM, checkpoint, conversion, config, preprocess);
     assert_int_equal(system(command), 0);
 
     run_model(&official, checkpoint, &(mohvit_options){.config = config, .preprocess = preprocess});
@@ -171,9 +174,11 @@ static void the_official_checkpoint_scores_as_published(void **state)
 
     double worst = worst_logit(&official, json);
     size_t differ = disagreements(&official, &embedded);
-    print_message("official: %.2f %% (published %.2f), logits within %.1e; embedded: %.2f %%, %zu of %d differ\n",
-                  official.accuracy, top1, worst, embedded.accuracy, differ, IMAGES);
-    assert_true(fabs(official.accuracy - top1) <= 0.05);
+    print_message(
+        "official: %.2f %% (published %.2f), logits within %.1e; embedded: %.2f %%, %zu of %d differ\n",
+        official.accuracy, top1, worst, embedded.accuracy, differ, IMAGES);
+    if (IMAGES == 10000)
+        assert_true(fabs(official.accuracy - top1) <= 0.05);
     assert_true(worst <= 1e-3);
     assert_int_equal(disagreements(&official, &converted), 0);
     assert_true(differ <= IMAGES / 1000);
