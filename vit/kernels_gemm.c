@@ -4,8 +4,8 @@
  * block of up to ROWS tokens by one panel is summed in registers over all inputs, so x is read where it lies
  * and nothing is repacked.
  *
- * Every output is one chain of multiply-adds in the order of the inputs, whatever block it falls into: the
- * result does not depend on how rows and columns are cut. */
+ * Every output is a sum of chains of CHAIN multiply-adds in the order of the inputs, whatever block it falls
+ * into: the result does not depend on how rows and columns are cut. */
 #include "kernels_build.h"
 
 /* Inputs that are summed before the sum is added to y. Shorter chains round less, and a panel of 256 inputs
@@ -66,7 +66,7 @@ INLINE void block(const target *to, const float *x, size_t ldx, const float *pan
     for (size_t r = 0; r < rows; r++) {
         sum[r][0] = sum[r][1] = (vec){0};
         // Rows of y are pages apart, where no hardware prefetcher follows: without this, storing a block
-        // waits for memory line after line (3136×72×768: 50 GFLOP/s, with it 150).
+        // waits for memory line after line (3136×72×768: 50 GFLOP/s, with it 110-140).
         for (size_t v = 0; v < width; v++)
             __builtin_prefetch(to->y + r * to->ldy + v * VL, 1);
     }
