@@ -211,6 +211,19 @@ static int bench(const bench_options *o)
 
 enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS };
 
+static bool take_option(void *options, int code, const char *value)
+{
+    bench_options *o = options;
+    switch (code) {
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_ITERS:
+        return parse_whole(&o->iters, "--iters", value, 1, 1000000);
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
 static int parse(bench_options *o, int argc, char **argv)
 {
     static const struct option table[] = {
@@ -223,24 +236,9 @@ static int parse(bench_options *o, int argc, char **argv)
     };
     *o = (bench_options){.iters = 20};
     model_options_begin(&o->model);
-    for (int code; (code = option_next(&command_bench, argc, argv, "", table)) != OPTION_END;) {
-        bool fine = true;
-        switch (code) {
-        case OPTION_BAD:
-        case OPTION_HELP:
-            return option_exit(code);
-        case OPTION_FORMAT:
-            fine = parse_format(&o->format, optarg, false);
-            break;
-        case OPTION_ITERS:
-            fine = parse_whole(&o->iters, "--iters", optarg, 1, 1000000);
-            break;
-        default:
-            fine = model_option(&o->model, code, optarg);
-        }
-        if (!fine)
-            return EXIT_USAGE;
-    }
+    int parsed = options_read(&command_bench, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
     if (optind < argc)
         return usage_error("bench", "%s: expected options alone", argv[optind]);
     if (o->model.variant && (o->model.weights || o->model.open.config))

@@ -266,6 +266,26 @@ static int classify(const classify_options *o, paths *inputs)
 
 enum { OPTION_TOP = OPTION_OWN, OPTION_FORMAT, OPTION_FROM_FILE, OPTION_EXIF, OPTION_PROVENANCE };
 
+static bool take_option(void *options, int code, const char *value)
+{
+    classify_options *o = options;
+    switch (code) {
+    case OPTION_TOP:
+        return parse_whole(&o->top, "--top", value, 1, CONFIG_MAX_CLASSES);
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, true);
+    case OPTION_FROM_FILE:
+        o->list = value;
+        return true;
+    case OPTION_EXIF:
+        return o->exif_orientation = true;
+    case OPTION_PROVENANCE:
+        return o->provenance = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
 static int parse(classify_options *o, int argc, char **argv)
 {
     static const struct option table[] = {
@@ -280,33 +300,9 @@ static int parse(classify_options *o, int argc, char **argv)
     };
     *o = (classify_options){.top = 5};
     model_options_begin(&o->model);
-    for (int code; (code = option_next(&command_classify, argc, argv, "", table)) != OPTION_END;) {
-        bool fine = true;
-        switch (code) {
-        case OPTION_BAD:
-        case OPTION_HELP:
-            return option_exit(code);
-        case OPTION_TOP:
-            fine = parse_whole(&o->top, "--top", optarg, 1, CONFIG_MAX_CLASSES);
-            break;
-        case OPTION_FORMAT:
-            fine = parse_format(&o->format, optarg, true);
-            break;
-        case OPTION_FROM_FILE:
-            o->list = optarg;
-            break;
-        case OPTION_EXIF:
-            o->exif_orientation = true;
-            break;
-        case OPTION_PROVENANCE:
-            o->provenance = true;
-            break;
-        default:
-            fine = model_option(&o->model, code, optarg);
-        }
-        if (!fine)
-            return EXIT_USAGE;
-    }
+    int parsed = options_read(&command_classify, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
     size_t inputs = (size_t)(argc - optind), from_stdin = o->list && strcmp(o->list, "-") == 0;
     for (int i = optind; i < argc; i++)
         from_stdin += strcmp(argv[i], "-") == 0;

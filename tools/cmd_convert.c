@@ -135,7 +135,7 @@ static mohvit_status check_metadata(const conversion *c, checkpoint *cp, mohvit_
 {
     static const mohvit_options as_written;
     description d;
-    mohvit_status status = description_read(&d, cp, &as_written, err);
+    mohvit_status status = description_read(&d, cp, NULL, &as_written, err);
     if (status)
         return status;
     texts read = describe(&d);
@@ -222,7 +222,7 @@ static int convert(conversion *c, mohvit_error *err)
     description d;
     mohvit_status status = checkpoint_open(&c->in, o->in, o->model.open.key, &warn, err);
     if (!status)
-        status = description_read(&d, c->in, &o->model.open, err);
+        status = description_read(&d, c->in, NULL, &o->model.open, err);
     if (status)
         return EXIT_MODEL;
     c->texts = describe(&d);
@@ -242,6 +242,19 @@ static int convert(conversion *c, mohvit_error *err)
 
 enum { OPTION_DTYPE = OPTION_OWN };
 
+static bool take_option(void *options, int code, const char *value)
+{
+    static const char *const names[] = {"f32", "f16", "bf16", NULL};
+    static const tensor_dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    convert_options *o = options;
+    if (code != OPTION_DTYPE)
+        return model_option(&o->model, code, value);
+    int choice = parse_choice("--dtype", value, names);
+    if (choice >= 0)
+        o->dtype = dtypes[choice];
+    return choice >= 0;
+}
+
 static int parse(convert_options *o, int argc, char **argv)
 {
     static const struct option table[] = {
@@ -250,22 +263,11 @@ static int parse(convert_options *o, int argc, char **argv)
         HELP_OPTION,
         END_OPTION,
     };
-    static const char *const names[] = {"f32", "f16", "bf16", NULL};
-    static const tensor_dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     *o = (convert_options){.dtype = DTYPE_F32};
     model_options_begin(&o->model);
-    for (int code; (code = option_next(&command_convert, argc, argv, "", table)) != OPTION_END;) {
-        if (code == OPTION_BAD || code == OPTION_HELP)
-            return option_exit(code);
-        if (code == OPTION_DTYPE) {
-            int choice = parse_choice("--dtype", optarg, names);
-            if (choice < 0)
-                return EXIT_USAGE;
-            o->dtype = dtypes[choice];
-        } else if (!model_option(&o->model, code, optarg)) {
-            return EXIT_USAGE;
-        }
-    }
+    int parsed = options_read(&command_convert, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
     if (argc - optind != 2)
         return usage_error("convert", "expected a checkpoint and the name of the file to write");
     o->in = argv[optind];

@@ -257,6 +257,19 @@ static void print_json(const subject *s, const info_options *o)
 
 enum { OPTION_FORMAT = OPTION_OWN, OPTION_TENSORS };
 
+static bool take_option(void *options, int code, const char *value)
+{
+    info_options *o = options;
+    switch (code) {
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_TENSORS:
+        return o->tensors = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
 static int parse(info_options *o, int argc, char **argv)
 {
     static const struct option table[] = {
@@ -269,15 +282,9 @@ static int parse(info_options *o, int argc, char **argv)
     };
     *o = (info_options){0};
     model_options_begin(&o->model);
-    for (int code; (code = option_next(&command_info, argc, argv, "", table)) != OPTION_END;) {
-        if (code == OPTION_BAD || code == OPTION_HELP)
-            return option_exit(code);
-        if (code == OPTION_TENSORS)
-            o->tensors = true;
-        else if (code == OPTION_FORMAT ? !parse_format(&o->format, optarg, false)
-                                       : !model_option(&o->model, code, optarg))
-            return EXIT_USAGE;
-    }
+    int parsed = options_read(&command_info, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
     if (optind < argc)
         return usage_error("info", "%s: expected options alone; a checkpoint is given as --weights FILE",
                            argv[optind]);
@@ -297,7 +304,7 @@ static mohvit_status describe(subject *s, const model_options *o, mohvit_error *
     warning_sink warn = {o->open.warn, o->open.user};
     mohvit_status status = model_source_checkpoint(&s->cp, &s->source, o, err);
     if (!status)
-        status = description_read(&s->description, s->cp, &o->open, err);
+        status = description_read(&s->description, s->cp, NULL, &o->open, err);
     return status ? status : checkpoint_check(s->cp, &s->description.config, &warn, err);
 }
 

@@ -41,7 +41,7 @@ static mohvit_status describe(description *d, const model_options *o, mohvit_err
     mohvit_status status = model_source_checkpoint(&cp, &source, o, err);
     if (status)
         return status;
-    status = description_read(d, cp, &o->open, err);
+    status = description_read(d, cp, NULL, &o->open, err);
     checkpoint_close(cp);
     return status;
 }
@@ -149,6 +149,20 @@ static bool ends_in(const char *text, const char *ending)
     return length > n && strcasecmp(text + length - n, ending) == 0;
 }
 
+static bool take_option(void *options, int code, const char *value)
+{
+    preprocess_options *o = options;
+    switch (code) {
+    case 'o':
+        o->output = value;
+        return true;
+    case OPTION_EXIF:
+        return o->exif_orientation = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
 static int parse(preprocess_options *o, int argc, char **argv)
 {
     static const struct option table[] = {
@@ -164,16 +178,9 @@ static int parse(preprocess_options *o, int argc, char **argv)
     };
     *o = (preprocess_options){0};
     model_options_begin(&o->model);
-    for (int code; (code = option_next(&command_preprocess, argc, argv, "o:", table)) != OPTION_END;) {
-        if (code == OPTION_BAD || code == OPTION_HELP)
-            return option_exit(code);
-        if (code == 'o')
-            o->output = optarg;
-        else if (code == OPTION_EXIF)
-            o->exif_orientation = true;
-        else if (!model_option(&o->model, code, optarg))
-            return EXIT_USAGE;
-    }
+    int parsed = options_read(&command_preprocess, argc, argv, "o:", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
     if (argc - optind != 1)
         return usage_error("preprocess", "expected one picture");
     if (!o->output)

@@ -83,12 +83,9 @@ static int run_synth(int argc, char **argv)
     };
     model_options o;
     model_options_begin(&o);
-    for (int code; (code = option_next(&command_synth, argc, argv, "", table)) != OPTION_END;) {
-        if (code == OPTION_BAD || code == OPTION_HELP)
-            return option_exit(code);
-        if (!model_option(&o, code, optarg))
-            return EXIT_USAGE;
-    }
+    int parsed = options_read(&command_synth, argc, argv, "", table, model_option, &o);
+    if (parsed != PARSED)
+        return parsed;
     if (!o.variant == !o.open.config)
         return usage_error("synth", "expected --variant NAME or --config FILE");
     if (argc - optind != 1)

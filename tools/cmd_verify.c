@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static const char help[] =
     "[OPTION ...] GOLDEN.safetensors ...\n"
@@ -44,34 +42,14 @@ typedef struct trial {
 
 // ---- The model -------------------------------------------------------------------------------------
 
-/* Opens --weights with the golden file's config: the façade takes configs as files, so it is given one. */
-static mohvit_status open_weights(trial *t, mohvit_error *err)
-{
-    mohvit_options options = t->options->model.open;
-    char path[32], *text = need(config_to_json(&t->golden.config));
-    size_t length = strlen(text);
-    int fd = memfd_create("config", MFD_CLOEXEC);
-    mohvit_status status = MOHVIT_OK;
-    if (fd < 0 || write(fd, text, length) != (ssize_t)length) {
-        status = error_errno(err, "a copy of the config");
-    } else {
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        options.config = path;
-        status = mohvit_open(&t->model, t->options->model.weights, &options, err);
-    }
-    if (fd >= 0)
-        close(fd);
-    free(text);
-    return status;
-}
-
 static mohvit_status open_model(trial *t, mohvit_error *err)
 {
     const model_options *o = &t->options->model;
     const golden *g = &t->golden;
     t->source = (model_source){.kind = SOURCE_FILE, .path = o->weights};
     if (o->weights)
-        return g->has_config ? open_weights(t, err) : mohvit_open(&t->model, o->weights, &o->open, err);
+        return mohvit_open_with_config(&t->model, o->weights, g->has_config ? &g->config : NULL, &o->open,
+                                       err);
     t->source = (model_source){.kind = SOURCE_SYNTHETIC, .seed = g->seed};
     if (g->has_config && g->has_seed)
         return mohvit_open_config(&t->model, &g->config, g->seed, &o->open, err);
@@ -290,6 +268,21 @@ static int verify_file(const verify_options *o, const char *path, const config *
 
 enum { OPTION_FORMAT = OPTION_OWN, OPTION_TOLERANCE, OPTION_COUNT_TOLERANCE };
 
+static bool take_option(void *options, int code, const char *value)
+{
+    verify_options *o = options;
+    switch (code) {
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_TOLERANCE:
+        return parse_tolerance(&o->tolerance, "--tolerance", value);
+    case OPTION_COUNT_TOLERANCE:
+        return parse_whole(&o->count_tolerance, "--count-tolerance", value, 0, SIZE_MAX);
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
 static int parse(verify_options *o, int argc, char **argv)
 {
     static const struct option table[] = {
@@ -302,27 +295,9 @@ static int parse(verify_options *o, int argc, char **argv)
     };
     *o = (verify_options){.tolerance = 2e-4};
     model_options_begin(&o->model);
-    for (int code; (code = option_next(&command_verify, argc, argv, "", table)) != OPTION_END;) {
-        bool fine = true;
-        switch (code) {
-        case OPTION_BAD:
-        case OPTION_HELP:
-            return option_exit(code);
-        case OPTION_FORMAT:
-            fine = parse_format(&o->format, optarg, false);
-            break;
-        case OPTION_TOLERANCE:
-            fine = parse_tolerance(&o->tolerance, "--tolerance", optarg);
-            break;
-        case OPTION_COUNT_TOLERANCE:
-            fine = parse_whole(&o->count_tolerance, "--count-tolerance", optarg, 0, SIZE_MAX);
-            break;
-        default:
-            fine = model_option(&o->model, code, optarg);
-        }
-        if (!fine)
-            return EXIT_USAGE;
-    }
+    int parsed = options_read(&command_verify, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
     return optind < argc ? PARSED : usage_error("verify", "expected a file of golden outputs");
 }
 

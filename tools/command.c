@@ -52,26 +52,30 @@ static void report_bad_option(const command *c, const char *argument, const stru
         usage_error(c->name, "%s: no such option", argument);
 }
 
-int option_next(const command *c, int argc, char **argv, const char *letters, const struct option *table)
+int options_read(const command *c, int argc, char **argv, const char *letters, const struct option *table,
+                 option_taker *take, void *options)
 {
     char quiet[32] = ":h"; // ':' keeps getopt from printing
     strncat(quiet, letters, sizeof quiet - strlen(quiet) - 1);
-    optopt = 0;
-    int code = getopt_long(argc, argv, quiet, table, NULL);
-    if (code == ':') {
-        usage_error(c->name, "%s: needs a value", argv[optind - 1]);
-        return OPTION_BAD;
+    for (;;) {
+        optopt = 0;
+        int code = getopt_long(argc, argv, quiet, table, NULL);
+        switch (code) {
+        case -1:
+            return PARSED;
+        case OPTION_HELP:
+            command_print_help(c);
+            return EXIT_FINE;
+        case ':':
+            return usage_error(c->name, "%s: needs a value", argv[optind - 1]);
+        case '?':
+            report_bad_option(c, argv[optind - 1], table);
+            return EXIT_USAGE;
+        default:
+            if (!take(options, code, optarg))
+                return EXIT_USAGE;
+        }
     }
-    if (code == '?')
-        report_bad_option(c, argv[optind - 1], table);
-    else if (code == OPTION_HELP)
-        command_print_help(c);
-    return code;
-}
-
-int option_exit(int code)
-{
-    return code == OPTION_HELP ? EXIT_FINE : EXIT_USAGE;
 }
 
 // ---- Values ----------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ void command_print_help(const command *c);
 /* Codes of options without a letter; model_options.h goes on from OPTION_MODEL. */
 enum { OPTION_OWN = 256, OPTION_MODEL = 512 };
 
-enum { OPTION_END = -1, OPTION_BAD = '?', OPTION_HELP = 'h' };
+enum { OPTION_HELP = 'h' };
 
 #define HELP_OPTION                                                                                          \
     {                                                                                                        \
@@ -41,15 +41,17 @@ enum { OPTION_END = -1, OPTION_BAD = '?', OPTION_HELP = 'h' };
         NULL, 0, NULL, 0                                                                                     \
     }
 
-/* getopt_long with messages of our own: the code of the next option, OPTION_END behind the last, OPTION_BAD
- * where the mistake has been reported, OPTION_HELP where the help has been printed. */
-int option_next(const command *c, int argc, char **argv, const char *letters, const struct option *table);
-
 /* What a parser answers once all options are read; any other value is the exit status to leave with. */
 enum { PARSED = -1 };
 
-/* The exit status for OPTION_BAD and OPTION_HELP. */
-int option_exit(int code);
+/* Takes one option of a command's table into its options; false where its value is wrong, which has been
+ * reported. */
+typedef bool option_taker(void *options, int code, const char *value);
+
+/* getopt_long over the whole command line with messages of our own: hands each option to take. PARSED, with
+ * optind at the first argument that is none; or the exit status, after a mistake or the help. */
+int options_read(const command *c, int argc, char **argv, const char *letters, const struct option *table,
+                 option_taker *take, void *options);
 
 /* Reports a mistake in the command line and how to get help; returns EXIT_USAGE. */
 int usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);

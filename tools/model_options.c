@@ -61,8 +61,9 @@ static bool parse_variant(const char **out, const char *text)
     return false;
 }
 
-bool model_option(model_options *o, int code, const char *value)
+bool model_option(void *options, int code, const char *value)
 {
+    model_options *o = options;
     switch (code) {
     case OPTION_WEIGHTS:
         o->weights = value;

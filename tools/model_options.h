@@ -75,8 +75,8 @@ typedef struct model_options {
 /* The defaults. */
 void model_options_begin(model_options *o);
 
-/* Takes an option of the tables above; false where its value is wrong, which has been reported. */
-bool model_option(model_options *o, int code, const char *value);
+/* Takes an option of the tables above; an option_taker for commands that have no others. */
+bool model_option(void *model_options, int code, const char *value);
 
 /* The file, or the embedded model and a line on standard error that says what it is. */
 model_source model_source_choose(const model_options *o);

@@ -2,52 +2,15 @@
 #ifndef MOHVIT_FACADE_H
 #define MOHVIT_FACADE_H
 
-#include "checkpoint.h"
-#include "labels.h"
-#include "model.h"
-#include "preprocess.h"
+#include "description.h"
 
-/* What a checkpoint is, before any weight is read. */
-typedef struct description {
-    config config;
-    preprocess preprocess;
-    labels labels; /* one for each class */
-} description;
-
-/* From the checkpoint's metadata and tensor shapes, with what options replace. Warnings say what had to be
- * assumed. *out is set on success alone; free with description_free. */
-mohvit_status description_read(description *out, checkpoint *cp, const mohvit_options *options,
-                               mohvit_error *err);
-/* The same for a config at hand, with what options replace. */
-mohvit_status description_of_config(description *out, const config *c, const mohvit_options *options,
-                                    mohvit_error *err);
-
-void description_free(description *d);
-
-/* The config that mohvit_open_synthetic takes: options->config's, else the variant's. */
-mohvit_status synthetic_config(config *out, const char *variant, const mohvit_options *options,
-                               mohvit_error *err);
+/* mohvit_open with a config at hand in place of the checkpoint's. */
+mohvit_status mohvit_open_with_config(mohvit_model **model, const char *path, const config *c,
+                                      const mohvit_options *options, mohvit_error *err);
 
 /* mohvit_open_synthetic for a config at hand, which options->img_size may still resize. */
 mohvit_status mohvit_open_config(mohvit_model **model, const config *c, uint64_t seed,
                                  const mohvit_options *options, mohvit_error *err);
-
-/* Reads tensors of a checkpoint as a model asks for them; misshaped or missing ones are errors, non-finite
- * values are warned about. Give checkpoint_source's result to model_create. */
-typedef struct checkpoint_reader {
-    checkpoint *cp;
-    const char *config_name;
-    warning_sink warn;
-    size_t nonfinite; /* tensors warned about */
-} checkpoint_reader;
-
-weight_source checkpoint_source(checkpoint_reader *reader);
-
-/* Checks that every tensor of the config is in the checkpoint with its shape, and warns of others. */
-mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err);
-
-/* size bytes of a small text file, malloc'd with a NUL behind; at most 1 MiB. */
-mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err);
 
 const description *mohvit_describe(const mohvit_model *model);
 const model *mohvit_network(const mohvit_model *model);
