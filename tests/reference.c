@@ -6,6 +6,7 @@
 
 #include "reference.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,13 @@ float *array_random(random_stream *r, size_t n, float scale)
     return array;
 }
 
+float *array_copy(const float *x, size_t n)
+{
+    float *copy = array_new(n);
+    memcpy(copy, x, n * sizeof *x);
+    return copy;
+}
+
 void array_free(float *array)
 {
     if (!array)
@@ -85,6 +93,15 @@ void array_free(float *array)
     free(memory);
 }
 
+double *widened(const float *x, size_t n)
+{
+    double *wide = malloc((n + 1) * sizeof *wide);
+    assert_non_null(wide);
+    for (size_t i = 0; i < n; i++)
+        wide[i] = (double)x[i];
+    return wide;
+}
+
 /* ---- Comparisons ------------------------------------------------------------------------------- */
 
 uint32_t float_bits(float x)
@@ -92,6 +109,12 @@ uint32_t float_bits(float x)
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
+}
+
+void assert_same_bits(const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(float_bits(a[i]), float_bits(b[i]));
 }
 
 void reference_assert_close(const char *file, int line, double found, double expected, double tolerance)
@@ -172,6 +195,100 @@ void reference_linear(double *y, const double *x, size_t N, size_t in, size_t ou
                 sum += x[n * in + i] * (double)w[o * in + i];
             y[n * out + o] = sum;
         }
+}
+
+double reference_bf16(float x)
+{
+    if (x == 0 || !isfinite(x))
+        return (double)x;
+    int exponent = ilogb((double)x);
+    double unit = ldexp(1, (exponent < -126 ? -126 : exponent) - 7); // 8 bits of significand, one implied
+    double rounded = nearbyint((double)x / unit) * unit;
+    return fabs(rounded) < 0x1p128 ? rounded : copysign(INFINITY, rounded);
+}
+
+long reference_steps(float x, float step, bool *doubtful)
+{
+    double steps = step > 0 && 1 / step < INFINITY ? (double)x / (double)step : 0;
+    *doubtful = fabs(fabs(steps - trunc(steps)) - 0.5) < 1e-4;
+    return lrint(steps);
+}
+
+/* The largest magnitude of x (n); NaN where an x is. */
+static double magnitude(const float *x, size_t n)
+{
+    double largest = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isnan(x[i]) || fabs((double)x[i]) > largest)
+            largest = fabs((double)x[i]);
+    return largest;
+}
+
+/* Rows as a product multiplies them. */
+typedef struct {
+    double *numbers; // (rows, n): floats, bfloat16 or whole steps
+    bool *doubtful;  // (rows, n)
+    double *largest; // (rows): magnitude of the floats
+    double *step;    // (rows): what a number counts
+} operand_rows;
+
+static operand_rows operand_of(precision p, const float *x, size_t ldx, size_t rows, size_t n)
+{
+    operand_rows o = {malloc(rows * n * sizeof *o.numbers), calloc(rows * n, sizeof *o.doubtful),
+                      malloc(rows * sizeof *o.largest), malloc(rows * sizeof *o.step)};
+    assert_true(o.numbers && o.doubtful && o.largest && o.step);
+    for (size_t r = 0; r < rows; r++) {
+        float step = 1;
+        o.largest[r] = magnitude(x + r * ldx, n);
+        if (p == PRECISION_INT8)
+            step = (float)o.largest[r] / 127;
+        o.step[r] = (double)step;
+        for (size_t i = 0; i < n; i++) {
+            float number = x[r * ldx + i];
+            size_t at = r * n + i;
+            o.numbers[at] = p == PRECISION_F32    ? (double)number
+                            : p == PRECISION_BF16 ? reference_bf16(number)
+                            : isfinite(step)      ? (double)reference_steps(number, step, &o.doubtful[at])
+                                                  : NAN;
+        }
+    }
+    return o;
+}
+
+static void operand_free(operand_rows *o)
+{
+    free(o->numbers);
+    free(o->doubtful);
+    free(o->largest);
+    free(o->step);
+}
+
+void reference_product(double *y, double *tolerance, precision p, const float *x, size_t ldx, size_t N,
+                       size_t in, size_t out, const float *w, const float *bias)
+{
+    const double eps = (double)FLT_EPSILON, n = (double)in;
+    operand_rows a = operand_of(p, x, ldx, N, in), b = operand_of(p, w, in, out, in);
+    for (size_t at = 0; at < N * out; at++) {
+        size_t row = at / out, o = at % out;
+        const double *an = a.numbers + row * in, *bn = b.numbers + o * in;
+        double sum = 0, doubts = 0, scale = a.step[row] * b.step[o];
+        for (size_t i = 0; i < in; i++) {
+            sum += an[i] * bn[i];
+            doubts += a.doubtful[row * in + i] ? fabs(bn[i]) : 0;
+            doubts += b.doubtful[o * in + i] ? fabs(an[i]) : 0;
+        }
+        y[at] = sum * scale + (double)bias[o];
+        tolerance[at] = n * (double)FLT_TRUE_MIN + eps * fabs((double)bias[o]);
+        if (p == PRECISION_INT8) // an exact sum, made a float and scaled
+            tolerance[at] +=
+                (2 * eps * fabs(sum) + doubts) * scale + 16384 * n * (double)FLT_TRUE_MIN + eps * fabs(y[at]);
+        else
+            tolerance[at] += eps * (2 + n) * a.largest[row] * b.largest[o];
+        if (p == PRECISION_BF16) // to its instruction what is below FLT_MIN is 0
+            tolerance[at] += n * (double)FLT_MIN * (1 + a.largest[row] + b.largest[o]);
+    }
+    operand_free(&a);
+    operand_free(&b);
 }
 
 /* First cell and the end of what cell i of an adaptive pool of `side` to P covers. */

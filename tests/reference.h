@@ -25,8 +25,12 @@ void random_fill(random_stream *r, float *x, size_t n, float scale);
 float *array_new(size_t n);
 /* The same, filled with random numbers. */
 float *array_random(random_stream *r, size_t n, float scale);
+float *array_copy(const float *x, size_t n);
 /* Fails the test if anything outside the array was written. NULL is allowed. */
 void array_free(float *array);
+
+/* n numbers in double precision, to be freed. */
+double *widened(const float *x, size_t n);
 
 /* ---- Comparisons ------------------------------------------------------------------------------- */
 
@@ -37,6 +41,7 @@ void reference_assert_close(const char *file, int line, double found, double exp
 
 /* Bits of a float, so that a NaN equals itself. */
 uint32_t float_bits(float x);
+void assert_same_bits(const float *a, const float *b, size_t n);
 
 /* ---- Spec 2 ------------------------------------------------------------------------------------ */
 
@@ -58,6 +63,19 @@ void reference_depthwise_gelu_gate(double *y, const double *uv, size_t side, siz
 /* y (N, out) = x (N, in) · Wᵀ + b, w (out, in); bias may be NULL. */
 void reference_linear(double *y, const double *x, size_t N, size_t in, size_t out, const float *w,
                       const float *bias);
+
+/* x rounded to bfloat16, ties to even. */
+double reference_bf16(float x);
+
+/* The whole number of steps that x is nearest to, and whether it lies so close to the middle of two that
+ * floats may take the other. */
+long reference_steps(float x, float step, bool *doubtful);
+
+/* reference_linear as a product in precision p is defined (kernels.h, kernels_gemm.c), of floats x (N, in;
+ * rows ldx apart); tolerance (N, out) is what rounding of sums and scales may take it away by. Where x or w
+ * holds no finite number, y is none. */
+void reference_product(double *y, double *tolerance, precision p, const float *x, size_t ldx, size_t N,
+                       size_t in, size_t out, const float *w, const float *bias);
 
 /* Adaptive average pool: y (P, P, C) of x (side, side, C). */
 void reference_pool(double *y, const double *x, size_t side, size_t P, size_t C);

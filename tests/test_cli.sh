@@ -105,6 +105,12 @@ mistakes_in_usage_end_with_2_and_say_what_was_expected() {
     run 2 verify --tolerance nan a.safetensors
     run 2 verify --count-tolerance 1.5 a.safetensors
     run 2 bench --iters 0
+    for heads in 0 -1 1.5 x 101% 5%% ''; do
+        run 2 bench --routed-heads "$heads"
+        has "$err" "routed heads"
+    done
+    run 2 bench --precision fp8
+    has "$err" "auto, f32, bf16, int8"
     run 2 bench extra
 }
 
@@ -538,6 +544,51 @@ bench_reports_all_its_keys() {
     has "$out" "images/s"
 }
 
+bench_tells_operations_and_the_floor() {
+    run 0 bench --iters 2 --profile --format json
+    has "$(get profile operations)" '"name":"fc1"'
+    get profile floor_ms >a
+    get profile product_share >b
+    [ "$(paste a b | awk '{print ($1 > 0 && $2 > 0 && $2 < 1)}')" = 1 ] || fail "$out"
+    run 0 bench --iters 2 --profile
+    for name in patches 'patch embedding' 'layer norm + router' attention proj fc1 depthwise fc2 head 'products alone'; do
+        has "$out" "$name"
+    done
+}
+
+bench_compares_skipping_with_all_heads() {
+    run 0 bench --iters 1 --all-heads --format json --config "$pth/config.json"
+    get skipping_speedup median >a
+    get skipping_speedup low >b
+    get skipping_speedup high >c
+    [ "$(paste a b c | awk '{print (0 < $2 && $2 <= $1 && $1 <= $3)}')" = 1 ] || fail "$out"
+    equal "$(get gflop_per_image)" "$(get gflop_all_heads)"
+    equal "$(get all_heads)" true
+}
+
+what_ran_is_stated() {
+    run 0 bench --iters 1 --format json
+    equal "$(get provenance precision)" f32
+    run 0 bench --iters 1 --format json --routed-heads 1
+    get provenance active_heads_percent >a
+    run 0 bench --iters 1 --format json --routed-heads 100%
+    equal "$(get provenance active_heads_percent)" 100.0
+    [ "$(awk '{print ($1 > 0 && $1 < 100)}' a)" = 1 ] || fail "$(cat a)"
+    run 0 info --variant moh_transnext_base_50 --routed-heads 25% --format json
+    equal "$(get variant)" moh_transnext_base_50
+    run 3 bench --iters 1 --variant transnext_micro --routed-heads 50%
+    has "$err" "dense"
+}
+
+a_precision_that_cannot_be_honoured_is_an_error() {
+    MOHVIT_ISA=baseline run 3 bench --iters 1 --precision bf16
+    has "$err" "AVX512-BF16"
+    MOHVIT_ISA=baseline run 3 bench --iters 1 --precision int8
+    has "$err" "AVX512-VNNI"
+    run 3 bench --iters 1 --precision bf16 --backend openblas
+    has "$err" "openblas"
+}
+
 case $group in
 usage)
     every_command_explains_itself
@@ -574,6 +625,10 @@ verify)
     verify_complains_of_files_without_anything_to_compare
     all_golden_files_verify
     bench_reports_all_its_keys
+    bench_tells_operations_and_the_floor
+    bench_compares_skipping_with_all_heads
+    what_ran_is_stated
+    a_precision_that_cannot_be_honoured_is_an_error
     ;;
 *)
     fail "no group $group"

@@ -1,6 +1,6 @@
-/* What must hold however a forward pass is run: the same bits for any batch and number of threads, nothing allocated,
- * the settings of OpenMP and OpenBLAS left as they were. ctest runs it for each backend, under each
- * flavour of OpenBLAS and each instruction set. */
+/* What must hold however a forward pass is run: the same bits for any batch and number of threads, nothing
+ * allocated, the settings of OpenMP and OpenBLAS left as they were. ctest runs it for each backend, under
+ * each flavour of OpenBLAS, each instruction set and each precision. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -23,15 +23,15 @@
 
 /* The widths of MoH-ViT-S-75 and its tile shapes, one block deep. */
 static config small = {.embed_dims = {72, 144, 288, 576},
-                             .num_heads = {3, 6, 12, 24},
-                             .depths = {1, 1, 1, 1},
-                             .mlp_ratios = {8, 8, 4, 4},
-                             .sr_ratios = {8, 4, 2, 1},
-                             .shared_head = {3, 2, 3, 4},
-                             .routed_head = {0, 2, 6, 12},
-                             .num_classes = 1000,
-                             .img_size = 224,
-                             .pretrain_size = 224};
+                       .num_heads = {3, 6, 12, 24},
+                       .depths = {1, 1, 1, 1},
+                       .mlp_ratios = {8, 8, 4, 4},
+                       .sr_ratios = {8, 4, 2, 1},
+                       .shared_head = {3, 2, 3, 4},
+                       .routed_head = {0, 2, 6, 12},
+                       .num_classes = 1000,
+                       .img_size = 224,
+                       .pretrain_size = 224};
 
 static mohvit_model *model_small;
 static float *input; /* (BATCH, 3, 224, 224) */
@@ -48,7 +48,7 @@ static int setup(void **state)
     size_t floats = BATCH * 3 * small.img_size * small.img_size;
     mohvit_error err;
     input = malloc(floats * sizeof *input);
-    mohvit_options options = {.backend = getenv("BACKEND")};
+    mohvit_options options = {.backend = getenv("BACKEND"), .precision = getenv("PRECISION")};
     if (!input || mohvit_open_config(&model_small, &small, 11, &options, &err))
         return 1;
     synthetic_input(input, BATCH, small.img_size, 11);
@@ -291,8 +291,12 @@ static void computed_pairs_are_those_that_the_router_selected(void **state)
 int main(void)
 {
     const kernels *k;
-    if (kernels_choose(&k, NULL) == MOHVIT_ERROR_UNSUPPORTED)
-        return 77; // this processor lacks what MOHVIT_ISA names: ctest reports a skip
+    const gemm *g;
+    mohvit_status status = kernels_choose(&k, NULL);
+    if (!status)
+        status = gemm_choose(&g, getenv("BACKEND"), getenv("PRECISION"), k, NULL);
+    if (status == MOHVIT_ERROR_UNSUPPORTED)
+        return 77; // this processor lacks what MOHVIT_ISA or PRECISION names: ctest reports a skip
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_bitwise_the_same_for_any_batch_and_threads),
         cmocka_unit_test(contexts_of_one_model_run_concurrently),

@@ -361,6 +361,20 @@ static void a_backend_must_be_known(void **state)
     mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = "native"}, &h));
 }
 
+static void a_precision_must_be_known_and_computed_by_the_backend(void **state)
+{
+    (void)state;
+    expect_flaw(&(flaw){0}, (mohvit_options){.precision = "fp8"}, MOHVIT_ERROR_ARGUMENT, "fp8", "bf16");
+    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "openblas", .precision = "int8"},
+                MOHVIT_ERROR_UNSUPPORTED, "openblas", "int8");
+    setenv("MOHVIT_ISA", "baseline", 1);
+    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "native", .precision = "bf16"},
+                MOHVIT_ERROR_UNSUPPORTED, "AVX512-BF16", "baseline");
+    unsetenv("MOHVIT_ISA");
+    heard h;
+    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.precision = "f32"}, &h));
+}
+
 /* ---- Labels and preprocessing ------------------------------------------------------------------ */
 
 static void labels_must_name_every_class(void **state)
@@ -626,6 +640,7 @@ int main(void)
         cmocka_unit_test(a_config_that_does_not_fit_is_refused),
         cmocka_unit_test(a_size_may_replace_that_of_the_config),
         cmocka_unit_test(a_backend_must_be_known),
+        cmocka_unit_test(a_precision_must_be_known_and_computed_by_the_backend),
         cmocka_unit_test(labels_must_name_every_class),
         cmocka_unit_test(preprocessing_is_the_checkpoints_unless_it_is_replaced_whole),
         cmocka_unit_test(batches_and_threads_have_limits),

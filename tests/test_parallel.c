@@ -11,14 +11,18 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_TASKS   5000
 #define MAX_THREADS 32
+#define MANY        130 // threads: more than there are shares (64), twice over
 
 typedef struct {
     size_t threads, tasks;
@@ -83,6 +87,190 @@ static void without_a_team_the_caller_runs_them_in_order(void **state)
     assert_each_once(t);
     assert_int_equal(parallel_size(NULL), 1);
     free(t);
+}
+
+static void more_threads_than_shares_do_every_task_once(void **state)
+{
+    (void)state;
+    const size_t threads[] = {63, 64, 65, MANY}, tasks[] = {1, 2, 3, 63, 64, 65, 129, 1000};
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++)
+        for (size_t j = 0; j < sizeof tasks / sizeof *tasks; j++) {
+            tally *t = tally_new(threads[i], tasks[j]);
+            parallel_run(t->threads, one_loop, t);
+            assert_each_once(t);
+            free(t);
+        }
+}
+
+/* ---- Shares -------------------------------------------------------------------------------------- */
+
+/* Long enough for any machine, short enough for a failure to be seen. */
+#define PATIENCE 20.0
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Waits until *count is at least so many; false where patience ends first. */
+static bool wait_for(atomic_size_t *count, size_t many)
+{
+    double start = seconds();
+    while (atomic_load(count) < many) {
+        if (seconds() - start > PATIENCE)
+            return false;
+        sched_yield();
+    }
+    return true;
+}
+
+typedef struct {
+    size_t threads, tasks;
+    bool held[MAX_TASKS]; // tasks that end only when all others have
+    size_t others;
+    atomic_size_t done, in_vain;
+} holding;
+
+static void holding_task(void *arg, size_t task, size_t worker)
+{
+    (void)worker;
+    holding *h = arg;
+    if (!h->held[task])
+        atomic_fetch_add(&h->done, 1);
+    else if (!wait_for(&h->done, h->others))
+        atomic_fetch_add(&h->in_vain, 1);
+}
+
+static void holding_loop(void *arg, team *members)
+{
+    holding *h = arg;
+    parallel_for(members, h->tasks, holding_task, h);
+}
+
+/* One worker is held up in each of all the places that there are; then all workers but one at once, wherever
+ * that one's share lies. */
+static void what_a_held_up_worker_leaves_is_done_by_the_others(void **state)
+{
+    (void)state;
+    for (size_t threads = 2; threads <= 5; threads++)
+        for (size_t tasks = threads; tasks <= 40; tasks += 9)
+            for (size_t trial = 0; trial < tasks + threads; trial++) {
+                holding *h = calloc(1, sizeof *h);
+                assert_non_null(h);
+                h->threads = threads;
+                h->tasks = tasks;
+                if (trial < tasks)
+                    h->held[trial] = true;
+                for (size_t w = 0; trial >= tasks && w < threads; w++)
+                    h->held[w * tasks / threads] = w != trial - tasks; // the first of its share
+                for (size_t i = 0; i < tasks; i++)
+                    h->others += !h->held[i];
+                parallel_run(threads, holding_loop, h);
+                assert_int_equal(atomic_load(&h->in_vain), 0);
+                assert_int_equal(atomic_load(&h->done), h->others);
+                free(h);
+            }
+}
+
+typedef struct {
+    size_t threads, tasks;
+    atomic_size_t begun, in_vain;
+    size_t first[MAX_THREADS]; // the first task that each worker took
+    atomic_uint has[MAX_THREADS];
+} beginning;
+
+static void beginning_task(void *arg, size_t task, size_t worker)
+{
+    beginning *b = arg;
+    if (atomic_exchange(&b->has[worker], 1))
+        return;
+    b->first[worker] = task;
+    atomic_fetch_add(&b->begun, 1);
+    if (!wait_for(&b->begun, b->threads)) // nobody goes on before all have begun
+        atomic_fetch_add(&b->in_vain, 1);
+}
+
+static void beginning_loop(void *arg, team *members)
+{
+    beginning *b = arg;
+    parallel_for(members, b->tasks, beginning_task, b);
+}
+
+/* So that it finds in its caches what it left there in the loop before. */
+static void a_worker_begins_with_its_own_share(void **state)
+{
+    (void)state;
+    for (size_t threads = 2; threads <= MAX_THREADS; threads += threads < 6 ? 1 : 13)
+        for (size_t tasks = threads; tasks <= 3 * threads; tasks += threads - 1) {
+            beginning b = {.threads = threads, .tasks = tasks};
+            parallel_run(threads, beginning_loop, &b);
+            assert_int_equal(atomic_load(&b.in_vain), 0);
+            for (size_t worker = 0; worker < threads; worker++)
+                assert_int_equal(b.first[worker], worker * tasks / threads);
+        }
+}
+
+/* A worker that the system has taken off its core: a signal stops it between two loops, wherever it is. */
+static atomic_size_t stopped, released;
+
+static void stop(int number)
+{
+    (void)number;
+    atomic_fetch_add(&stopped, 1);
+    while (!atomic_load(&released))
+        sched_yield();
+}
+
+typedef struct {
+    pthread_t thread[3];
+    atomic_size_t there;
+    bool all_done;
+} absence;
+
+static void introduce(void *arg, size_t task, size_t worker)
+{
+    (void)task;
+    absence *a = arg;
+    a->thread[worker] = pthread_self();
+    atomic_fetch_add(&a->there, 1);
+    wait_for(&a->there, 3);
+}
+
+static void absent_body(void *arg, team *members)
+{
+    absence *a = arg;
+    parallel_for(members, 3, introduce, a);
+    for (size_t worker = 1; worker < 3; worker++)
+        pthread_kill(a->thread[worker], SIGUSR1);
+    a->all_done = wait_for(&stopped, 2);
+    for (size_t tasks = 1; tasks <= 100; tasks++) {
+        tally *t = tally_new(1, tasks); // worker 0 alone
+        parallel_for(members, tasks, count_task, t);
+        a->all_done = a->all_done && atomic_load(&t->total) == tasks && !atomic_load(&t->worker_out_of_range);
+        free(t);
+    }
+    atomic_store(&released, 1);
+    tally *t = tally_new(3, 1000); // they come back to the loop of the day
+    parallel_for(members, 1000, count_task, t);
+    a->all_done = a->all_done && atomic_load(&t->total) == 1000;
+    free(t);
+}
+
+static void workers_that_are_off_their_cores_hold_up_nothing(void **state)
+{
+    (void)state;
+    struct sigaction stopping = {.sa_handler = stop}, before;
+    assert_int_equal(sigaction(SIGUSR1, &stopping, &before), 0);
+    for (int trial = 0; trial < 20; trial++) {
+        absence a = {0};
+        atomic_store(&stopped, 0);
+        atomic_store(&released, 0);
+        parallel_run(3, absent_body, &a);
+        assert_true(a.all_done);
+    }
+    sigaction(SIGUSR1, &before, NULL);
 }
 
 /* ---- Loops one after the other ----------------------------------------------------------------- */
@@ -262,6 +450,10 @@ int main(void)
         cmocka_unit_test(the_default_follows_the_affinity_mask), // first: it forks, which threads do not like
         cmocka_unit_test(the_default_is_at_least_one_thread),
         cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(more_threads_than_shares_do_every_task_once),
+        cmocka_unit_test(what_a_held_up_worker_leaves_is_done_by_the_others),
+        cmocka_unit_test(a_worker_begins_with_its_own_share),
+        cmocka_unit_test(workers_that_are_off_their_cores_hold_up_nothing),
         cmocka_unit_test(without_a_team_the_caller_runs_them_in_order),
         cmocka_unit_test(loops_follow_one_another),
         cmocka_unit_test(tasks_may_hold_loops_of_their_own),

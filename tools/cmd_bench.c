@@ -20,21 +20,29 @@ static const char help[] =
     "  --variant NAME   a published variant with synthetic weights\n"
     "  --seed N         of the synthetic weights and the input; default 0\n"
     "  --iters N        batches to measure, after two to warm up; default 20\n"
+    "  --profile        time of each operation, and the floor: the matrix products alone\n"
+    "  --all-heads      compute every head, then weight it, instead of skipping what no token\n"
+    "                   selected; and compare the two in pairs of runs\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n" MODEL_OPTIONS_HELP
-    "\nFLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
+    "\nskipping_speedup is the time with all heads over that with skipping: the median of 41 pairs\n"
+    "in alternating order, with the 95 % confidence interval of a median.\n"
+    "FLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
     "efficiency = batch x gflop_per_image / (seconds of the median batch x gemm_peak_gflops),\n"
     "where gflop_per_image counts what is performed: no unselected heads.\n";
 
 typedef struct bench_options {
     model_options model;
     size_t iters;
+    bool profile, all_heads;
     output_format format;
 } bench_options;
 
 typedef struct measurement {
     double load_ms, median_ms, min_ms, max_ms;
     double peak_gflops, gflop, gflop_all, peak_rss_mib;
+    double operation_ms[OPERATIONS], product_ms, floor_ms; // of a batch
+    double speedup, speedup_low, speedup_high;
 } measurement;
 
 static double now_ms(void)
@@ -89,25 +97,91 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The middle of n sorted numbers. */
+static double median(const double *sorted, size_t n)
+{
+    return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
+}
+
+/* Milliseconds of one batch. */
+static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, mohvit_error *err)
+{
+    double start = now_ms();
+    mohvit_status status = mohvit_run(ctx, batch, err);
+    *ms = now_ms() - start;
+    return status;
+}
+
+/* Sorted milliseconds of n batches, after two to warm up. */
+static mohvit_status time_batches(double *ms, size_t n, mohvit_context *ctx, size_t batch, mohvit_error *err)
+{
+    enum { WARM_UP = 2 };
+    mohvit_status status = MOHVIT_OK;
+    uint64_t before[OPERATIONS];
+    for (size_t i = 0; !status && i < WARM_UP; i++)
+        status = mohvit_run(ctx, batch, err);
+    mohvit_take_profile(ctx, before);
+    for (size_t i = 0; !status && i < n; i++)
+        status = time_batch(&ms[i], ctx, batch, err);
+    qsort(ms, n, sizeof *ms, compare_doubles);
+    return status;
+}
+
 static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const bench_options *o,
                                      mohvit_error *err)
 {
-    enum { WARM_UP = 2 };
-    size_t n = o->iters;
-    double *ms = need(calloc(n, sizeof *ms));
-    mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; !status && i < WARM_UP; i++)
-        status = mohvit_run(ctx, o->model.batch, err);
-    for (size_t i = 0; !status && i < n; i++) {
-        double start = now_ms();
-        status = mohvit_run(ctx, o->model.batch, err);
-        ms[i] = now_ms() - start;
-    }
-    qsort(ms, n, sizeof *ms, compare_doubles);
+    double *ms = need(calloc(o->iters, sizeof *ms)), sum = 0;
+    uint64_t ns[OPERATIONS];
+    mohvit_set_all_heads(ctx, o->all_heads);
+    mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
+    mohvit_take_profile(ctx, ns);
     m->min_ms = ms[0];
-    m->max_ms = ms[n - 1];
-    m->median_ms = (ms[(n - 1) / 2] + ms[n / 2]) / 2;
+    m->max_ms = ms[o->iters - 1];
+    m->median_ms = median(ms, o->iters);
+    for (size_t op = 0; op < OPERATIONS; op++)
+        sum += (double)ns[op];
+    for (operation op = 0; op < OPERATIONS; op++) {
+        m->operation_ms[op] = sum > 0 ? m->median_ms * (double)ns[op] / sum : 0;
+        m->product_ms += operation_is_product(op) ? m->operation_ms[op] : 0;
+    }
     free(ms);
+    return status;
+}
+
+/* The network's own products, with the same weights, tiles and threads, and nothing between them. */
+static mohvit_status measure_floor(measurement *m, mohvit_context *ctx, const bench_options *o,
+                                   mohvit_error *err)
+{
+    double *ms = need(calloc(o->iters, sizeof *ms));
+    mohvit_set_products_only(ctx, true);
+    mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
+    mohvit_set_products_only(ctx, false);
+    m->floor_ms = median(ms, o->iters);
+    free(ms);
+    return status;
+}
+
+/* Pairs of a run with all heads and one with skipping, one after the other, in turns of which comes first. */
+static mohvit_status measure_skipping(measurement *m, mohvit_context *ctx, const bench_options *o,
+                                      mohvit_error *err)
+{
+    // Of 41 sorted ratios the 14th and the 28th enclose the true median with at least 95 % (binomial).
+    enum { PAIRS = 41, LOW = 13, HIGH = 27 };
+    double ratios[PAIRS];
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; !status && i < PAIRS; i++) {
+        double ms[2] = {0};
+        for (size_t j = 0; !status && j < 2; j++) {
+            bool all = (i + j) % 2;
+            mohvit_set_all_heads(ctx, all);
+            status = time_batch(&ms[all], ctx, o->model.batch, err);
+        }
+        ratios[i] = ms[1] / ms[0];
+    }
+    qsort(ratios, PAIRS, sizeof *ratios, compare_doubles);
+    m->speedup = median(ratios, PAIRS);
+    m->speedup_low = ratios[LOW];
+    m->speedup_high = ratios[HIGH];
     return status;
 }
 
@@ -123,13 +197,27 @@ static double images_per_s(const measurement *m, const bench_options *o)
 
 // ---- Printing --------------------------------------------------------------------------------------
 
-static void print_text(const measurement *m, const bench_options *o, const config *c)
+static void print_profile(const measurement *m)
+{
+    output_printf("\n");
+    for (operation op = 0; op < OPERATIONS; op++)
+        output_printf("%-25s %7.2f ms  %4.1f %%\n", operation_name(op), m->operation_ms[op],
+                      100 * m->operation_ms[op] / m->median_ms);
+    output_printf("%-25s %7.2f ms  %4.1f %%\n", "matrix products of these", m->product_ms,
+                  100 * m->product_ms / m->median_ms);
+    output_printf("%-25s %7.2f ms\n", "the products alone", m->floor_ms);
+}
+
+static void print_text(const measurement *m, const bench_options *o, const mohvit_info *info)
 {
     output_bold(true);
-    output_printf("%s", config_name(c));
+    output_printf("%s", info->variant);
     output_bold(false);
-    output_printf(", %zu x %zu, batch %zu, %d thread%s, %zu batches\n\n", c->img_size, c->img_size,
+    output_printf(", %zu x %zu, batch %zu, %d thread%s, %zu batches\n", info->img_size, info->img_size,
                   o->model.batch, o->model.open.threads, o->model.open.threads == 1 ? "" : "s", o->iters);
+    output_printf("%s, %s, %s; %.0f %% active heads%s\n\n", info->backend, info->precision,
+                  info->instruction_set, info->active_heads_percent,
+                  o->all_heads ? ", but all are computed" : "");
     output_printf("latency of a batch  %9.2f ms  median (%.2f to %.2f)\n", m->median_ms, m->min_ms,
                   m->max_ms);
     output_printf("throughput          %9.2f images/s\n", images_per_s(m, o));
@@ -138,11 +226,42 @@ static void print_text(const measurement *m, const bench_options *o, const confi
     output_printf("efficiency          %9.3f of the peak\n", efficiency(m, o));
     output_printf("load                %9.2f ms\n", m->load_ms);
     output_printf("peak memory         %9.1f MiB\n", m->peak_rss_mib);
+    if (o->all_heads)
+        output_printf("skipping is         %9.3f times as fast (%.3f to %.3f)\n", m->speedup, m->speedup_low,
+                      m->speedup_high);
+    if (o->profile)
+        print_profile(m);
 }
 
-static void print_json(const measurement *m, const bench_options *o, const config *c,
+static json_t *profile_json(const measurement *m)
+{
+    json_t *object = need(json_object()), *operations = need(json_array());
+    for (operation op = 0; op < OPERATIONS; op++) {
+        json_t *entry = need(json_object());
+        json_put(entry, "name", json_text(operation_name(op)));
+        json_put(entry, "ms", json_rounded(m->operation_ms[op]));
+        json_put(entry, "product", json_boolean(operation_is_product(op)));
+        json_array_append_new(operations, entry);
+    }
+    json_put(object, "operations", operations);
+    json_put(object, "product_share", json_real(m->product_ms / m->median_ms));
+    json_put(object, "floor_ms", json_rounded(m->floor_ms));
+    return object;
+}
+
+static json_t *speedup_json(const measurement *m)
+{
+    json_t *object = need(json_object());
+    json_put(object, "median", json_real(m->speedup));
+    json_put(object, "low", json_real(m->speedup_low));
+    json_put(object, "high", json_real(m->speedup_high));
+    return object;
+}
+
+static void print_json(const measurement *m, const bench_options *o, const mohvit_model *opened,
                        const model_source *source)
 {
+    const config *c = &mohvit_describe(opened)->config;
     json_t *object = need(json_object());
     json_put(object, "latency_ms_median", json_rounded(m->median_ms));
     json_put(object, "latency_ms_min", json_rounded(m->min_ms));
@@ -156,7 +275,12 @@ static void print_json(const measurement *m, const bench_options *o, const confi
     json_put(object, "peak_rss_mib", json_rounded(m->peak_rss_mib));
     json_put(object, "batch", json_integer((json_int_t)o->model.batch));
     json_put(object, "iters", json_integer((json_int_t)o->iters));
-    json_put(object, "provenance", provenance_json(source, c, o->model.open.threads));
+    json_put(object, "all_heads", json_boolean(o->all_heads));
+    if (o->all_heads)
+        json_put(object, "skipping_speedup", speedup_json(m));
+    if (o->profile)
+        json_put(object, "profile", profile_json(m));
+    json_put(object, "provenance", provenance_json(source, c, opened, o->model.open.threads));
     output_json(object);
 }
 
@@ -169,7 +293,7 @@ static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_
     size_t threads = (size_t)o->model.open.threads;
     mohvit_info info;
     mohvit_get_info(opened, &info);
-    m->gflop = 2 * info.gmacs_routed;
+    m->gflop = 2 * (o->all_heads ? info.gmacs : info.gmacs_routed);
     m->gflop_all = 2 * info.gmacs;
     m->peak_rss_mib = peak_rss_mib(); // of loading
     m->peak_gflops = gemm_peak_gflops(threads);
@@ -177,6 +301,10 @@ static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_
     mohvit_status status = load_inputs(ctx, o, info.img_size, err);
     if (!status)
         status = measure_latency(m, ctx, o, err);
+    if (!status && o->profile)
+        status = measure_floor(m, ctx, o, err);
+    if (!status && o->all_heads)
+        status = measure_skipping(m, ctx, o, err);
     double running = peak_rss_mib(), after = gemm_peak_gflops(threads);
     m->peak_rss_mib = running > m->peak_rss_mib ? running : m->peak_rss_mib;
     m->peak_gflops = after > m->peak_gflops ? after : m->peak_gflops;
@@ -194,22 +322,23 @@ static int bench(const bench_options *o)
     mohvit_context *ctx = opened ? model_context(opened, &o->model) : NULL;
     int exit = EXIT_MODEL;
     if (ctx) {
-        const config *c = &mohvit_describe(opened)->config;
+        mohvit_info info;
+        mohvit_get_info(opened, &info);
         mohvit_status status = measure(&m, opened, ctx, o, &err);
         exit = status ? EXIT_INPUT : EXIT_FINE;
         if (status)
             complain("%s", err.message);
         else if (o->format == FORMAT_JSON)
-            print_json(&m, o, c, &source);
+            print_json(&m, o, opened, &source);
         else
-            print_text(&m, o, c);
+            print_text(&m, o, &info);
     }
     mohvit_context_destroy(ctx);
     mohvit_close(opened);
     return exit;
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS };
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS, OPTION_PROFILE, OPTION_ALL_HEADS };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -219,6 +348,10 @@ static bool take_option(void *options, int code, const char *value)
         return parse_format(&o->format, value, false);
     case OPTION_ITERS:
         return parse_whole(&o->iters, "--iters", value, 1, 1000000);
+    case OPTION_PROFILE:
+        return o->profile = true;
+    case OPTION_ALL_HEADS:
+        return o->all_heads = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -229,6 +362,8 @@ static int parse(bench_options *o, int argc, char **argv)
     static const struct option table[] = {
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"iters", required_argument, NULL, OPTION_ITERS},
+        {"profile", no_argument, NULL, OPTION_PROFILE},
+        {"all-heads", no_argument, NULL, OPTION_ALL_HEADS},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
         HELP_OPTION,

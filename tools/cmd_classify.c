@@ -241,7 +241,7 @@ static int classify_with(const classify_options *o, const mohvit_model *m, mohvi
     r.top = need(calloc(r.top_count, sizeof *r.top));
     r.entries = need(calloc(r.capacity, sizeof *r.entries));
     if (o->provenance)
-        r.provenance = provenance_json(source, c, o->model.open.threads);
+        r.provenance = provenance_json(source, c, m, o->model.open.threads);
     if (o->format == FORMAT_CSV)
         output_printf("path,width,height,rank,class,id,label,prob,ms,error\n");
     int status = classify_all(&r, inputs);

@@ -249,7 +249,7 @@ static void print_json(const subject *s, const info_options *o)
     json_put(object, "weight_set", chosen_set(s->cp));
     if (o->tensors)
         json_put(object, "tensors", tensors_array(s));
-    json_put(object, "provenance", provenance_json(&s->source, c, o->model.open.threads));
+    json_put(object, "provenance", provenance_json(&s->source, c, NULL, o->model.open.threads));
     output_json(object);
 }
 

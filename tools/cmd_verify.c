@@ -219,7 +219,8 @@ static void print_json(const trial *t, const char *path)
     json_put(object, "path", json_text(path));
     json_put(object, "passed", json_boolean(trial_passed(t)));
     json_put(object, "compared", compared);
-    json_put(object, "provenance", provenance_json(&t->source, &g->config, t->options->model.open.threads));
+    json_put(object, "provenance",
+             provenance_json(&t->source, &g->config, t->model, t->options->model.open.threads));
     output_json(object);
 }
 

@@ -49,6 +49,19 @@ static bool parse_backend(const char **out, const char *text)
     return false;
 }
 
+/* Whether a model routes heads at all is seen when it is opened; how their number is written, here. */
+static bool parse_routed(const char **out, const char *text)
+{
+    config any;
+    mohvit_error err;
+    *out = text;
+    config_variant(&any, "moh_transnext_small_75");
+    if (!config_set_routed(&any, text, &err))
+        return true;
+    complain("--routed-heads: %s", err.message);
+    return false;
+}
+
 static bool parse_variant(const char **out, const char *text)
 {
     config ignored;
@@ -86,6 +99,12 @@ bool model_option(void *options, int code, const char *value)
         return parse_threads(&o->open.threads, value);
     case OPTION_BACKEND:
         return parse_backend(&o->open.backend, value);
+    case OPTION_PRECISION:
+        o->open.precision = value;
+        return parse_choice("--precision", value,
+                            (const char *const[]){"auto", "f32", "bf16", "int8", NULL}) >= 0;
+    case OPTION_ROUTED:
+        return parse_routed(&o->open.routed_heads, value);
     case OPTION_BATCH:
         return parse_whole(&o->batch, "--batch", value, 1, MAX_BATCH);
     case OPTION_VARIANT:

@@ -17,6 +17,8 @@ enum {
     OPTION_THREADS,
     OPTION_BATCH,
     OPTION_BACKEND,
+    OPTION_PRECISION,
+    OPTION_ROUTED,
     OPTION_VARIANT,
     OPTION_SEED
 };
@@ -36,7 +38,9 @@ enum {
     {"size", required_argument, NULL, OPTION_SIZE},                \
     {"threads", required_argument, NULL, OPTION_THREADS},          \
     {"batch", required_argument, NULL, OPTION_BATCH},              \
-    {"backend", required_argument, NULL, OPTION_BACKEND}
+    {"backend", required_argument, NULL, OPTION_BACKEND},          \
+    {"precision", required_argument, NULL, OPTION_PRECISION},      \
+    {"routed-heads", required_argument, NULL, OPTION_ROUTED}
 
 /* A model without a file. */
 #define SYNTHETIC_OPTIONS                                          \
@@ -55,7 +59,10 @@ enum {
     "  --size S           side of the square input: 64 to 2048, a multiple of 32\n"                          \
     "  --threads N        default: what CPU affinity and the cgroup quota grant\n"                           \
     "  --batch N          images in one forward pass; default 1\n"                                           \
-    "  --backend NAME     matrix products: auto, native (default with AVX2 or AVX-512), openblas\n"
+    "  --backend NAME     matrix products: auto, native (default with AVX2 or AVX-512), openblas\n"          \
+    "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8\n"                                 \
+    "  --routed-heads N   heads that a token picks of those that are routed: K, or P% of them;\n"            \
+    "                     default: as trained\n"
 
 /* Where a model's weights come from. */
 typedef struct model_source {

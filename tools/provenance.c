@@ -100,7 +100,7 @@ static bool same_config(const config *a, const config *b)
     return same;
 }
 
-json_t *provenance_json(const model_source *source, const config *c, int threads)
+json_t *provenance_json(const model_source *source, const config *c, const mohvit_model *m, int threads)
 {
     json_t *object = need(json_object());
     config published;
@@ -111,6 +111,14 @@ json_t *provenance_json(const model_source *source, const config *c, int threads
         json_put(object, "variant", json_text(config_name(c)));
     if (!named || !same_config(c, &published))
         json_put(object, "config", config_object(c));
+    if (m) {
+        mohvit_info info;
+        mohvit_get_info(m, &info);
+        json_put(object, "active_heads_percent", json_real(info.active_heads_percent));
+        json_put(object, "backend", json_text(info.backend));
+        json_put(object, "precision", json_text(info.precision));
+        json_put(object, "instruction_set", json_text(info.instruction_set));
+    }
     json_put(object, "threads", json_integer(threads));
     json_put(object, "cpu", cpu_name());
     return object;

@@ -5,40 +5,50 @@
 
 /* ---- Routing --------------------------------------------------------------------------------- */
 
-#define ROUTE_ROWS 64
-
 typedef struct {
     const pass *pass;
     const attention *attention;
     const norm *norm;
     const float *x;
-    float *y;
 } route_job;
+
+const linear *attention_reader(const attention *a)
+{
+    return a->pool ? &a->q : &a->qkv;
+}
 
 static void route_rows(void *arg, size_t task, size_t worker)
 {
-    (void)worker;
     const route_job *job = arg;
     const attention *a = job->attention;
     const router *r = &a->router;
     const pass *p = job->pass;
-    size_t N = a->side * a->side, C = a->C, row = task * ROUTE_ROWS,
-           rows = N - row < ROUTE_ROWS ? N - row : ROUTE_ROWS;
-    float *y = job->y + row * C, *logits = p->s->logits + row * r->rows;
+    size_t N = a->side * a->side, C = a->C, row = task * CODED_ROWS,
+           rows = N - row < CODED_ROWS ? N - row : CODED_ROWS;
+    float *y = coded_rows(p, attention_reader(a), p->s->y, row, worker);
+    float *logits = p->s->logits + row * r->rows;
     p->kernels->layer_norm(y, job->x + row * C, rows, C, job->norm->weight, job->norm->bias, job->norm->eps);
-    if (r->rows)
-        linear_rows(&r->scores, y, logits, rows, p->gemm, p->kernels);
+    if (r->rows) {
+        linear_call scores = {&r->scores, {y, C * sizeof *y}, logits, r->rows, rows, false};
+        linear_columns(&scores, 0, r->rows, p->kernels);
+    }
     router_gates(r, logits, rows, p->s->gate + row * r->heads, p->s->pick + row * r->heads);
     if (r->routed)
         memset(p->s->heads + row * C, 0, rows * C * sizeof(float));
+    coded_done(p, attention_reader(a), y, row, rows);
 }
 
-static void list_tokens(void *arg, size_t head, size_t worker)
+void attention_route(const pass *p, const attention *a, const norm *n, const float *x)
 {
-    (void)worker;
-    const route_job *job = arg;
-    const scratch *s = job->pass->s;
-    size_t h = job->attention->heads, N = job->attention->side * job->attention->side, count = 0;
+    route_job job = {p, a, n, x};
+    pass_loop(p, divide_up(a->side * a->side, CODED_ROWS), route_rows, &job);
+    pass_lap(p, OP_ROUTER);
+}
+
+void attention_list_tokens(const pass *p, const attention *a, size_t head)
+{
+    const scratch *s = p->s;
+    size_t h = a->heads, N = a->side * a->side, count = 0;
     uint32_t *list = s->lists + head * N;
     for (size_t token = 0; token < N; token++) {
         list[count] = (uint32_t)token;
@@ -47,41 +57,19 @@ static void list_tokens(void *arg, size_t head, size_t worker)
     s->counts[head] = count;
 }
 
-void attention_route(const pass *p, const attention *a, const norm *n, const float *x, float *y)
-{
-    route_job job = {p, a, n, x, y};
-    parallel_for(p->team, divide_up(a->side * a->side, ROUTE_ROWS), route_rows, &job);
-    parallel_for(p->team, a->heads, list_tokens, &job);
-}
-
 /* ---- Shared keys, head by head ----------------------------------------------------------------- */
 
-typedef struct {
-    const pass *pass;
-    const attention *attention;
-    const float *kv;
-    size_t ld, value_offset, K;
-} gather_job;
-
-static void gather_head(void *arg, size_t head, size_t worker)
+void attention_gather_keys(const pass *p, const attention *a, size_t head, const float *kv, size_t ld,
+                           size_t value_offset, size_t K)
 {
-    (void)worker;
-    const gather_job *job = arg;
-    size_t d = job->attention->d, K = job->K;
-    float *keys = job->pass->s->keys + head * K * d, *values = job->pass->s->values + head * K * d;
-    const float *k = job->kv + head * d, *v = k + job->value_offset;
-    for (size_t i = 0; i < K; i++, k += job->ld, v += job->ld) {
+    size_t d = a->d;
+    float *keys = p->s->keys + head * K * d, *values = p->s->values + head * K * d;
+    const float *k = kv + head * d, *v = k + value_offset;
+    for (size_t i = 0; i < K; i++, k += ld, v += ld) {
         memcpy(keys + i * d, k, d * sizeof *keys);
         memcpy(values + i * d, v, d * sizeof *values);
     }
-    job->pass->kernels->l2_normalise(keys, d, K, 1, d);
-}
-
-void attention_gather_keys(const pass *p, const attention *a, const float *kv, size_t ld, size_t value_offset,
-                           size_t K)
-{
-    gather_job job = {p, a, kv, ld, value_offset, K};
-    parallel_for(p->team, a->heads, gather_head, &job);
+    p->kernels->l2_normalise(keys, d, K, 1, d);
 }
 
 /* ---- Heads ----------------------------------------------------------------------------------- */
@@ -102,14 +90,17 @@ static void head_chunk(void *arg, size_t task, size_t worker)
     const attention *a = job->attention;
     const attention_source *from = job->source;
     const scratch *s = job->pass->s;
-    size_t head = task / job->chunks, first = task % job->chunks * HEAD_TOKENS;
+    size_t head = task % a->heads, first = task / a->heads * HEAD_TOKENS;
     size_t N = a->side * a->side, C = a->C, d = a->d, n = a->grid->offsets;
-    if (first >= s->counts[head])
+    bool all = job->pass->all_heads;
+    const uint32_t *tokens = all ? s->tokens : s->lists + head * N;
+    size_t selected = all ? N : s->counts[head];
+    if (first >= selected)
         return;
-    size_t count = s->counts[head] - first;
+    size_t count = selected - first;
     attend_job attend = {
         .d = d,
-        .tokens = s->lists + head * N + first,
+        .tokens = tokens + first,
         .count = count < HEAD_TOKENS ? count : HEAD_TOKENS,
         .q = from->q + head * d,
         .ldq = from->ldq,
@@ -124,6 +115,7 @@ static void head_chunk(void *arg, size_t task, size_t worker)
         .values = s->values + head * from->K * d,
         .bias = a->position_bias + head * n * n,
         .bias_side = n,
+        .bias_steady = a->grid->steady,
         .bias_offset = a->grid->offset,
         .side = a->side,
         .key_side = from->key_side,
@@ -142,16 +134,19 @@ static void head_chunk(void *arg, size_t task, size_t worker)
 void attention_heads(const pass *p, const attention *a, const attention_source *source)
 {
     heads_job job = {p, a, source, divide_up(a->side * a->side, HEAD_TOKENS)};
-    parallel_for(p->team, a->heads * job.chunks, head_chunk, &job);
+    pass_loop(p, a->heads * job.chunks, head_chunk, &job);
 }
 
 /* Queries and proj are computed for all heads. They are a few percent of the arithmetic, and no way to gather
  * them per head has yet been measured to win. */
-void attention_forward(const pass *p, const attention *a, const float *y, float *x)
+void attention_forward(const pass *p, const attention *a, float *x)
 {
-    attention_source source =
-        a->pool ? aggregated_attention_prepare(p, a, y) : global_attention_prepare(p, a, y);
+    attention_source source = a->pool ? aggregated_attention_prepare(p, a) : global_attention_prepare(p, a);
     attention_heads(p, a, &source);
-    linear_call proj = {&a->proj, p->s->heads, a->C, x, a->C, a->side * a->side, true};
-    linear_forward(&proj, 1, p->gemm, p->kernels, p->team);
+    coded_all(p, &a->proj, p->s->heads, a->C, a->side * a->side);
+    pass_lap(p, OP_ATTEND);
+    linear_call proj = {&a->proj, coded_operand(p, &a->proj, p->s->heads, a->C), x, a->C, a->side * a->side,
+                        true};
+    linear_forward(&proj, 1, p->kernels, p->team);
+    pass_lap(p, OP_PROJ);
 }

@@ -29,30 +29,36 @@ typedef struct attention {
     const float *position_bias; /* (heads, offsets, offsets) */
 } attention;
 
-/* y (N, C) = LayerNorm(x), and with it each token's gates: fills s->gate, s->pick, s->lists and s->counts. */
-void attention_route(const pass *p, const attention *a, const norm *n, const float *x, float *y);
+/* s->y (N, C) = LayerNorm(x), for attention_reader to multiply, and with it each token's gates: fills s->gate
+ * and s->pick. */
+void attention_route(const pass *p, const attention *a, const norm *n, const float *x);
 
-/* x (N, C) += proj(gated heads of y (N, C)), after attention_route. */
-void attention_forward(const pass *p, const attention *a, const float *y, float *x);
+/* x (N, C) += proj(gated heads of s->y), after attention_route; fills s->lists and s->counts. */
+void attention_forward(const pass *p, const attention *a, float *x);
+
+/* The first of the layers that read the block's normalised tokens; all encode them alike. */
+const linear *attention_reader(const attention *a);
 
 /* Where the shared keys of all heads are, and the queries and neighbourhoods, for attention_heads. */
 typedef struct attention_source {
     const float *q; /* (N, C), rows ldq apart */
     size_t ldq;
-    const float *kv; /* (N, 2C) = [k | v] with normalised k, or NULL: no neighbourhoods */
+    const float *kv; /* (N + 1, 2C) = [k | v] with normalised k, row N 0; or NULL: no neighbourhoods */
     size_t K, key_side;
 } attention_source;
 
-/* Prepares s->keys and s->values (heads, K, d) from y; one for each kind. */
-attention_source aggregated_attention_prepare(const pass *p, const attention *a, const float *y);
-attention_source global_attention_prepare(const pass *p, const attention *a, const float *y);
+/* Prepares s->keys and s->values (heads, K, d) from s->y, and lists each head's tokens; one for each kind. */
+attention_source aggregated_attention_prepare(const pass *p, const attention *a);
+attention_source global_attention_prepare(const pass *p, const attention *a);
 
 /* s->heads (N, C) = gated outputs of the selected (token, head) pairs, 0 elsewhere. */
 void attention_heads(const pass *p, const attention *a, const attention_source *source);
 
-/* s->keys, s->values (heads, K, d) from kv (K rows, ld apart: keys at 0, values at value_offset); keys
+/* Steps of these for one head. The tokens that selected it, to s->lists and s->counts: */
+void attention_list_tokens(const pass *p, const attention *a, size_t head);
+/* its part of s->keys and s->values, from kv (K rows, ld apart: keys at 0, values at value_offset); keys
  * normalised. */
-void attention_gather_keys(const pass *p, const attention *a, const float *kv, size_t ld, size_t value_offset,
-                           size_t K);
+void attention_gather_keys(const pass *p, const attention *a, size_t head, const float *kv, size_t ld,
+                           size_t value_offset, size_t K);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Copies text into out (size bytes) with control bytes as \xNN; stops before an escape that does not fit
  * whole. */
@@ -104,6 +105,18 @@ void *memory_alloc(size_t count, size_t size)
     if (!size_mul(count, size, &bytes) || bytes > SIZE_MAX - 64)
         return NULL;
     return aligned_alloc(64, (bytes + 64) / 64 * 64);
+}
+
+void *memory_alloc_large(size_t bytes)
+{
+    const size_t page = (size_t)2 << 20;
+    if (bytes > SIZE_MAX - page)
+        return NULL;
+    bytes = (bytes + page - 1) / page * page;
+    void *p = aligned_alloc(page, bytes);
+    if (p)
+        madvise(p, bytes, MADV_HUGEPAGE); // advice: no harm where it is not taken
+    return p;
 }
 
 void transpose(float *to, const float *from, size_t rows, size_t columns)

@@ -1,6 +1,8 @@
 #include "config.h"
 
 #include <jansson.h>
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,11 +86,38 @@ const char *config_name(const config *c)
             same = same && v.embed_dims[s] == c->embed_dims[s] && v.num_heads[s] == c->num_heads[s] &&
                    v.depths[s] == c->depths[s] && fabs(v.mlp_ratios[s] - c->mlp_ratios[s]) < 1e-9 &&
                    v.sr_ratios[s] == c->sr_ratios[s] && v.shared_head[s] == c->shared_head[s] &&
-                   v.routed_head[s] == c->routed_head[s];
+                   !v.routed_head[s] == !c->routed_head[s];
         if (same)
             return variants[i].name;
     }
     return "custom";
+}
+
+mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_error *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long number = isdigit((unsigned char)*routed_heads) ? strtoul(routed_heads, &end, 10) : 0;
+    bool percent = number && *end == '%', routes = false;
+    if (!number || errno || end[percent] || (percent && number > 100))
+        return error_set(
+            err, MOHVIT_ERROR_ARGUMENT,
+            "routed heads \"%s\"; expected a number of heads from 1, or 1%% to 100%% of those that "
+            "are routed",
+            routed_heads);
+    for (size_t s = 0; s < STAGES; s++) {
+        size_t candidates = config_candidates(c, s), routed = number;
+        if (!candidates)
+            continue;
+        routes = true;
+        if (percent)
+            routed = (number * candidates + 50) / 100;
+        c->routed_head[s] = routed < 1 ? 1 : routed < candidates ? routed : candidates;
+    }
+    if (!routes)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "routed heads \"%s\": %s routes no heads", routed_heads,
+                         c->dense ? "a dense model" : "this model");
+    return MOHVIT_OK;
 }
 
 /* ---- Derived sizes --------------------------------------------------------------------------- */

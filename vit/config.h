@@ -47,8 +47,14 @@ const char *config_variant_name(size_t index);
 /* false if there is no variant of this name. */
 bool config_variant(config *out, const char *name);
 
-/* Published name of a config that differs from it in nothing but classes and sizes, else "custom". */
+/* Published name of a config that differs from it in nothing but classes, sizes and how many heads a token
+ * picks, else "custom". */
 const char *config_name(const config *c);
+
+/* Makes each token pick another number of heads than the model was trained with: "K" of them, at most all
+ * that are routed, or "P%" of those, at least 1. Stages without routing stay; an error where there are no
+ * others. */
+mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_error *err);
 
 /* Reads and validates the JSON of spec 1. name (a file, a checkpoint) is used in messages; unknown keys are
  * errors. */

@@ -121,12 +121,15 @@ static mohvit_status recognise(config *out, checkpoint *cp, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-/* Takes options->img_size into the config; the size that the position bias was trained at stays. */
-static mohvit_status resize_config(config *c, const mohvit_options *options, const char *name,
-                                   mohvit_error *err)
+/* Takes options->img_size into the config, where the size that the position bias was trained at stays, and
+ * options->routed_heads. */
+static mohvit_status adapt_config(config *c, const mohvit_options *options, const char *name,
+                                  mohvit_error *err)
 {
-    if (!options->img_size)
-        return MOHVIT_OK;
+    mohvit_status status =
+        options->routed_heads ? config_set_routed(c, options->routed_heads, err) : MOHVIT_OK;
+    if (status || !options->img_size)
+        return status;
     c->img_size = options->img_size;
     return config_validate(c, name, err);
 }
@@ -148,7 +151,7 @@ static mohvit_status describe_config(config *out, checkpoint *cp, const config *
                      "%s: has no config; recognised as %s by its shapes, trained at 224 pixels (assumed)",
                      path, config_name(out));
     }
-    return status ? status : resize_config(out, options, options->config ? options->config : path, err);
+    return status ? status : adapt_config(out, options, options->config ? options->config : path, err);
 }
 
 static mohvit_status describe_labels(labels *out, const char *json, const config *c,
@@ -194,7 +197,7 @@ mohvit_status description_of_config(description *out, const config *c, const moh
 {
     description d = {.config = *c, .preprocess = preprocess_default};
     const char *name = options->config ? options->config : config_name(c);
-    mohvit_status status = resize_config(&d.config, options, name, err);
+    mohvit_status status = adapt_config(&d.config, options, name, err);
     if (!status && options->preprocess)
         status = preprocess_read(&d.preprocess, options->preprocess, err);
     if (!status)

@@ -22,6 +22,13 @@ float *mohvit_slot_input(mohvit_context *ctx, size_t slot);
  * one. */
 void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user);
 
+/* How later runs compute (pass.h): every head, as if none were skipped; the matrix products alone. */
+void mohvit_set_all_heads(mohvit_context *ctx, bool all_heads);
+void mohvit_set_products_only(mohvit_context *ctx, bool products_only);
+
+/* Nanoseconds of each operation since the last call. Images that run side by side count each on its own. */
+void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS]);
+
 /* (token, head) pairs whose attention the context has computed since it was created. */
 size_t mohvit_computed_pairs(const mohvit_context *ctx);
 

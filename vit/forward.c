@@ -8,9 +8,10 @@ static void block_forward(const pass *p, const block *b, float *x) // x (N, C), 
     float *y = p->s->y;
     size_t N = b->mlp.side * b->mlp.side;
 
-    attention_route(p, &b->attention, &b->norm1, x, y); // y = LN(x), and who attends
-    attention_forward(p, &b->attention, y, x);          // x += proj(gated heads)
-    norm_forward(p, &b->norm2, y, x, N);
+    attention_route(p, &b->attention, &b->norm1, x); // y = LN(x), and who attends
+    attention_forward(p, &b->attention, x);          // x += proj(gated heads)
+    norm_forward(p, &b->norm2, &b->mlp.fc1, y, x, N);
+    pass_lap(p, OP_NORM);
     conv_glu_forward(p, &b->mlp, y, x); // x += fc2(gelu(dw(u)) * v)
 }
 
@@ -46,6 +47,7 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
     size_t max_heads = config_max_heads(&m->config), at = 0, N = 0, C = 0;
     float *x = p->s->x;
 
+    pass_begin(p);
     for (size_t s = 0; s < STAGES; s++) {
         const stage *now = &m->stages[s];
         N = now->embed.side * now->embed.side;
@@ -55,13 +57,18 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
             block_forward(p, &now->blocks[b], x);
             report_heads(p, &now->blocks[b].attention, result->head_tokens + at, result->gate_sum + at,
                          max_heads);
+            pass_lap(p, OP_ROUTER);
             if (result->trace)
                 result->trace(result->user, s, b, x, N, C);
         }
-        norm_forward(p, &now->norm, x, x, N);
+        norm_forward(p, &now->norm, NULL, x, x, N);
+        pass_lap(p, OP_NORM);
     }
 
     mean_tokens(p->s->y, x, N, C);
-    linear_call head = {&m->head, p->s->y, C, result->logits, m->config.num_classes, 1, false};
-    linear_forward(&head, 1, p->gemm, p->kernels, p->team);
+    coded_all(p, &m->head, p->s->y, C, 1);
+    linear_call head = {
+        &m->head, coded_operand(p, &m->head, p->s->y, C), result->logits, m->config.num_classes, 1, false};
+    linear_forward(&head, 1, p->kernels, p->team);
+    pass_lap(p, OP_HEAD);
 }

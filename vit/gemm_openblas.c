@@ -58,26 +58,26 @@ static gemm_tiles openblas_tiling(size_t N, size_t out)
 static size_t openblas_packed(const kernels *k, size_t out, size_t in)
 {
     (void)k;
-    return out * in;
+    return out * in * sizeof(float);
 }
 
 /* (in, out): OpenBLAS copies it faster than the checkpoint's (out, in). */
-static void openblas_pack(const kernels *k, float *packed, const float *w, size_t out, size_t in)
+static void openblas_pack(const kernels *k, void *packed, const float *w, size_t out, size_t in)
 {
     (void)k;
     transpose(packed, w, out, in);
 }
 
-static void openblas_multiply(const kernels *k, float *y, size_t ldy, const float *x, size_t ldx,
-                              const float *packed, const float *bias, size_t rows, size_t in, size_t out,
-                              size_t col, size_t cols, bool accumulate)
+static void openblas_multiply(const kernels *k, const gemm_tile *t)
 {
     // The product is added to the bias, which is cheaper than a bias added to the product: y need not be
     // cleared.
-    (accumulate ? k->add_bias : k->set_bias)(y, ldy, rows, cols, bias + col);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows, (blasint)cols, (blasint)in, 1.0f, x,
-                (blasint)ldx, packed + col, (blasint)out, 1.0f, y, (blasint)ldy);
+    (t->accumulate ? k->add_bias : k->set_bias)(t->y, t->ldy, t->rows, t->cols, t->bias + t->col);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)t->rows, (blasint)t->cols, (blasint)t->in,
+                1.0f, t->x, (blasint)(t->stride / sizeof(float)), (const float *)t->packed + t->col,
+                (blasint)t->out, 1.0f, t->y, (blasint)t->ldy);
 }
 
-const gemm gemm_openblas = {"openblas",      openblas_enter, openblas_leave,   openblas_tiling,
-                            openblas_packed, openblas_pack,  openblas_multiply};
+const gemm gemm_openblas = {
+    "openblas",      PRECISION_F32, openblas_enter, openblas_leave, openblas_tiling,  false,
+    openblas_packed, openblas_pack, NULL,           NULL,           openblas_multiply};

@@ -11,6 +11,8 @@
 
 #include "base.h"
 
+#define BIAS_MARGIN 32
+
 #define NEIGHBOURS 9 /* of a token, itself included: the 3×3 window, row-major */
 
 /* One head of one image: which tokens attend, and to what (spec 2, "Global" and "Aggregated attention").
@@ -33,19 +35,50 @@ typedef struct attend_job {
     /* Shared keys: the pooled map, or every token. */
     size_t K;
     const float *keys, *values; /* (K, d) without gaps, keys normalised */
-    const float *bias;          /* (bias_side, bias_side): position bias by distinct row and column offset */
+    const float *bias; /* (bias_side, bias_side): position bias by distinct row and column offset; followed by
+                          BIAS_MARGIN readable floats */
     size_t bias_side;
+    bool bias_steady; /* bias_offset of (x, k) = that of (0, k) + x */
     const int32_t
         *bias_offset;      /* (side, key_side): index of the distinct offset of a query row and a key row */
     size_t side, key_side; /* tokens and keys are side² and key_side² */
 
     /* The 3×3 neighbourhood; k NULL: none (global attention). */
-    const float *k, *v; /* (N, d), keys normalised */
+    const float *k, *v; /* (N + 1, d), keys normalised; row N is 0: what lies outside the image */
     size_t ldkv;
     const float *local_bias;       /* (9) */
     const float *learnable_tokens; /* (9, d) */
     const float *learnable_bias;   /* (9) */
 } attend_job;
+
+/* What products multiply: floats; bfloat16; bytes with a scale for each output and each row of x. Sums are
+ * floats, of bytes exact integers. */
+typedef enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8, PRECISIONS } precision;
+
+/* Outputs col … col+cols−1 of y (rows, out) = x (rows, in) · Wᵀ + bias, or y += where accumulate. */
+typedef struct gemm_tile {
+    float *y; /* (rows, cols), rows ldy apart */
+    size_t ldy;
+    const void *x; /* rows as encode makes them, stride bytes apart */
+    size_t stride;
+    const void *packed; /* of the whole layer, like bias (out) */
+    const float *bias;
+    size_t rows, in, out, col, cols;
+    bool accumulate;
+} gemm_tile;
+
+/* The native backend of gemm.h in one precision. */
+typedef struct gemm_kernels {
+    /* Bytes of packed weights, and how w (out, in) becomes them. */
+    size_t (*packed)(size_t out, size_t in);
+    void (*pack)(void *packed, const float *w, size_t out, size_t in);
+    /* Bytes of an encoded row, and how n rows of x, ldx apart, become rows without gaps. NULL: x's own floats
+     * are multiplied. */
+    size_t (*stride)(size_t in);
+    void (*encode)(void *rows, const float *x, size_t ldx, size_t n, size_t in);
+    /* col a multiple of 32. */
+    void (*multiply)(const gemm_tile *t);
+} gemm_kernels;
 
 typedef struct kernels {
     const char *isa; /* "baseline", "avx2", "avx512" */
@@ -58,28 +91,25 @@ typedef struct kernels {
     void (*set_bias)(float *y, size_t ldy, size_t rows, size_t cols, const float *bias);
     void (*add_bias)(float *y, size_t ldy, size_t rows, size_t cols, const float *bias);
 
-    /* x (n) = GELU(x), the exact (erf) form, to 5e-7 · |x|. */
-    void (*gelu)(float *x, size_t n);
+    /* y (n) += GELU(x (n)), the exact (erf) form, to 5e-7 · |x|. */
+    void (*add_gelu)(float *y, const float *x, size_t n);
 
     /* Each of the h vectors of d in a row of x (rows, h·d; rows ldx apart) divided by max(its L2 norm,
      * 1e-12). */
     void (*l2_normalise)(float *x, size_t ldx, size_t rows, size_t h, size_t d);
 
-    /* One image row of the gated MLP's middle: y (side, hidden) = GELU(depthwise3×3(u)) · v at image row
-     * `row`. uv (side·side, 2·hidden) holds [u | v] of the whole image; weight (9, hidden), bias (hidden). */
-    void (*depthwise_gelu_gate)(float *y, const float *uv, size_t side, size_t row, size_t hidden,
-                                const float *weight, const float *bias);
+    /* One image row of the gated MLP's middle, `channels` of its channels: y (side, channels; rows ldy apart)
+     * = GELU(depthwise3×3(u)) · v. uv: [u | v] (side, 2·channels) of the image row above it (NULL outside the
+     * image), its own and the one below; weight (9, channels; rows ldw apart), bias (channels). */
+    void (*depthwise_gelu_gate)(float *y, size_t ldy, const float *const uv[3], size_t side, size_t channels,
+                                const float *weight, size_t ldw, const float *bias);
 
     /* y (n) = max(0, a·wa + b·wb + bias), elementwise over wa, wb, bias (n): a layer of two inputs. */
     void (*affine2_relu)(float *y, float a, float b, const float *wa, const float *wb, const float *bias,
                          size_t n);
 
-    /* The native backend of gemm.h, with its letters. */
-    size_t (*gemm_packed)(size_t out, size_t in);
-    void (*gemm_pack)(float *packed, const float *w, size_t out, size_t in);
-    void (*gemm_multiply)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                          const float *bias, size_t rows, size_t in, size_t col, size_t cols,
-                          bool accumulate);
+    /* NULL where the set has no instructions for it; gemm_lacks says what the processor needs besides. */
+    const gemm_kernels *gemm[PRECISIONS];
 
     /* Attention of one head for the tokens of the job. scratch: attend_scratch() floats. Returns the number
      * of (token, head) pairs that it computed. */

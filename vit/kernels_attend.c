@@ -9,18 +9,13 @@
 
 #include <math.h>
 
-#define LANES (2 * VL)
-#if VL == 16
-#define BLOCK 8 // keys or channels whose accumulators, two vectors each, stay in registers
-#else
-#define BLOCK 4
-#endif
+#define LANES     (2 * VL)
+#define BLOCK_MAX 9 // keys or channels whose accumulators, two vectors each, stay in registers
 
 /* Scratch of a tile. "Lanes" are rows of LANES floats, one row for each channel, key or neighbour; "rows" are
  * one row of d channels for each token, padded to whole vectors. */
 typedef struct {
     size_t padded;     // d rounded up to whole vectors
-    float *zero;       // (padded) what lies outside the image
     float *embedding;  // (padded) the head's query embedding
     float *rows;       // rows: q̃ = (q̂ + embedding) · scale; later the shared keys' part of the output
     float *query;      // (d) lanes: q̃
@@ -29,11 +24,10 @@ typedef struct {
     float *learned;    // (9) lanes: q̂ · learnable_tokens + learnable_bias
     int32_t *bias_row; // (key_side) lanes: where the position bias of each key row starts
     int32_t *bias_col; // (key_side) lanes: index of each key column within it
-    float learned_shift[NEIGHBOURS]; // learnable_bias − embedding · learnable_tokens
-    uint32_t y[LANES], x[LANES];     // image row and column of each token
+    float learned_shift[NEIGHBOURS];      // learnable_bias − embedding · learnable_tokens
+    int32_t y[LANES], x[LANES];           // image row and column of each token
+    int32_t neighbour[NEIGHBOURS][LANES]; // tokens of its window; side² for what lies outside the image
     float scale[LANES], gate[LANES];
-    float inside[NEIGHBOURS][LANES]; // 1 where the neighbour lies inside the image, else 0
-    const float *k[NEIGHBOURS][LANES], *v[NEIGHBOURS][LANES]; // each token's neighbours
 } tile;
 
 /* Vectors that cover a row of d channels. Where VL does not divide d, the last one reaches back over the one
@@ -54,7 +48,7 @@ size_t NAMED(attend_scratch)(size_t d, size_t K)
     size_t key_side = 1, padded = vectors(d) * VL;
     while (key_side * key_side < K)
         key_side++;
-    return 2 * padded + LANES * (padded + 2 * d + 2 * NEIGHBOURS + K + 2 * key_side);
+    return padded + LANES * (padded + 2 * d + 2 * NEIGHBOURS + K + 2 * key_side);
 }
 
 /* A row of d channels as dot_rows wants its first operand: the channels that the last vector repeats are 0.
@@ -68,15 +62,15 @@ INLINE void pad_row(float *padded, const float *row, size_t d)
     memcpy(padded + last + at, row + last, (d - last) * sizeof *row);
 }
 
-/* sums (LANES) = a_l · b_l; a: padded rows, b: a pointer to d channels for each lane. */
-INLINE void dot_rows(float *sums, const float *a, const float *const *b, size_t d)
+/* sums (LANES) = a_l · b_l; a: padded rows; b_l: d channels at row at[l] of b. */
+INLINE void dot_rows(float *sums, const float *a, const float *b, size_t ldb, const int32_t *at, size_t d)
 {
     size_t count = vectors(d);
     if (d < VL) {
         for (size_t l = 0; l < LANES; l++) {
             sums[l] = 0;
             for (size_t i = 0; i < d; i++)
-                sums[l] += a[l * VL + i] * b[l][i];
+                sums[l] += a[l * VL + i] * b[(size_t)at[l] * ldb + i];
         }
         return;
     }
@@ -84,34 +78,75 @@ INLINE void dot_rows(float *sums, const float *a, const float *const *b, size_t 
         vec products[VL];
 #pragma GCC unroll 16
         for (size_t r = 0; r < VL; r++) {
-            const float *row = a + (l + r) * count * VL;
-            products[r] = vec_load(row) * vec_load(b[l + r]);
+            const float *row = a + (l + r) * count * VL, *other = b + (size_t)at[l + r] * ldb;
+            products[r] = vec_load(row) * vec_load(other);
             for (size_t i = 1; i < count; i++)
-                products[r] += vec_load(row + i * VL) * vec_load(b[l + r] + vector_at(i, d));
+                products[r] += vec_load(row + i * VL) * vec_load(other + vector_at(i, d));
         }
         vec_store(sums + l, vec_sums(products));
     }
 }
 
-/* Lanes (d) from padded rows, and rows without padding within them (stride padded) from lanes. */
+/* Lanes (d) from padded rows, and padded rows from lanes. */
 INLINE void rows_to_lanes(float *lanes, const float *rows, size_t d)
 {
-    size_t padded = vectors(d) * VL, last = padded - VL, at = d < VL ? 0 : padded - d;
-    for (size_t i = 0; i < d; i++) {
-        const float *channel = rows + (i < last ? i : i + at);
-#pragma omp simd
-        for (size_t l = 0; l < LANES; l++)
-            lanes[i * LANES + l] = channel[l * padded];
-    }
+    size_t count = vectors(d);
+    for (size_t l = 0; l < LANES; l += VL)
+        for (size_t i = 0; i < count; i++) {
+            size_t first = d < VL ? 0 : vector_at(i, d), repeated = i * VL - first;
+            vec x[VL];
+#pragma GCC unroll 16
+            for (size_t r = 0; r < VL; r++)
+                x[r] = vec_load(rows + (l + r) * count * VL + i * VL);
+            vec_transpose(x);
+#pragma GCC unroll 16
+            for (size_t c = 0; c < VL; c++)
+                if (c >= repeated && first + c < d)
+                    vec_store(lanes + (first + c) * LANES + l, x[c]);
+        }
 }
 
 INLINE void lanes_to_rows(float *rows, const float *lanes, size_t d)
 {
-    size_t padded = vectors(d) * VL;
-    for (size_t l = 0; l < LANES; l++)
-#pragma omp simd
-        for (size_t i = 0; i < d; i++)
-            rows[l * padded + i] = lanes[i * LANES + l];
+    size_t count = vectors(d);
+    for (size_t l = 0; l < LANES; l += VL)
+        for (size_t i = 0; i < count; i++) {
+            size_t first = d < VL ? 0 : vector_at(i, d);
+            vec x[VL];
+#pragma GCC unroll 16
+            for (size_t c = 0; c < VL; c++)
+                x[c] = first + c < d ? vec_load(lanes + (first + c) * LANES + l) : (vec){0};
+            vec_transpose(x);
+#pragma GCC unroll 16
+            for (size_t r = 0; r < VL; r++)
+                vec_store(rows + (l + r) * count * VL + i * VL, x[r]);
+        }
+}
+
+/* `block` rows of accumulate. */
+INLINE void accumulate_block(float *y, size_t block, const float *a, size_t lda, size_t step, const float *x,
+                             size_t count)
+{
+    vec low[BLOCK_MAX], high[BLOCK_MAX];
+#pragma GCC unroll 9
+    for (size_t b = 0; b < block; b++) {
+        low[b] = vec_load(y + b * LANES);
+        high[b] = vec_load(y + b * LANES + VL);
+    }
+    for (size_t k = 0; k < count; k++) {
+        vec x0 = vec_load(x + k * LANES), x1 = vec_load(x + k * LANES + VL);
+#pragma GCC unroll 9
+        for (size_t b = 0; b < block; b++) {
+            float factor = a[b * lda + k * step];
+            low[b] += factor * x0;
+            high[b] += factor * x1;
+        }
+    }
+#pragma GCC unroll 9
+    for (size_t b = 0; b < block; b++) {
+        vec_store(y + b * LANES, low[b]);
+        vec_store(y + b * LANES + VL, high[b]);
+    }
 }
 
 /* y (n) lanes += Σ_k a[row · lda + k · step] · x (count) lanes: a small matrix product down the lanes. */
@@ -119,38 +154,18 @@ INLINE void accumulate(float *y, size_t n, const float *a, size_t lda, size_t st
                        size_t count)
 {
     size_t r = 0;
-    for (; r + BLOCK <= n; r += BLOCK) {
-        vec low[BLOCK], high[BLOCK];
-#pragma GCC unroll 8
-        for (size_t b = 0; b < BLOCK; b++) {
-            low[b] = vec_load(y + (r + b) * LANES);
-            high[b] = vec_load(y + (r + b) * LANES + VL);
-        }
-        for (size_t k = 0; k < count; k++) {
-            vec x0 = vec_load(x + k * LANES), x1 = vec_load(x + k * LANES + VL);
-#pragma GCC unroll 8
-            for (size_t b = 0; b < BLOCK; b++) {
-                float factor = a[(r + b) * lda + k * step];
-                low[b] += factor * x0;
-                high[b] += factor * x1;
-            }
-        }
-#pragma GCC unroll 8
-        for (size_t b = 0; b < BLOCK; b++) {
-            vec_store(y + (r + b) * LANES, low[b]);
-            vec_store(y + (r + b) * LANES + VL, high[b]);
-        }
-    }
-    for (; r < n; r++) {
-        vec low = vec_load(y + r * LANES), high = vec_load(y + r * LANES + VL);
-        for (size_t k = 0; k < count; k++) {
-            float factor = a[r * lda + k * step];
-            low += factor * vec_load(x + k * LANES);
-            high += factor * vec_load(x + k * LANES + VL);
-        }
-        vec_store(y + r * LANES, low);
-        vec_store(y + r * LANES + VL, high);
-    }
+#if VL == 16
+    for (; n == 9 && r < n; r += 9)
+        accumulate_block(y + r * LANES, 9, a + r * lda, lda, step, x, count);
+    for (; n % 8 && n % 7 == 0 && r < n; r += 7) // 49 keys
+        accumulate_block(y + r * LANES, 7, a + r * lda, lda, step, x, count);
+    for (; r + 8 <= n; r += 8)
+        accumulate_block(y + r * LANES, 8, a + r * lda, lda, step, x, count);
+#endif
+    for (; r + 4 <= n; r += 4)
+        accumulate_block(y + r * LANES, 4, a + r * lda, lda, step, x, count);
+    for (; r < n; r++)
+        accumulate_block(y + r * LANES, 1, a + r * lda, lda, step, x, count);
 }
 
 /* ---- The steps of a tile --------------------------------------------------------------------- */
@@ -159,8 +174,7 @@ static void tile_start(tile *t, const attend_job *job, float *scratch)
 {
     size_t d = job->d;
     t->padded = vectors(d) * VL;
-    t->zero = scratch;
-    t->embedding = t->zero + t->padded;
+    t->embedding = scratch;
     t->rows = t->embedding + t->padded;
     t->query = t->rows + t->padded * LANES;
     t->sum = t->query + d * LANES;
@@ -168,7 +182,6 @@ static void tile_start(tile *t, const attend_job *job, float *scratch)
     t->learned = t->score + (NEIGHBOURS + job->K) * LANES;
     t->bias_row = (int32_t *)(t->learned + NEIGHBOURS * LANES);
     t->bias_col = t->bias_row + job->key_side * LANES;
-    memset(t->zero, 0, t->padded * sizeof *t->zero);
     pad_row(t->embedding, job->query_embedding, d);
     for (size_t j = 0; job->k && j < NEIGHBOURS; j++) {
         t->learned_shift[j] = job->learnable_bias[j];
@@ -180,36 +193,43 @@ static void tile_start(tile *t, const attend_job *job, float *scratch)
 /* Where each token lies, and who its neighbours are. Idle lanes repeat the last token. */
 INLINE void locate(tile *t, const attend_job *job, const uint32_t *tokens, size_t n)
 {
+    int32_t side = (int32_t)job->side, outside = side * side, token[LANES], inside[LANES];
+    float per_side = 1.0f / (float)side;
     for (size_t l = 0; l < LANES; l++) {
-        size_t token = tokens[l < n ? l : n - 1], side = job->side, y = token / side, x = token % side,
-               count = 0;
-        t->y[l] = (uint32_t)y;
-        t->x[l] = (uint32_t)x;
-        for (size_t j = 0; job->k && j < NEIGHBOURS; j++) {
-            size_t ny = y + j / 3 - 1, nx = x + j % 3 - 1; // wraps below 0, which is then ≥ side
-            bool in = ny < side && nx < side;
-            size_t at = in ? (ny * side + nx) * job->ldkv : 0;
-            t->k[j][l] = in ? job->k + at : t->zero;
-            t->v[j][l] = in ? job->v + at : t->zero;
-            t->inside[j][l] = in;
-            count += in;
-        }
-        t->scale[l] = job->scale[count];
-        t->gate[l] = job->gate[token * job->ldgate];
+        token[l] = (int32_t)tokens[l < n ? l : n - 1];
+        inside[l] = 0;
+        t->gate[l] = job->gate[(size_t)token[l] * job->ldgate];
     }
+#pragma omp simd
+    for (size_t l = 0; l < LANES; l++) {
+        t->y[l] = (int32_t)(((float)token[l] + 0.5f) * per_side); // exact: never near a whole number
+        t->x[l] = token[l] - t->y[l] * side;
+    }
+    for (int32_t j = 0; job->k && j < NEIGHBOURS; j++) {
+        int32_t down = j / 3 - 1, right = j % 3 - 1;
+#pragma omp simd
+        for (size_t l = 0; l < LANES; l++) {
+            uint32_t y = (uint32_t)(t->y[l] + down), x = (uint32_t)(t->x[l] + right); // −1 is a large number
+            int32_t in = (y < (uint32_t)side) & (x < (uint32_t)side);
+            t->neighbour[j][l] = in ? token[l] + down * side + right : outside;
+            inside[l] += in;
+        }
+    }
+    for (size_t l = 0; l < LANES; l++)
+        t->scale[l] = job->scale[inside[l]];
 }
 
 /* q̃ in rows and in lanes. */
 INLINE void load_queries(tile *t, const attend_job *job, const uint32_t *tokens, size_t n, size_t d)
 {
     size_t padded = vectors(d) * VL;
-    const float *q[LANES];
     float squares[LANES];
+    int32_t token[LANES];
     for (size_t l = 0; l < LANES; l++) {
-        q[l] = job->q + tokens[l < n ? l : n - 1] * job->ldq;
-        pad_row(t->rows + l * padded, q[l], d);
+        token[l] = (int32_t)tokens[l < n ? l : n - 1];
+        pad_row(t->rows + l * padded, job->q + (size_t)token[l] * job->ldq, d);
     }
-    dot_rows(squares, t->rows, q, d);
+    dot_rows(squares, t->rows, job->q, job->ldq, token, d);
     for (size_t l = 0; l < LANES; l++) {
         float norm = sqrtf(squares[l]), inverse = 1.0f / (norm < 1e-12f ? 1e-12f : norm), scale = t->scale[l];
         for (size_t i = 0; i < padded; i += VL) {
@@ -228,9 +248,11 @@ INLINE void local_scores(tile *t, const attend_job *job, size_t d)
     accumulate(t->learned, NEIGHBOURS, job->learnable_tokens, d, 1, t->query, d);
     for (size_t j = 0; j < NEIGHBOURS; j++) {
         float *score = t->score + j * LANES, *learned = t->learned + j * LANES;
-        dot_rows(score, t->rows, t->k[j], d);
+        dot_rows(score, t->rows, job->k, job->ldkv, t->neighbour[j], d);
         for (size_t l = 0; l < LANES; l += VL) {
-            ivec inside = vec_load(t->inside[j] + l) > vec_set(0);
+            ivec inside;
+            memcpy(&inside, t->neighbour[j] + l, sizeof inside);
+            inside = inside < (int32_t)(job->side * job->side);
             vec_store(score + l,
                       vec_select(inside, vec_load(score + l) + job->local_bias[j], vec_set(-INFINITY)));
             vec_store(learned + l, vec_load(learned + l) / vec_load(t->scale + l) + t->learned_shift[j]);
@@ -238,17 +260,16 @@ INLINE void local_scores(tile *t, const attend_job *job, size_t d)
     }
 }
 
-/* Scores of the shared keys, which start from their position bias. */
-INLINE void shared_scores(tile *t, const attend_job *job, float *score, size_t d)
+/* Position bias of every shared key, looked up lane by lane. */
+INLINE void look_up_bias(tile *t, const attend_job *job, float *bias)
 {
     size_t P = job->key_side;
     for (size_t p = 0; p < P; p++)
         for (size_t l = 0; l < LANES; l++) {
-            t->bias_row[p * LANES + l] = job->bias_offset[t->y[l] * P + p] * (int32_t)job->bias_side;
-            t->bias_col[p * LANES + l] = job->bias_offset[t->x[l] * P + p];
+            t->bias_row[p * LANES + l] = job->bias_offset[(size_t)t->y[l] * P + p] * (int32_t)job->bias_side;
+            t->bias_col[p * LANES + l] = job->bias_offset[(size_t)t->x[l] * P + p];
         }
     const int32_t *row = t->bias_row;
-    float *bias = score;
     for (size_t ky = 0; ky < P; ky++, row += LANES) {
         const int32_t *col = t->bias_col;
         for (size_t kx = 0; kx < P; kx++, col += LANES, bias += LANES)
@@ -256,6 +277,62 @@ INLINE void shared_scores(tile *t, const attend_job *job, float *score, size_t d
             for (size_t l = 0; l < LANES; l++)
                 bias[l] = job->bias[row[l] + col[l]];
     }
+}
+
+#if VL == 16
+/* The same where a step along the image row is a step along the table's row (bias_steady): the tokens of an
+ * image row find theirs in one window of 2·VL numbers, so that two loads and a permutation do what a gather
+ * takes ten times as long for. False where a vector's tokens are too scattered for that. */
+INLINE bool window_bias(const tile *t, const attend_job *job, float *bias, size_t first)
+{
+    enum { SEGMENTS = 4 };
+    struct {
+        __mmask16 lanes;
+        int32_t y, x; // of its first token
+    } segment[SEGMENTS];
+    int32_t at[VL];
+    size_t segments = 0, P = job->key_side;
+    for (size_t l = 0; l < VL; l++) {
+        int32_t y = t->y[first + l], x = t->x[first + l];
+        if (!segments || y != segment[segments - 1].y ||
+            (uint32_t)(x - segment[segments - 1].x) >= 2 * VL) { // left of it is far, too
+            if (segments == SEGMENTS)
+                return false;
+            segment[segments].lanes = 0;
+            segment[segments].y = y;
+            segment[segments++].x = x;
+        }
+        segment[segments - 1].lanes = (__mmask16)(segment[segments - 1].lanes | 1u << l);
+        at[l] = x - segment[segments - 1].x;
+    }
+    __m512i index = _mm512_loadu_si512(at);
+    for (size_t ky = 0; ky < P; ky++) {
+        const float *row[SEGMENTS];
+        for (size_t s = 0; s < segments; s++)
+            row[s] = job->bias + job->bias_offset[(size_t)segment[s].y * P + ky] * (ptrdiff_t)job->bias_side +
+                     segment[s].x;
+        for (size_t kx = 0; kx < P; kx++) {
+            ptrdiff_t col = job->bias_offset[kx];
+            __m512 value = _mm512_permutex2var_ps(_mm512_loadu_ps(row[0] + col), index,
+                                                  _mm512_loadu_ps(row[0] + col + VL));
+            for (size_t s = 1; s < segments; s++)
+                value = _mm512_mask_mov_ps(value, segment[s].lanes,
+                                           _mm512_permutex2var_ps(_mm512_loadu_ps(row[s] + col), index,
+                                                                  _mm512_loadu_ps(row[s] + col + VL)));
+            _mm512_storeu_ps(bias + (ky * P + kx) * LANES + first, value);
+        }
+    }
+    return true;
+}
+#endif
+
+/* Scores of the shared keys, which start from their position bias. */
+INLINE void shared_scores(tile *t, const attend_job *job, float *score, size_t d)
+{
+#if VL == 16
+    if (!job->bias_steady || !window_bias(t, job, score, 0) || !window_bias(t, job, score, VL))
+#endif
+        look_up_bias(t, job, score);
     accumulate(score, job->K, job->keys, d, 1, t->query, d);
 }
 
@@ -296,16 +373,17 @@ INLINE void store_outputs(tile *t, const attend_job *job, const uint32_t *tokens
             for (size_t i = 0; i < d; i++) {
                 float sum = row[i];
                 for (size_t j = 0; j < locals; j++)
-                    sum += t->score[j * LANES + l] * t->v[j][l][i];
+                    sum += t->score[j * LANES + l] * job->v[(size_t)t->neighbour[j][l] * job->ldkv + i];
                 out[i] = sum;
             }
             continue;
         }
         for (size_t i = 0; i < count; i++) {
             size_t at = vector_at(i, d);
-            vec sum = vec_load(row + at);
+            vec sum = vec_load(row + i * VL);
             for (size_t j = 0; j < locals; j++)
-                sum += t->score[j * LANES + l] * vec_load(t->v[j][l] + at);
+                sum +=
+                    t->score[j * LANES + l] * vec_load(job->v + (size_t)t->neighbour[j][l] * job->ldkv + at);
             vec_store(out + at, sum);
         }
     }

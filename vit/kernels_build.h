@@ -13,11 +13,7 @@
 extern const kernels NAMED(kernels);
 
 /* kernels_gemm.c */
-size_t NAMED(gemm_packed)(size_t out, size_t in);
-void NAMED(gemm_pack)(float *packed, const float *w, size_t out, size_t in);
-void NAMED(gemm_multiply)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                          const float *bias, size_t rows, size_t in, size_t col, size_t cols,
-                          bool accumulate);
+extern const gemm_kernels NAMED(gemm_f32), NAMED(gemm_bf16), NAMED(gemm_int8);
 
 /* kernels_attend.c */
 size_t NAMED(attend)(const attend_job *job, float *scratch);

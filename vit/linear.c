@@ -8,47 +8,66 @@ typedef struct {
 typedef struct {
     const linear_call *calls;
     tiling tiles[LINEAR_GROUP_MAX];
-    const gemm *gemm;
+    size_t row_tiles, cols; // row tiles of the call that has most; column tiles of all calls
     const kernels *kernels;
 } linear_group;
 
+/* Outputs col … of tokens row …, to y. */
+static void multiply(const linear_call *call, float *y, size_t row, size_t rows, size_t col, size_t cols,
+                     const kernels *k)
+{
+    const linear *layer = call->layer;
+    gemm_tile tile = {
+        .y = y,
+        .ldy = call->ldy,
+        .x = (const char *)call->x.rows + row * call->x.stride,
+        .stride = call->x.stride,
+        .packed = layer->weight,
+        .bias = layer->bias,
+        .rows = rows,
+        .in = layer->in,
+        .out = layer->out,
+        .col = col,
+        .cols = cols,
+        .accumulate = call->accumulate,
+    };
+    layer->gemm->multiply(k, &tile);
+}
+
+/* Tasks go down the rows, so that a worker's share of them is the same tokens in every layer. */
 static void linear_tile(void *arg, size_t task, size_t worker)
 {
     (void)worker;
     const linear_group *group = arg;
     const linear_call *call = group->calls;
     const tiling *t = group->tiles;
-    for (; task >= t->row_tiles * t->col_tiles; call++, t++)
-        task -= t->row_tiles * t->col_tiles;
-
-    // Of tokens and weights, the larger is walked through once; the smaller stays in the cache.
-    const linear *layer = call->layer;
-    bool weights_once = layer->out > call->N;
-    size_t row = (weights_once ? task % t->row_tiles : task / t->col_tiles) * t->size.rows;
-    size_t col = (weights_once ? task / t->row_tiles : task % t->col_tiles) * t->size.cols;
+    size_t row_tile = task / group->cols, col_tile = task % group->cols;
+    for (; col_tile >= t->col_tiles; call++, t++)
+        col_tile -= t->col_tiles;
+    if (row_tile >= t->row_tiles)
+        return; // another call has more rows
+    size_t row = row_tile * t->size.rows, col = col_tile * t->size.cols;
     size_t rows = call->N - row < t->size.rows ? call->N - row : t->size.rows;
-    size_t cols = layer->out - col < t->size.cols ? layer->out - col : t->size.cols;
-    group->gemm->multiply(group->kernels, call->y + row * call->ldy + col, call->ldy,
-                          call->x + row * call->ldx, call->ldx, layer->weight, layer->bias, rows, layer->in,
-                          layer->out, col, cols, call->accumulate);
+    size_t cols = call->layer->out - col < t->size.cols ? call->layer->out - col : t->size.cols;
+    multiply(call, call->y + row * call->ldy + col, row, rows, col, cols, group->kernels);
 }
 
-void linear_forward(const linear_call *calls, size_t count, const gemm *g, const kernels *k, team *members)
+void linear_forward(const linear_call *calls, size_t count, const kernels *k, team *members)
 {
-    linear_group group = {.calls = calls, .gemm = g, .kernels = k};
-    size_t tasks = 0;
+    linear_group group = {.calls = calls, .kernels = k};
     for (size_t i = 0; i < count; i++) {
         tiling *t = &group.tiles[i];
-        t->size = g->tiling(calls[i].N, calls[i].layer->out);
+        t->size = calls[i].layer->gemm->tiling(calls[i].N, calls[i].layer->out);
         t->row_tiles = divide_up(calls[i].N, t->size.rows);
         t->col_tiles = divide_up(calls[i].layer->out, t->size.cols);
-        tasks += t->row_tiles * t->col_tiles;
+        group.cols += t->col_tiles;
+        if (t->row_tiles > group.row_tiles)
+            group.row_tiles = t->row_tiles;
     }
-    parallel_for(members, tasks, linear_tile, &group);
+    parallel_for(members, group.row_tiles * group.cols, linear_tile, &group);
 }
 
-void linear_rows(const linear *layer, const float *x, float *y, size_t N, const gemm *g, const kernels *k)
+void linear_columns(const linear_call *call, size_t col, size_t cols, const kernels *k)
 {
-    g->multiply(k, y, layer->out, x, layer->in, layer->weight, layer->bias, N, layer->in, layer->out, 0,
-                layer->out, false);
+    multiply(call, call->y, 0, call->N, col, cols, k);
 }

@@ -8,16 +8,22 @@
 
 typedef struct linear {
     size_t in, out;
-    const float *weight; /* as the model's gemm packed it */
-    const float *bias;   /* (out) */
+    const gemm *gemm;
+    const void *weight; /* as the gemm packed it */
+    const float *bias;  /* (out) */
 } linear;
 
-/* One product of a group: y (N, out; rows ldy apart) = layer(x (N, in; rows ldx apart)), or y += where
- * accumulate (the residual). */
+/* Rows that a layer multiplies, as its gemm encodes them: floats, where it has no encode. */
+typedef struct operand {
+    void *rows;
+    size_t stride; /* bytes from row to row */
+} operand;
+
+/* One product of a group: y (N, out; rows ldy apart) = layer(x (N, in)), or y += where accumulate (the
+ * residual). */
 typedef struct linear_call {
     const linear *layer;
-    const float *x;
-    size_t ldx;
+    operand x;
     float *y;
     size_t ldy;
     size_t N;
@@ -27,9 +33,10 @@ typedef struct linear_call {
 #define LINEAR_GROUP_MAX 4
 
 /* Runs count (≤ LINEAR_GROUP_MAX) independent calls as one set of tiles over the team. */
-void linear_forward(const linear_call *calls, size_t count, const gemm *g, const kernels *k, team *t);
+void linear_forward(const linear_call *calls, size_t count, const kernels *k, team *t);
 
-/* The same for a few rows on this thread, in one tile. */
-void linear_rows(const linear *layer, const float *x, float *y, size_t N, const gemm *g, const kernels *k);
+/* Outputs col … col+cols−1 of a call on this thread, in one tile that begins at its y. col is a multiple of
+ * 32. */
+void linear_columns(const linear_call *call, size_t col, size_t cols, const kernels *k);
 
 #endif

@@ -8,6 +8,8 @@
 #include "conv_glu.h"
 #include "patch_embed.h"
 
+#include <stdatomic.h>
+
 typedef struct block {
     norm norm1, norm2; /* eps 1e-6 */
     attention attention;
@@ -22,15 +24,23 @@ typedef struct stage {
     position_grid grid;
 } stage;
 
+/* Arrays that models share: those made by model_reroute, and the one that they were made from. */
+typedef struct model_memory {
+    atomic_size_t users;
+    void **chunks; /* that the arrays lie in */
+    size_t count, capacity;
+} model_memory;
+
 typedef struct model {
     config config;
     const kernels *kernels;
-    const gemm *gemm;
+    precision precision;
+    const gemm *
+        gemms[PRECISIONS]; /* one backend's, for the precisions that the layers take; [F32] is always there */
     stage stages[STAGES];
     linear head;
     size_t parameters;
-    void **memory; /* every array above */
-    size_t memory_count, memory_capacity;
+    model_memory *memory; /* every array above but the blocks */
 } model;
 
 /* Where tensors come from: a checkpoint, or the synthetic weights. read fills dst (spec->elements) in
@@ -40,10 +50,14 @@ typedef struct weight_source {
     mohvit_status (*read)(void *state, const tensor_spec *spec, float *dst, mohvit_error *err);
 } weight_source;
 
-/* Reads every tensor of the config from source, in the order of config_tensors. backend as gemm_choose takes
- * it. *out is set on success alone. */
+/* Reads every tensor of the config from source, in the order of config_tensors. backend and precision as
+ * gemm_choose takes them. *out is set on success alone. */
 mohvit_status model_create(model **out, const config *c, const weight_source *source, const char *backend,
-                           size_t threads, mohvit_error *err);
+                           const char *precision, size_t threads, mohvit_error *err);
+/* A model with base's weights whose tokens pick as many heads as c says; c must differ in nothing else.
+ * Either may be destroyed first. */
+mohvit_status model_reroute(model **out, const model *base, const config *c, mohvit_error *err);
+
 void model_destroy(model *m);
 
 /* Sees the tokens x (N, C) that leave a block; stages and blocks count from 0. */

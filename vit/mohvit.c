@@ -30,6 +30,7 @@ struct mohvit_context {
     size_t scratches;
     block_trace *trace;
     void *trace_user;
+    bool all_heads, products_only;
 };
 
 const char *mohvit_version(void)
@@ -67,33 +68,55 @@ static mohvit_status read_synthetic_tensor(void *state, const tensor_spec *spec,
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-/* Takes over *d, also on failure. */
-static mohvit_status create_model(mohvit_model **out, description *d, const weight_source *source,
-                                  const mohvit_options *options, mohvit_error *err)
+/* Takes over *d and network, which may be NULL after a failure, also on failure. */
+static mohvit_status wrap_model(mohvit_model **out, description *d, model *network, mohvit_status status,
+                                mohvit_error *err)
 {
+    const config *c = &d->config;
     mohvit_model *m = calloc(1, sizeof *m);
-    if (!m) {
-        description_free(d);
-        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
-    }
-    m->description = *d;
-    const config *c = &m->description.config;
-    size_t threads = 1;
-    mohvit_status status = choose_threads(&threads, options->threads, err);
-    if (!status)
-        status = model_create(&m->network, c, source, options->backend, threads, err);
-    m->block_tokens = malloc(config_blocks(c) * sizeof *m->block_tokens);
-    if (!status && !m->block_tokens)
+    size_t *block_tokens = malloc(config_blocks(c) * sizeof *block_tokens);
+    if (!status && (!m || !block_tokens))
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
     if (status) {
-        mohvit_close(m);
+        model_destroy(network);
+        description_free(d);
+        free(block_tokens);
+        free(m);
         return status;
     }
     for (size_t s = 0, at = 0; s < STAGES; s++)
         for (size_t i = 0; i < c->depths[s]; i++)
-            m->block_tokens[at++] = config_side(c, s) * config_side(c, s);
+            block_tokens[at++] = config_side(c, s) * config_side(c, s);
+    *m = (mohvit_model){*d, network, block_tokens};
     *out = m;
     return MOHVIT_OK;
+}
+
+/* Takes over *d, also on failure. */
+static mohvit_status create_model(mohvit_model **out, description *d, const weight_source *source,
+                                  const mohvit_options *options, mohvit_error *err)
+{
+    model *network = NULL;
+    size_t threads = 1;
+    mohvit_status status = choose_threads(&threads, options->threads, err);
+    if (!status)
+        status =
+            model_create(&network, &d->config, source, options->backend, options->precision, threads, err);
+    return wrap_model(out, d, network, status, err);
+}
+
+mohvit_status mohvit_reroute(mohvit_model **out, const mohvit_model *base, const char *routed_heads,
+                             mohvit_error *err)
+{
+    description d = base->description;
+    model *network = NULL;
+    mohvit_status status = config_set_routed(&d.config, routed_heads, err);
+    if (!status)
+        status = labels_copy(&d.labels, &base->description.labels, err);
+    if (status)
+        return status;
+    status = model_reroute(&network, base->network, &d.config, err);
+    return wrap_model(out, &d, network, status, err);
 }
 
 /* Takes over cp. */
@@ -189,6 +212,9 @@ void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
         .gmacs = config_macs(c, true) / 1e9,
         .gmacs_routed = config_macs(c, false) / 1e9,
         .active_heads_percent = config_active_percent(c),
+        .backend = m->network->gemms[PRECISION_F32]->name,
+        .precision = precision_name(m->network->precision),
+        .instruction_set = m->network->kernels->isa,
     };
 }
 
@@ -224,6 +250,7 @@ const model *mohvit_network(const mohvit_model *m)
 static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
     const config *c = &ctx->model->description.config;
+    const model *network = ctx->model->network;
     size_t pixels = ctx->size * ctx->size * 3, heads = config_blocks(c) * config_max_heads(c);
     ctx->input = memory_alloc(ctx->batch * pixels, sizeof *ctx->input);
     ctx->logits = memory_alloc(ctx->batch * c->num_classes, sizeof *ctx->logits);
@@ -240,7 +267,7 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
     for (size_t i = 0; i < ctx->scratches; i++) {
         // The first one also serves a single image over all threads.
         mohvit_status status =
-            scratch_create(&ctx->scratch[i], c, ctx->model->network->kernels, i ? 1 : ctx->threads, err);
+            scratch_create(&ctx->scratch[i], c, network->gemms, network->kernels, i ? 1 : ctx->threads, err);
         if (status)
             return status;
     }
@@ -292,6 +319,26 @@ void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user)
 {
     ctx->trace = trace;
     ctx->trace_user = user;
+}
+
+void mohvit_set_all_heads(mohvit_context *ctx, bool all_heads)
+{
+    ctx->all_heads = all_heads;
+}
+
+void mohvit_set_products_only(mohvit_context *ctx, bool products_only)
+{
+    ctx->products_only = products_only;
+}
+
+void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS])
+{
+    memset(ns, 0, OPERATIONS * sizeof *ns);
+    for (size_t i = 0; i < ctx->scratches; i++)
+        for (size_t op = 0; op < OPERATIONS; op++) {
+            ns[op] += ctx->scratch[i].profile.ns[op];
+            ctx->scratch[i].profile.ns[op] = 0;
+        }
 }
 
 size_t mohvit_computed_pairs(const mohvit_context *ctx)
@@ -384,7 +431,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
     const model *network = ctx->model->network;
     const config *c = &network->config;
     size_t heads = config_blocks(c) * config_max_heads(c);
-    pass p = {network->kernels, network->gemm, t, s};
+    pass p = {network->kernels, t, s, ctx->all_heads, ctx->products_only};
     forward_result result = {
         .logits = ctx->logits + slot * c->num_classes,
         .head_tokens = ctx->head_tokens + slot * heads,
@@ -421,7 +468,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
 {
     if (!n || n > ctx->batch)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
-    const gemm *g = ctx->model->network->gemm;
+    const gemm *g = ctx->model->network->gemms[PRECISION_F32];
     batch_run run = {ctx, n};
     gemm_saved saved;
     g->enter(&saved);

@@ -53,12 +53,15 @@ typedef struct mohvit_context mohvit_context;
 typedef struct mohvit_options {
     const char
         *key; /* weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these */
-    const char *config;     /* path of a JSON config (spec 1) that replaces the checkpoint's own */
-    const char *labels;     /* path of a label file: line i names class i */
-    const char *preprocess; /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
-    size_t img_size;        /* side of the square input in pixels; 0: the config's img_size */
-    const char *backend;    /* matrix products: NULL or "auto", "native", "openblas" */
-    int threads;            /* threads used while loading; 0: mohvit_default_threads() */
+    const char *config;       /* path of a JSON config (spec 1) that replaces the checkpoint's own */
+    const char *labels;       /* path of a label file: line i names class i */
+    const char *preprocess;   /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
+    size_t img_size;          /* side of the square input in pixels; 0: the config's img_size */
+    const char *backend;      /* matrix products: NULL or "auto", "native", "openblas" */
+    const char *precision;    /* of matrix products: NULL or "auto" (f32), "f32", "bf16", "int8" */
+    const char *routed_heads; /* how many of the routed heads a token picks: NULL: as trained; "K", or "P%" of
+                                 them. An error for a model that routes none */
+    int threads;              /* threads used while loading; 0: mohvit_default_threads() */
     void (*warn)(void *user,
                  const char *message); /* extra tensors, non-finite weights, assumptions; may be NULL */
     void *user;                        /* handed to warn */
@@ -78,6 +81,11 @@ MOHVIT_API mohvit_status mohvit_open_memory(mohvit_model **model, const void *da
 MOHVIT_API mohvit_status mohvit_open_synthetic(mohvit_model **model, const char *variant, uint64_t seed,
                                                const mohvit_options *options, mohvit_error *err);
 
+/* A model that differs from base in routed_heads alone, which mean what they do in mohvit_options; it shares
+ * base's weights. Either may be closed first. */
+MOHVIT_API mohvit_status mohvit_reroute(mohvit_model **model, const mohvit_model *base,
+                                        const char *routed_heads, mohvit_error *err);
+
 /* NULL is allowed. Every context of the model must have been destroyed. */
 MOHVIT_API void mohvit_close(mohvit_model *model);
 
@@ -91,6 +99,8 @@ typedef struct mohvit_info {
     double gmacs;                /* 10^9 multiply-adds for one image with all heads */
     double gmacs_routed;         /* the same as this model performs them, unselected heads skipped */
     double active_heads_percent; /* spec 1, "Active heads" */
+    const char *backend, *precision,
+        *instruction_set; /* how it computes, such as "native", "f32", "avx512" */
 } mohvit_info;
 
 /* Fills *info. Strings live as long as the model. */

@@ -41,6 +41,9 @@ mohvit_status position_grid_create(position_grid *grid, size_t side, size_t key_
         for (size_t k = 0; k < key_side; k++)
             grid->offset[q * key_side + k] = number[2 * (long)q - doubled_centre(side, key_side, k) + span];
     free(number);
+    grid->steady = true;
+    for (size_t i = 0; i < side * key_side; i++)
+        grid->steady &= grid->offset[i] == grid->offset[i % key_side] + (int32_t)(i / key_side);
     return MOHVIT_OK;
 }
 
@@ -56,7 +59,6 @@ typedef struct {
     const position_grid *grid;
     const float *w_row, *w_col, *fc1_bias; // (512) each
     const linear *fc2;
-    const gemm *gemm;
     const kernels *kernels;
     float *scratch; // (threads, offsets, 512 + heads)
 } bias_job;
@@ -71,19 +73,20 @@ static void bias_row(void *arg, size_t row, size_t worker)
         job->kernels->affine2_relu(hidden + col * CPB_HIDDEN, job->grid->coordinate[row],
                                    job->grid->coordinate[col], job->w_row, job->w_col, job->fc1_bias,
                                    CPB_HIDDEN);
-    linear_rows(job->fc2, hidden, bias, n, job->gemm, job->kernels);
+    linear_call fc2 = {job->fc2, {hidden, CPB_HIDDEN * sizeof *hidden}, bias, heads, n, false};
+    linear_columns(&fc2, 0, heads, job->kernels);
     for (size_t head = 0; head < heads; head++)
         for (size_t col = 0; col < n; col++)
             job->table[(head * n + row) * n + col] = bias[col * heads + head];
 }
 
 mohvit_status position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
-                                    const float *fc1_bias, const linear *fc2, const gemm *g, const kernels *k,
-                                    team *t, mohvit_error *err)
+                                    const float *fc1_bias, const linear *fc2, const kernels *k, team *t,
+                                    mohvit_error *err)
 {
     float columns[2 * CPB_HIDDEN];
     transpose(columns, fc1_weight, CPB_HIDDEN, 2);
-    bias_job job = {table, grid, columns, columns + CPB_HIDDEN, fc1_bias, fc2, g, k, NULL};
+    bias_job job = {table, grid, columns, columns + CPB_HIDDEN, fc1_bias, fc2, k, NULL};
     job.scratch =
         memory_alloc(parallel_size(t) * grid->offsets * (CPB_HIDDEN + fc2->out), sizeof *job.scratch);
     if (!job.scratch)

@@ -15,6 +15,7 @@ typedef struct position_grid {
     size_t side, key_side; /* Q and K */
     size_t offsets;        /* how many distinct q − k there are */
     float *coordinate;     /* (offsets): sign(r)·log2(|r| + 1)/3 of each; owned */
+    bool steady;           /* offset of (q, k) = that of (0, k) + q */
     int32_t *offset;       /* (Q, K): which of them query row q and key row k have; owned */
 } position_grid;
 
@@ -27,7 +28,7 @@ void position_grid_free(position_grid *grid);
 /* table (heads, offsets, offsets) = cpb_fc2(ReLU(cpb_fc1(row, column))) for every pair of distinct offsets.
  * fc1_weight (512, 2), fc1_bias (512); fc2 a linear 512 → heads. */
 mohvit_status position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
-                                    const float *fc1_bias, const linear *fc2, const gemm *g, const kernels *k,
-                                    team *t, mohvit_error *err);
+                                    const float *fc1_bias, const linear *fc2, const kernels *k, team *t,
+                                    mohvit_error *err);
 
 #endif

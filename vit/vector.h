@@ -40,21 +40,54 @@ INLINE vec vec_set(float x)
     return x - (vec){0};
 }
 
+/* The first n lanes of a vector, 0 < n < VL; loading leaves the others at 0, storing leaves memory alone. */
+INLINE vec vec_load_part(const float *p, size_t n)
+{
+#if VL == 16
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    vec x = {0};
+    memcpy(&x, p, n * sizeof *p);
+    return x;
+#endif
+}
+
+INLINE void vec_store_part(float *p, vec x, size_t n)
+{
+#if VL == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
+#else
+    memcpy(p, &x, n * sizeof *p);
+#endif
+}
+
 /* Where the comparison `mask` held (all bits set), yes; else no. */
 INLINE vec vec_select(ivec mask, vec yes, vec no)
 {
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
-/* The larger; `a` where either is NaN. */
+/* The larger, and the smaller; `a` where either is NaN. */
 INLINE vec vec_max(vec a, vec b)
 {
+#if VL == 16
+    return (vec)_mm512_max_ps((__m512)b, (__m512)a);
+#elif VL == 8
+    return (vec)_mm256_max_ps((__m256)b, (__m256)a);
+#else
     return vec_select(a < b, b, a);
+#endif
 }
 
 INLINE vec vec_min(vec a, vec b)
 {
+#if VL == 16
+    return (vec)_mm512_min_ps((__m512)b, (__m512)a);
+#elif VL == 8
+    return (vec)_mm256_min_ps((__m256)b, (__m256)a);
+#else
     return vec_select(a > b, b, a);
+#endif
 }
 
 /* FOLD_g takes vectors of groups of g lanes and adds the halves of each group; the groups of a come before
@@ -92,6 +125,37 @@ INLINE vec vec_sums(vec x[VL])
     return FOLD_2(x[0], x[1]);
 }
 
+/* INTERLEAVED_LOW takes the first lanes of a and b in turn, INTERLEAVED_HIGH the last. */
+/* clang-format off */
+#if VL == 16
+#define INTERLEAVED_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVED_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif VL == 8
+#define INTERLEAVED_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define INTERLEAVED_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define INTERLEAVED_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define INTERLEAVED_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+/* clang-format on */
+
+/* Lane j of x[i] and lane i of x[j] change places. */
+INLINE void vec_transpose(vec x[VL])
+{
+    vec y[VL];
+#pragma GCC unroll 4
+    for (int half = 1; half < VL; half *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++)
+            y[i] = x[i];
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) {
+            x[2 * i] = INTERLEAVED_LOW(y[i], y[i + VL / 2]);
+            x[2 * i + 1] = INTERLEAVED_HIGH(y[i], y[i + VL / 2]);
+        }
+    }
+}
+
 /* 1 / x to 2 units in the last place: an estimate and a Newton step, where dividing would take four times as
  * long. */
 INLINE vec vec_reciprocal(vec x)
@@ -108,12 +172,17 @@ INLINE vec vec_reciprocal(vec x)
 #endif
 }
 
-/* e^x for x ≤ 0 or so, to 2 units in the last place; 1e-38 below −87, which a softmax cannot tell from 0. */
+/* e^x for x ≤ 0 or so, to 2 units in the last place; where a vector has no instruction to scale by powers of
+ * two, 1e-38 below −87, which a softmax cannot tell from 0. */
 INLINE vec vec_exp(vec x)
 {
-    ivec number = x == x;
     const float magic = 12582912.0f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+#if VL == 16
+    x = vec_max(x, vec_set(-200.0f)); // −∞ has no remainder
+#else
+    ivec number = x == x;
     x = vec_min(vec_max(x, vec_set(-87.0f)), vec_set(88.0f));
+#endif
     vec shifted = x * 1.44269504f + magic;
     vec n = shifted - magic;
     vec r = x - n * 0.693359375f; // ln 2 in two parts, the first exact in 10 bits
@@ -125,8 +194,12 @@ INLINE vec vec_exp(vec x)
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
+#if VL == 16
+    return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
     ivec exponent = ((ivec)shifted - (ivec)vec_set(magic)) << 23;
     return vec_select(number, (vec)((ivec)p + exponent), x); // a NaN's bits would count as an exponent
+#endif
 }
 
 /* erf(x) to 4e-7: x · P(x²)/Q(x²), a least-maximum fit over |x| ≤ 3.92, where float rounds erf to 1. */

@@ -25,6 +25,16 @@ static char *alloc_labels(labels *out, size_t count, size_t text_bytes)
     return (char *)block + pointers;
 }
 
+mohvit_status labels_copy(labels *out, const labels *from, mohvit_error *err)
+{
+    char *json = labels_to_json(from);
+    if (!json)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the names of %zu classes", from->count);
+    mohvit_status status = labels_from_json(out, json, "labels", err);
+    free(json);
+    return status;
+}
+
 void labels_free(labels *l)
 {
     free(l->name);

@@ -28,6 +28,8 @@ char *labels_to_json(const labels *l);
 /* count names "class 0", "class 1", … for a checkpoint that brings none. */
 mohvit_status labels_numbered(labels *out, size_t count, mohvit_error *err);
 
+mohvit_status labels_copy(labels *out, const labels *from, mohvit_error *err);
+
 void labels_free(labels *l);
 
 #endif
