@@ -36,6 +36,9 @@ done
 for file in libmohvit.so pkgconfig/mohvit.pc cmake/mohvit/mohvitConfig.cmake; do
     [[ -s $libdir/$file ]] || fail "$file was not installed"
 done
+if [[ -e $build/mohvit_mpi.so && ! -s $libdir/mohvit/mohvit_mpi.so ]]; then
+    fail "the module for MPI was not installed"
+fi
 if named=$(grep -rlI -e "$work" -e /opt/mohvit -e "$build" --include='*.pc' --include='*.cmake' .); then
     fail "names the place where it was installed or built: $named"
 fi

@@ -114,7 +114,8 @@ model_source model_source_choose(const model_options *o)
     const char *path = weights_path(o);
     if (path)
         return (model_source){.kind = SOURCE_FILE, .path = path};
-    complain("demo model: ten kinds of clothing; use --weights for ImageNet");
+    if (!o->quiet)
+        complain("demo model: ten kinds of clothing; use --weights for ImageNet");
     return (model_source){.kind = SOURCE_EMBEDDED};
 }
 

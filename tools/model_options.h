@@ -70,6 +70,7 @@ typedef struct model_options {
     uint64_t seed;
     bool seeded;
     size_t batch;
+    bool quiet; /* no word about the demo model */
 } model_options;
 
 /* The defaults. */
