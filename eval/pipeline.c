@@ -10,8 +10,10 @@
 
 #define QUEUE_BYTES   ((size_t)64 << 20)
 #define QUEUE_IMAGES  1024
-#define READERS_FEW   2 /* for a local disk; */
-#define READERS_SHARE 8 /* one more for so many threads, */
+#define AHEAD_ANYWAY  16 /* images to read ahead, and for each thread: enough to hide a disk's hesitation; */
+#define AHEAD_SHARE   8  /* more would only take memory */
+#define READERS_FEW   2  /* for a local disk; */
+#define READERS_SHARE 8  /* one more for so many threads, */
 #define READERS_MANY  16
 
 /* A chunk between its first image and its record. */
@@ -41,6 +43,7 @@ typedef struct loaded {
 typedef struct run {
     const pipeline *p;
     size_t queue_bytes;
+    size_t ahead;      /* images that wait in the queue at most */
     size_t live_limit; /* chunks under way before a reader asks for one: the others' share is left to them */
 
     pthread_mutex_t lock; /* of all that follows */
@@ -223,7 +226,7 @@ static bool claim(run *r, loaded *l, bool eager)
     if (r->stopped || !r->current || r->claimed == r->current->result.images)
         return false;
     const dataset_item *item = r->current->results[r->claimed].item;
-    bool room = r->queued + item->size <= r->queue_bytes && r->count + r->reading < QUEUE_IMAGES;
+    bool room = r->queued + item->size <= r->queue_bytes && r->count + r->reading < r->ahead;
     if (!room && !eager)
         return false;
     *l = (loaded){.chunk = r->current, .image = r->claimed++, .charge = item->size, .slot = SLOT_NONE};
@@ -561,6 +564,8 @@ mohvit_status pipeline_run(const pipeline *p, mohvit_error *err)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a run on %zu threads", p->threads);
     }
     r->p = p;
+    r->ahead = AHEAD_ANYWAY + AHEAD_SHARE * p->threads;
+    r->ahead = r->ahead < QUEUE_IMAGES ? r->ahead : QUEUE_IMAGES;
     r->live_limit = 2 + divide_up(p->threads > p->batch ? p->threads : p->batch, CHUNK_IMAGES);
     r->queue_bytes = p->queue_bytes ? p->queue_bytes : QUEUE_BYTES;
     pthread_mutex_init(&r->lock, NULL);
