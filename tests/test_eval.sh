@@ -135,6 +135,32 @@ a_subset_and_real_labels_change_what_is_right() {
     run 1 eval "$data" --limit 100 --size 96 --state size.state --predictions x.csv --truth nowhere
 }
 
+several_top_ks_are_scored_in_one_pass() {
+    run 0 eval "$data" --limit 300 --routed-heads 1,50%,100% --format json --predictions curve.csv
+    equal "$(wc -l <curve.csv)" 901
+    equal "$(get curve 0 routed_heads) $(get curve 1 routed_heads) $(get curve 2 routed_heads)" "1 50% 100%"
+    equal "$(get top1)" "$(get curve 0 top1)"
+    local value i=0 top1 loss active
+    for value in 1 50% 100%; do
+        top1[i]=$(get curve $i top1) loss[i]=$(get curve $i loss) active[i]=$(get curve $i active_heads_percent)
+        i=$((i + 1))
+    done
+    equal "${active[2]}" 100.0
+    i=0
+    for value in 1 50% 100%; do
+        run 0 eval "$data" --limit 300 --routed-heads $value --format json --predictions one.csv
+        equal "$(get top1) $(get loss)" "${top1[i]} ${loss[i]}"
+        awk -F, -v v=$value 'NR == 1 || $3 == v' curve.csv >of-curve.csv
+        same one.csv of-curve.csv
+        i=$((i + 1))
+    done
+    run 0 eval "$data" --limit 300 --routed-heads 1,50%,100% --state state --quiet
+    has "$out" "routed heads"
+    run 1 eval "$data" --limit 300 --routed-heads 1,50% --state state
+    has "$err" 'routed_heads is ["1","50%","100%"], expected ["1","50%"]'
+    for value in 0 x 101% 1, -1 1.5; do run 2 eval "$data" --routed-heads $value; done
+}
+
 pictures_that_fail_are_listed_and_counted() {
     "$tools/make_pictures" unpack $images $labels 0 200 png folder "${folders[@]}" || fail make_pictures
     run 0 eval folder --format json --predictions good.csv
@@ -474,6 +500,7 @@ the_program_without_mpirun_has_nothing_of_mpi() {
 case $group in
 sources) tests='all_sources_give_the_same_score the_official_checkpoint_scores_as_published' ;;
 results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_change_what_is_right
+    several_top_ks_are_scored_in_one_pass
     pictures_that_fail_are_listed_and_counted mistakes_are_explained' ;;
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
 killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;

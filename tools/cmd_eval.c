@@ -83,7 +83,9 @@ static int run_eval(int argc, char **argv)
     int parsed = options_read(&command_eval, argc, argv, "", table, take_option, &o);
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "eval", argc, argv);
-    return parsed == PARSED ? eval(&o) : parsed;
+    int status = parsed == PARSED ? eval(&o) : parsed;
+    evaluation_options_end(&o.run);
+    return status;
 }
 
 const command command_eval = {"eval", "score a model on labelled pictures", help, run_eval};

@@ -225,15 +225,21 @@ static void put_scores(json_t *object, const totals *t, size_t variant)
     json_put(object, "loss", json_score(totals_loss(t, variant)));
 }
 
+static void put_cost(json_t *point, const json_t *header, const char *key, size_t variant)
+{
+    json_t *value = json_array_get(json_object_get(header, key), variant);
+    if (value)
+        json_put(point, key, json_incref(value));
+}
+
 static json_t *curve_json(const eval_report *r, const totals *t)
 {
     json_t *curve = need(json_array());
-    const json_t *gmacs = json_object_get(header_of(r), "gmacs");
     for (size_t v = 0; v < t->variants; v++) {
         json_t *point = need(json_object());
         json_put(point, "routed_heads", json_text(variant_name(header_of(r), v)));
-        if (json_array_get(gmacs, v))
-            json_put(point, "gmacs", json_incref(json_array_get(gmacs, v)));
+        put_cost(point, header_of(r), "gmacs", v);
+        put_cost(point, header_of(r), "active_heads_percent", v);
         put_scores(point, t, v);
         json_put(point, "network_ms", json_rounded(milliseconds(t, t->of[v].network_ns)));
         json_put(point, "images_per_s", json_rounded(recorded_rate(r, t, v, v + 1)));

@@ -31,6 +31,37 @@ static bool parse_crop_pct(double *out, const char *text)
     return false;
 }
 
+/* "K", or "P%" in *percent. */
+static bool parse_routed(const char *text, double *percent, size_t *heads)
+{
+    char *end;
+    bool digit = *text >= '0' && *text <= '9';
+    double value = strtod(text, &end);
+    *percent = !strcmp(end, "%") ? value : 0;
+    *heads = !*end && value >= 1 && value <= CONFIG_MAX_HEADS ? (size_t)value : 0;
+    return digit && (*heads ? value == (double)*heads : *percent > 0 && *percent <= 100);
+}
+
+static bool parse_routed_list(evaluation_options *o, const char *text)
+{
+    free(o->routed_text);
+    o->routed_text = need(strdup(text));
+    o->routed_count = 0;
+    char *rest = o->routed_text;
+    for (char *value; (value = strsep(&rest, ","));) {
+        double percent;
+        size_t heads;
+        if (o->routed_count == EVALUATION_MAX_VARIANTS || !parse_routed(value, &percent, &heads)) {
+            complain("--routed-heads %s: expected up to %d of K, a number of heads, or P%%, a share of the "
+                     "candidates, with commas between them",
+                     text, EVALUATION_MAX_VARIANTS);
+            return false;
+        }
+        o->routed[o->routed_count++] = value;
+    }
+    return true;
+}
+
 static bool parse_shard(evaluation_options *o, const char *text)
 {
     char tail;
@@ -39,6 +70,11 @@ static bool parse_shard(evaluation_options *o, const char *text)
         return true;
     complain("--shard %s: expected I/N, such as 1/4 to 4/4", text);
     return false;
+}
+
+void evaluation_options_end(evaluation_options *o)
+{
+    free(o->routed_text);
 }
 
 bool evaluation_option(void *options, int code, const char *value)
@@ -63,6 +99,8 @@ bool evaluation_option(void *options, int code, const char *value)
         return parse_seed(&o->seed, "--seed", value);
     case OPTION_CROP_PCT:
         return parse_crop_pct(&o->crop_pct, value);
+    case OPTION_ROUTED_VALUES:
+        return parse_routed_list(o, value);
     case OPTION_STATE:
         o->state = value;
         return true;
@@ -120,6 +158,15 @@ static json_t *subset_json(const evaluation *e)
                         crc32_z(0, (const unsigned char *)e->competes, classes));
 }
 
+static json_t *routed_json(const evaluation *e)
+{
+    json_t *values = e->o->routed_count ? need(json_array()) : json_null();
+    for (size_t i = 0; i < e->o->routed_count; i++)
+        if (json_array_append_new(values, json_string(e->o->routed[i])))
+            need(NULL);
+    return values;
+}
+
 static json_t *match_json(const evaluation *e, const json_t *provenance)
 {
     const config *c = &mohvit_describe(e->models[0])->config;
@@ -134,7 +181,7 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
     json_put(match, "preprocess", json_parsed(preprocess_to_json(&e->preprocess)));
     json_put(match, "data", data);
     json_put(match, "precision", json_text("f32"));
-    json_put(match, "routed_heads", json_null());
+    json_put(match, "routed_heads", routed_json(e));
     json_put(match, "subset", subset_json(e));
     return match;
 }
@@ -177,6 +224,20 @@ static json_t *prefixes_json(const evaluation *e)
     return prefixes;
 }
 
+/* For the curve: what each model computes. */
+static void put_costs(const evaluation *e, json_t *header)
+{
+    json_t *gmacs = need(json_array()), *active = need(json_array());
+    for (size_t i = 0; i < e->variants; i++) {
+        const config *c = &mohvit_describe(e->models[i])->config;
+        if (json_array_append_new(gmacs, json_real(config_macs(c, false) / 1e9)) ||
+            json_array_append_new(active, json_real(config_active_percent(c))))
+            need(NULL);
+    }
+    json_put(header, "gmacs", gmacs);
+    json_put(header, "active_heads_percent", active);
+}
+
 static json_t *make_header(const evaluation *e)
 {
     const description *d = mohvit_describe(e->models[0]);
@@ -189,6 +250,7 @@ static json_t *make_header(const evaluation *e)
     json_put(header, "images", json_integer((json_int_t)dataset_count(e->data)));
     json_put(header, "sections", sections_json(e));
     json_put(header, "provenance", provenance);
+    put_costs(e, header);
     json_put(header, "prefixes", prefixes_json(e));
     json_put(header, "classes", json_parsed(labels_to_json(&d->labels)));
     return header;
@@ -221,6 +283,44 @@ static mohvit_status join_ranks(evaluation *e, mohvit_error *err)
     return status;
 }
 
+/* Each block with a router takes so many of its candidates. */
+static void route_config(config *c, const char *value)
+{
+    double percent;
+    size_t heads;
+    parse_routed(value, &percent, &heads);
+    for (size_t s = 0; s < STAGES; s++) {
+        size_t candidates = config_candidates(c, s),
+               share = (size_t)(percent / 100 * (double)candidates + 0.5);
+        size_t wanted = heads ? heads : share ? share : 1;
+        if (c->routed_head[s])
+            c->routed_head[s] = wanted < candidates ? wanted : candidates;
+    }
+}
+
+/* A model for each value of --routed-heads in place of the one that is open. */
+static int open_routed(evaluation *e, const model_options *o)
+{
+    mohvit_model *base = e->models[0];
+    const char *path = e->source.kind == SOURCE_FILE ? e->source.path : NULL;
+    mohvit_error err;
+    mohvit_status status = MOHVIT_OK;
+    if (mohvit_describe(base)->config.dense)
+        status = error_set(&err, MOHVIT_ERROR_ARGUMENT, "--routed-heads: this model has no router");
+    e->variants = 0;
+    e->models[0] = NULL;
+    while (!status && e->variants < e->o->routed_count) {
+        config c = mohvit_describe(base)->config;
+        route_config(&c, e->o->routed[e->variants]);
+        status = mohvit_open_with_config(&e->models[e->variants], path, &c, &o->open, &err);
+        e->variants += !status;
+    }
+    mohvit_close(base);
+    if (status)
+        complain("%s", err.message);
+    return status ? EXIT_MODEL : PARSED;
+}
+
 static int open_models(evaluation *e)
 {
     model_options o = e->o->model;
@@ -233,6 +333,12 @@ static int open_models(evaluation *e)
     if (!e->models[0])
         return EXIT_MODEL;
     e->variants = 1;
+    if (e->o->routed_count) {
+        o.open.warn = NULL; // has said all
+        int status = open_routed(e, &o);
+        if (status != PARSED)
+            return status;
+    }
     e->preprocess = mohvit_describe(e->models[0])->preprocess;
     if (e->o->crop_pct > 0)
         e->preprocess.crop_pct = e->o->crop_pct;

@@ -27,6 +27,7 @@ enum {
     OPTION_SAMPLE,
     OPTION_SAMPLE_SEED,
     OPTION_CROP_PCT,
+    OPTION_ROUTED_VALUES,
     OPTION_STATE,
     OPTION_SHARD,
     OPTION_ALLOW_MIXED,
@@ -44,6 +45,7 @@ enum {
     {"sample", required_argument, NULL, OPTION_SAMPLE},            \
     {"seed", required_argument, NULL, OPTION_SAMPLE_SEED},         \
     {"crop-pct", required_argument, NULL, OPTION_CROP_PCT},        \
+    {"routed-heads", required_argument, NULL, OPTION_ROUTED_VALUES}, \
     {"state", required_argument, NULL, OPTION_STATE},              \
     {"shard", required_argument, NULL, OPTION_SHARD},              \
     {"allow-mixed", no_argument, NULL, OPTION_ALLOW_MIXED},        \
@@ -71,6 +73,8 @@ enum {
     "  --sample N         N pictures at random, in their order\n"                                            \
     "  --seed S           of --sample; default 0\n"                                                          \
     "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
+    "  --routed-heads V   routed heads of a token: K, or P% of the candidates; several values with\n"        \
+    "                     commas between them, as 25%,50%,100%, are scored in one pass over the data\n"      \
     "\nThe run:\n"                                                                                           \
     "  --state FILE       keeps results as they come; the same command goes on from there\n"                 \
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
@@ -78,6 +82,8 @@ enum {
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
     "  --log-every S      seconds between lines about progress, off a terminal; default 60\n"                \
     "  --quiet            none of these lines\n"
+
+#define EVALUATION_MAX_VARIANTS 16
 
 typedef struct evaluation_options {
     model_options model;
@@ -87,7 +93,10 @@ typedef struct evaluation_options {
     size_t limit, sample; /* 0: all */
     uint64_t seed;
     bool seeded;
-    double crop_pct;      /* 0: the model's */
+    double crop_pct;                             /* 0: the model's */
+    char *routed_text;                           /* owned; what the next point into */
+    const char *routed[EVALUATION_MAX_VARIANTS]; /* (routed_count) values of --routed-heads */
+    size_t routed_count;
     size_t shard, shards; /* shard from 1; 0 of 0: all in one */
     bool allow_mixed, quiet;
     size_t max_errors; /* SIZE_MAX: any number */
@@ -97,6 +106,7 @@ typedef struct evaluation_options {
 } evaluation_options;
 
 void evaluation_options_begin(evaluation_options *o);
+void evaluation_options_end(evaluation_options *o);
 bool evaluation_option(void *evaluation_options, int code, const char *value);
 /* Takes the arguments from argv[optind] on, and checks what options say together. PARSED or EXIT_USAGE. */
 int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv);
@@ -106,8 +116,6 @@ typedef struct evaluation_section {
     const char *name; /* in the header's "sections" */
     chunk_section section;
 } evaluation_section;
-
-#define EVALUATION_MAX_VARIANTS 16
 
 typedef struct evaluation {
     const evaluation_options *o;
