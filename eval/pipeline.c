@@ -47,7 +47,9 @@ typedef struct run {
     size_t live_limit; /* chunks under way before a reader asks for one: the others' share is left to them */
 
     pthread_mutex_t lock; /* of all that follows */
-    pthread_cond_t changed;
+    pthread_cond_t ready; /* workers wait for images; `idle` of them do */
+    pthread_cond_t room;  /* readers wait for room, until half of the queue is free: few and long naps */
+    size_t idle;
     chunk *live; /* those under way */
     size_t live_count;
     chunk *current; /* from which images are being claimed */
@@ -83,6 +85,28 @@ static uint64_t thread_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* With the lock held: everything may be different now. */
+static void wake_all(run *r)
+{
+    pthread_cond_broadcast(&r->ready);
+    pthread_cond_broadcast(&r->room);
+}
+
+/* With the lock held. */
+static void wait_ready(run *r)
+{
+    r->idle++;
+    pthread_cond_wait(&r->ready, &r->lock);
+    r->idle--;
+}
+
+/* With the lock held: there is nothing to run, nor will there be. */
+static bool is_over(const run *r)
+{
+    bool empty = !r->count && !r->reading && !r->running && !r->serving;
+    return r->stopped || (empty && r->exhausted && !r->current);
+}
+
 /* ---- Ending ---------------------------------------------------------------------------------- */
 
 /* Ends the run, with an error unless status is MOHVIT_OK; the first one stays. */
@@ -92,7 +116,7 @@ static void stop(run *r, mohvit_status status, const mohvit_error *err)
     if (status && !r->err.status)
         r->err = *err;
     r->stopped = true;
-    pthread_cond_broadcast(&r->changed);
+    wake_all(r);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -159,6 +183,7 @@ static void chunk_remove(run *r, chunk *c)
         c->before->after = c->after;
     else
         r->live = c->after;
+    pthread_cond_broadcast(&r->room); // for another one
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -215,7 +240,7 @@ static bool fetch_chunk(run *r)
         chunk_enlist(r, c);
     r->claimed = 0;
     r->exhausted = !c;
-    pthread_cond_broadcast(&r->changed);
+    wake_all(r);
     return true;
 }
 
@@ -263,7 +288,7 @@ static void read_loop(run *r)
         if (!r->current && r->live_count < r->live_limit && fetch_chunk(r))
             continue;
         if (!claim(r, &l, false)) {
-            pthread_cond_wait(&r->changed, &r->lock);
+            pthread_cond_wait(&r->room, &r->lock);
             continue;
         }
         pthread_mutex_unlock(&r->lock);
@@ -271,11 +296,12 @@ static void read_loop(run *r)
         pthread_mutex_lock(&r->lock);
         r->queue[(r->head + r->count++) % QUEUE_IMAGES] = l;
         r->reading--;
-        pthread_cond_broadcast(&r->changed);
+        if (r->idle)
+            pthread_cond_signal(&r->ready);
     }
     /* A thread that came back to its team would spin until all others are through. */
-    while (!r->stopped && (r->count || r->reading || r->running || r->serving))
-        pthread_cond_wait(&r->changed, &r->lock);
+    while (!is_over(r))
+        pthread_cond_wait(&r->room, &r->lock);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -425,15 +451,16 @@ static size_t take_images(worker *w)
             count = 1;
         } else if (!r->current && !r->exhausted) {
             if (!fetch_chunk(r))
-                pthread_cond_wait(&r->changed, &r->lock);
-        } else if (r->reading || r->running || r->count || r->serving) {
-            pthread_cond_wait(&r->changed, &r->lock);
+                wait_ready(r);
+        } else if (!is_over(r)) {
+            wait_ready(r);
         } else {
             break;
         }
     }
     r->running += count;
-    pthread_cond_broadcast(&r->changed);
+    if (2 * (r->count + r->reading) <= r->ahead)
+        pthread_cond_broadcast(&r->room);
     pthread_mutex_unlock(&r->lock);
     return count;
 }
@@ -464,7 +491,8 @@ static void work_loop(worker *w)
         }
         pthread_mutex_lock(&r->lock);
         r->running -= count;
-        pthread_cond_broadcast(&r->changed);
+        if (is_over(r))
+            wake_all(r);
         pthread_mutex_unlock(&r->lock);
     }
 }
@@ -489,7 +517,7 @@ static void serve_loop(run *r)
         stop(r, status, &err);
     pthread_mutex_lock(&r->lock);
     r->serving = false;
-    pthread_cond_broadcast(&r->changed);
+    wake_all(r);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -571,7 +599,8 @@ mohvit_status pipeline_run(const pipeline *p, mohvit_error *err)
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->results, NULL);
     pthread_mutex_init(&r->output, NULL);
-    pthread_cond_init(&r->changed, NULL);
+    pthread_cond_init(&r->ready, NULL);
+    pthread_cond_init(&r->room, NULL);
     for (size_t i = 0; !status && i < p->threads; i++)
         status = worker_create(&c.workers[i], r, err);
     if (!status) {
@@ -583,7 +612,8 @@ mohvit_status pipeline_run(const pipeline *p, mohvit_error *err)
     drop_rest(r);
     for (size_t i = 0; i < p->threads; i++)
         worker_free(&c.workers[i], p->variants);
-    pthread_cond_destroy(&r->changed);
+    pthread_cond_destroy(&r->room);
+    pthread_cond_destroy(&r->ready);
     pthread_mutex_destroy(&r->output);
     pthread_mutex_destroy(&r->results);
     pthread_mutex_destroy(&r->lock);
