@@ -276,7 +276,7 @@ static void read_bytes(run *r, loaded *l)
 {
     mohvit_error err;
     if (dataset_read(r->p->data, l->chunk->first + l->image, &l->sample, &err))
-        fail(r, l, "", "", err.message);
+        fail(r, l, "", err.message, r->p->reader ? r->p->reader : "");
 }
 
 /* Reads ahead until nothing is left to read. */

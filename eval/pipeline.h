@@ -41,6 +41,7 @@ typedef struct pipeline {
     bool predictions;
     const chunk_section *section; /* NULL: none */
     size_t queue_bytes;           /* of pictures read ahead; 0: 64 MiB */
+    const char *reader; /* said of a picture that cannot be read, such as " (rank 2 on a)"; or NULL */
 
     void *user;
     /* The next chunk to run; CHUNK_NONE where there are no more. Calls come one at a time and may wait. */

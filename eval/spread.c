@@ -110,6 +110,13 @@ size_t spread_ranks(const spread *s)
     return (size_t)s->ranks;
 }
 
+size_t spread_local_ranks(const spread *s)
+{
+    const char *text = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    long ranks = text ? atol(text) : 1;
+    return ranks < 1 ? 1 : ranks > s->ranks ? (size_t)s->ranks : (size_t)ranks;
+}
+
 /* ---- Messages -------------------------------------------------------------------------------- */
 
 mohvit_status spread_broadcast(spread *s, const char *text, char **out, mohvit_error *err)

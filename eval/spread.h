@@ -22,6 +22,8 @@ void spread_abort(spread *s, int status);
 
 size_t spread_rank(const spread *s);
 size_t spread_ranks(const spread *s);
+/* Ranks on this machine. */
+size_t spread_local_ranks(const spread *s);
 
 /* Gives every rank the text of rank 0; malloc'd. To be called by all. */
 mohvit_status spread_broadcast(spread *s, const char *text, char **out, mohvit_error *err);

@@ -242,7 +242,7 @@ static json_t *make_header(const evaluation *e)
 {
     const description *d = mohvit_describe(e->models[0]);
     json_t *header = need(json_object());
-    json_t *provenance = provenance_json(&e->source, &d->config, e->o->model.open.threads);
+    json_t *provenance = provenance_json(&e->source, &d->config, e->threads);
     json_put(header, "format", json_integer(HEADER_FORMAT));
     json_put(header, "match", match_json(e, provenance));
     json_put(header, "hardware", hardware_json(e));
@@ -259,13 +259,15 @@ static json_t *make_header(const evaluation *e)
 // ---- Opening ---------------------------------------------------------------------------------------
 
 /* Rank 0 speaks for all; the others speak only of what fails, and say who they are. */
-static void introduce(const evaluation *e)
+static void introduce(evaluation *e)
 {
     static char who[128];
     char host[64] = "?";
     gethostname(host, sizeof host - 1);
+    snprintf(e->rank_name, sizeof e->rank_name, " (rank %zu on %s)", spread_rank(e->spread), host);
     snprintf(who, sizeof who, "rank %zu on %s: ", spread_rank(e->spread), host);
-    complain_as(who);
+    if (spread_rank(e->spread))
+        complain_as(who);
 }
 
 static bool speaks(const evaluation *e)
@@ -273,13 +275,24 @@ static bool speaks(const evaluation *e)
     return !e->spread || !spread_rank(e->spread);
 }
 
+/* Ranks of one machine that are not bound to cores of their own would each take all of them. */
+static void share_cores(evaluation *e)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int share = cores > 0 ? (int)((size_t)cores / spread_local_ranks(e->spread)) : 1;
+    if (!e->o->model.threads_given && share < e->threads)
+        e->threads = share > 1 ? share : 1;
+}
+
 static mohvit_status join_ranks(evaluation *e, mohvit_error *err)
 {
     if (!spread_started_by_mpirun())
         return MOHVIT_OK;
     mohvit_status status = spread_join(&e->spread, err);
-    if (!status && !speaks(e))
+    if (!status) {
         introduce(e);
+        share_cores(e);
+    }
     return status;
 }
 
@@ -434,7 +447,7 @@ static void plan(evaluation *e)
 int evaluation_begin(evaluation *e, const evaluation_options *o, const evaluation_section *extra)
 {
     mohvit_error err;
-    *e = (evaluation){.o = o, .extra = extra};
+    *e = (evaluation){.o = o, .extra = extra, .threads = o->model.open.threads};
     pthread_mutex_init(&e->lock, NULL);
     if (join_ranks(e, &err)) {
         complain("%s", err.message);
@@ -476,6 +489,7 @@ static mohvit_status keep_record(void *user, const bytes *record, mohvit_error *
     evaluation *e = user;
     pthread_mutex_lock(&e->lock);
     mohvit_status status = journal_append(e->journal, record->data, record->size, err);
+    e->broken = e->broken || status;
     pthread_mutex_unlock(&e->lock);
     return status;
 }
@@ -483,7 +497,7 @@ static mohvit_status keep_record(void *user, const bytes *record, mohvit_error *
 /* With the lock held. */
 static bool has_to_stop(const evaluation *e)
 {
-    return interrupt_pending() || e->progress.failed > e->o->max_errors;
+    return interrupt_pending() || e->broken || e->progress.failed > e->o->max_errors;
 }
 
 static bool count_image(void *user, bool failed)
@@ -562,10 +576,11 @@ static pipeline make_pipeline(evaluation *e)
         .variants = e->variants,
         .preprocess = &e->preprocess,
         .competes = e->competes,
-        .threads = (size_t)e->o->model.open.threads,
+        .threads = (size_t)e->threads,
         .batch = e->o->model.batch,
         .predictions = header_has_section(header, "predictions"),
         .section = e->extra ? &e->extra->section : NULL,
+        .reader = e->spread ? e->rank_name : NULL,
         .user = e,
         .next = next_chunk,
         .done = keep_record,
@@ -650,16 +665,16 @@ int evaluation_run(evaluation *e)
         complain("%s", err.message);
     else if (e->stopped)
         explain_stop(e);
+    e->broken = status != MOHVIT_OK;
     interrupt_forget();
     return status ? EXIT_INPUT : PARSED;
 }
 
 int evaluation_end(evaluation *e, int status)
 {
-    if (e->spread && status != EXIT_FINE && status != PARSED && !speaks(e))
-        spread_abort(e->spread, status);
-    if (e->spread && !e->journal && speaks(e))
-        spread_abort(e->spread, status); // the others wait for what will not come
+    bool begun = e->journal || (e->spread && !speaks(e) && status == PARSED);
+    if (e->spread && (e->broken || !begun))
+        spread_abort(e->spread, status); // the others would wait for what will not come
     journal_close(e->journal);
     dataset_close(e->data);
     class_table_destroy(e->classes);

@@ -120,6 +120,7 @@ typedef struct evaluation_section {
 typedef struct evaluation {
     const evaluation_options *o;
     const evaluation_section *extra; /* or NULL */
+    int threads;
     model_source source;
     mohvit_model *models[EVALUATION_MAX_VARIANTS]; /* (variants) */
     size_t variants;
@@ -128,7 +129,8 @@ typedef struct evaluation {
     preprocess preprocess;
     dataset *data;
     json_t *header;
-    spread *spread;   /* NULL: alone */
+    spread *spread; /* NULL: alone */
+    char rank_name[128];
     journal *journal; /* NULL on ranks other than 0 */
 
     /* The run. */
@@ -139,6 +141,7 @@ typedef struct evaluation {
     progress progress;
     double rate;  /* images/s of this run; 0 where it had nothing to do */
     bool stopped; /* before it was complete */
+    bool broken;  /* by something other than pictures: a full disk, no memory */
 } evaluation;
 
 /* Opens everything. PARSED, or the exit status to leave with after evaluation_end. */

@@ -83,6 +83,7 @@ bool model_option(void *options, int code, const char *value)
     case OPTION_SIZE:
         return parse_size(&o->open.img_size, value);
     case OPTION_THREADS:
+        o->threads_given = true;
         return parse_threads(&o->open.threads, value);
     case OPTION_BACKEND:
         return parse_backend(&o->open.backend, value);

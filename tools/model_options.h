@@ -70,7 +70,8 @@ typedef struct model_options {
     uint64_t seed;
     bool seeded;
     size_t batch;
-    bool quiet; /* no word about the demo model */
+    bool threads_given; /* else open.threads is the default */
+    bool quiet;         /* no word about the demo model */
 } model_options;
 
 /* The defaults. */
