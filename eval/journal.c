@@ -18,8 +18,10 @@ static const char magic[8] = {'m', 'o', 'h', 'v', 'i', 't', 'J', '1'};
 enum { FRAME_HEADER = 'H', FRAME_RECORD = 'R' };
 #define FRAME_SIZE 12 /* of kind, size and CRC */
 
+/* Of a record that is there. */
 typedef struct place {
-    uint64_t offset; /* of the record in the file; 0: not there */
+    size_t chunk;
+    uint64_t offset; /* of the record in the file */
     uint32_t size;
 } place;
 
@@ -28,8 +30,9 @@ struct journal {
     int fd;
     bool writable, named;
     json_t *header;
-    place *places; /* (chunks) */
-    size_t chunks, done;
+    size_t chunks; /* of the data set, of which a part of a thousand may be here */
+    place *places; /* (done), by rising chunk */
+    size_t done, capacity;
     uint64_t end; /* of what is whole */
     bool unsynced;
     struct timespec synced;
@@ -172,13 +175,43 @@ static mohvit_status load_header(journal *j, uint64_t file_size, bool *fresh, mo
     return status;
 }
 
-static mohvit_status allocate_places(journal *j, mohvit_error *err)
+/* Where the chunk is, or would be, among the places. */
+static size_t find_place(const journal *j, size_t chunk)
 {
-    j->chunks = divide_up(header_images(j->header), CHUNK_IMAGES);
-    j->places = calloc(j->chunks, sizeof *j->places);
-    return j->places
-               ? MOHVIT_OK
-               : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu chunks", j->name, j->chunks);
+    size_t low = 0, high = j->done;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (j->places[middle].chunk < chunk)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Chunks come nearly in their order, so that little has to move. */
+static mohvit_status insert_place(journal *j, const place *p, mohvit_error *err)
+{
+    size_t at = find_place(j, p->chunk);
+    if (j->done == j->capacity) {
+        size_t capacity = 2 * j->capacity + 64;
+        place *places = realloc(j->places, capacity * sizeof *places);
+        if (!places)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu records", j->name, capacity);
+        j->places = places;
+        j->capacity = capacity;
+    }
+    memmove(j->places + at + 1, j->places + at, (j->done - at) * sizeof *j->places);
+    j->places[at] = *p;
+    j->done++;
+    return MOHVIT_OK;
+}
+
+static void remove_place(journal *j, size_t chunk)
+{
+    size_t at = find_place(j, chunk);
+    j->done--;
+    memmove(j->places + at, j->places + at + 1, (j->done - at) * sizeof *j->places);
 }
 
 /* Notes that a record is, or will be, in the frame at the end of what is whole. */
@@ -194,11 +227,9 @@ static mohvit_status take_record(journal *j, const void *data, size_t size, mohv
     if (r.chunk >= j->chunks || r.images != expected || r.variants != header_variants(j->header))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the record of chunk %zu does not fit its header",
                          j->name, r.chunk);
-    if (j->places[r.chunk].offset)
+    if (journal_has(j, r.chunk))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: has chunk %zu twice", j->name, r.chunk);
-    j->places[r.chunk] = (place){j->end + FRAME_SIZE, (uint32_t)size};
-    j->done++;
-    return MOHVIT_OK;
+    return insert_place(j, &(place){r.chunk, j->end + FRAME_SIZE, (uint32_t)size}, err);
 }
 
 static mohvit_status load_records(journal *j, uint64_t file_size, const warning_sink *warn, mohvit_error *err)
@@ -303,7 +334,8 @@ static mohvit_status create(journal *j, const json_t *header, mohvit_error *err)
         status = journal_sync(j, err);
     if (!status && j->named)
         status = sync_directory_of(j->name, err);
-    return status ? status : allocate_places(j, err);
+    j->chunks = j->header ? divide_up(header_images(j->header), CHUNK_IMAGES) : 0;
+    return status;
 }
 
 static mohvit_status load(journal *j, const journal_options *o, uint64_t file_size, mohvit_error *err)
@@ -311,8 +343,7 @@ static mohvit_status load(journal *j, const journal_options *o, uint64_t file_si
     mohvit_status status = MOHVIT_OK;
     if (o->header)
         status = header_compare(o->header, j->header, true, o->allow_mixed, j->name, &o->warn, err);
-    if (!status)
-        status = allocate_places(j, err);
+    j->chunks = divide_up(header_images(j->header), CHUNK_IMAGES);
     if (!status)
         status = load_records(j, file_size, &o->warn, err);
     if (!status && j->writable && j->end < file_size && ftruncate(j->fd, (off_t)j->end))
@@ -390,12 +421,23 @@ size_t journal_chunks(const journal *j)
 
 bool journal_has(const journal *j, size_t chunk)
 {
-    return j->places[chunk].offset != 0;
+    size_t at = find_place(j, chunk);
+    return at < j->done && j->places[at].chunk == chunk;
 }
 
 size_t journal_done(const journal *j)
 {
     return j->done;
+}
+
+size_t journal_chunk(const journal *j, size_t index)
+{
+    return j->places[index].chunk;
+}
+
+void journal_forget_classes(journal *j)
+{
+    json_object_del(j->header, "classes");
 }
 
 /* ---- Records --------------------------------------------------------------------------------- */
@@ -417,10 +459,8 @@ mohvit_status journal_append(journal *j, const void *record, size_t size, mohvit
     byte_reader in = {record, size, false};
     size_t chunk = bytes_get_u32(&in);
     status = append_frame(j, FRAME_RECORD, record, size, "", 0, err);
-    if (status) {
-        j->places[chunk] = (place){0};
-        j->done--;
-    }
+    if (status)
+        remove_place(j, chunk);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (!status && now.tv_sec > j->synced.tv_sec)
@@ -430,7 +470,7 @@ mohvit_status journal_append(journal *j, const void *record, size_t size, mohvit
 
 mohvit_status journal_read(const journal *j, size_t chunk, bytes *b, mohvit_error *err)
 {
-    const place *p = &j->places[chunk];
+    const place *p = &j->places[find_place(j, chunk)];
     uint32_t kind;
     frame_state state;
     mohvit_status status = read_frame(j, p->offset - FRAME_SIZE, p->offset + p->size, &kind, b, &state, err);

@@ -38,7 +38,11 @@ const json_t *journal_header(const journal *j);
 /* Chunks of the whole data set. */
 size_t journal_chunks(const journal *j);
 bool journal_has(const journal *j, size_t chunk);
-size_t journal_done(const journal *j); /* how many it has */
+size_t journal_done(const journal *j);                /* how many it has */
+size_t journal_chunk(const journal *j, size_t index); /* of those, by rising number */
+
+/* Forgets the names of classes in the header: of many journals, one is enough to know them. */
+void journal_forget_classes(journal *j);
 
 /* Appends a record, whole or not at all, and makes sure at least once a second that what was written reaches
  * the disk. */

@@ -21,22 +21,43 @@ size_t record_set_done(const record_set *s)
     return done;
 }
 
+static int compare_places(const void *a, const void *b)
+{
+    const record_place *x = a, *y = b;
+    if (x->chunk != y->chunk)
+        return x->chunk < y->chunk ? -1 : 1;
+    return (x->journal > y->journal) - (x->journal < y->journal);
+}
+
+record_place *record_set_places(const record_set *s)
+{
+    size_t count = record_set_done(s), at = 0;
+    record_place *places = malloc((count + 1) * sizeof *places);
+    for (size_t i = 0; places && i < s->count; i++)
+        for (size_t k = 0; k < journal_done(s->journals[i]); k++)
+            places[at++] = (record_place){journal_chunk(s->journals[i], k), i};
+    if (places && s->count > 1) // one journal's are in order
+        qsort(places, count, sizeof *places, compare_places);
+    return places;
+}
+
 mohvit_status record_set_walk(const record_set *s, record_taker *take, void *user, mohvit_error *err)
 {
     bytes b = {0};
-    mohvit_status status = MOHVIT_OK;
-    for (size_t chunk = 0; !status && chunk < record_set_chunks(s); chunk++) {
-        for (size_t i = 0; !status && i < s->count; i++) {
-            chunk_record r;
-            if (!journal_has(s->journals[i], chunk))
-                continue;
-            status = journal_read(s->journals[i], chunk, &b, err);
-            if (!status)
-                status = record_parse(&r, b.data, b.size, err);
-            if (!status)
-                status = take(user, &r, s->journals[i], err);
-        }
+    size_t count = record_set_done(s);
+    record_place *places = record_set_places(s);
+    mohvit_status status =
+        places ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "no memory to sort %zu records", count);
+    for (size_t i = 0; !status && i < count; i++) {
+        const journal *j = s->journals[places[i].journal];
+        chunk_record r;
+        status = journal_read(j, places[i].chunk, &b, err);
+        if (!status)
+            status = record_parse(&r, b.data, b.size, err);
+        if (!status)
+            status = take(user, &r, j, err);
     }
+    free(places);
     bytes_free(&b);
     return status;
 }

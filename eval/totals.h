@@ -13,6 +13,14 @@ typedef struct record_set {
 size_t record_set_chunks(const record_set *s); /* of the whole data set */
 size_t record_set_done(const record_set *s);
 
+/* Where each record of a set is. */
+typedef struct record_place {
+    size_t chunk, journal;
+} record_place;
+
+/* All of them (record_set_done) by rising chunk; malloc'd, NULL without memory. */
+record_place *record_set_places(const record_set *s);
+
 /* Calls take with each record that is there, by rising chunk; an error ends it. source is the journal that it
  * is from. */
 typedef mohvit_status record_taker(void *user, const chunk_record *r, const journal *source,

@@ -414,9 +414,13 @@ shards_add_up_to_the_whole() {
     run 0 merge s4 s2 s1 s3 --format json
     run 1 merge s1 s3 s4
     has "$err" "are missing"
+    [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are missing"
     equal "$out" ""
     run 1 merge s1 s2 s3 s4 s2
     has "$err" "are in s2 and in s2"
+    [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are in s2 and in s2"
+    run 1 merge s2
+    [ "$scale" != 1 ] || has "$err" "chunks 16 to 31 (images 1024 to 1999) are missing"
     run 0 eval "$data" --limit 100 --state other --quiet
     run 1 merge s1 s2 s3 s4 other
     has "$err" "other: belongs to another evaluation: data"
@@ -442,6 +446,16 @@ ranks_add_up_to_the_whole() {
     same mpi.csv whole.csv
     same mpi-classes.csv whole-classes.csv
     equal "$(grep -c 'demo model' err.txt)" 1
+}
+
+a_full_disk_ends_a_run_over_ranks() {
+    command -v mpirun >/dev/null || return
+    reference 1000
+    timeout 60 mpirun --oversubscribe -n 4 -x FAULT=full:6 -x "LD_PRELOAD=$tools/libfault.so" \
+        -x ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0:detect_leaks=0 \
+        "$mohvit" "${scored[@]}" --limit 1000 --threads 1 >out.txt 2>err.txt && fail "status 0"
+    has "$(cat err.txt)" "state: cannot be written: No space left"
+    resume 1000 0
 }
 
 a_rank_that_cannot_read_its_files_says_so() {
@@ -508,7 +522,7 @@ faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_di
 states) tests='a_finished_state_prints_its_result_at_once a_second_process_on_a_state_is_refused
     another_evaluation_is_refused_with_the_difference sigint_stops_cleanly_and_prints_what_stands' ;;
 shards) tests='shards_add_up_to_the_whole' ;;
-mpi) tests='ranks_add_up_to_the_whole a_rank_that_cannot_read_its_files_says_so
+mpi) tests='ranks_add_up_to_the_whole a_full_disk_ends_a_run_over_ranks a_rank_that_cannot_read_its_files_says_so
     a_run_whose_rank_is_killed_goes_on_to_the_same_result the_program_without_mpirun_has_nothing_of_mpi' ;;
 *) echo "no group $group" && exit 2 ;;
 esac

@@ -277,6 +277,28 @@ static void the_order_and_the_files_of_records_do_not_matter(void **state)
     json_decref(header);
 }
 
+/* What a file claims to be a part of costs nothing. */
+static void a_part_of_a_huge_data_set_takes_no_memory(void **state)
+{
+    (void)state;
+    json_t *header = make_header();
+    json_object_set_new(header, "images", json_integer((json_int_t)UINT32_MAX * 64));
+    journal *j = open_journal("state", header, false);
+    assert_non_null(j);
+    assert_int_equal(journal_chunks(j), UINT32_MAX);
+    append(j, 1);
+    append(j, 0);
+    assert_int_equal(journal_chunk(j, 0), 0);
+    totals t;
+    const record_set set = {&j, 1};
+    assert_int_equal(totals_count(&t, &set, 0, NULL), MOHVIT_OK);
+    assert_int_equal(t.images + t.failed, 128);
+    totals_free(&t);
+    journal_close(j);
+    journal_close(open_journal("state", header, false));
+    json_decref(header);
+}
+
 static void a_journal_belongs_to_one_process_at_a_time(void **state)
 {
     (void)state;
@@ -413,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_damaged_record_is_an_error_or_another_record_but_never_a_crash),
         TEST(a_journal_goes_on_where_it_was),
         TEST(the_order_and_the_files_of_records_do_not_matter),
+        TEST(a_part_of_a_huge_data_set_takes_no_memory),
         TEST(a_journal_belongs_to_one_process_at_a_time),
         TEST(another_evaluation_is_refused_with_the_difference),
         TEST(a_torn_end_is_dropped_wherever_it_is_torn),

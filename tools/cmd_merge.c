@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static const char help[] =
     "[OPTION ...] STATE ...\n"
@@ -26,10 +27,21 @@ typedef struct merge_options {
 
 // ---- Opening ---------------------------------------------------------------------------------------
 
+/* Thousands of shards are no reason to give up at the 1,024 files of a shell's soft limit. */
+static void allow_many_files(void)
+{
+    struct rlimit files;
+    if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 static mohvit_status open_states(const merge_options *o, journal **journals, mohvit_error *err)
 {
     const warning_sink warn = {output_warning, NULL};
     mohvit_status status = MOHVIT_OK;
+    allow_many_files();
     for (size_t i = 0; !status && i < o->count; i++) {
         status = journal_open_finished(&journals[i], o->states[i], &warn, err);
         if (!status && i)
@@ -38,25 +50,13 @@ static mohvit_status open_states(const merge_options *o, journal **journals, moh
         if (!status && o->predictions && !header_has_section(journal_header(journals[i]), "predictions"))
             status = error_set(err, MOHVIT_ERROR_MISMATCH,
                                "%s: was made without --predictions, and its records lack them", o->states[i]);
+        if (!status && i)
+            journal_forget_classes(journals[i]);
     }
     return status;
 }
 
 // ---- Whole, and each part once ---------------------------------------------------------------------
-
-/* Which states have a chunk. */
-static size_t owners(const record_set *s, size_t chunk, size_t *first, size_t *last)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        if (!journal_has(s->journals[i], chunk))
-            continue;
-        *first = count ? *first : i;
-        *last = i;
-        count++;
-    }
-    return count;
-}
 
 static void name_chunks(const char *what, const record_set *s, size_t first, size_t end)
 {
@@ -69,34 +69,60 @@ static void name_chunks(const char *what, const record_set *s, size_t first, siz
                  what);
 }
 
-/* Names stretches of chunks that are there not at all, or several times. */
-static bool check_complete(const record_set *s)
+static void name_doubled(const record_set *s, size_t first, size_t end, size_t a, size_t b)
 {
-    size_t chunks = record_set_chunks(s);
-    bool whole = true;
-    for (size_t start = 0, end; start < chunks; start = end) {
-        size_t a = 0, b = 0, first, last, count = owners(s, start, &a, &b);
-        for (end = start + 1; end < chunks; end++) {
-            first = last = 0;
-            if (owners(s, end, &first, &last) != count || first != a || last != b)
-                break;
-        }
-        if (count == 1)
-            continue;
-        whole = false;
-        char *what;
-        if (!count) {
-            name_chunks("are missing", s, start, end);
-        } else if (asprintf(&what, "are in %s and in %s", journal_name(s->journals[a]),
-                            journal_name(s->journals[b])) >= 0) {
-            name_chunks(what, s, start, end);
-            free(what);
-        }
-    }
-    return whole;
+    char *what;
+    if (asprintf(&what, "are in %s and in %s", journal_name(s->journals[a]), journal_name(s->journals[b])) <
+        0)
+        what = need(NULL);
+    name_chunks(what, s, first, end);
+    free(what);
 }
 
-/* Several owners of the same stretch need not be the same states, but the first and the last are named. */
+/* Names stretches of chunks that are in two states. */
+static bool check_once(const record_set *s, const record_place *p, size_t count)
+{
+    bool once = true;
+    for (size_t i = 0, k; i + 1 < count; i = k) {
+        k = i + 1;
+        if (p[i].chunk != p[i + 1].chunk)
+            continue;
+        size_t chunk = p[i].chunk, first = p[i].journal, second = p[i + 1].journal;
+        for (k = i + 2; k + 1 < count && p[k].chunk == chunk + 1 && p[k + 1].chunk == chunk + 1 &&
+                        p[k].journal == first && p[k + 1].journal == second;
+             k += 2)
+            chunk++;
+        name_doubled(s, p[i].chunk, chunk + 1, first, second);
+        once = false;
+    }
+    return once;
+}
+
+/* Names stretches of chunks that are in none. */
+static bool check_there(const record_set *s, const record_place *p, size_t count)
+{
+    size_t next = 0, chunks = record_set_chunks(s);
+    bool there = true;
+    for (size_t i = 0; i <= count; i++) {
+        size_t chunk = i < count ? p[i].chunk : chunks;
+        if (chunk > next) {
+            name_chunks("are missing", s, next, chunk);
+            there = false;
+        }
+        next = chunk + 1;
+    }
+    return there;
+}
+
+static bool check_complete(const record_set *s)
+{
+    record_place *places = need(record_set_places(s));
+    size_t count = record_set_done(s);
+    bool once = check_once(s, places, count), there = check_there(s, places, count);
+    free(places);
+    return once && there;
+}
+
 static int merge_opened(const merge_options *o, journal **journals)
 {
     const eval_report r = {
