@@ -36,6 +36,9 @@ done
 for file in libmohvit.so pkgconfig/mohvit.pc cmake/mohvit/mohvitConfig.cmake; do
     [[ -s $libdir/$file ]] || fail "$file was not installed"
 done
+if [[ -e $build/mohvit_mpi.so && ! -s $libdir/mohvit/mohvit_mpi.so ]]; then
+    fail "the module for MPI was not installed"
+fi
 if named=$(grep -rlI -e "$work" -e /opt/mohvit -e "$build" --include='*.pc' --include='*.cmake' .); then
     fail "names the place where it was installed or built: $named"
 fi
@@ -49,6 +52,14 @@ declared=$(grep -o 'MOHVIT_API[^(]*(' include/mohvit.h | grep -o 'mohvit_[a-z_]*
 
 expect "bin/mohvit --version" '^mohvit [0-9]+\.[0-9]+\.[0-9]+$' "$(bin/mohvit --version)"
 expect "bin/mohvit classify" '^ *1  Sneaker ' "$(bin/mohvit classify share/mohvit/samples/sneaker.png 2>/dev/null)"
+
+# Its module for MPI is found where it was moved to.
+idx=/usr/share/datasets/fashion-mnist/t10k
+if [[ -e $build/mohvit_mpi.so ]] && command -v mpirun >/dev/null; then
+    expect "mpirun bin/mohvit eval" '"images":200,' "$(OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+        ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 mpirun --oversubscribe -n 2 bin/mohvit eval --threads 1 --limit 200 \
+        --format json idx:$idx-images-idx3-ubyte.gz,$idx-labels-idx1-ubyte.gz 2>/dev/null)"
+fi
 
 # ---- Consumers -------------------------------------------------------------------------------------
 

@@ -21,14 +21,14 @@ typedef struct command {
 } command;
 
 extern const command command_classify, command_info, command_convert, command_synth, command_preprocess,
-    command_verify, command_bench;
+    command_verify, command_bench, command_eval, command_merge;
 
 void command_print_help(const command *c);
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
-/* Codes of options without a letter; model_options.h goes on from OPTION_MODEL. */
-enum { OPTION_OWN = 256, OPTION_MODEL = 512 };
+/* Codes of options without a letter; evaluation.h and model_options.h go on from theirs. */
+enum { OPTION_OWN = 256, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
 
 enum { OPTION_HELP = 'h' };
 

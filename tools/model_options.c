@@ -50,7 +50,7 @@ static bool parse_backend(const char **out, const char *text)
 }
 
 /* Whether a model routes heads at all is seen when it is opened; how their number is written, here. */
-static bool parse_routed(const char **out, const char *text)
+bool parse_routed(const char **out, const char *text)
 {
     config any;
     mohvit_error err;
@@ -96,6 +96,7 @@ bool model_option(void *options, int code, const char *value)
     case OPTION_SIZE:
         return parse_size(&o->open.img_size, value);
     case OPTION_THREADS:
+        o->threads_given = true;
         return parse_threads(&o->open.threads, value);
     case OPTION_BACKEND:
         return parse_backend(&o->open.backend, value);
@@ -133,7 +134,8 @@ model_source model_source_choose(const model_options *o)
     const char *path = weights_path(o);
     if (path)
         return (model_source){.kind = SOURCE_FILE, .path = path};
-    complain("demo model: ten kinds of clothing; use --weights for ImageNet");
+    if (!o->quiet)
+        complain("demo model: ten kinds of clothing; use --weights for ImageNet");
     return (model_source){.kind = SOURCE_EMBEDDED};
 }
 

@@ -77,6 +77,8 @@ typedef struct model_options {
     uint64_t seed;
     bool seeded;
     size_t batch;
+    bool threads_given; /* else open.threads is the default */
+    bool quiet;         /* no word about the demo model */
 } model_options;
 
 /* The defaults. */
@@ -84,6 +86,10 @@ void model_options_begin(model_options *o);
 
 /* Takes an option of the tables above; an option_taker for commands that have no others. */
 bool model_option(void *model_options, int code, const char *value);
+
+/* The value of --routed-heads, checked as far as it can be without a model; false where it is wrong, which has
+ * been reported. */
+bool parse_routed(const char **out, const char *text);
 
 /* The file, or the embedded model and a line on standard error that says what it is. */
 model_source model_source_choose(const model_options *o);

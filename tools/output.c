@@ -148,18 +148,29 @@ size_t output_name_width(const char *text)
     return columns;
 }
 
-void output_csv_field(const char *text)
+char *csv_field(const char *text)
 {
     char *safe = escape(text, true, NULL);
-    if (!strpbrk(safe, ",\"") && *safe != ' ') {
-        output_printf("%s", safe);
-    } else {
-        output_printf("\"");
-        for (const char *p = safe; *p; p++)
-            output_printf(*p == '"' ? "\"\"" : "%c", *p);
-        output_printf("\"");
+    if (!strpbrk(safe, ",\"") && *safe != ' ')
+        return safe;
+    char *quoted = need(malloc(2 * strlen(safe) + 3)), *end = quoted;
+    *end++ = '"';
+    for (const char *p = safe; *p; p++) {
+        if (*p == '"')
+            *end++ = '"';
+        *end++ = *p;
     }
+    *end++ = '"';
+    *end = '\0';
     free(safe);
+    return quoted;
+}
+
+void output_csv_field(const char *text)
+{
+    char *field = csv_field(text);
+    output_printf("%s", field);
+    free(field);
 }
 
 void output_json(json_t *value)
@@ -190,6 +201,13 @@ void output_bold(bool on)
 
 // ---- Standard error --------------------------------------------------------------------------------
 
+static const char *speaker = ""; /* behind "mohvit: " */
+
+void complain_as(const char *who)
+{
+    speaker = who;
+}
+
 void complain_args(const char *prefix, const char *format, va_list args)
 {
     char *message;
@@ -197,7 +215,7 @@ void complain_args(const char *prefix, const char *format, va_list args)
         message = need(NULL);
     char *safe = escape(message, true, NULL);
     output_flush();
-    fprintf(stderr, "mohvit: %s%s\n", prefix, safe);
+    fprintf(stderr, "mohvit: %s%s%s\n", speaker, prefix, safe);
     free(safe);
     free(message);
 }

@@ -38,6 +38,9 @@ size_t output_name_width(const char *text);
 /* One CSV field: escaped like output_name, quoted where it must be. */
 void output_csv_field(const char *text);
 
+/* The same, malloc'd. */
+char *csv_field(const char *text);
+
 /* value on a line of its own; frees it. */
 void output_json(json_t *value);
 
@@ -54,6 +57,9 @@ void output_bold(bool on);
 void complain(const char *format, ...) PRINTF_LIKE(1, 2);
 void complain_args(const char *prefix, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+
+/* What complain puts behind "mohvit: " from now on; borrowed. */
+void complain_as(const char *who);
 
 /* A receiver for the libraries' warnings. */
 void output_warning(void *user, const char *message);

@@ -1,16 +1,14 @@
 #include "paths.h"
 
 #include "output.h"
+#include "picture_names.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* A picture, or a directory that could not be read and why. */
 typedef struct found {
@@ -45,39 +43,6 @@ paths *paths_open(char **arguments, size_t count, const char *list)
 }
 
 // ---- Directories -----------------------------------------------------------------------------------
-
-/* By content: enough to tell a picture from the text, films and databases that lie beside it. */
-static bool begins_like_picture(const char *path)
-{
-    static const struct {
-        size_t offset, length;
-        const char *bytes;
-    } signatures[] = {
-        {0, 3, "\xff\xd8\xff"}, {0, 4, "\x89PNG"}, {8, 4, "WEBP"},     {0, 4, "GIF8"},
-        {0, 4, "II*\0"},        {0, 4, "MM\0*"},   {4, 8, "ftypavif"}, {4, 7, "ftyphei"},
-    };
-    unsigned char head[16] = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, head, sizeof head);
-    close(fd);
-    for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
-        if (n > 0 && !memcmp(head + signatures[i].offset, signatures[i].bytes, signatures[i].length))
-            return true;
-    return false;
-}
-
-static bool named_like_picture(const char *name)
-{
-    static const char *const endings[] = {"jpg", "jpeg", "jpe", "jfif", "png",  "webp",
-                                          "gif", "bmp",  "tif", "tiff", "heic", "avif"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot + 1, endings[i]) == 0)
-            return true;
-    return false;
-}
 
 static void add_found(paths *p, const char *path, int error)
 {
@@ -115,7 +80,7 @@ static bool visit(paths *p, FTS *walk, FTSENT *entry)
     default:
         if (hidden || !is_regular(entry))
             return false;
-        if (!named_like_picture(entry->fts_name) && !begins_like_picture(entry->fts_accpath))
+        if (!picture_named(entry->fts_name) && !picture_begins_file(entry->fts_accpath))
             return true;
         add_found(p, entry->fts_path, 0);
         return false;

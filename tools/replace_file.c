@@ -45,30 +45,42 @@ mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err
     return MOHVIT_OK;
 }
 
-static mohvit_status write_all(int fd, const char *path, const unsigned char *data, size_t size,
-                               mohvit_error *err)
+mohvit_status replace_create(const replace_file *f, int *fd, mohvit_error *err)
 {
+    *fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return *fd < 0 ? error_errno(err, "%s: creating a file there", f->path) : MOHVIT_OK;
+}
+
+mohvit_status replace_append(const replace_file *f, int fd, const void *data, size_t size, mohvit_error *err)
+{
+    const unsigned char *from = data;
     while (size) {
-        ssize_t n = write(fd, data, size);
+        ssize_t n = write(fd, from, size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return error_errno(err, "%s: writing", path);
-        data += n;
+            return error_errno(err, "%s: writing", f->path);
+        from += n;
         size -= (size_t)n;
     }
-    return fsync(fd) ? error_errno(err, "%s: syncing", path) : MOHVIT_OK;
+    return MOHVIT_OK;
+}
+
+mohvit_status replace_finish(const replace_file *f, int fd, mohvit_status before, mohvit_error *err)
+{
+    mohvit_status status = before;
+    if (!status && fsync(fd))
+        status = error_errno(err, "%s: syncing", f->path);
+    if (close(fd) && !status)
+        status = error_errno(err, "%s: closing", f->path);
+    return status;
 }
 
 mohvit_status replace_write(const replace_file *f, const void *data, size_t size, mohvit_error *err)
 {
-    int fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return error_errno(err, "%s: creating a file there", f->path);
-    mohvit_status status = write_all(fd, f->path, data, size, err);
-    if (close(fd) && !status)
-        status = error_errno(err, "%s: closing", f->path);
-    return status;
+    int fd;
+    mohvit_status status = replace_create(f, &fd, err);
+    return status ? status : replace_finish(f, fd, replace_append(f, fd, data, size, err), err);
 }
 
 void replace_blame(const replace_file *f, mohvit_error *err)

@@ -16,6 +16,15 @@ mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err
 /* Writes and syncs all of the temporary file. */
 mohvit_status replace_write(const replace_file *f, const void *data, size_t size, mohvit_error *err);
 
+/* The same in steps: creates the temporary file, and gives its descriptor ... */
+mohvit_status replace_create(const replace_file *f, int *fd, mohvit_error *err);
+
+/* ... to which more is written ... */
+mohvit_status replace_append(const replace_file *f, int fd, const void *data, size_t size, mohvit_error *err);
+
+/* ... and which is synced and closed, whatever else happened; *err stays that of a status before. */
+mohvit_status replace_finish(const replace_file *f, int fd, mohvit_status before, mohvit_error *err);
+
 /* A message about the temporary file becomes one about the file that people know. */
 void replace_blame(const replace_file *f, mohvit_error *err);
 

@@ -7,6 +7,9 @@ set_target_properties(mohvit PROPERTIES PUBLIC_HEADER ${PROJECT_SOURCE_DIR}/vit/
 install(TARGETS mohvit EXPORT mohvitTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(TARGET mpi_module) # a component of its own, so that it can be a package of its own
+    install(TARGETS mpi_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mohvit COMPONENT mpi)
+endif()
 install(FILES weights/imagenet1k.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit)
 install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit)
 install(FILES tools/mohvit.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)

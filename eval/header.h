@@ -1,0 +1,36 @@
+/* header.h - what an evaluation is: two sets of records may be added up where their headers agree.
+ *
+ * {"format": 1,
+ *  "match": {...}      what the result depends on: must be the same
+ *  "hardware": {...}   what changes the last bits: must be the same, unless mixing is allowed
+ *  "run": {...}        what a state is for (shard): must be the same to go on with it, may differ in a merge
+ *  "images": N, "sections": ["predictions", ...], and what is for people alone: "provenance", "prefixes",
+ *  "classes", ...} */
+#ifndef MOHVIT_HEADER_H
+#define MOHVIT_HEADER_H
+
+#include "dataset.h"
+
+#include <jansson.h>
+
+#define HEADER_FORMAT    1
+#define HEADER_MAX_BYTES ((size_t)256 << 20) /* a million class names */
+
+/* Names differences of b from a, as "KEY is THIS, expected THAT"; with `run`, of "run" too. a is named
+ * expected. name (a file) begins the message. With allow_mixed, differences of hardware are warned about. */
+mohvit_status header_compare(const json_t *expected, const json_t *found, bool run, bool allow_mixed,
+                             const char *name, const warning_sink *warn, mohvit_error *err);
+
+/* Checks what every reader relies on. */
+mohvit_status header_check(const json_t *header, const char *name, mohvit_error *err);
+
+size_t header_images(const json_t *header);
+bool header_has_section(const json_t *header, const char *section);
+/* Values of --routed-heads; 1 where there are none. */
+size_t header_variants(const json_t *header);
+
+/* XXH3-128 over names, sizes and classes in their order, as hexadecimal digits. */
+#define FINGERPRINT_SIZE 33
+void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE]);
+
+#endif

@@ -1,0 +1,481 @@
+#include "journal.h"
+
+#include "header.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static const char magic[8] = {'m', 'o', 'h', 'v', 'i', 't', 'J', '1'};
+
+enum { FRAME_HEADER = 'H', FRAME_RECORD = 'R' };
+#define FRAME_SIZE 12 /* of kind, size and CRC */
+
+/* Of a record that is there. */
+typedef struct place {
+    size_t chunk;
+    uint64_t offset; /* of the record in the file */
+    uint32_t size;
+} place;
+
+struct journal {
+    char *name;
+    int fd;
+    bool writable, named;
+    json_t *header;
+    size_t chunks; /* of the data set, of which a part of a thousand may be here */
+    place *places; /* (done), by rising chunk */
+    size_t done, capacity;
+    uint64_t end; /* of what is whole */
+    bool unsynced;
+    struct timespec synced;
+};
+
+/* ---- Bytes of the file ----------------------------------------------------------------------- */
+
+/* Up to `size` bytes; *got fewer at the end of the file. */
+static mohvit_status read_at(const journal *j, uint64_t offset, void *dst, size_t size, size_t *got,
+                             mohvit_error *err)
+{
+    uint8_t *to = dst;
+    *got = 0;
+    while (*got < size) {
+        ssize_t n = pread(j->fd, to + *got, size - *got, (off_t)(offset + *got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, "%s: cannot be read", j->name);
+        if (!n)
+            break;
+        *got += (size_t)n;
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status write_at(journal *j, uint64_t offset, const uint8_t *data, size_t size,
+                              mohvit_error *err)
+{
+    while (size) {
+        ssize_t n = pwrite(j->fd, data, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, "%s: cannot be written", j->name);
+        data += n;
+        offset += (size_t)n;
+        size -= (size_t)n;
+    }
+    return MOHVIT_OK;
+}
+
+static uint32_t frame_crc(const uint8_t *frame, const void *content, size_t size)
+{
+    uLong crc = crc32_z(0, frame, 8); // kind and size count too
+    return (uint32_t)crc32_z(crc, content, size);
+}
+
+/* Writes prefix (a magic, or nothing) and a frame in one go behind what is whole. What a failure leaves
+ * behind is taken away again. */
+static mohvit_status append_frame(journal *j, uint32_t kind, const void *content, size_t size,
+                                  const char *prefix, size_t prefix_size, mohvit_error *err)
+{
+    bytes b = {0};
+    bytes_put(&b, prefix, prefix_size);
+    bytes_put_u32(&b, kind);
+    bytes_put_u32(&b, (uint32_t)size);
+    bytes_put_u32(&b, 0);
+    bytes_put(&b, content, size);
+    mohvit_status status = MOHVIT_OK;
+    if (b.failed || size > UINT32_MAX) {
+        status =
+            error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for a record of %zu bytes", j->name, size);
+    } else {
+        bytes_set_u32(&b, prefix_size + 8, frame_crc(b.data + prefix_size, content, size));
+        status = write_at(j, j->end, b.data, b.size, err);
+    }
+    if (!status) {
+        j->end += b.size;
+        j->unsynced = true;
+    } else {
+        // Should this fail as well, the torn end will be dropped when the file is opened again.
+        int ignored UNUSED = ftruncate(j->fd, (off_t)j->end);
+    }
+    bytes_free(&b);
+    return status;
+}
+
+typedef enum frame_state { FRAME_WHOLE, FRAME_TORN, FRAME_NONE } frame_state;
+
+/* The frame at offset, its content in b. */
+static mohvit_status read_frame(const journal *j, uint64_t offset, uint64_t file_size, uint32_t *kind,
+                                bytes *b, frame_state *state, mohvit_error *err)
+{
+    uint8_t head[FRAME_SIZE];
+    size_t got;
+    *state = offset == file_size ? FRAME_NONE : FRAME_TORN;
+    mohvit_status status = read_at(j, offset, head, sizeof head, &got, err);
+    if (status || got < sizeof head)
+        return status;
+    byte_reader in = {head, sizeof head, false};
+    *kind = bytes_get_u32(&in);
+    size_t size = bytes_get_u32(&in);
+    uint32_t crc = bytes_get_u32(&in);
+    if (size > file_size - offset - FRAME_SIZE)
+        return MOHVIT_OK;
+    bytes_free(b);
+    b->data = malloc(size + 1);
+    if (!b->data)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for a record of %zu bytes", j->name, size);
+    b->size = size;
+    b->capacity = size + 1;
+    status = read_at(j, offset + FRAME_SIZE, b->data, size, &got, err);
+    if (!status && got == size && frame_crc(head, b->data, size) == crc)
+        *state = FRAME_WHOLE;
+    return status;
+}
+
+/* ---- Loading --------------------------------------------------------------------------------- */
+
+static mohvit_status not_a_state(const journal *j, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is not the state of an evaluation, and is left as it is",
+                     j->name);
+}
+
+/* *fresh: it holds nothing yet, or the beginning of what journal_open writes first. */
+static mohvit_status load_header(journal *j, uint64_t file_size, bool *fresh, mohvit_error *err)
+{
+    char start[sizeof magic];
+    size_t got;
+    uint32_t kind = 0;
+    bytes b = {0};
+    frame_state state = FRAME_TORN;
+    mohvit_status status = read_at(j, 0, start, sizeof start, &got, err);
+    if (!status && memcmp(start, magic, got))
+        status = not_a_state(j, err);
+    if (!status && got == sizeof start)
+        status = read_frame(j, sizeof magic, file_size, &kind, &b, &state, err);
+    *fresh = state != FRAME_WHOLE;
+    if (!status && !*fresh) {
+        json_error_t why;
+        j->header = kind == FRAME_HEADER && b.size <= HEADER_MAX_BYTES
+                        ? json_loadb((const char *)b.data, b.size, JSON_REJECT_DUPLICATES, &why)
+                        : NULL;
+        status = j->header ? header_check(j->header, j->name, err) : not_a_state(j, err);
+        j->end = sizeof magic + FRAME_SIZE + b.size;
+    }
+    bytes_free(&b);
+    return status;
+}
+
+/* Where the chunk is, or would be, among the places. */
+static size_t find_place(const journal *j, size_t chunk)
+{
+    size_t low = 0, high = j->done;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (j->places[middle].chunk < chunk)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Chunks come nearly in their order, so that little has to move. */
+static mohvit_status insert_place(journal *j, const place *p, mohvit_error *err)
+{
+    size_t at = find_place(j, p->chunk);
+    if (j->done == j->capacity) {
+        size_t capacity = 2 * j->capacity + 64;
+        place *places = realloc(j->places, capacity * sizeof *places);
+        if (!places)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu records", j->name, capacity);
+        j->places = places;
+        j->capacity = capacity;
+    }
+    memmove(j->places + at + 1, j->places + at, (j->done - at) * sizeof *j->places);
+    j->places[at] = *p;
+    j->done++;
+    return MOHVIT_OK;
+}
+
+static void remove_place(journal *j, size_t chunk)
+{
+    size_t at = find_place(j, chunk);
+    j->done--;
+    memmove(j->places + at, j->places + at + 1, (j->done - at) * sizeof *j->places);
+}
+
+/* Notes that a record is, or will be, in the frame at the end of what is whole. */
+static mohvit_status take_record(journal *j, const void *data, size_t size, mohvit_error *err)
+{
+    chunk_record r;
+    mohvit_error cause;
+    mohvit_status status = record_parse(&r, data, size, &cause);
+    if (status)
+        return error_set(err, status, "%s: %s", j->name, cause.message);
+    size_t images = header_images(j->header);
+    size_t expected = r.chunk < j->chunks - 1 ? CHUNK_IMAGES : images - (j->chunks - 1) * CHUNK_IMAGES;
+    if (r.chunk >= j->chunks || r.images != expected || r.variants != header_variants(j->header))
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the record of chunk %zu does not fit its header",
+                         j->name, r.chunk);
+    if (journal_has(j, r.chunk))
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: has chunk %zu twice", j->name, r.chunk);
+    return insert_place(j, &(place){r.chunk, j->end + FRAME_SIZE, (uint32_t)size}, err);
+}
+
+static mohvit_status load_records(journal *j, uint64_t file_size, const warning_sink *warn, mohvit_error *err)
+{
+    bytes b = {0};
+    frame_state state = FRAME_NONE;
+    mohvit_status status = MOHVIT_OK;
+    while (!status) {
+        uint32_t kind = 0;
+        status = read_frame(j, j->end, file_size, &kind, &b, &state, err);
+        if (status || state != FRAME_WHOLE)
+            break;
+        if (kind == FRAME_RECORD)
+            status = take_record(j, b.data, b.size, err);
+        else
+            status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: an unknown kind of entry at byte %llu", j->name,
+                               (unsigned long long)j->end);
+        j->end += FRAME_SIZE + b.size;
+    }
+    bytes_free(&b);
+    if (!status && state == FRAME_TORN)
+        warning_send(warn, "%s: its last %llu bytes are no whole record and are dropped", j->name,
+                     (unsigned long long)(file_size - j->end));
+    return status;
+}
+
+static mohvit_status file_size_of(const journal *j, uint64_t *size, mohvit_error *err)
+{
+    struct stat st;
+    if (fstat(j->fd, &st))
+        return error_errno(err, "%s: cannot be read", j->name);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file", j->name);
+    *size = (uint64_t)st.st_size;
+    return MOHVIT_OK;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+static mohvit_status sync_directory_of(const char *path, mohvit_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(directory);
+    if (fd < 0) // one that may not be listed cannot be synced
+        return MOHVIT_OK;
+    mohvit_status status = MOHVIT_OK;
+    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
+        status = error_errno(err, "%s: syncing its directory", path);
+    close(fd);
+    return status;
+}
+
+/* A file that lies nowhere and goes with the process. */
+static int open_unnamed(void)
+{
+    const char *directory = getenv("TMPDIR");
+    directory = directory && *directory ? directory : "/tmp";
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return fd;
+    char *path; // a file system without O_TMPFILE
+    if (asprintf(&path, "%s/mohvit-XXXXXX", directory) < 0)
+        return -1;
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    free(path);
+    return fd;
+}
+
+static mohvit_status open_file(journal *j, const char *path, bool writable, mohvit_error *err)
+{
+    if (!path)
+        j->fd = open_unnamed();
+    else if (writable)
+        j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    else
+        j->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (j->fd < 0)
+        return error_errno(err, "%s", j->name);
+    if (path && flock(j->fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
+        if (errno == EWOULDBLOCK)
+            return error_set(err, MOHVIT_ERROR_IO, "%s: is in use by another process", j->name);
+        return error_errno(err, "%s: cannot be locked", j->name);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status create(journal *j, const json_t *header, mohvit_error *err)
+{
+    if (ftruncate(j->fd, 0))
+        return error_errno(err, "%s: cannot be written", j->name);
+    j->header = json_deep_copy(header);
+    char *text = j->header ? json_dumps(j->header, JSON_COMPACT) : NULL;
+    mohvit_status status = text
+                               ? append_frame(j, FRAME_HEADER, text, strlen(text), magic, sizeof magic, err)
+                               : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for its header", j->name);
+    free(text);
+    if (!status)
+        status = journal_sync(j, err);
+    if (!status && j->named)
+        status = sync_directory_of(j->name, err);
+    j->chunks = j->header ? divide_up(header_images(j->header), CHUNK_IMAGES) : 0;
+    return status;
+}
+
+static mohvit_status load(journal *j, const journal_options *o, uint64_t file_size, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    if (o->header)
+        status = header_compare(o->header, j->header, true, o->allow_mixed, j->name, &o->warn, err);
+    j->chunks = divide_up(header_images(j->header), CHUNK_IMAGES);
+    if (!status)
+        status = load_records(j, file_size, &o->warn, err);
+    if (!status && j->writable && j->end < file_size && ftruncate(j->fd, (off_t)j->end))
+        status = error_errno(err, "%s: cannot be written", j->name);
+    return status;
+}
+
+static mohvit_status open_journal(journal **out, const journal_options *o, bool writable, mohvit_error *err)
+{
+    journal *j = calloc(1, sizeof *j);
+    if (j)
+        j->name = strdup(o->path ? o->path : "temporary file");
+    if (!j || !j->name) {
+        free(j);
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a state");
+    }
+    uint64_t file_size = 0;
+    bool fresh = true;
+    j->writable = writable;
+    j->named = o->path != NULL;
+    mohvit_status status = open_file(j, o->path, writable, err);
+    if (!status)
+        status = file_size_of(j, &file_size, err);
+    if (!status)
+        status = load_header(j, file_size, &fresh, err);
+    if (!status && fresh)
+        status = writable ? create(j, o->header, err) : not_a_state(j, err);
+    else if (!status)
+        status = load(j, o, file_size, err);
+    if (status)
+        journal_close(j);
+    else
+        *out = j;
+    return status;
+}
+
+mohvit_status journal_open(journal **out, const journal_options *options, mohvit_error *err)
+{
+    return open_journal(out, options, true, err);
+}
+
+mohvit_status journal_open_finished(journal **out, const char *path, const warning_sink *warn,
+                                    mohvit_error *err)
+{
+    const journal_options o = {.path = path, .warn = *warn};
+    return open_journal(out, &o, false, err);
+}
+
+void journal_close(journal *j)
+{
+    if (!j)
+        return;
+    if (j->fd >= 0)
+        close(j->fd);
+    json_decref(j->header);
+    free(j->places);
+    free(j->name);
+    free(j);
+}
+
+const char *journal_name(const journal *j)
+{
+    return j->name;
+}
+
+const json_t *journal_header(const journal *j)
+{
+    return j->header;
+}
+
+size_t journal_chunks(const journal *j)
+{
+    return j->chunks;
+}
+
+bool journal_has(const journal *j, size_t chunk)
+{
+    size_t at = find_place(j, chunk);
+    return at < j->done && j->places[at].chunk == chunk;
+}
+
+size_t journal_done(const journal *j)
+{
+    return j->done;
+}
+
+size_t journal_chunk(const journal *j, size_t index)
+{
+    return j->places[index].chunk;
+}
+
+void journal_forget_classes(journal *j)
+{
+    json_object_del(j->header, "classes");
+}
+
+/* ---- Records --------------------------------------------------------------------------------- */
+
+mohvit_status journal_sync(journal *j, mohvit_error *err)
+{
+    if (j->named && j->unsynced && fdatasync(j->fd))
+        return error_errno(err, "%s: cannot be written", j->name);
+    j->unsynced = false;
+    clock_gettime(CLOCK_MONOTONIC, &j->synced);
+    return MOHVIT_OK;
+}
+
+mohvit_status journal_append(journal *j, const void *record, size_t size, mohvit_error *err)
+{
+    mohvit_status status = take_record(j, record, size, err);
+    if (status)
+        return status;
+    byte_reader in = {record, size, false};
+    size_t chunk = bytes_get_u32(&in);
+    status = append_frame(j, FRAME_RECORD, record, size, "", 0, err);
+    if (status)
+        remove_place(j, chunk);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!status && now.tv_sec > j->synced.tv_sec)
+        status = journal_sync(j, err);
+    return status;
+}
+
+mohvit_status journal_read(const journal *j, size_t chunk, bytes *b, mohvit_error *err)
+{
+    const place *p = &j->places[find_place(j, chunk)];
+    uint32_t kind;
+    frame_state state;
+    mohvit_status status = read_frame(j, p->offset - FRAME_SIZE, p->offset + p->size, &kind, b, &state, err);
+    if (!status && state != FRAME_WHOLE)
+        status = error_set(err, MOHVIT_ERROR_IO, "%s: the record of chunk %zu changed since it was written",
+                           j->name, chunk);
+    return status;
+}

@@ -1,0 +1,623 @@
+#include "pipeline.h"
+
+#include "image.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define QUEUE_BYTES   ((size_t)64 << 20)
+#define QUEUE_IMAGES  1024
+#define AHEAD_ANYWAY  16 /* images to read ahead, and for each thread: enough to hide a disk's hesitation; */
+#define AHEAD_SHARE   8  /* more would only take memory */
+#define READERS_FEW   2  /* for a local disk; */
+#define READERS_SHARE 8  /* one more for so many threads, */
+#define READERS_MANY  16
+
+/* A chunk between its first image and its record. */
+typedef struct chunk {
+    chunk_result result;
+    size_t first;     /* item of its first image */
+    size_t remaining; /* images without a result */
+    void *section;
+    score *scores; /* (images, variants) */
+    image_result results[CHUNK_IMAGES];
+    struct chunk *before, *after; /* among those that are under way */
+} chunk;
+
+/* An image whose bytes have been read. */
+typedef struct loaded {
+    chunk *chunk;
+    size_t image; /* of the chunk */
+    sample sample;
+    uint64_t charge; /* bytes that it counts for in the queue */
+    size_t slot;     /* of the batch; SLOT_NONE: it has none */
+    char *error;     /* malloc'd: why it has no score */
+    bool lost;       /* there was no memory to say why; the run is over */
+} loaded;
+
+#define SLOT_NONE SIZE_MAX
+
+typedef struct run {
+    const pipeline *p;
+    size_t queue_bytes;
+    size_t ahead;      /* images that wait in the queue at most */
+    size_t live_limit; /* chunks under way before a reader asks for one: the others' share is left to them */
+
+    pthread_mutex_t lock; /* of all that follows */
+    pthread_cond_t ready; /* workers wait for images; `idle` of them do */
+    pthread_cond_t room;  /* readers wait for room, until half of the queue is free: few and long naps */
+    size_t idle;
+    chunk *live; /* those under way */
+    size_t live_count;
+    chunk *current; /* from which images are being claimed */
+    size_t claimed; /* of it */
+    bool fetching;  /* a thread is asking for the next chunk */
+    bool exhausted; /* there are no more */
+    bool stopped;   /* nothing more is to be done */
+    bool serving;   /* serve is at work */
+    size_t reading; /* images claimed and not yet in the queue */
+    size_t running; /* images out of the queue, not yet scored */
+    loaded queue[QUEUE_IMAGES];
+    size_t head, count;
+    uint64_t queued; /* bytes, those being read included */
+    mohvit_error err;
+
+    pthread_mutex_t results; /* of chunks' results; taken without `lock` */
+    pthread_mutex_t output;  /* of calls to done */
+} run;
+
+/* What a thread needs to run images. */
+typedef struct worker {
+    run *r;
+    mohvit_context **contexts; /* (variants) */
+    size_t batch;
+    uint8_t *crop;
+    loaded *images; /* (batch) */
+} worker;
+
+static uint64_t thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* With the lock held: everything may be different now. */
+static void wake_all(run *r)
+{
+    pthread_cond_broadcast(&r->ready);
+    pthread_cond_broadcast(&r->room);
+}
+
+/* With the lock held. */
+static void wait_ready(run *r)
+{
+    r->idle++;
+    pthread_cond_wait(&r->ready, &r->lock);
+    r->idle--;
+}
+
+/* With the lock held: there is nothing to run, nor will there be. */
+static bool is_over(const run *r)
+{
+    bool empty = !r->count && !r->reading && !r->running && !r->serving;
+    return r->stopped || (empty && r->exhausted && !r->current);
+}
+
+/* ---- Ending ---------------------------------------------------------------------------------- */
+
+/* Ends the run, with an error unless status is MOHVIT_OK; the first one stays. */
+static void stop(run *r, mohvit_status status, const mohvit_error *err)
+{
+    pthread_mutex_lock(&r->lock);
+    if (status && !r->err.status)
+        r->err = *err;
+    r->stopped = true;
+    wake_all(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void stop_without_memory(run *r)
+{
+    mohvit_error err;
+    stop(r, error_set(&err, MOHVIT_ERROR_MEMORY, "no memory for a chunk of %zu images", CHUNK_IMAGES), &err);
+}
+
+/* ---- Chunks ---------------------------------------------------------------------------------- */
+
+static void chunk_free(const pipeline *p, chunk *c)
+{
+    for (size_t i = 0; i < CHUNK_IMAGES; i++)
+        free(c->results[i].error);
+    if (c->section)
+        p->section->end(p->section->user, c->section);
+    free(c->scores);
+    free(c);
+}
+
+/* NULL without memory. */
+static chunk *chunk_create(const pipeline *p, size_t number)
+{
+    chunk *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    size_t total = dataset_count(p->data);
+    c->first = number * CHUNK_IMAGES;
+    c->remaining = total - c->first < CHUNK_IMAGES ? total - c->first : CHUNK_IMAGES;
+    c->result = (chunk_result){.chunk = number, .images = c->remaining, .variants = p->variants};
+    c->result.results = c->results;
+    c->scores = calloc(c->remaining * p->variants, sizeof *c->scores);
+    if (p->section)
+        c->section = p->section->begin(p->section->user);
+    for (size_t i = 0; c->scores && i < c->remaining; i++) {
+        c->results[i].item = dataset_item_at(p->data, c->first + i);
+        c->results[i].scores = c->scores + i * p->variants;
+    }
+    if (!c->scores || (p->section && !c->section)) {
+        chunk_free(p, c);
+        return NULL;
+    }
+    return c;
+}
+
+/* With the lock held. */
+static void chunk_enlist(run *r, chunk *c)
+{
+    r->live_count++;
+    c->after = r->live;
+    if (c->after)
+        c->after->before = c;
+    r->live = c;
+}
+
+static void chunk_remove(run *r, chunk *c)
+{
+    pthread_mutex_lock(&r->lock);
+    r->live_count--;
+    if (c->after)
+        c->after->before = c->before;
+    if (c->before)
+        c->before->after = c->after;
+    else
+        r->live = c->after;
+    pthread_cond_broadcast(&r->room); // for another one
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* Encodes a chunk whose images all have results, hands the record on, and frees it. */
+static void chunk_finish(run *r, chunk *c)
+{
+    const pipeline *p = r->p;
+    chunk_remove(r, c);
+    bytes record = {0};
+    mohvit_error err;
+    record_begin(&record, &c->result, p->predictions);
+    if (p->section) {
+        bytes content = {0};
+        p->section->encode(p->section->user, c->section, &content);
+        record.failed = record.failed || content.failed;
+        record_add_section(&record, p->section->tag, content.data, content.size);
+        bytes_free(&content);
+    }
+    if (record.failed) {
+        stop_without_memory(r);
+    } else {
+        pthread_mutex_lock(&r->output);
+        mohvit_status status = p->done(p->user, &record, &err);
+        pthread_mutex_unlock(&r->output);
+        if (status)
+            stop(r, status, &err);
+    }
+    bytes_free(&record);
+    chunk_free(p, c);
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+/* With the lock held: makes sure that there is an image to claim, or that there are no more. Gives the lock
+ * away while it asks for a chunk; false where another thread is asking. */
+static bool fetch_chunk(run *r)
+{
+    if (r->fetching)
+        return false;
+    r->fetching = true;
+    pthread_mutex_unlock(&r->lock);
+    mohvit_error err;
+    size_t number = CHUNK_NONE;
+    mohvit_status status = r->p->next(r->p->user, &number, &err);
+    chunk *c = !status && number != CHUNK_NONE ? chunk_create(r->p, number) : NULL;
+    if (!status && number != CHUNK_NONE && !c)
+        status = error_set(&err, MOHVIT_ERROR_MEMORY, "no memory for a chunk of %zu images", CHUNK_IMAGES);
+    if (status)
+        stop(r, status, &err);
+    pthread_mutex_lock(&r->lock);
+    r->fetching = false;
+    r->current = c;
+    if (c)
+        chunk_enlist(r, c);
+    r->claimed = 0;
+    r->exhausted = !c;
+    wake_all(r);
+    return true;
+}
+
+/* With the lock held: takes the next image to read, if there is one and room for it. `eager` readers are
+ * those with nothing better to do: they need no room. */
+static bool claim(run *r, loaded *l, bool eager)
+{
+    if (r->stopped || !r->current || r->claimed == r->current->result.images)
+        return false;
+    const dataset_item *item = r->current->results[r->claimed].item;
+    bool room = r->queued + item->size <= r->queue_bytes && r->count + r->reading < r->ahead;
+    if (!room && !eager)
+        return false;
+    *l = (loaded){.chunk = r->current, .image = r->claimed++, .charge = item->size, .slot = SLOT_NONE};
+    r->queued += l->charge;
+    r->reading++;
+    if (r->claimed == r->current->result.images)
+        r->current = NULL;
+    return true;
+}
+
+/* Gives an image a reason in place of a score. */
+static void fail(run *r, loaded *l, const char *prefix, const char *name, const char *message)
+{
+    if (asprintf(&l->error, "%s%s%s", prefix, name, message) >= 0)
+        return;
+    l->error = NULL;
+    l->lost = true;
+    stop_without_memory(r);
+}
+
+static void read_bytes(run *r, loaded *l)
+{
+    mohvit_error err;
+    if (dataset_read(r->p->data, l->chunk->first + l->image, &l->sample, &err))
+        fail(r, l, "", err.message, r->p->reader ? r->p->reader : "");
+}
+
+/* Reads ahead until nothing is left to read. */
+static void read_loop(run *r)
+{
+    loaded l;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopped && !(r->exhausted && !r->current)) {
+        if (!r->current && r->live_count < r->live_limit && fetch_chunk(r))
+            continue;
+        if (!claim(r, &l, false)) {
+            pthread_cond_wait(&r->room, &r->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&r->lock);
+        read_bytes(r, &l);
+        pthread_mutex_lock(&r->lock);
+        r->queue[(r->head + r->count++) % QUEUE_IMAGES] = l;
+        r->reading--;
+        if (r->idle)
+            pthread_cond_signal(&r->ready);
+    }
+    /* A thread that came back to its team would spin until all others are through. */
+    while (!is_over(r))
+        pthread_cond_wait(&r->room, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* From bytes to the network's input. */
+static mohvit_status prepare(worker *w, loaded *l, size_t slot, mohvit_error *err)
+{
+    const pipeline *p = w->r->p;
+    const dataset_item *item = l->chunk->results[l->image].item;
+    const char *prefix = dataset_prefix(p->data, item->source);
+    size_t size = mohvit_describe(p->models[0])->config.img_size;
+    const sample *s = &l->sample;
+    image img = {s->width, s->height, s->bytes};
+    mohvit_error cause;
+    mohvit_status status = MOHVIT_OK;
+    if (!s->width)
+        status = image_decode(&img, s->bytes, s->size, item->name, NULL, false, &cause);
+    if (status) // its message begins with the name alone
+        return error_set(err, status, "%s%s", prefix, cause.message);
+    status =
+        preprocess_crop(p->preprocess, img.rgb, img.width, img.height, img.width * 3, size, w->crop, &cause);
+    if (status)
+        error_set(err, status, "%s%s: %s", prefix, item->name, cause.message);
+    else
+        preprocess_normalise(p->preprocess, w->crop, size, mohvit_slot_input(w->contexts[0], slot));
+    if (!s->width)
+        image_free(&img);
+    return status;
+}
+
+/* Decodes a batch; images without an error get slots. Returns how many those are. */
+static size_t prepare_batch(worker *w, size_t count)
+{
+    size_t slots = 0;
+    for (size_t i = 0; i < count; i++) {
+        loaded *l = &w->images[i];
+        mohvit_error err;
+        uint64_t start = thread_ns();
+        if (!l->error && !l->lost) {
+            if (prepare(w, l, slots, &err))
+                fail(w->r, l, "", "", err.message);
+            else
+                l->slot = slots++;
+        }
+        sample_free(&l->sample);
+        uint64_t spent = thread_ns() - start;
+        pthread_mutex_lock(&w->r->results);
+        l->chunk->result.decode_ns += spent;
+        pthread_mutex_unlock(&w->r->results);
+    }
+    return slots;
+}
+
+/* Ranks what model `variant` says of an image. */
+static void take_answer(worker *w, loaded *l, size_t variant, uint64_t spent)
+{
+    const pipeline *p = w->r->p;
+    const mohvit_context *ctx = w->contexts[variant];
+    image_result *result = &l->chunk->results[l->image];
+    const dataset_item *item = result->item;
+    uint32_t own = (uint32_t)item->class_index;
+    score_rules rules = {
+        .classes = mohvit_describe(p->models[0])->config.num_classes,
+        .competes = p->competes,
+        .accepted = item->accepted ? item->accepted : &own,
+        .accepted_count = item->accepted ? item->accepted_count : item->class_index != CLASS_NONE,
+    };
+    mohvit_error err;
+    score *s = &result->scores[variant];
+    bool failed = score_image(s, mohvit_logits(ctx, l->slot), &rules, &err) != MOHVIT_OK;
+    pthread_mutex_lock(&w->r->results);
+    l->chunk->result.network_ns[variant] += spent;
+    if (!failed && !l->error && p->section)
+        p->section->add(p->section->user, l->chunk->section, ctx, l->slot, variant, item, s->top[0]);
+    pthread_mutex_unlock(&w->r->results);
+    if (failed && !l->error) {
+        mohvit_error cause = err;
+        error_set(&err, cause.status, ": %s", cause.message);
+        fail(w->r, l, dataset_prefix(p->data, item->source), item->name, err.message);
+    }
+}
+
+static mohvit_status run_variant(worker *w, size_t count, size_t slots, size_t variant, mohvit_error *err)
+{
+    mohvit_context *ctx = w->contexts[variant];
+    size_t side = mohvit_describe(w->r->p->models[0])->config.img_size;
+    if (variant)
+        memcpy(mohvit_slot_input(ctx, 0), mohvit_slot_input(w->contexts[0], 0),
+               slots * side * side * 3 * sizeof(float));
+    uint64_t start = thread_ns();
+    mohvit_status status = mohvit_run(ctx, slots, err);
+    uint64_t spent = (thread_ns() - start) / slots;
+    for (size_t i = 0; !status && i < count; i++)
+        if (w->images[i].slot != SLOT_NONE)
+            take_answer(w, &w->images[i], variant, spent);
+    return status;
+}
+
+/* Files the results of a batch, and finishes chunks that are complete by them. */
+static void hand_in(worker *w, size_t count)
+{
+    run *r = w->r;
+    for (size_t i = 0; i < count; i++) {
+        loaded *l = &w->images[i];
+        chunk *c = l->chunk;
+        bool failed = l->error != NULL, stopping = false;
+        pthread_mutex_lock(&r->results);
+        c->results[l->image].error = l->error;
+        c->remaining -= !l->lost;
+        bool complete = !c->remaining;
+        pthread_mutex_unlock(&r->results);
+        if (complete)
+            chunk_finish(r, c);
+        if (r->p->image) {
+            pthread_mutex_lock(&r->output);
+            stopping = r->p->image(r->p->user, failed);
+            pthread_mutex_unlock(&r->output);
+        }
+        if (stopping)
+            stop(r, MOHVIT_OK, NULL);
+    }
+}
+
+/* Takes up to a batch of images to run; reads one itself where none is there. 0: the run is over. */
+static size_t take_images(worker *w)
+{
+    run *r = w->r;
+    size_t count = 0;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopped && !count) {
+        while (count < w->batch && r->count) {
+            loaded *l = &r->queue[r->head];
+            r->head = (r->head + 1) % QUEUE_IMAGES;
+            r->count--;
+            r->queued -= l->charge;
+            w->images[count++] = *l;
+        }
+        if (count)
+            break;
+        if (claim(r, &w->images[0], true)) {
+            pthread_mutex_unlock(&r->lock);
+            read_bytes(r, &w->images[0]);
+            pthread_mutex_lock(&r->lock);
+            r->reading--;
+            r->queued -= w->images[0].charge;
+            count = 1;
+        } else if (!r->current && !r->exhausted) {
+            if (!fetch_chunk(r))
+                wait_ready(r);
+        } else if (!is_over(r)) {
+            wait_ready(r);
+        } else {
+            break;
+        }
+    }
+    r->running += count;
+    if (2 * (r->count + r->reading) <= r->ahead)
+        pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->lock);
+    return count;
+}
+
+static void drop_images(worker *w, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        sample_free(&w->images[i].sample);
+        free(w->images[i].error);
+    }
+}
+
+static void work_loop(worker *w)
+{
+    run *r = w->r;
+    size_t count;
+    while ((count = take_images(w))) {
+        mohvit_error err;
+        mohvit_status status = MOHVIT_OK;
+        size_t slots = prepare_batch(w, count);
+        for (size_t v = 0; !status && slots && v < r->p->variants; v++)
+            status = run_variant(w, count, slots, v, &err);
+        if (status) {
+            drop_images(w, count);
+            stop(r, status, &err);
+        } else {
+            hand_in(w, count);
+        }
+        pthread_mutex_lock(&r->lock);
+        r->running -= count;
+        if (is_over(r))
+            wake_all(r);
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+/* ---- Threads --------------------------------------------------------------------------------- */
+
+typedef struct crew {
+    run *r;
+    worker *workers; /* (threads) */
+    size_t readers;
+} crew;
+
+static void serve_loop(run *r)
+{
+    mohvit_error err;
+    pthread_mutex_lock(&r->lock);
+    bool stopped = r->stopped;
+    r->serving = !stopped;
+    pthread_mutex_unlock(&r->lock);
+    mohvit_status status = stopped ? MOHVIT_OK : r->p->serve(r->p->user, &err);
+    if (status)
+        stop(r, status, &err);
+    pthread_mutex_lock(&r->lock);
+    r->serving = false;
+    wake_all(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void loop_task(void *arg, size_t task, size_t thread)
+{
+    (void)thread;
+    crew *c = arg;
+    const pipeline *p = c->r->p;
+    if (task < p->threads)
+        work_loop(&c->workers[task]);
+    else if (task < p->threads + c->readers)
+        read_loop(c->r);
+    else
+        serve_loop(c->r);
+}
+
+static void run_crew(void *arg, team *t)
+{
+    crew *c = arg;
+    parallel_for(t, c->r->p->threads + c->readers + (c->r->p->serve != NULL), loop_task, c);
+}
+
+static void worker_free(worker *w, size_t variants)
+{
+    for (size_t v = 0; w->contexts && v < variants; v++)
+        mohvit_context_destroy(w->contexts[v]);
+    free(w->contexts);
+    free(w->images);
+    free(w->crop);
+}
+
+static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
+{
+    const pipeline *p = r->p;
+    size_t side = mohvit_describe(p->models[0])->config.img_size;
+    mohvit_status status = MOHVIT_OK;
+    *w = (worker){.r = r, .batch = p->batch > p->threads ? divide_up(p->batch, p->threads) : 1};
+    w->contexts = calloc(p->variants, sizeof *w->contexts);
+    w->images = calloc(w->batch, sizeof *w->images);
+    w->crop = malloc(side * side * 3);
+    if (!w->contexts || !w->images || !w->crop)
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a thread's images");
+    for (size_t v = 0; !status && v < p->variants; v++)
+        status = mohvit_context_create(&w->contexts[v], p->models[v], w->batch, 1, err);
+    return status;
+}
+
+/* What a run that was stopped leaves behind. */
+static void drop_rest(run *r)
+{
+    for (; r->count; r->count--, r->head = (r->head + 1) % QUEUE_IMAGES) {
+        sample_free(&r->queue[r->head].sample);
+        free(r->queue[r->head].error);
+    }
+    while (r->live) {
+        chunk *c = r->live;
+        r->live = c->after;
+        chunk_free(r->p, c);
+    }
+}
+
+mohvit_status pipeline_run(const pipeline *p, mohvit_error *err)
+{
+    run *r = calloc(1, sizeof *r);
+    crew c = {.r = r, .readers = READERS_FEW + p->threads / READERS_SHARE};
+    c.readers = c.readers < READERS_MANY ? c.readers : READERS_MANY;
+    c.workers = calloc(p->threads, sizeof *c.workers);
+    mohvit_status status = MOHVIT_OK;
+    if (!r || !c.workers) {
+        free(r);
+        free(c.workers);
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a run on %zu threads", p->threads);
+    }
+    r->p = p;
+    r->ahead = AHEAD_ANYWAY + AHEAD_SHARE * p->threads;
+    r->ahead = r->ahead < QUEUE_IMAGES ? r->ahead : QUEUE_IMAGES;
+    r->live_limit = 2 + divide_up(p->threads > p->batch ? p->threads : p->batch, CHUNK_IMAGES);
+    r->queue_bytes = p->queue_bytes ? p->queue_bytes : QUEUE_BYTES;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->results, NULL);
+    pthread_mutex_init(&r->output, NULL);
+    pthread_cond_init(&r->ready, NULL);
+    pthread_cond_init(&r->room, NULL);
+    for (size_t i = 0; !status && i < p->threads; i++)
+        status = worker_create(&c.workers[i], r, err);
+    if (!status) {
+        parallel_run(p->threads + c.readers + (p->serve != NULL), run_crew, &c);
+        status = r->err.status;
+        if (status && err)
+            *err = r->err;
+    }
+    drop_rest(r);
+    for (size_t i = 0; i < p->threads; i++)
+        worker_free(&c.workers[i], p->variants);
+    pthread_cond_destroy(&r->room);
+    pthread_cond_destroy(&r->ready);
+    pthread_mutex_destroy(&r->output);
+    pthread_mutex_destroy(&r->results);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+    free(c.workers);
+    return status;
+}
