@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const command *const commands[] = {
-    &command_classify, &command_eval,       &command_merge,  &command_info,  &command_convert,
-    &command_synth,    &command_preprocess, &command_verify, &command_bench,
+    &command_classify, &command_eval,  &command_merge,      &command_headload, &command_routes, &command_info,
+    &command_convert,  &command_synth, &command_preprocess, &command_verify,   &command_bench,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

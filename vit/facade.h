@@ -22,6 +22,9 @@ float *mohvit_slot_input(mohvit_context *ctx, size_t slot);
  * one. */
 void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user);
 
+/* The same with what each block's router chose. user is that of both. */
+void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user);
+
 /* (token, head) pairs whose attention the context has computed since it was created. */
 size_t mohvit_computed_pairs(const mohvit_context *ctx);
 

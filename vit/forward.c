@@ -55,6 +55,8 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
             block_forward(p, &now->blocks[b], x);
             report_heads(p, &now->blocks[b].attention, result->head_tokens + at, result->gate_sum + at,
                          max_heads);
+            if (result->routes)
+                result->routes(result->user, s, b, p->s->gate, p->s->pick, N, now->blocks[b].attention.heads);
             if (result->trace)
                 result->trace(result->user, s, b, x, N, C);
         }

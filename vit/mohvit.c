@@ -29,6 +29,7 @@ struct mohvit_context {
     scratch *scratch;     /* (scratches) */
     size_t scratches;
     block_trace *trace;
+    route_trace *routes;
     void *trace_user;
 };
 
@@ -294,6 +295,12 @@ void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user)
     ctx->trace_user = user;
 }
 
+void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user)
+{
+    ctx->routes = trace;
+    ctx->trace_user = user;
+}
+
 size_t mohvit_computed_pairs(const mohvit_context *ctx)
 {
     size_t pairs = 0;
@@ -390,6 +397,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
         .head_tokens = ctx->head_tokens + slot * heads,
         .gate_sum = ctx->gate_sum + slot * heads,
         .trace = ctx->trace,
+        .routes = ctx->routes,
         .user = ctx->trace_user,
     };
     model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
@@ -411,7 +419,8 @@ static void run_batch(void *arg, team *t)
 {
     const batch_run *run = arg;
     mohvit_context *ctx = run->ctx;
-    size_t threads = parallel_size(t), side_by_side = ctx->trace || !t ? 0 : run->n / threads * threads;
+    bool traced = ctx->trace || ctx->routes;
+    size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : run->n / threads * threads;
     parallel_for(t, side_by_side, run_alone, ctx);
     for (size_t slot = side_by_side; slot < run->n; slot++)
         run_image(ctx, slot, t, &ctx->scratch[0]);
