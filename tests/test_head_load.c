@@ -197,7 +197,7 @@ static void any_order_and_split_of_the_images_gives_the_same_bits(void **state)
     head_load *merged = make(&c, 1); // as whole began
     for (size_t i = PARTS; i--;) {
         mohvit_error err;
-        expect_ok(head_load_merge(merged, parts[i], "merged", "part", &err), &err);
+        expect_ok(head_load_merge(merged, parts[i], "merged", "part", false, &err), &err);
         head_load_destroy(parts[i]);
     }
     assert_same_counts(whole, merged);
@@ -240,21 +240,22 @@ static void only_counts_of_one_model_are_merged(void **state)
     config c = small_config(), other = c;
     mohvit_error err;
     head_load *a = make(&c, 1), *b = make(&c, 2);
-    expect_error(head_load_merge(a, b, "a.safetensors", "b.safetensors", &err), &err, MOHVIT_ERROR_MISMATCH,
-                 "b.safetensors: is of another model than a.safetensors", "weights_hash is \"synthetic:2\"");
+    expect_error(head_load_merge(a, b, "a.safetensors", "b.safetensors", false, &err), &err,
+                 MOHVIT_ERROR_MISMATCH, "b.safetensors: was counted otherwise than a.safetensors",
+                 "weights_hash is \"synthetic:2\"");
     head_load_destroy(b);
     other.routed_head[3] = 5;
     b = make(&other, 1);
-    expect_error(head_load_merge(a, b, "a", "b", &err), &err, MOHVIT_ERROR_MISMATCH, "b",
+    expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH, "b",
                  "routed_head is [0,2,3,5], expected [0,2,3,6]");
     head_load_destroy(b);
     b = make(&c, 1);
     b->names.name[3][0] = 'X';
-    expect_error(head_load_merge(a, b, "a", "b", &err), &err, MOHVIT_ERROR_MISMATCH, "b",
+    expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH, "b",
                  "class 3 is \"Xlass 3\", in a it is \"class 3\"");
     head_load_destroy(b);
     b = make(&c, 1);
-    expect_error(head_load_merge(a, b, "a", "b", &err), &err, MOHVIT_ERROR_ARGUMENT,
+    expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_ARGUMENT,
                  "b: has counted what a has", "made up");
     head_load_destroy(b);
     head_load_destroy(a);

@@ -1,5 +1,6 @@
 /* cmd_bench.c - how fast is a model here, against what the machine can do? */
 #include "gemm.h"
+#include "head_load.h"
 #include "model_options.h"
 #include "output.h"
 #include "provenance.h"
@@ -20,6 +21,7 @@ static const char help[] =
     "  --variant NAME   a published variant with synthetic weights\n"
     "  --seed N         of the synthetic weights and the input; default 0\n"
     "  --iters N        batches to measure, after two to warm up; default 20\n"
+    "  --head-load      also what counting head load costs: every batch once more without\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n" MODEL_OPTIONS_HELP
     "\nFLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
@@ -30,11 +32,13 @@ typedef struct bench_options {
     model_options model;
     size_t iters;
     output_format format;
+    bool head_load;
 } bench_options;
 
 typedef struct measurement {
     double load_ms, median_ms, min_ms, max_ms;
     double peak_gflops, gflop, gflop_all, peak_rss_mib;
+    double head_load_ms, uncounted_ms; /* median cost of counting for a batch; and of a batch without */
 } measurement;
 
 static double now_ms(void)
@@ -89,24 +93,67 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const bench_options *o,
-                                     mohvit_error *err)
+static double median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, compare_doubles);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+/* Milliseconds of a batch; with its head load counted where there is one. */
+static mohvit_status time_batch(double *ms, mohvit_context *ctx, const bench_options *o, head_load *load,
+                                mohvit_error *err)
+{
+    double start = now_ms();
+    mohvit_status status = mohvit_run(ctx, o->model.batch, err);
+    for (size_t i = 0; load && !status && i < o->model.batch; i++)
+        status = head_load_add(load, i % load->config.num_classes, mohvit_head_tokens(ctx, i),
+                               mohvit_head_gate_sum(ctx, i), err);
+    *ms = now_ms() - start;
+    return status;
+}
+
+/* ms (iters): batches as they are run. The same without counting in between, so that the machine is as fast
+ * for one as for the other, and in turn first and second. */
+static mohvit_status time_batches(double *ms, measurement *m, mohvit_context *ctx, const bench_options *o,
+                                  head_load *load, mohvit_error *err)
+{
+    size_t n = o->iters;
+    double *without = need(calloc(n, sizeof *without)), *cost = need(calloc(n, sizeof *cost));
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; !status && i < 2 * n; i++) {
+        bool counts = !load || (i + i / 2) % 2 == 0;
+        if (!load && i % 2)
+            continue;
+        mohvit_count_heads(ctx, counts);
+        status = time_batch(counts ? &ms[i / 2] : &without[i / 2], ctx, o, counts ? load : NULL, err);
+    }
+    mohvit_count_heads(ctx, true);
+    for (size_t i = 0; i < n; i++)
+        cost[i] = ms[i] - without[i];
+    m->head_load_ms = median(cost, n);
+    m->uncounted_ms = median(without, n);
+    free(without);
+    free(cost);
+    return status;
+}
+
+static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const mohvit_model *opened,
+                                     const bench_options *o, mohvit_error *err)
 {
     enum { WARM_UP = 2 };
     size_t n = o->iters;
     double *ms = need(calloc(n, sizeof *ms));
-    mohvit_status status = MOHVIT_OK;
+    head_load *load = NULL;
+    const description *d = mohvit_describe(opened);
+    mohvit_status status = o->head_load ? head_load_create(&load, &d->config, &d->labels, err) : MOHVIT_OK;
     for (size_t i = 0; !status && i < WARM_UP; i++)
-        status = mohvit_run(ctx, o->model.batch, err);
-    for (size_t i = 0; !status && i < n; i++) {
-        double start = now_ms();
-        status = mohvit_run(ctx, o->model.batch, err);
-        ms[i] = now_ms() - start;
-    }
-    qsort(ms, n, sizeof *ms, compare_doubles);
+        status = time_batch(&ms[0], ctx, o, load, err);
+    if (!status)
+        status = time_batches(ms, m, ctx, o, load, err);
+    m->median_ms = median(ms, n);
     m->min_ms = ms[0];
     m->max_ms = ms[n - 1];
-    m->median_ms = (ms[(n - 1) / 2] + ms[n / 2]) / 2;
+    head_load_destroy(load);
     free(ms);
     return status;
 }
@@ -136,6 +183,9 @@ static void print_text(const measurement *m, const bench_options *o, const confi
     output_printf("work of an image    %9.4g GFLOP (%.4g with all heads)\n", m->gflop, m->gflop_all);
     output_printf("GEMM peak           %9.2f GFLOP/s\n", m->peak_gflops);
     output_printf("efficiency          %9.3f of the peak\n", efficiency(m, o));
+    if (o->head_load)
+        output_printf("head load           %9.3f ms  of a batch (%.2f %%)\n", m->head_load_ms,
+                      100 * m->head_load_ms / m->uncounted_ms);
     output_printf("load                %9.2f ms\n", m->load_ms);
     output_printf("peak memory         %9.1f MiB\n", m->peak_rss_mib);
 }
@@ -152,6 +202,10 @@ static void print_json(const measurement *m, const bench_options *o, const confi
     json_put(object, "gflop_all_heads", json_real(m->gflop_all));
     json_put(object, "gemm_peak_gflops", json_rounded(m->peak_gflops));
     json_put(object, "efficiency", json_real(efficiency(m, o)));
+    if (o->head_load) {
+        json_put(object, "head_load_ms", json_real(m->head_load_ms));
+        json_put(object, "head_load_percent", json_real(100 * m->head_load_ms / m->uncounted_ms));
+    }
     json_put(object, "load_ms", json_rounded(m->load_ms));
     json_put(object, "peak_rss_mib", json_rounded(m->peak_rss_mib));
     json_put(object, "batch", json_integer((json_int_t)o->model.batch));
@@ -176,7 +230,7 @@ static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_
     reset_peak_rss();
     mohvit_status status = load_inputs(ctx, o, info.img_size, err);
     if (!status)
-        status = measure_latency(m, ctx, o, err);
+        status = measure_latency(m, ctx, opened, o, err);
     double running = peak_rss_mib(), after = gemm_peak_gflops(threads);
     m->peak_rss_mib = running > m->peak_rss_mib ? running : m->peak_rss_mib;
     m->peak_gflops = after > m->peak_gflops ? after : m->peak_gflops;
@@ -209,7 +263,7 @@ static int bench(const bench_options *o)
     return exit;
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS };
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS, OPTION_HEAD_LOAD };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -219,6 +273,8 @@ static bool take_option(void *options, int code, const char *value)
         return parse_format(&o->format, value, false);
     case OPTION_ITERS:
         return parse_whole(&o->iters, "--iters", value, 1, 1000000);
+    case OPTION_HEAD_LOAD:
+        return o->head_load = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -229,6 +285,7 @@ static int parse(bench_options *o, int argc, char **argv)
     static const struct option table[] = {
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"iters", required_argument, NULL, OPTION_ITERS},
+        {"head-load", no_argument, NULL, OPTION_HEAD_LOAD},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
         HELP_OPTION,

@@ -5,7 +5,7 @@
 #include "command.h"
 #include "head_load_choice.h"
 
-extern const command command_headload_export, command_headload_plot, command_headload_stats,
-    command_headload_report;
+extern const command command_headload_count, command_headload_export, command_headload_plot,
+    command_headload_stats, command_headload_report;
 
 #endif

@@ -25,6 +25,10 @@ void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user);
 /* The same with what each block's router chose. user is that of both. */
 void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user);
 
+/* Whether runs count heads, as they do unless told otherwise: for measuring what that costs. Without, head
+ * tokens and gate sums stay those of the last run that did. */
+void mohvit_count_heads(mohvit_context *ctx, bool on);
+
 /* (token, head) pairs whose attention the context has computed since it was created. */
 size_t mohvit_computed_pairs(const mohvit_context *ctx);
 

@@ -147,15 +147,24 @@ static mohvit_status too_many(const head_load *l, size_t class_index, mohvit_err
                      class_index, l->names.name[class_index]);
 }
 
+bool head_load_units(int64_t *units, double gate_sum)
+{
+    if (!(fabs(gate_sum) < 0x1p40)) // NaN too
+        return false;
+    *units = llrint(gate_sum * GATE_UNIT);
+    return true;
+}
+
 mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
                             mohvit_error *err)
 {
     size_t cells = l->blocks * l->max_heads;
+    int64_t units = 0;
     if (class_index >= l->config.num_classes)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "class %zu of a model of %zu", class_index,
                          l->config.num_classes);
     for (size_t i = 0; i < cells; i++)
-        if (!(fabs(gate_sum[i]) < 0x1p40)) // NaN too
+        if (!head_load_units(&units, gate_sum[i]))
             return error_set(err, MOHVIT_ERROR_NONFINITE, "head %zu of block %zu: its gates sum to %g",
                              i % l->max_heads, i / l->max_heads, gate_sum[i]);
     int64_t *active = l->active + class_index * cells, *gate = l->gate + class_index * cells;
@@ -163,8 +172,23 @@ mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tok
     for (size_t i = 0; i < cells; i++) {
         if (tokens[i] < 0) // no such head; active has the −1 already
             continue;
+        head_load_units(&units, gate_sum[i]);
         fits &= add_checked(&active[i], tokens[i]);
-        fits &= add_checked(&gate[i], llrint(gate_sum[i] * GATE_UNIT));
+        fits &= add_checked(&gate[i], units);
+    }
+    return fits ? MOHVIT_OK : too_many(l, class_index, err);
+}
+
+mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t images, const int64_t *active,
+                                   const int64_t *gate, mohvit_error *err)
+{
+    size_t cells = l->blocks * l->max_heads, first = class_index * cells;
+    bool fits = add_checked(&l->images[class_index], images) && l->images[class_index] <= MAX_IMAGES;
+    for (size_t i = 0; i < cells; i++) {
+        if (active[i] < 0)
+            continue;
+        fits &= add_checked(&l->active[first + i], active[i]);
+        fits &= add_checked(&l->gate[first + i], gate[i]);
     }
     return fits ? MOHVIT_OK : too_many(l, class_index, err);
 }
@@ -184,12 +208,12 @@ static char *member_text(const json_t *object, const char *key)
     return json_dumps(json_object_get(object, key), JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
-static mohvit_status report_difference(const char *what, const json_t *a, const json_t *b, const char *a_name,
-                                       const char *b_name, mohvit_error *err)
+static mohvit_status report_difference(const char *how, const char *what, const json_t *a, const json_t *b,
+                                       const char *a_name, const char *b_name, mohvit_error *err)
 {
     char *expected = member_text(a, what), *found = member_text(b, what);
-    error_set(err, MOHVIT_ERROR_MISMATCH, "%s: is of another model than %s: %s is %s, expected %s", b_name,
-              a_name, what, found ? found : "absent", expected ? expected : "absent");
+    error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %s than %s: %s is %s, expected %s", b_name, how, a_name, what,
+              found ? found : "absent", expected ? expected : "absent");
     free(expected);
     free(found);
     return MOHVIT_ERROR_MISMATCH;
@@ -206,7 +230,7 @@ static mohvit_status compare_configs(const head_load *a, const head_load *b, con
     for (size_t i = 0; !status && i < sizeof keys / sizeof *keys; i++) {
         const json_t *p = json_object_get(x, keys[i]), *q = json_object_get(y, keys[i]);
         if ((p || q) && !json_equal(p, q))
-            status = report_difference(keys[i], x, y, a_name, b_name, err);
+            status = report_difference("is of another model", keys[i], x, y, a_name, b_name, err);
     }
     json_decref(x);
     json_decref(y);
@@ -245,40 +269,46 @@ static mohvit_status compare_sources(const head_load *a, const head_load *b, con
     return MOHVIT_OK;
 }
 
-static mohvit_status check_same_model(const head_load *a, const head_load *b, const char *a_name,
-                                      const char *b_name, mohvit_error *err)
+/* Members of the provenance that all parts of a count have in common. */
+static mohvit_status compare_provenance(const head_load *a, const head_load *b, const char *const *keys,
+                                        const char *a_name, const char *b_name, mohvit_error *err)
 {
+    for (; *keys; keys++) {
+        const json_t *x = json_object_get(a->provenance, *keys), *y = json_object_get(b->provenance, *keys);
+        if ((x || y) && !json_equal(x, y))
+            return report_difference("was counted otherwise", *keys, a->provenance, b->provenance, a_name,
+                                     b_name, err);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status check_same_model(const head_load *a, const head_load *b, const char *a_name,
+                                      const char *b_name, bool allow_mixed, mohvit_error *err)
+{
+    static const char *const model[] = {"weights_hash", "preprocess", "precision", "routed_heads",
+                                        "subset",       "counted_by", NULL};
+    static const char *const hardware[] = {"backend", "instruction_set", NULL};
     mohvit_status status = compare_configs(a, b, a_name, b_name, err);
-    const json_t *x = json_object_get(a->provenance, "weights_hash");
-    const json_t *y = json_object_get(b->provenance, "weights_hash");
-    if (!status && (x || y) && !json_equal(x, y))
-        status = report_difference("weights_hash", a->provenance, b->provenance, a_name, b_name, err);
     if (!status)
-        status = compare_names(a, b, a_name, b_name, err);
-    return status;
+        status = compare_provenance(a, b, model, a_name, b_name, err);
+    if (!status && !allow_mixed)
+        status = compare_provenance(a, b, hardware, a_name, b_name, err);
+    return status ? status : compare_names(a, b, a_name, b_name, err);
 }
 
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
-                              const char *from_name, mohvit_error *err)
+                              const char *from_name, bool allow_mixed, mohvit_error *err)
 {
-    mohvit_status status = check_same_model(to, from, to_name, from_name, err);
+    mohvit_status status = check_same_model(to, from, to_name, from_name, allow_mixed, err);
     if (!status)
         status = compare_sources(to, from, to_name, from_name, err);
-    if (status)
-        return status;
-    size_t classes = to->config.num_classes, cells = to->blocks * to->max_heads;
-    for (size_t c = 0; c < classes; c++) {
-        bool fits = add_checked(&to->images[c], from->images[c]) && to->images[c] <= MAX_IMAGES;
-        for (size_t i = c * cells; i < (c + 1) * cells; i++) {
-            if (to->active[i] < 0)
-                continue;
-            fits &= add_checked(&to->active[i], from->active[i]);
-            fits &= add_checked(&to->gate[i], from->gate[i]);
-        }
-        if (!fits)
-            return too_many(to, c, err);
-    }
-    return json_array_extend(to->sources, from->sources) ? no_memory(err) : MOHVIT_OK;
+    size_t cells = to->blocks * to->max_heads;
+    for (size_t c = 0; !status && c < to->config.num_classes; c++)
+        status = head_load_add_counts(to, c, from->images[c], from->active + c * cells,
+                                      from->gate + c * cells, err);
+    if (!status && json_array_extend(to->sources, from->sources))
+        status = no_memory(err);
+    return status;
 }
 
 // ---- Saving ----------------------------------------------------------------------------------------
@@ -377,6 +407,38 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
         return safetensors_writer_finish(w, err);
     safetensors_writer_abort(w);
     return status;
+}
+
+// ---- Checking ------------------------------------------------------------------------------------
+
+mohvit_status head_load_check(const head_load *l, size_t c, size_t block, const char *name, mohvit_error *err)
+{
+    const head_load_block described = head_load_describe(l, block), *b = &described;
+    const int64_t *active = l->active + head_load_at(l, c, b->index, 0);
+    int64_t tokens = head_load_tokens(l, c, b->index), routed = 0;
+    for (size_t h = 0; h < l->max_heads; h++) {
+        bool absent = h >= b->heads, shared = !b->routed || h < b->shared;
+        bool right = absent   ? active[h] == -1
+                     : shared ? active[h] == tokens
+                              : active[h] >= 0 && active[h] <= tokens;
+        if (!right)
+            return error_set(
+                err, MOHVIT_ERROR_FORMAT,
+                "%s: active: class %zu, block %zu.%zu, head %zu: %lld of %lld tokens; expected %s", name, c,
+                b->stage + 1, b->block, h, (long long)active[h], (long long)tokens,
+                absent   ? "-1, since there is no such head"
+                : shared ? "all, since the head is shared"
+                         : "0 to that");
+        routed += absent || shared ? 0 : active[h];
+    }
+    if (routed != tokens * (int64_t)b->routed)
+        return error_set(
+            err, MOHVIT_ERROR_FORMAT,
+            "%s: active: class %zu, block %zu.%zu: routed heads add up to %lld; %lld tokens with %zu "
+            "each make %lld",
+            name, c, b->stage + 1, b->block, (long long)routed, (long long)tokens, b->routed,
+            (long long)(tokens * (int64_t)b->routed));
+    return MOHVIT_OK;
 }
 
 // ---- Reading ---------------------------------------------------------------------------------------
@@ -524,45 +586,12 @@ static mohvit_status read_tokens(const reader *r, const head_load *l)
     return status;
 }
 
-/* The heads of one class and block: shared ones are always on, and each token picks its number of the
- * others. */
-static mohvit_status check_heads(const reader *r, const head_load *l, size_t c, const head_load_block *b)
-{
-    const int64_t *active = l->active + head_load_at(l, c, b->index, 0);
-    int64_t tokens = head_load_tokens(l, c, b->index), routed = 0;
-    for (size_t h = 0; h < l->max_heads; h++) {
-        bool absent = h >= b->heads, shared = !b->routed || h < b->shared;
-        bool right = absent   ? active[h] == -1
-                     : shared ? active[h] == tokens
-                              : active[h] >= 0 && active[h] <= tokens;
-        if (!right)
-            return error_set(
-                r->err, MOHVIT_ERROR_FORMAT,
-                "%s: active: class %zu, block %zu.%zu, head %zu: %lld of %lld tokens; expected %s", r->path,
-                c, b->stage + 1, b->block, h, (long long)active[h], (long long)tokens,
-                absent   ? "-1, since there is no such head"
-                : shared ? "all, since the head is shared"
-                         : "0 to that");
-        routed += absent || shared ? 0 : active[h];
-    }
-    if (routed != tokens * (int64_t)b->routed)
-        return error_set(
-            r->err, MOHVIT_ERROR_FORMAT,
-            "%s: active: class %zu, block %zu.%zu: routed heads add up to %lld; %lld tokens with %zu "
-            "each make %lld",
-            r->path, c, b->stage + 1, b->block, (long long)routed, (long long)tokens, b->routed,
-            (long long)(tokens * (int64_t)b->routed));
-    return MOHVIT_OK;
-}
-
 static mohvit_status check_counts(const reader *r, const head_load *l)
 {
     mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; !status && i < l->blocks; i++) {
-        head_load_block b = head_load_describe(l, i);
+    for (size_t b = 0; !status && b < l->blocks; b++)
         for (size_t c = 0; !status && c < l->config.num_classes; c++)
-            status = check_heads(r, l, c, &b);
-    }
+            status = head_load_check(l, c, b, r->path, r->err);
     return status;
 }
 

@@ -25,7 +25,7 @@ typedef struct head_load {
     int64_t *active;    /* (classes, blocks, max_heads): tokens; −1 where a block has fewer heads */
     int64_t *gate;      /* (classes, blocks, max_heads) · 2^HEAD_LOAD_GATE_BITS; 0 where a block has fewer */
     json_t *sources;    /* array: the data that were counted, an object for each part */
-    json_t *provenance; /* object, what they were counted with; weights_hash tells models apart */
+    json_t *provenance; /* object: what they were counted with */
 } head_load;
 
 /* A block, and what its router chooses among. */
@@ -47,11 +47,20 @@ void head_load_destroy(head_load *l);
 mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
                             mohvit_error *err);
 
-/* Adds what another one counted with the same model; from another model is an error that says what differs.
- * Its sources are appended; the same part of the same data twice is an error. Names in messages are the two
- * files'. */
+/* A gate sum in units of 2^-HEAD_LOAD_GATE_BITS; false where it is not finite, or absurd. */
+bool head_load_units(int64_t *units, double gate_sum);
+
+/* Adds so many images of a class, of which the counts are known: active and gate (blocks, max_heads) as in
+ * head_load. An overflow is an error. */
+mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t images, const int64_t *active,
+                                   const int64_t *gate, mohvit_error *err);
+
+/* Adds what another one counted with the same model; from another model, or with another preprocessing, is an
+ * error that says what differs; so is another backend or instruction set, which round differently, unless
+ * allow_mixed. Its sources are appended; the same part of the same data twice is an error. Names in messages
+ * are the two files'. */
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
-                              const char *from_name, mohvit_error *err);
+                              const char *from_name, bool allow_mixed, mohvit_error *err);
 
 /* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,
  * blocks, max heads) as I64, `gate_sum` as F64; metadata `head_load` (version of the format), `config`,
@@ -76,6 +85,11 @@ static inline size_t head_load_at(const head_load *l, size_t class_index, size_t
 
 /* Tokens of a class that a block has seen. */
 int64_t head_load_tokens(const head_load *l, size_t class_index, size_t block);
+
+/* Checks that the numbers of a class in a block belong together: absent heads are −1, shared ones have all
+ * tokens, and every token has exactly its number of routed heads. name begins the message. */
+mohvit_status head_load_check(const head_load *l, size_t class_index, size_t block, const char *name,
+                              mohvit_error *err);
 
 /* Share of the tokens that selected the head; NaN where the class has no images. */
 double head_load_of(const head_load *l, size_t class_index, size_t block, size_t head);

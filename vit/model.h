@@ -56,8 +56,9 @@ typedef void route_trace(void *user, size_t stage, size_t block, const float *ga
 /* What a forward pass reports of one image; pointers owned by the caller. */
 typedef struct forward_result {
     float *logits; /* (num_classes) */
-    int32_t
-        *head_tokens; /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer */
+    /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: heads are not
+     * counted. */
+    int32_t *head_tokens;
     double *gate_sum; /* (blocks, max_heads) */
     /* Called after each block, unless NULL. */
     block_trace *trace;

@@ -31,6 +31,7 @@ struct mohvit_context {
     block_trace *trace;
     route_trace *routes;
     void *trace_user;
+    bool uncounted; /* heads are not counted */
 };
 
 const char *mohvit_version(void)
@@ -301,6 +302,11 @@ void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user)
     ctx->trace_user = user;
 }
 
+void mohvit_count_heads(mohvit_context *ctx, bool on)
+{
+    ctx->uncounted = !on;
+}
+
 size_t mohvit_computed_pairs(const mohvit_context *ctx)
 {
     size_t pairs = 0;
@@ -394,7 +400,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
     pass p = {network->kernels, network->gemm, t, s};
     forward_result result = {
         .logits = ctx->logits + slot * c->num_classes,
-        .head_tokens = ctx->head_tokens + slot * heads,
+        .head_tokens = ctx->uncounted ? NULL : ctx->head_tokens + slot * heads,
         .gate_sum = ctx->gate_sum + slot * heads,
         .trace = ctx->trace,
         .routes = ctx->routes,

@@ -120,6 +120,10 @@
 
   // ---- Summary -------------------------------------------------------------------------------------------------
 
+  function sourceName(s) {
+    const from = s.source || (Array.isArray(s.prefixes) ? s.prefixes.join(' ') : '') || JSON.stringify(s);
+    return `${from}${s.shard ? `, part ${s.shard}` : ''}`;
+  }
   function fillSummary() {
     const seen = images.filter((n) => n > 0).length;
     const add = (term, text, wide) => {
@@ -132,9 +136,10 @@
     add('Active heads', `${+data.activePercent.toFixed(2)} %`);
     add('Blocks that route', `${routing.length} of ${blocks.length}`);
     add('Heads of a block', `up to ${Math.max(...blocks.map((b) => b.heads))}`);
+    add('Counted by', data.provenance.counted_by);
     add('mohvit', data.provenance.version);
     add('File', data.file, true);
-    add('Data', data.sources.map((s) => (typeof s === 'string' ? s : s.source || JSON.stringify(s))).join(', '), true);
+    add('Data', data.sources.map(sourceName).join(', '), true);
     add('Weights (XXH3-128)', data.provenance.weights_hash, true);
   }
 
