@@ -1,6 +1,7 @@
 /* cmd_headload_count.c - a data set through the network, for its head load alone. */
 #include "cmd_headload.h"
 
+#include "eval_output.h"
 #include "evaluation.h"
 #include "head_load_file.h"
 #include "load_section.h"
@@ -68,6 +69,8 @@ static int finish(const count_options *o, const evaluation *e)
     snprintf(shard, sizeof shard, "%zu/%zu", o->run.shard, o->run.shards);
     mohvit_status status = totals_count(&c.totals, &set, 0, &err);
     if (!status)
+        status = eval_list_failures(&set, &err);
+    if (!status)
         status =
             head_load_file_write(o->output, &set, o->run.shards ? shard : NULL, &c.images, &c.classes, &err);
     if (status)
@@ -76,11 +79,9 @@ static int finish(const count_options *o, const evaluation *e)
         print_json(o, e, &c);
     else
         print_text(o, &c);
-    if (!status && c.totals.failed)
-        complain("%" PRIu64 " of %" PRIu64 " images failed", c.totals.failed,
-                 c.totals.failed + c.totals.images);
+    bool fine = !status && !c.totals.failed;
     totals_free(&c.totals);
-    return status || c.totals.failed ? EXIT_INPUT : EXIT_FINE;
+    return fine ? EXIT_FINE : EXIT_INPUT;
 }
 
 // ---- The command -----------------------------------------------------------------------------------
