@@ -157,13 +157,6 @@ void drawing_font(cairo_t *cr, double size, bool bold)
     cairo_set_font_size(cr, size);
 }
 
-double drawing_text_width(cairo_t *cr, const char *text)
-{
-    cairo_text_extents_t e;
-    cairo_text_extents(cr, text, &e);
-    return e.x_advance;
-}
-
 /* Cairo fails for good on text that is not UTF-8, so what a file brings is checked by jansson's rules. */
 static bool valid_utf8(const char *text)
 {
@@ -183,18 +176,34 @@ static char *clean(const char *text)
     return copy;
 }
 
+/* Of clean text. */
+static double width_of(cairo_t *cr, const char *text)
+{
+    cairo_text_extents_t e;
+    cairo_text_extents(cr, text, &e);
+    return e.x_advance;
+}
+
+double drawing_text_width(cairo_t *cr, const char *text)
+{
+    char *safe = clean(text);
+    double width = width_of(cr, safe);
+    free(safe);
+    return width;
+}
+
 /* Shortens text, whose buffer has room for the dots, to whole characters. */
 static void fit(cairo_t *cr, char *text, double room)
 {
     size_t length = strlen(text);
-    if (drawing_text_width(cr, text) <= room)
+    if (width_of(cr, text) <= room)
         return;
     while (length) {
         do
             length--;
         while (length && ((unsigned char)text[length] & 0xC0) == 0x80);
         strcpy(text + length, "…");
-        if (drawing_text_width(cr, text) <= room)
+        if (width_of(cr, text) <= room)
             return;
     }
 }
@@ -204,7 +213,7 @@ void drawing_text(cairo_t *cr, double x, double y, double align, double room, co
     char *safe = clean(text);
     safe = need(realloc(safe, strlen(safe) + sizeof "…"));
     fit(cr, safe, room);
-    cairo_move_to(cr, x - align * drawing_text_width(cr, safe), y);
+    cairo_move_to(cr, x - align * width_of(cr, safe), y);
     cairo_show_text(cr, safe);
     free(safe);
 }

@@ -267,12 +267,26 @@ typedef struct {
     double low, high, step;
 } heatmap_layout;
 
-static heatmap_layout lay_out_heatmap(const figure *f)
+/* What the names at the left take; long ones are cut. */
+static double names_width(cairo_t *cr, const figure *f)
+{
+    double widest = 0, most = 0.3 * f->width;
+    drawing_font(cr, TEXT, false);
+    for (size_t i = 0; i < f->count && widest < most; i++) {
+        char *title = choice_title(f->load, f->classes[i]);
+        widest = fmax(widest, drawing_text_width(cr, title) + 7);
+        free(title);
+    }
+    return fmin(widest, most);
+}
+
+/* cr NULL: the height alone is asked for. */
+static heatmap_layout lay_out_heatmap(cairo_t *cr, const figure *f)
 {
     enum { TALLEST = 520 };
     heatmap_layout m = {.row = fmin(9, TALLEST / (double)f->count)};
     m.every = (size_t)ceil((TEXT + 1) / m.row - 1e-9);
-    m.left = f->width * 0.3;
+    m.left = cr ? names_width(cr, f) : 0;
     m.width = f->width - m.left - LEGEND;
     m.height = m.row * (double)f->count;
     if (!figure_range(f, &m.low, &m.high))
@@ -289,7 +303,7 @@ static heatmap_layout lay_out_heatmap(const figure *f)
 
 double figure_heatmap_height(const figure *f)
 {
-    return HEAD + fmax(lay_out_heatmap(f).height, 60) + PANEL_FOOT + X_TITLE + 2;
+    return HEAD + fmax(lay_out_heatmap(NULL, f).height, 60) + PANEL_FOOT + X_TITLE + 2;
 }
 
 static double shade(const heatmap_layout *m, double load)
@@ -371,7 +385,7 @@ static void draw_legend(cairo_t *cr, const figure *f, const heatmap_layout *m)
 
 void figure_heatmap(cairo_t *cr, const figure *f)
 {
-    heatmap_layout m = lay_out_heatmap(f);
+    heatmap_layout m = lay_out_heatmap(cr, f);
     columns c = divide(f, m.width);
     draw_head(cr, f, true);
     draw_cells(cr, f, &m);
