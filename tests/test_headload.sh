@@ -350,8 +350,9 @@ routes_are_those_that_are_counted() {
     equal "$(get size)" "[28,28]"
     equal "$(get top label)" Bag
     [ "$(get provenance weights_hash)" != missing ] || fail "no provenance"
-    local block=0
-    for name in 1.0 2.0 3.0 3.1 3.2 4.0; do
+    local block=0 name
+    for name in 2.0 3.1 4.0; do # the second, fourth and sixth
+        block=$((block == 0 ? 1 : block + 2))
         equal "$(get blocks $block stage).$(get blocks $block block)" $name
         local heads
         heads=$(awk -F, -v s=${name%.*} -v b=${name#*.} '$4 == s && $5 == b' one.csv | wc -l)
@@ -369,7 +370,6 @@ routes_are_those_that_are_counted() {
                 <(get blocks $block heads $h gate | tr -d '[]' | tr ',' '\n') |
                 awk '($1 == 0) != ($2 == 0) { bad = 1 } END { exit bad }' || fail "block $name, head $h: mask and gates"
         done
-        block=$((block + 1))
     done
 }
 
