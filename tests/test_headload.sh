@@ -141,6 +141,31 @@ pictures_without_a_class_count_as_what_they_are_taken_for() {
     same_counts b.safetensors c.safetensors
 }
 
+the_top_k_of_the_run_is_counted() {
+    run 0 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3 -o a.safetensors --quiet
+    adds_up a.safetensors 1 3 3 3
+    run 2 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3,50% -o several.safetensors
+    run 2 eval "idx:$pictures,$classes" --limit 64 --routed-heads 3,50% --head-load several.safetensors
+    absent several.safetensors
+}
+
+every_command_below_explains_itself() {
+    for command in count export plot stats report; do
+        run 0 headload $command --help
+        has "$out" "Usage: mohvit headload $command "
+        equal "$err" ""
+        local help=$out
+        run 0 help headload $command
+        equal "$out" "$help"
+        run 2 headload $command --nonsense
+        has "$err" "mohvit headload $command --help"
+        run 2 headload $command
+    done
+    run 2 headload
+    run 2 headload nonsense
+    has "$err" "expected one of count, export, plot, stats, report"
+}
+
 a_failed_picture_is_left_out() {
     mkdir -p val/Bag val/Sneaker
     cp "$samples/bag.png" val/Bag/a.png
@@ -412,11 +437,13 @@ count)
     a_killed_count_goes_on
     pictures_without_a_class_count_as_what_they_are_taken_for
     a_failed_picture_is_left_out
+    the_top_k_of_the_run_is_counted
     ;;
 mpi)
     ranks_give_the_same_bits
     ;;
 files)
+    every_command_below_explains_itself
     exported_rows_add_up_in_every_class_and_block
     csv_and_json_say_the_same
     what_is_no_head_load_is_refused_with_the_reason

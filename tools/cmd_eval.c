@@ -115,6 +115,8 @@ static int run_eval(int argc, char **argv)
     int parsed = options_read(&command_eval, argc, argv, "", table, take_option, &o);
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "eval", argc, argv);
+    if (parsed == PARSED && o.head_load && o.run.routed_count > 1)
+        parsed = usage_error("eval", "--head-load: is of one model; expected one value of --routed-heads");
     int status = parsed;
     if (parsed == PARSED)
         status = !o.head_load || head_load_file_check(o.head_load) ? eval(&o) : EXIT_INPUT;

@@ -139,6 +139,9 @@ static int run_count(int argc, char **argv)
         parsed = evaluation_options_check(&o.run, "headload count", argc, argv);
     if (parsed == PARSED && !o.output)
         parsed = usage_error("headload count", "expected -o and the name of the file to write");
+    if (parsed == PARSED && o.run.routed_count > 1)
+        parsed = usage_error("headload count",
+                             "a head load is of one model; expected one value of --routed-heads");
     int status = parsed;
     if (parsed == PARSED)
         status = head_load_file_check(o.output) ? count(&o) : EXIT_INPUT;

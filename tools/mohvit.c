@@ -85,6 +85,10 @@ static int help(int argc, char **argv)
     const command *c = find_command(argv[1]);
     if (!c)
         return unknown_command(argv[1]);
+    if (argc > 2) { // of a command below it
+        char *rest[] = {argv[1], argv[2], "--help", NULL};
+        return c->run(3, rest);
+    }
     command_print_help(c);
     return EXIT_FINE;
 }

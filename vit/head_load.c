@@ -285,7 +285,7 @@ static mohvit_status compare_provenance(const head_load *a, const head_load *b, 
 static mohvit_status check_same_model(const head_load *a, const head_load *b, const char *a_name,
                                       const char *b_name, bool allow_mixed, mohvit_error *err)
 {
-    static const char *const model[] = {"weights_hash", "preprocess", "precision", "routed_heads",
+    static const char *const model[] = {"weights_hash", "preprocess", "precision",
                                         "subset",       "counted_by", NULL};
     static const char *const hardware[] = {"backend", "instruction_set", NULL};
     mohvit_status status = compare_configs(a, b, a_name, b_name, err);

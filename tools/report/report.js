@@ -121,7 +121,7 @@
   // ---- Summary -------------------------------------------------------------------------------------------------
 
   function sourceName(s) {
-    const from = s.source || (Array.isArray(s.prefixes) ? s.prefixes.join(' ') : '') || JSON.stringify(s);
+    const from = s.source || (Array.isArray(s.prefixes) ? s.prefixes.map((p) => p.replace(/#$/, '')).join(' ') : '') || JSON.stringify(s);
     return `${from}${s.shard ? `, part ${s.shard}` : ''}`;
   }
   function fillSummary() {
