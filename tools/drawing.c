@@ -16,6 +16,9 @@ typedef struct drawing_bytes {
     size_t size, capacity;
 } drawing_bytes;
 
+/* Of one side of a PNG, with Cairo. */
+#define MAX_DOTS 32767
+
 // ---- The file --------------------------------------------------------------------------------------
 
 bool drawing_format_of(drawing_format *out, const char *path)
@@ -79,7 +82,15 @@ static void release(drawing *d)
 mohvit_status drawing_begin(drawing *d, const char *path, drawing_format format, double width, double height,
                             double dpi, mohvit_error *err)
 {
-    *d = (drawing){.path = path, .format = format, .bytes = need(calloc(1, sizeof *d->bytes))};
+    double dots = fmax(width, height) * dpi / 72;
+    *d = (drawing){.path = path, .format = format};
+    if (format == DRAWING_PNG && dots > MAX_DOTS)
+        return error_set(
+            err, MOHVIT_ERROR_LIMIT,
+            "%s: a picture of %.0f dots on its longer side; a PNG may have %d: choose fewer classes, "
+            "a lower --dpi, or .svg or .pdf",
+            path, dots, MAX_DOTS);
+    d->bytes = need(calloc(1, sizeof *d->bytes));
     d->surface = create_surface(d, width, height, dpi);
     d->cr = cairo_create(d->surface);
     mohvit_status status = check(d, cairo_status(d->cr), err);
