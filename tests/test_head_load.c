@@ -232,6 +232,47 @@ static void what_cannot_be_counted_is_refused_and_changes_nothing(void **state)
     free(gates);
 }
 
+static void the_public_interface_counts_and_writes(void **state)
+{
+    (void)state;
+    mohvit_model *m, *other;
+    mohvit_context *ctx, *alien;
+    mohvit_head_load *l;
+    head_load *back;
+    mohvit_error err;
+    char *path = in_scratch("a.safetensors");
+    config c = small_config(), d = c;
+    d.routed_head[3] = 5;
+    expect_ok(mohvit_open_config(&m, &c, 1, NULL, &err), &err);
+    expect_ok(mohvit_open_config(&other, &d, 1, NULL, &err), &err);
+    expect_ok(mohvit_context_create(&ctx, m, 2, 1, &err), &err);
+    expect_ok(mohvit_context_create(&alien, other, 1, 1, &err), &err);
+    expect_ok(mohvit_run(ctx, 2, &err), &err);
+    expect_ok(mohvit_head_load_create(&l, m, &err), &err);
+    expect_ok(mohvit_head_load_add(l, ctx, 0, 3, &err), &err);
+    expect_ok(mohvit_head_load_add(l, ctx, 1, 3, &err), &err);
+    expect_error(mohvit_head_load_add(l, ctx, 2, 3, &err), &err, MOHVIT_ERROR_ARGUMENT, "slot 2",
+                 "batch of 2");
+    expect_error(mohvit_head_load_add(l, ctx, 0, 5, &err), &err, MOHVIT_ERROR_ARGUMENT, "class 5", "5");
+    expect_error(mohvit_head_load_add(l, alien, 0, 3, &err), &err, MOHVIT_ERROR_MISMATCH, "head load",
+                 "another model");
+    expect_ok(mohvit_head_load_save(l, path, &err), &err);
+    expect_ok(head_load_open(&back, path, &err), &err);
+    assert_int_equal(back->images[3], 2);
+    const int32_t *tokens = mohvit_head_tokens(ctx, 0);
+    for (size_t i = 0; i < back->blocks * back->max_heads; i++) // two images without a difference: all black
+        assert_int_equal(back->active[3 * back->blocks * back->max_heads + i],
+                         tokens[i] < 0 ? -1 : 2 * tokens[i]);
+    head_load_destroy(back);
+    mohvit_head_load_destroy(l);
+    mohvit_head_load_destroy(NULL);
+    mohvit_context_destroy(ctx);
+    mohvit_context_destroy(alien);
+    mohvit_close(m);
+    mohvit_close(other);
+    unlink(path);
+}
+
 // ---- Merging ---------------------------------------------------------------------------------------
 
 static void only_counts_of_one_model_are_merged(void **state)
@@ -422,6 +463,7 @@ int main(void)
         cmocka_unit_test(counts_are_those_of_the_golden_files),
         cmocka_unit_test(any_order_and_split_of_the_images_gives_the_same_bits),
         cmocka_unit_test(what_cannot_be_counted_is_refused_and_changes_nothing),
+        cmocka_unit_test(the_public_interface_counts_and_writes),
         cmocka_unit_test(only_counts_of_one_model_are_merged),
         cmocka_unit_test(a_file_brings_back_every_bit),
         cmocka_unit_test(the_file_is_laid_out_as_documented),

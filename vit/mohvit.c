@@ -2,6 +2,7 @@
 
 #include "embedded.h"
 #include "facade.h"
+#include "head_load.h"
 #include "parallel.h"
 #include "synthetic.h"
 
@@ -518,4 +519,40 @@ mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void *data, size
 {
     mohvit_status status = mohvit_load_memory(ctx, 0, data, size, err);
     return status ? status : run_and_rank(ctx, top, k, err);
+}
+
+/* ---- Head load ------------------------------------------------------------------------------- */
+
+mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *m, mohvit_error *err)
+{
+    return head_load_create(load, &m->description.config, &m->description.labels, err);
+}
+
+void mohvit_head_load_destroy(mohvit_head_load *load)
+{
+    head_load_destroy(load);
+}
+
+mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
+                                   size_t class_index, mohvit_error *err)
+{
+    const config *c = &ctx->model->description.config;
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (status)
+        return status;
+    bool same = c->num_classes == load->config.num_classes && c->img_size == load->config.img_size;
+    for (size_t s = 0; s < STAGES; s++)
+        same = same && c->depths[s] == load->config.depths[s] &&
+               c->num_heads[s] == load->config.num_heads[s] &&
+               c->shared_head[s] == load->config.shared_head[s] &&
+               c->routed_head[s] == load->config.routed_head[s];
+    if (!same) // in what shapes the counts
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
+    return head_load_add(load, class_index, mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),
+                         err);
+}
+
+mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path, mohvit_error *err)
+{
+    return head_load_save(load, path, err);
 }
