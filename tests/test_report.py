@@ -72,9 +72,15 @@ class Page:
                      for r in csv.DictReader(io.StringIO(self.csv_text))}
         self.stats = json.loads(run(mohvit, "headload", "stats", "--format", "json", load))
         self.size = os.path.getsize(page)
+        self.open(page)
+        if self.seconds >= 2:  # another process may have had the machine: once more
+            self.open(page)
+
+    def open(self, page):
+        """Until another block was asked for and is shown."""
         start = time.monotonic()
-        driver.get("file://" + page)
-        self.click("#next" if driver.find_element(By.CSS_SELECTOR, "#next").is_enabled() else "#previous")
+        self.driver.get("file://" + page)
+        self.click("#next" if self.find("#next").is_enabled() else "#previous")
         self.readout()
         self.seconds = time.monotonic() - start
         self.ready_ms = int(self.js("return document.documentElement.dataset.ready"))
