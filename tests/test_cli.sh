@@ -30,7 +30,7 @@ get() { "$json" "$@" <out.txt || fail "$(cat out.txt)"; }
 
 # ---- Every command ---------------------------------------------------------------------------------
 
-commands='classify eval merge info convert synth preprocess verify bench'
+commands='classify eval merge headload routes info convert synth preprocess verify bench'
 
 every_command_explains_itself() {
     run 0 --help

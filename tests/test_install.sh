@@ -30,7 +30,7 @@ cd "$prefix"
 pc=$(find . -name mohvit.pc)
 libdir=$prefix/$(dirname "$(dirname "$pc")")
 for file in bin/mohvit include/mohvit.h share/mohvit/imagenet1k.tsv share/mohvit/samples/sneaker.png \
-    share/man/man1/mohvit.1 share/doc/mohvit/README.md share/doc/mohvit/LICENSE; do
+    share/man/man1/mohvit.1 share/doc/mohvit/README.md share/doc/mohvit/docs/head_load.svg share/doc/mohvit/LICENSE; do
     [[ -s $file ]] || fail "$file was not installed"
 done
 for file in libmohvit.so pkgconfig/mohvit.pc cmake/mohvit/mohvitConfig.cmake; do

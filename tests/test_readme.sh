@@ -29,7 +29,7 @@ done
 
 # Whatever stands in backquotes and begins with a folder of this tree, and every relative link. A name may stand for
 # several files, as router.[hc] does.
-folders='vit|imgio|weights|tools|tests|\.ci'
+folders='vit|imgio|weights|eval|tools|tests|docs|\.ci'
 named=$({
     grep -oE '`('"$folders"')/[^` ]*`' README.md | tr -d '\140'
     grep -oE '\]\([^):#]+\)' README.md | tr -d '()]'

@@ -1,5 +1,6 @@
 /* cmd_bench.c - how fast is a model here, against what the machine can do? */
 #include "gemm.h"
+#include "head_load.h"
 #include "model_options.h"
 #include "output.h"
 #include "provenance.h"
@@ -23,6 +24,7 @@ static const char help[] =
     "  --profile        time of each operation, and the floor: the matrix products alone\n"
     "  --all-heads      compute every head, then weight it, instead of skipping what no token\n"
     "                   selected; and compare the two in pairs of runs\n"
+    "  --head-load      also what counting head load costs, in pairs of runs with and without\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n" MODEL_OPTIONS_HELP
     "\nskipping_speedup is the time with all heads over that with skipping: the median of 41 pairs\n"
@@ -36,6 +38,7 @@ typedef struct bench_options {
     size_t iters;
     bool profile, all_heads;
     output_format format;
+    bool head_load;
 } bench_options;
 
 typedef struct measurement {
@@ -43,6 +46,7 @@ typedef struct measurement {
     double peak_gflops, gflop, gflop_all, peak_rss_mib;
     double operation_ms[OPERATIONS], product_ms, floor_ms; // of a batch
     double speedup, speedup_low, speedup_high;
+    double head_load_ms, uncounted_ms; /* median cost of counting for a batch; and of a batch without */
 } measurement;
 
 static double now_ms(void)
@@ -97,22 +101,27 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The middle of n sorted numbers. */
-static double median(const double *sorted, size_t n)
+/* The middle of n numbers, which are then sorted. */
+static double median(double *values, size_t n)
 {
-    return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
+    qsort(values, n, sizeof *values, compare_doubles);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
-/* Milliseconds of one batch. */
-static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, mohvit_error *err)
+/* Milliseconds of a batch; with its head load counted where there is one. */
+static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, head_load *load,
+                                mohvit_error *err)
 {
     double start = now_ms();
     mohvit_status status = mohvit_run(ctx, batch, err);
+    for (size_t i = 0; load && !status && i < batch; i++)
+        status = head_load_add(load, i % load->config.num_classes, mohvit_head_tokens(ctx, i),
+                               mohvit_head_gate_sum(ctx, i), err);
     *ms = now_ms() - start;
     return status;
 }
 
-/* Sorted milliseconds of n batches, after two to warm up. */
+/* Milliseconds of n batches, after two to warm up. */
 static mohvit_status time_batches(double *ms, size_t n, mohvit_context *ctx, size_t batch, mohvit_error *err)
 {
     enum { WARM_UP = 2 };
@@ -122,8 +131,7 @@ static mohvit_status time_batches(double *ms, size_t n, mohvit_context *ctx, siz
         status = mohvit_run(ctx, batch, err);
     mohvit_take_profile(ctx, before);
     for (size_t i = 0; !status && i < n; i++)
-        status = time_batch(&ms[i], ctx, batch, err);
-    qsort(ms, n, sizeof *ms, compare_doubles);
+        status = time_batch(&ms[i], ctx, batch, NULL, err);
     return status;
 }
 
@@ -135,9 +143,9 @@ static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const 
     mohvit_set_all_heads(ctx, o->all_heads);
     mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
     mohvit_take_profile(ctx, ns);
+    m->median_ms = median(ms, o->iters);
     m->min_ms = ms[0];
     m->max_ms = ms[o->iters - 1];
-    m->median_ms = median(ms, o->iters);
     for (size_t op = 0; op < OPERATIONS; op++)
         sum += (double)ns[op];
     for (operation op = 0; op < OPERATIONS; op++) {
@@ -161,27 +169,57 @@ static mohvit_status measure_floor(measurement *m, mohvit_context *ctx, const be
     return status;
 }
 
-/* Pairs of a run with all heads and one with skipping, one after the other, in turns of which comes first. */
+#define PAIRS 41
+
+/* Milliseconds of pairs of batches, one after the other so that the machine is as fast for both, in turn of
+ * which comes first: ms[i][1] with `way` on, and then counted into load where there is one, ms[i][0] without.
+ */
+static mohvit_status time_pairs(double ms[PAIRS][2], mohvit_context *ctx, const bench_options *o,
+                                void (*way)(mohvit_context *ctx, bool on), head_load *load, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; i < PAIRS; i++)
+        for (size_t j = 0; !status && j < 2; j++) {
+            bool on = (i + j) % 2;
+            way(ctx, on);
+            status = time_batch(&ms[i][on], ctx, o->model.batch, on ? load : NULL, err);
+        }
+    return status;
+}
+
 static mohvit_status measure_skipping(measurement *m, mohvit_context *ctx, const bench_options *o,
                                       mohvit_error *err)
 {
     // Of 41 sorted ratios the 14th and the 28th enclose the true median with at least 95 % (binomial).
-    enum { PAIRS = 41, LOW = 13, HIGH = 27 };
-    double ratios[PAIRS];
-    mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; !status && i < PAIRS; i++) {
-        double ms[2] = {0};
-        for (size_t j = 0; !status && j < 2; j++) {
-            bool all = (i + j) % 2;
-            mohvit_set_all_heads(ctx, all);
-            status = time_batch(&ms[all], ctx, o->model.batch, err);
-        }
-        ratios[i] = ms[1] / ms[0];
-    }
-    qsort(ratios, PAIRS, sizeof *ratios, compare_doubles);
+    enum { LOW = 13, HIGH = 27 };
+    double ms[PAIRS][2] = {{0}}, ratios[PAIRS];
+    mohvit_status status = time_pairs(ms, ctx, o, mohvit_set_all_heads, NULL, err);
+    mohvit_set_all_heads(ctx, o->all_heads);
+    for (size_t i = 0; i < PAIRS; i++)
+        ratios[i] = ms[i][1] / ms[i][0];
     m->speedup = median(ratios, PAIRS);
     m->speedup_low = ratios[LOW];
     m->speedup_high = ratios[HIGH];
+    return status;
+}
+
+static mohvit_status measure_head_load(measurement *m, mohvit_context *ctx, const mohvit_model *opened,
+                                       const bench_options *o, mohvit_error *err)
+{
+    double ms[PAIRS][2] = {{0}}, cost[PAIRS], without[PAIRS];
+    const description *d = mohvit_describe(opened);
+    head_load *load = NULL;
+    mohvit_status status = head_load_create(&load, &d->config, &d->labels, err);
+    if (!status)
+        status = time_pairs(ms, ctx, o, mohvit_count_heads, load, err);
+    mohvit_count_heads(ctx, true);
+    for (size_t i = 0; i < PAIRS; i++) {
+        cost[i] = ms[i][1] - ms[i][0];
+        without[i] = ms[i][0];
+    }
+    m->head_load_ms = median(cost, PAIRS);
+    m->uncounted_ms = median(without, PAIRS);
+    head_load_destroy(load);
     return status;
 }
 
@@ -224,6 +262,9 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
     output_printf("work of an image    %9.4g GFLOP (%.4g with all heads)\n", m->gflop, m->gflop_all);
     output_printf("GEMM peak           %9.2f GFLOP/s\n", m->peak_gflops);
     output_printf("efficiency          %9.3f of the peak\n", efficiency(m, o));
+    if (o->head_load)
+        output_printf("head load           %9.3f ms  of a batch (%.2f %%)\n", m->head_load_ms,
+                      100 * m->head_load_ms / m->uncounted_ms);
     output_printf("load                %9.2f ms\n", m->load_ms);
     output_printf("peak memory         %9.1f MiB\n", m->peak_rss_mib);
     if (o->all_heads)
@@ -271,6 +312,10 @@ static void print_json(const measurement *m, const bench_options *o, const mohvi
     json_put(object, "gflop_all_heads", json_real(m->gflop_all));
     json_put(object, "gemm_peak_gflops", json_rounded(m->peak_gflops));
     json_put(object, "efficiency", json_real(efficiency(m, o)));
+    if (o->head_load) {
+        json_put(object, "head_load_ms", json_real(m->head_load_ms));
+        json_put(object, "head_load_percent", json_real(100 * m->head_load_ms / m->uncounted_ms));
+    }
     json_put(object, "load_ms", json_rounded(m->load_ms));
     json_put(object, "peak_rss_mib", json_rounded(m->peak_rss_mib));
     json_put(object, "batch", json_integer((json_int_t)o->model.batch));
@@ -305,6 +350,8 @@ static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_
         status = measure_floor(m, ctx, o, err);
     if (!status && o->all_heads)
         status = measure_skipping(m, ctx, o, err);
+    if (!status && o->head_load)
+        status = measure_head_load(m, ctx, opened, o, err);
     double running = peak_rss_mib(), after = gemm_peak_gflops(threads);
     m->peak_rss_mib = running > m->peak_rss_mib ? running : m->peak_rss_mib;
     m->peak_gflops = after > m->peak_gflops ? after : m->peak_gflops;
@@ -338,7 +385,7 @@ static int bench(const bench_options *o)
     return exit;
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS, OPTION_PROFILE, OPTION_ALL_HEADS };
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS, OPTION_PROFILE, OPTION_ALL_HEADS, OPTION_HEAD_LOAD };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -352,6 +399,8 @@ static bool take_option(void *options, int code, const char *value)
         return o->profile = true;
     case OPTION_ALL_HEADS:
         return o->all_heads = true;
+    case OPTION_HEAD_LOAD:
+        return o->head_load = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -364,6 +413,7 @@ static int parse(bench_options *o, int argc, char **argv)
         {"iters", required_argument, NULL, OPTION_ITERS},
         {"profile", no_argument, NULL, OPTION_PROFILE},
         {"all-heads", no_argument, NULL, OPTION_ALL_HEADS},
+        {"head-load", no_argument, NULL, OPTION_HEAD_LOAD},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
         HELP_OPTION,

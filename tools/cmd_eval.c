@@ -1,6 +1,8 @@
 /* cmd_eval.c - how well does a model do on a labelled data set? */
 #include "eval_output.h"
 #include "evaluation.h"
+#include "head_load_file.h"
+#include "load_section.h"
 #include "output.h"
 
 static const char help[] =
@@ -9,6 +11,7 @@ static const char help[] =
     "\n  --format FORMAT     text (default) or json: one line\n"
     "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
     "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
+    "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP MODEL_OPTIONS_HELP
     "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
     "then 1. Started by mpirun, all ranks share the work, and rank 0 prints the result.\n";
@@ -16,7 +19,7 @@ static const char help[] =
 typedef struct eval_options {
     evaluation_options run;
     output_format format;
-    const char *per_class, *predictions;
+    const char *per_class, *predictions, *head_load;
 } eval_options;
 
 static int report(const eval_options *o, const evaluation *e)
@@ -37,18 +40,43 @@ static int report(const eval_options *o, const evaluation *e)
     return eval_report_print(&r);
 }
 
+/* false and a message where it could not be written. */
+static bool write_head_load(const eval_options *o, const evaluation *e)
+{
+    char shard[48];
+    journal *journals[] = {e->journal};
+    const record_set set = {journals, 1};
+    mohvit_error err;
+    if (e->stopped) {
+        complain("%s: not written: the run is not complete", o->head_load);
+        return true;
+    }
+    snprintf(shard, sizeof shard, "%zu/%zu", o->run.shard, o->run.shards);
+    if (!head_load_file_write(o->head_load, &set, o->run.shards ? shard : NULL, NULL, NULL, &err))
+        return true;
+    complain("%s", err.message);
+    return false;
+}
+
 static int eval(const eval_options *o)
 {
     evaluation e;
-    int status = evaluation_begin(&e, &o->run, NULL);
-    if (status == PARSED)
+    load_section s = {0};
+    const evaluation_section section = {LOAD_SECTION_NAME, load_section_of(&s)};
+    int status = evaluation_begin(&e, &o->run, o->head_load ? &section : NULL);
+    if (status == PARSED) {
+        s.config = &mohvit_describe(e.models[0])->config;
         status = evaluation_run(&e);
-    if (status == PARSED && e.journal)
+    }
+    if (status == PARSED && e.journal) {
+        bool written = !o->head_load || write_head_load(o, &e);
         status = report(o, &e);
+        status = written ? status : EXIT_INPUT;
+    }
     return evaluation_end(&e, status);
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS };
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_HEAD_LOAD };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -62,6 +90,9 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_PREDICTIONS:
         o->predictions = value;
         return o->run.predictions = true;
+    case OPTION_HEAD_LOAD:
+        o->head_load = value;
+        return true;
     default:
         return evaluation_option(&o->run, code, value);
     }
@@ -73,6 +104,7 @@ static int run_eval(int argc, char **argv)
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"per-class", required_argument, NULL, OPTION_PER_CLASS},
         {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
+        {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
         EVALUATION_OPTIONS,
         MODEL_OPTIONS,
         HELP_OPTION,
@@ -83,7 +115,11 @@ static int run_eval(int argc, char **argv)
     int parsed = options_read(&command_eval, argc, argv, "", table, take_option, &o);
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "eval", argc, argv);
-    int status = parsed == PARSED ? eval(&o) : parsed;
+    if (parsed == PARSED && o.head_load && o.run.routed_count > 1)
+        parsed = usage_error("eval", "--head-load: is of one model; expected one value of --routed-heads");
+    int status = parsed;
+    if (parsed == PARSED)
+        status = !o.head_load || head_load_file_check(o.head_load) ? eval(&o) : EXIT_INPUT;
     evaluation_options_end(&o.run);
     return status;
 }

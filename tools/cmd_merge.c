@@ -1,5 +1,7 @@
-/* cmd_merge.c - the results of shards, added up. */
+/* cmd_merge.c - the results of shards, added up: of states, or of head loads. */
 #include "eval_output.h"
+#include "head_load_choice.h"
+#include "head_load_file.h"
 #include "header.h"
 #include "output.h"
 
@@ -8,18 +10,21 @@
 #include <sys/resource.h>
 
 static const char help[] =
-    "[OPTION ...] STATE ...\n"
+    "[OPTION ...] STATE ... | --head-load FILE LOAD.safetensors ...\n"
     "Adds up the states of an evaluation's shards (eval --shard I/N --state FILE). The result is that\n"
-    "of one run over all pictures. Parts that are missing, or there more than once, are named.\n\n"
+    "of one run over all pictures. Parts that are missing, or there more than once, are named.\n"
+    "Head loads, as \"headload count\" writes them, are added up into one.\n\n"
     "  --format FORMAT     text (default) or json: one line\n"
     "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
     "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
+    "  --head-load FILE    safetensors: which heads work for which class; of states that have it, or\n"
+    "                      of head loads\n"
     "  --allow-mixed       takes states of different processors and backends together\n"
     "  -h, --help          show this\n";
 
 typedef struct merge_options {
     output_format format;
-    const char *per_class, *predictions;
+    const char *per_class, *predictions, *head_load;
     bool allow_mixed;
     char **states; /* (count) */
     size_t count;
@@ -136,7 +141,13 @@ static int merge_opened(const merge_options *o, journal **journals)
         complain("these states are not one whole evaluation: no result");
         return EXIT_INPUT;
     }
-    return eval_report_print(&r);
+    mohvit_error err;
+    mohvit_status status =
+        o->head_load ? head_load_file_write(o->head_load, &r.set, NULL, NULL, NULL, &err) : MOHVIT_OK;
+    if (status)
+        complain("%s", err.message);
+    int exit = eval_report_print(&r);
+    return status ? EXIT_INPUT : exit;
 }
 
 static int merge(const merge_options *o)
@@ -153,9 +164,78 @@ static int merge(const merge_options *o)
     return exit;
 }
 
+// ---- Head loads ------------------------------------------------------------------------------------
+
+static int64_t images_of(const head_load *l)
+{
+    int64_t images = 0;
+    for (size_t c = 0; c < l->config.num_classes; c++)
+        images += l->images[c];
+    return images;
+}
+
+static void print_merged(const merge_options *o, const head_load *l)
+{
+    if (o->format == FORMAT_JSON) {
+        json_t *object = need(json_object());
+        json_put(object, "file", json_text(o->head_load));
+        json_put(object, "images", json_integer(images_of(l)));
+        json_put(object, "data", json_incref(l->sources));
+        json_put(object, "provenance", json_incref(l->provenance));
+        output_json(object);
+    } else {
+        output_name(o->head_load);
+        output_printf(": %lld images\n", (long long)images_of(l));
+    }
+}
+
+static int merge_head_loads(const merge_options *o)
+{
+    mohvit_error err;
+    mohvit_status status = MOHVIT_OK;
+    head_load *sum = choice_open(o->states[0]);
+    for (size_t i = 1; sum && !status && i < o->count; i++) {
+        head_load *l = NULL;
+        status = head_load_open(&l, o->states[i], &err);
+        if (!status)
+            status = head_load_merge(sum, l, i > 1 ? "the files before it" : o->states[0], o->states[i],
+                                     o->allow_mixed, &err);
+        head_load_destroy(l);
+    }
+    if (sum && !status)
+        status = head_load_save(sum, o->head_load, &err);
+    if (sum && status)
+        complain("%s", err.message);
+    bool fine = sum && !status;
+    if (fine)
+        print_merged(o, sum);
+    head_load_destroy(sum);
+    return fine ? EXIT_FINE : EXIT_INPUT;
+}
+
+/* Which kind all files are of. */
+static int merge_any(const merge_options *o)
+{
+    bool loads = head_load_file_is(o->states[0]);
+    for (size_t i = 1; i < o->count; i++) {
+        if (head_load_file_is(o->states[i]) == loads)
+            continue;
+        complain("%s and %s: one is a head load and one is not", o->states[0], o->states[i]);
+        return EXIT_INPUT;
+    }
+    if (!loads)
+        return merge(o);
+    if (!o->head_load || o->per_class || o->predictions)
+        return usage_error("merge",
+                           "%s: is a head load: expected --head-load FILE, and neither --per-class nor "
+                           "--predictions",
+                           o->states[0]);
+    return merge_head_loads(o);
+}
+
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_MIXED };
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_HEAD_LOAD, OPTION_MIXED };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -168,6 +248,9 @@ static bool take_option(void *options, int code, const char *value)
         return true;
     case OPTION_PREDICTIONS:
         o->predictions = value;
+        return true;
+    case OPTION_HEAD_LOAD:
+        o->head_load = value;
         return true;
     case OPTION_MIXED:
         return o->allow_mixed = true;
@@ -182,6 +265,7 @@ static int run_merge(int argc, char **argv)
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"per-class", required_argument, NULL, OPTION_PER_CLASS},
         {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
+        {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
         {"allow-mixed", no_argument, NULL, OPTION_MIXED},
         HELP_OPTION,
         END_OPTION,
@@ -194,7 +278,7 @@ static int run_merge(int argc, char **argv)
     o.count = (size_t)(argc - optind);
     if (!o.count)
         return usage_error("merge", "expected the states of an evaluation's shards");
-    return merge(&o);
+    return o.head_load && !head_load_file_check(o.head_load) ? EXIT_INPUT : merge_any(&o);
 }
 
 const command command_merge = {"merge", "add up the shards of an evaluation", help, run_merge};

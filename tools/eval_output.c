@@ -40,6 +40,11 @@ static mohvit_status list_failures(UNUSED void *user, const chunk_record *r, UNU
     return MOHVIT_OK;
 }
 
+mohvit_status eval_list_failures(const record_set *s, mohvit_error *err)
+{
+    return record_set_walk(s, list_failures, NULL, err);
+}
+
 // ---- By class --------------------------------------------------------------------------------------
 
 /* A class of the header: "id TAB name" or a name. */
@@ -325,7 +330,7 @@ int eval_report_print(const eval_report *r)
     size_t classes = json_array_size(json_object_get(header_of(r), "classes"));
     mohvit_status status = totals_count(&t, &r->set, r->per_class ? classes : 0, &err);
     if (!status && t.failed)
-        status = record_set_walk(&r->set, list_failures, NULL, &err);
+        status = eval_list_failures(&r->set, &err);
     bool fine = !status && !t.failed && !r->incomplete;
     if (status) {
         complain("%s", err.message);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const command *const commands[] = {
-    &command_classify, &command_eval,       &command_merge,  &command_info,  &command_convert,
-    &command_synth,    &command_preprocess, &command_verify, &command_bench,
+    &command_classify, &command_eval,  &command_merge,      &command_headload, &command_routes, &command_info,
+    &command_convert,  &command_synth, &command_preprocess, &command_verify,   &command_bench,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -85,6 +85,10 @@ static int help(int argc, char **argv)
     const command *c = find_command(argv[1]);
     if (!c)
         return unknown_command(argv[1]);
+    if (argc > 2) { // of a command below it
+        char *rest[] = {argv[1], argv[2], "--help", NULL};
+        return c->run(3, rest);
+    }
     command_print_help(c);
     return EXIT_FINE;
 }

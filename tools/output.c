@@ -173,13 +173,19 @@ void output_csv_field(const char *text)
     free(field);
 }
 
-void output_json(json_t *value)
+void output_json_part(json_t *value)
 {
     // Nine digits bring every float back.
     char *text = need(json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)));
-    output_printf("%s\n", text);
+    output_printf("%s", text);
     free(text);
     json_decref(value);
+}
+
+void output_json(json_t *value)
+{
+    output_json_part(value);
+    output_printf("\n");
 }
 
 void output_bar(double fraction, size_t width)

@@ -44,6 +44,9 @@ char *csv_field(const char *text);
 /* value on a line of its own; frees it. */
 void output_json(json_t *value);
 
+/* value without a newline, as a part of a line that is too long to build in memory; frees it. */
+void output_json_part(json_t *value);
+
 /* A bar for 0 … 1, at most `width` columns. */
 void output_bar(double fraction, size_t width);
 

@@ -29,6 +29,13 @@ void mohvit_set_products_only(mohvit_context *ctx, bool products_only);
 /* Nanoseconds of each operation since the last call. Images that run side by side count each on its own. */
 void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS]);
 
+/* The same with what each block's router chose. user is that of both. */
+void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user);
+
+/* Whether runs count heads, as they do unless told otherwise: for measuring what that costs. Without, head
+ * tokens and gate sums stay those of the last run that did. */
+void mohvit_count_heads(mohvit_context *ctx, bool on);
+
 /* (token, head) pairs whose attention the context has computed since it was created. */
 size_t mohvit_computed_pairs(const mohvit_context *ctx);
 

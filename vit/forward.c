@@ -55,9 +55,12 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
         patch_embed_forward(p, &now->embed, s ? x : input, x);
         for (size_t b = 0; b < now->depth; b++, at += max_heads) {
             block_forward(p, &now->blocks[b], x);
-            report_heads(p, &now->blocks[b].attention, result->head_tokens + at, result->gate_sum + at,
-                         max_heads);
+            if (result->head_tokens)
+                report_heads(p, &now->blocks[b].attention, result->head_tokens + at, result->gate_sum + at,
+                             max_heads);
             pass_lap(p, OP_ROUTER);
+            if (result->routes)
+                result->routes(result->user, s, b, p->s->gate, p->s->pick, N, now->blocks[b].attention.heads);
             if (result->trace)
                 result->trace(result->user, s, b, x, N, C);
         }

@@ -63,14 +63,20 @@ void model_destroy(model *m);
 /* Sees the tokens x (N, C) that leave a block; stages and blocks count from 0. */
 typedef void block_trace(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
 
+/* Sees what a block's router chose for each token: gate (N, heads), exactly 0 where pick (N, heads) is 0. */
+typedef void route_trace(void *user, size_t stage, size_t block, const float *gate, const uint8_t *pick,
+                         size_t N, size_t heads);
+
 /* What a forward pass reports of one image; pointers owned by the caller. */
 typedef struct forward_result {
     float *logits; /* (num_classes) */
-    int32_t
-        *head_tokens; /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer */
+    /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: heads are not
+     * counted. */
+    int32_t *head_tokens;
     double *gate_sum; /* (blocks, max_heads) */
-    /* Called after each block with its tokens x (N, C), unless NULL. */
+    /* Called after each block, unless NULL. */
     block_trace *trace;
+    route_trace *routes;
     void *user;
 } forward_result;
 

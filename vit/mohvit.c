@@ -2,6 +2,7 @@
 
 #include "embedded.h"
 #include "facade.h"
+#include "head_load.h"
 #include "parallel.h"
 #include "synthetic.h"
 
@@ -29,8 +30,10 @@ struct mohvit_context {
     scratch *scratch;     /* (scratches) */
     size_t scratches;
     block_trace *trace;
+    route_trace *routes;
     void *trace_user;
     bool all_heads, products_only;
+    bool uncounted; /* heads are not counted */
 };
 
 const char *mohvit_version(void)
@@ -341,6 +344,17 @@ void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS])
         }
 }
 
+void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user)
+{
+    ctx->routes = trace;
+    ctx->trace_user = user;
+}
+
+void mohvit_count_heads(mohvit_context *ctx, bool on)
+{
+    ctx->uncounted = !on;
+}
+
 size_t mohvit_computed_pairs(const mohvit_context *ctx)
 {
     size_t pairs = 0;
@@ -434,9 +448,10 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
     pass p = {network->kernels, t, s, ctx->all_heads, ctx->products_only};
     forward_result result = {
         .logits = ctx->logits + slot * c->num_classes,
-        .head_tokens = ctx->head_tokens + slot * heads,
+        .head_tokens = ctx->uncounted ? NULL : ctx->head_tokens + slot * heads,
         .gate_sum = ctx->gate_sum + slot * heads,
         .trace = ctx->trace,
+        .routes = ctx->routes,
         .user = ctx->trace_user,
     };
     model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
@@ -458,7 +473,8 @@ static void run_batch(void *arg, team *t)
 {
     const batch_run *run = arg;
     mohvit_context *ctx = run->ctx;
-    size_t threads = parallel_size(t), side_by_side = ctx->trace || !t ? 0 : run->n / threads * threads;
+    bool traced = ctx->trace || ctx->routes;
+    size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : run->n / threads * threads;
     parallel_for(t, side_by_side, run_alone, ctx);
     for (size_t slot = side_by_side; slot < run->n; slot++)
         run_image(ctx, slot, t, &ctx->scratch[0]);
@@ -550,4 +566,40 @@ mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void *data, size
 {
     mohvit_status status = mohvit_load_memory(ctx, 0, data, size, err);
     return status ? status : run_and_rank(ctx, top, k, err);
+}
+
+/* ---- Head load ------------------------------------------------------------------------------- */
+
+mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *m, mohvit_error *err)
+{
+    return head_load_create(load, &m->description.config, &m->description.labels, err);
+}
+
+void mohvit_head_load_destroy(mohvit_head_load *load)
+{
+    head_load_destroy(load);
+}
+
+mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
+                                   size_t class_index, mohvit_error *err)
+{
+    const config *c = &ctx->model->description.config;
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (status)
+        return status;
+    bool same = c->num_classes == load->config.num_classes && c->img_size == load->config.img_size;
+    for (size_t s = 0; s < STAGES; s++)
+        same = same && c->depths[s] == load->config.depths[s] &&
+               c->num_heads[s] == load->config.num_heads[s] &&
+               c->shared_head[s] == load->config.shared_head[s] &&
+               c->routed_head[s] == load->config.routed_head[s];
+    if (!same) // in what shapes the counts
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
+    return head_load_add(load, class_index, mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),
+                         err);
+}
+
+mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path, mohvit_error *err)
+{
+    return head_load_save(load, path, err);
 }

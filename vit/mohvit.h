@@ -181,6 +181,25 @@ MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t 
 /* (blocks): tokens of one image in each block. */
 MOHVIT_API const size_t *mohvit_block_tokens(const mohvit_model *model);
 
+/* ---- Head load ------------------------------------------------------------------------------- */
+
+/* Which heads work for which class: exact counts over any number of images, the same to the last bit whatever
+ * their order. For what the program's "headload" commands show. One caller at a time. */
+typedef struct head_load mohvit_head_load;
+
+/* Nothing counted yet. *load is set on success alone. It does not need the model any longer. */
+MOHVIT_API mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *model,
+                                                 mohvit_error *err);
+MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
+
+/* Adds an image of a class: what a slot of the last run reports, in a context of the same model. */
+MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
+                                              size_t class_index, mohvit_error *err);
+
+/* Writes a safetensors file, whole or not at all; a file of that name is replaced. */
+MOHVIT_API mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path,
+                                               mohvit_error *err);
+
 /* Of the library, such as "0.1.0". */
 MOHVIT_API const char *mohvit_version(void);
 

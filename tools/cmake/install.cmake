@@ -14,6 +14,7 @@ install(FILES weights/imagenet1k.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit
 install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit)
 install(FILES tools/mohvit.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # CMake package: find_package(mohvit), target mohvit::mohvit.
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/mohvit)

@@ -1,0 +1,580 @@
+'use strict';
+/* The page of `mohvit headload report`. What came from files reaches the page as text alone: through textContent,
+ * attributes and the canvas, never as markup. */
+(function () {
+  const $ = (id) => document.getElementById(id);
+  const data = JSON.parse($('data').textContent);
+  const { names, ids, images, blocks } = data;
+  const classes = names.length;
+
+  // ---- Counts: (class, block, head), packed without the heads that a block does not have ------------------------
+
+  function bytesOf(id) {
+    const text = atob($(id).textContent.trim());
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    return bytes.buffer;
+  }
+  const active = data.wide ? new Float64Array(bytesOf('active')) : new Uint32Array(bytesOf('active'));
+  const orders = new Uint32Array(bytesOf('orders'));
+  let gates = null; // the larger half of the page: decoded when it is first asked for
+  let stride = 0;
+  for (const b of blocks) { b.offset = stride; stride += b.heads; }
+  blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; });
+  const routing = blocks.filter((b) => b.routed);
+  routing.forEach((b, i) => { b.order = i; });
+
+  const tokensOf = (c, b) => images[c] * b.tokens;
+  const activeOf = (c, b, h) => active[c * stride + b.offset + h];
+  const loadOf = (c, b, h) => activeOf(c, b, h) / tokensOf(c, b);
+  function gateSumOf(c, b, h) {
+    gates = gates || new Float64Array(bytesOf('gates'));
+    return gates[c * stride + b.offset + h];
+  }
+  const isShared = (b, h) => !b.routed || h < b.shared;
+  const title = (c) => { const n = names[c].indexOf(','); return n > 0 ? names[c].slice(0, n) : names[c]; };
+
+  // ---- Making elements ------------------------------------------------------------------------------------------
+
+  function make(tag, attributes, ...children) {
+    const svg = ['svg', 'rect', 'line', 'text', 'g', 'title'].includes(tag);
+    const e = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes || {})) e.setAttribute(key, value);
+    e.append(...children.map((x) => (x instanceof Node ? x : String(x))));
+    return e;
+  }
+  const fixed = (x, digits) => (Number.isFinite(x) ? x.toFixed(digits) : '–');
+  const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, '\u00a0');
+
+  // ---- Colours ------------------------------------------------------------------------------------------------
+
+  /* One hue whose lightness goes one way; on dark paper the other way around. */
+  const ramps = {
+    light: [[222, 235, 247], [198, 219, 239], [158, 202, 225], [107, 174, 214], [66, 146, 198], [33, 113, 181], [8, 81, 156], [8, 48, 107]],
+    dark: [[24, 36, 52], [18, 54, 92], [20, 78, 136], [36, 108, 176], [74, 144, 204], [124, 180, 224], [176, 210, 238], [222, 236, 248]],
+  };
+  let theme = 'light', shades = [];
+  function setTheme(name) {
+    theme = name;
+    document.documentElement.dataset.theme = name;
+    $('theme').setAttribute('aria-pressed', String(name === 'dark'));
+    const stops = ramps[name];
+    shades = [];
+    for (let i = 0; i <= 255; i++) {
+      const at = (i / 255) * (stops.length - 1), k = Math.min(Math.floor(at), stops.length - 2), f = at - k;
+      shades.push(`rgb(${stops[k].map((v, j) => Math.round(v + f * (stops[k + 1][j] - v))).join(',')})`);
+    }
+  }
+  const shade = (t) => shades[Math.round(255 * Math.min(1, Math.max(0, t)))];
+  const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // ---- State ---------------------------------------------------------------------------------------------------
+
+  let now = routing[routing.length - 1] || blocks[blocks.length - 1];
+  let rows = []; // the classes in the order of the heatmap
+  let rowHeight = classes <= 30 ? 22 : classes <= 120 ? 14 : 4;
+  let cursor = { row: 0, column: 0 };
+  const chosen = [];
+
+  const columns = () => {
+    const all = [];
+    for (let h = $('shared').checked || !now.routed ? 0 : now.shared; h < now.heads; h++) all.push(h);
+    return all;
+  };
+  const headName = (b, h) => (isShared(b, h) ? `shared head ${h + 1}` : `routed head ${h - b.shared + 1}`);
+  const headLabel = (b, h) => (isShared(b, h) ? `S${h + 1}` : String(h - b.shared + 1));
+
+  function orderRows() {
+    const kind = $('order').value, all = Array.from({ length: classes }, (_, c) => c);
+    if (kind === 'similarity' && now.routed)
+      rows = Array.from(orders.subarray(now.order * classes, (now.order + 1) * classes));
+    else if (kind === 'name')
+      rows = all.sort((a, b) => names[a].localeCompare(names[b]) || a - b);
+    else
+      rows = all;
+  }
+
+  function rangeOf(list, b) {
+    let low = Infinity, high = -Infinity;
+    for (const c of list) {
+      if (!images[c]) continue;
+      for (let h = b.routed ? b.shared : 0; h < b.heads; h++) {
+        const load = loadOf(c, b, h);
+        if (load < low) low = load;
+        if (load > high) high = load;
+      }
+    }
+    return low <= high ? [low, high] : [0, 1];
+  }
+  function roundStep(span, most) {
+    const power = 10 ** Math.floor(Math.log10(span / most));
+    return [1, 2, 2.5, 5, 10].map((s) => s * power).find((s) => span / s <= most + 1e-9);
+  }
+  /* A round range around [low, high]. */
+  function scaleOf(low, high) {
+    if (high - low < 0.01) { low = Math.max(0, low - 0.005); high = low + 0.01; }
+    const step = roundStep(high - low, 5);
+    return { low: step * Math.floor(low / step + 1e-9), high: step * Math.ceil(high / step - 1e-9), step };
+  }
+  const decimals = (step) => (step >= 1 ? 0 : Math.max(1, Math.ceil(-Math.log10(step) - 1e-9)) + (/25$/.test(String(step)) ? 1 : 0));
+
+  // ---- Summary -------------------------------------------------------------------------------------------------
+
+  function sourceName(s) {
+    const from = s.source || (Array.isArray(s.prefixes) ? s.prefixes.map((p) => p.replace(/#$/, '')).join(' ') : '') || JSON.stringify(s);
+    return `${from}${s.shard ? `, part ${s.shard}` : ''}`;
+  }
+  function fillSummary() {
+    const seen = images.filter((n) => n > 0).length;
+    const add = (term, text, wide) => {
+      if (text === undefined || text === null || text === '') return;
+      $('summary').append(make('div', wide ? { class: 'wide' } : {}, make('dt', {}, term), make('dd', {}, text)));
+    };
+    add('Model', data.model);
+    add('Images', grouped(images.reduce((a, b) => a + b, 0)));
+    add('Classes', seen === classes ? grouped(classes) : `${grouped(seen)} of ${grouped(classes)} seen`);
+    add('Active heads', `${+data.activePercent.toFixed(2)} %`);
+    add('Blocks that route', `${routing.length} of ${blocks.length}`);
+    add('Heads of a block', `up to ${Math.max(...blocks.map((b) => b.heads))}`);
+    add('Counted by', data.provenance.counted_by);
+    add('mohvit', data.provenance.version);
+    add('File', data.file, true);
+    add('Data', data.sources.map(sourceName).join(', '), true);
+    add('Weights (XXH3-128)', data.provenance.weights_hash, true);
+  }
+
+  // ---- Heatmap -------------------------------------------------------------------------------------------------
+
+  let frame = null; // where things are on the canvas
+  function layOut() {
+    const box = $('heatmap'), width = box.clientWidth, heads = columns();
+    const labels = rowHeight >= 11, left = labels ? Math.min(170, Math.round(width * 0.3)) : 12, top = 24;
+    const gap = heads.length && isShared(now, heads[0]) && !isShared(now, heads[heads.length - 1]) ? 8 : 0;
+    const sharedCount = heads.filter((h) => isShared(now, h)).length;
+    const cell = (width - left - 8 - gap) / heads.length;
+    const [low, high] = rangeOf(rows, now);
+    frame = { width, heads, left, top, cell, gap, sharedCount, labels, scale: scaleOf(low, high) };
+    const full = top + classes * rowHeight + 6;
+    $('spacer').style.height = `${full}px`;
+    frame.height = Math.min(full, 620);
+    box.style.height = `${Math.min(full + 2, 622)}px`;
+  }
+  const columnX = (i) => frame.left + i * frame.cell + (i >= frame.sharedCount ? frame.gap : 0);
+  const shadeOf = (load) => shade((load - frame.scale.low) / (frame.scale.high - frame.scale.low));
+
+  function drawHeatmap() {
+    const canvas = $('canvas'), ratio = window.devicePixelRatio || 1, scroll = $('heatmap').scrollTop;
+    const { width, height, heads, top, cell, left } = frame;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
+    const g = canvas.getContext('2d');
+    g.scale(ratio, ratio);
+    g.fillStyle = variable('--paper');
+    g.fillRect(0, 0, width, height);
+    const sharedColour = variable('--shared'), absent = variable('--absent'), ink = variable('--ink'), soft = variable('--soft');
+    const first = Math.max(0, Math.floor(scroll / rowHeight)), last = Math.min(classes, Math.ceil((scroll + height - top) / rowHeight));
+    const seam = rowHeight >= 6 ? 1 : 0, columnSeam = cell >= 6 ? 1 : 0;
+    g.save();
+    g.beginPath();
+    g.rect(0, top, width, height - top);
+    g.clip();
+    g.font = `${Math.min(12.5, rowHeight - 2)}px system-ui, "Liberation Sans", sans-serif`;
+    g.textAlign = 'right';
+    g.textBaseline = 'middle';
+    for (let r = first; r < last; r++) {
+      const c = rows[r], y = top + r * rowHeight - scroll;
+      for (let i = 0; i < heads.length; i++) {
+        const h = heads[i];
+        g.fillStyle = !images[c] ? absent : now.routed && isShared(now, h) ? sharedColour : shadeOf(loadOf(c, now, h));
+        g.fillRect(columnX(i), y, cell - columnSeam, rowHeight - seam);
+      }
+      if (frame.labels) {
+        g.fillStyle = chosen.includes(c) ? variable('--action') : ink;
+        let text = title(c);
+        while (text.length > 1 && g.measureText(text).width > left - 14) text = `${text.replace(/…$/, '').slice(0, -1)}…`;
+        g.fillText(text, left - 8, y + rowHeight / 2);
+      } else if (chosen.includes(c)) {
+        g.fillStyle = variable('--action');
+        g.fillRect(2, y, left - 4, Math.max(rowHeight, 2));
+      }
+    }
+    if (classes && heads.length) {
+      g.strokeStyle = variable('--accent');
+      g.lineWidth = 2;
+      g.strokeRect(columnX(cursor.column) - 0.5, top + cursor.row * rowHeight - scroll - 0.5, cell, Math.max(rowHeight, 3));
+    }
+    g.restore();
+    g.font = '11.5px system-ui, "Liberation Sans", sans-serif';
+    g.fillStyle = soft;
+    g.textAlign = 'center';
+    g.textBaseline = 'middle';
+    const every = [1, 2, 5, 10, 20, 50, 100].find((n) => n * cell >= 24) || 100;
+    heads.forEach((h, i) => {
+      const id = isShared(now, h) ? h + 1 : h - now.shared + 1;
+      if (every === 1 || id === 1 || (every === 2 ? id % 2 : id % every === 0)) g.fillText(headLabel(now, h), columnX(i) + cell / 2, top / 2);
+    });
+  }
+
+  function drawLegend() {
+    const { low, high, step } = frame.scale, height = 180, legend = $('legend');
+    const svg = make('svg', { width: 70, height: height + 16, viewBox: `0 -8 70 ${height + 16}` });
+    for (let i = 0; i < 60; i++)
+      svg.append(make('rect', { x: 6, y: height - ((i + 1) * height) / 60, width: 12, height: height / 60 + 0.5, fill: shade(i / 59) }));
+    for (let v = low; v <= high + 1e-9; v += step) {
+      const text = make('text', { x: 24, y: height * (1 - (v - low) / (high - low)) + 4, fill: 'currentColor', 'font-size': 11 }, v.toFixed(decimals(step)));
+      svg.append(text);
+    }
+    const at = height * (1 - (now.balanced - low) / (high - low));
+    if (now.routed && at >= 0 && at <= height)
+      svg.append(make('line', { x1: 0, x2: 18, y1: at, y2: at, stroke: 'var(--accent)', 'stroke-width': 2 }));
+    legend.replaceChildren(make('div', {}, 'load'), svg);
+    if (now.routed) {
+      const note = make('div', {}, `balanced ${now.balanced.toFixed(3)}`);
+      note.style.color = 'var(--accent)';
+      legend.append(note);
+    }
+  }
+
+  function describeCell() {
+    const c = rows[cursor.row], h = frame.heads[cursor.column];
+    if (c === undefined || h === undefined) return '';
+    const who = `${names[c]}${ids[c] ? ` (${ids[c]})` : ''}, class ${c}, block ${now.name}, ${headName(now, h)}`;
+    if (!images[c]) return `${who}: no images`;
+    const tokens = tokensOf(c, now);
+    return `${who}: load ${loadOf(c, now, h).toFixed(4)} (${grouped(activeOf(c, now, h))} of ${grouped(tokens)} tokens), mean gate ${(gateSumOf(c, now, h) / tokens).toFixed(4)}`;
+  }
+  function showCell() {
+    $('readout').textContent = describeCell();
+    const readout = $('readout').dataset;
+    readout.class = rows[cursor.row];
+    readout.head = frame.heads[cursor.column];
+  }
+
+  function redrawHeatmap() {
+    orderRows();
+    layOut();
+    cursor.column = Math.min(cursor.column, frame.heads.length - 1);
+    drawHeatmap();
+    drawLegend();
+    showCell();
+  }
+
+  function moveTo(row, column) {
+    const box = $('heatmap');
+    cursor = { row: Math.min(classes - 1, Math.max(0, row)), column: Math.min(frame.heads.length - 1, Math.max(0, column)) };
+    const y = cursor.row * rowHeight, room = frame.height - frame.top;
+    if (y < box.scrollTop) box.scrollTop = y;
+    if (y + rowHeight > box.scrollTop + room) box.scrollTop = y + rowHeight - room;
+    drawHeatmap();
+    showCell();
+  }
+  function cellAt(event) {
+    const box = $('canvas').getBoundingClientRect();
+    const x = event.clientX - box.left, y = event.clientY - box.top;
+    const row = Math.floor((y - frame.top + $('heatmap').scrollTop) / rowHeight);
+    if (y < frame.top || row < 0 || row >= classes) return null;
+    for (let i = 0; i < frame.heads.length; i++)
+      if (x >= columnX(i) && x < columnX(i) + frame.cell) return { row, column: i };
+    return x < frame.left ? { row, column: cursor.column } : null;
+  }
+
+  // ---- Choosing a block ----------------------------------------------------------------------------------------
+
+  function setBlock(index) {
+    now = blocks[Math.min(blocks.length - 1, Math.max(0, index))];
+    $('block').value = String(now.index);
+    $('previous').disabled = now.index === 0;
+    $('next').disabled = now.index === blocks.length - 1;
+    redrawHeatmap();
+    drawPanels();
+    fillDetails();
+  }
+
+  // ---- Searching and choosing classes --------------------------------------------------------------------------
+
+  const SHOWN = 400;
+  let found = [], current = 0;
+  const folded = names.map((n, c) => `${n}\n${ids[c] || ''}\n${c}`.toLowerCase());
+
+  function search() {
+    const words = $('search').value.toLowerCase().split(/\s+/).filter(Boolean);
+    found = [];
+    for (let c = 0; c < classes; c++) if (words.every((w) => folded[c].includes(w))) found.push(c);
+    current = 0;
+    fillList();
+  }
+  function fillList() {
+    const list = $('list');
+    list.replaceChildren(...found.slice(0, SHOWN).map((c, i) => {
+      const e = make('li', { role: 'option', id: `option-${c}`, 'aria-selected': String(chosen.includes(c)), 'data-class': c }, names[c]);
+      if (ids[c]) e.append(' ', make('small', {}, ids[c]));
+      if (i === current) e.classList.add('current');
+      return e;
+    }));
+    $('found').textContent = found.length > SHOWN ? `${SHOWN} of ${grouped(found.length)} classes shown: search to narrow`
+      : `${grouped(found.length)} class${found.length === 1 ? '' : 'es'}`;
+    markCurrent(false);
+  }
+  function markCurrent(scroll) {
+    const list = $('list'), e = list.children[current];
+    for (const other of list.querySelectorAll('.current')) other.classList.remove('current');
+    if (!e) { list.removeAttribute('aria-activedescendant'); return; }
+    e.classList.add('current');
+    list.setAttribute('aria-activedescendant', e.id);
+    if (scroll) e.scrollIntoView({ block: 'nearest' });
+  }
+  function toggle(c) {
+    const at = chosen.indexOf(c);
+    if (at >= 0) chosen.splice(at, 1); else chosen.push(c);
+    const e = $(`option-${c}`);
+    if (e) e.setAttribute('aria-selected', String(at < 0));
+    drawPanels();
+    drawHeatmap();
+    fillDetails();
+  }
+
+  // ---- Bars of the chosen classes ------------------------------------------------------------------------------
+
+  function panelOf(c, top, step, low, high) {
+    const heads = columns(), width = 290, height = 120, left = 30, b = now;
+    const sharedCount = heads.filter((h) => b.routed && isShared(b, h)).length, gap = sharedCount ? 6 : 0;
+    const pitch = (width - left - gap) / heads.length, bar = pitch * 0.82;
+    const x = (i) => left + i * pitch + (i >= sharedCount ? gap : 0);
+    const order = heads.filter((h) => !b.routed || !isShared(b, h)).sort((p, q) => loadOf(c, b, q) - loadOf(c, b, p)).slice(0, 3);
+    const svg = make('svg', { viewBox: `0 -6 ${width} ${height + 24}`, role: 'img',
+      'aria-label': images[c] ? `Bars of ${names[c]}; most loaded: ${order.map((h) => `${headName(b, h)} ${loadOf(c, b, h).toFixed(2)}`).join(', ')}` : `${names[c]}: no images` });
+    for (let v = 0; v <= top + 1e-9; v += step) {
+      const y = height * (1 - v / top);
+      svg.append(make('line', { x1: left, x2: width, y1: y, y2: y, stroke: v ? 'var(--grid)' : 'var(--soft)' }),
+        make('text', { x: left - 5, y: y + 3.5, 'text-anchor': 'end' }, v.toFixed(decimals(step))));
+    }
+    const every = [1, 2, 5, 10, 20, 50, 100].find((n) => n * pitch >= 17) || 100;
+    heads.forEach((h, i) => {
+      const load = images[c] ? loadOf(c, b, h) : 0, id = isShared(b, h) ? h + 1 : h - b.shared + 1;
+      const fill = b.routed && isShared(b, h) ? 'var(--shared)' : shade(0.2 + 0.8 * (high > low ? (load - low) / (high - low) : 0.5));
+      svg.append(make('rect', { x: x(i) + (pitch - bar) / 2, y: height * (1 - load / top), width: bar, height: (height * load) / top, fill, 'data-head': h },
+        make('title', {}, `${headName(b, h)}: ${load.toFixed(4)}`)));
+      if (every === 1 || id === 1 || (every === 2 ? id % 2 : id % every === 0))
+        svg.append(make('text', { x: x(i) + pitch / 2, y: height + 13, 'text-anchor': 'middle' }, headLabel(b, h)));
+    });
+    if (b.routed) {
+      const y = height * (1 - b.balanced / top);
+      svg.append(make('line', { x1: x(sharedCount), x2: width, y1: y, y2: y, stroke: 'var(--accent)', 'stroke-width': 1.5, 'stroke-dasharray': '5 3' }));
+    }
+    const remove = make('button', { type: 'button', 'aria-label': `Remove ${names[c]}` }, '×');
+    remove.addEventListener('click', () => toggle(c));
+    const panel = make('div', { class: 'panel', role: 'group', 'aria-label': names[c], 'data-class': c },
+      make('h4', {}, make('span', {}, title(c)), remove), svg);
+    if (images[c]) {
+      const details = make('details', {}, make('summary', {}, 'Numbers'));
+      details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(numbersOf(c, b)); });
+      panel.append(details);
+    } else {
+      panel.append(make('p', { class: 'note' }, 'no images'));
+    }
+    return panel;
+  }
+  function numbersOf(c, b) {
+    const tokens = tokensOf(c, b), body = make('tbody');
+    let all = 0;
+    for (let h = 0; h < b.heads; h++) all += activeOf(c, b, h);
+    for (let h = 0; h < b.heads; h++)
+      body.append(make('tr', { 'data-head': h }, make('th', { scope: 'row' }, headLabel(b, h)), make('td', {}, grouped(activeOf(c, b, h))),
+        make('td', {}, fixed(loadOf(c, b, h), 4)), make('td', {}, fixed(activeOf(c, b, h) / all, 4)), make('td', {}, fixed(gateSumOf(c, b, h) / tokens, 4))));
+    return make('table', {}, make('caption', {}, `${names[c]}, block ${b.name}, ${grouped(tokens)} tokens`),
+      make('thead', {}, make('tr', {}, ...['head', 'tokens', 'load', 'share', 'mean gate'].map((t) => make('th', { scope: 'col' }, t)))), body);
+  }
+  function drawPanels() {
+    const [low, high] = rangeOf(chosen, now);
+    const most = ($('shared').checked && now.shared) || !now.routed ? 1 : Math.max(high, now.balanced);
+    const step = roundStep(most, 5), top = Math.min(1, step * Math.ceil(most / step - 1e-9));
+    $('panels').replaceChildren(...chosen.map((c) => panelOf(c, top, step, low, high)));
+    $('compare-note').textContent = !chosen.length ? 'Choose classes in the list, or in the heatmap.'
+      : now.routed ? `Load of the heads of block ${now.name}, by the number of the routed head; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`
+        : `Block ${now.name} does not route: all its heads are always on.`;
+  }
+
+  // ---- Statistics ----------------------------------------------------------------------------------------------
+
+  const statColumns = [
+    ['block', (b) => b.name], ['shared', (b) => b.shared], ['routed', (b) => `${b.routed} of ${b.heads - b.shared}`],
+    ['balanced', (b) => fixed(b.balanced, 3)], ['load min', (b) => fixed(b.stats.min, 3)], ['max', (b) => fixed(b.stats.max, 3)],
+    ['CV', (b) => fixed(b.stats.cv, 3)], ['max/mean', (b) => fixed(b.stats.maxMean, 3)],
+    ['entropy', (b) => `${fixed(b.stats.entropy, 3)} of ${fixed(Math.log2(b.heads - b.shared), 3)}`],
+    ['JS all', (b) => fixed(b.stats.divergence, 4)], ['JS pair', (b) => (b.stats.pair === null ? '–' : fixed(b.stats.pair, 4))],
+    ['dead', (b) => b.stats.dead.length],
+  ];
+  function fillStats() {
+    $('stats').tHead.replaceChildren(make('tr', {}, ...statColumns.map(([name]) => make('th', { scope: 'col' }, name))));
+    $('stats').tBodies[0].replaceChildren(...routing.map((b) => {
+      const row = make('tr', { 'data-block': b.name });
+      statColumns.forEach(([, value], i) => {
+        if (i) { row.append(make('td', {}, b.stats ? value(b) : '–')); return; }
+        const button = make('button', { type: 'button' }, b.name);
+        button.addEventListener('click', () => setBlock(b.index));
+        row.append(make('th', { scope: 'row' }, button));
+      });
+      return row;
+    }));
+  }
+  /* A heading that ends in a blank is of a column of text. */
+  function tableOf(caption, heads, lines) {
+    const cell = (tag, text, i) => make(tag, { ...(tag === 'th' ? { scope: 'col' } : {}), ...(heads[i].endsWith(' ') ? { class: 'text' } : {}) }, text);
+    return make('div', {}, make('table', {}, make('caption', {}, caption),
+      make('thead', {}, make('tr', {}, ...heads.map((t, i) => cell('th', t.trim(), i)))),
+      make('tbody', {}, ...lines.map((line) => make('tr', {}, ...line.map((t, i) => cell('td', t, i)))))));
+  }
+  function fillDetails() {
+    for (const row of $('stats').tBodies[0].rows) row.setAttribute('aria-current', String(row.dataset.block === now.name));
+    $('details-title').textContent = `Block ${now.name}`;
+    const s = now.stats;
+    if (!s) {
+      $('details').replaceChildren(make('p', { class: 'note' }, now.routed ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.'));
+      return;
+    }
+    const parts = [tableOf('Most class-specific routed heads', ['head', 'specific', 'load', 'of all', 'class '],
+      s.specific.slice(0, 12).map((h) => [headLabel(now, h.head), fixed(h.information, 4), fixed(h.load, 3), fixed(h.mean, 3), names[h.class]]))];
+    if (s.like) {
+      // The chosen classes first, then those whose nearest is closest.
+      const known = Array.from(s.like.keys()).filter((c) => s.like[c] >= 0);
+      known.sort((a, b) => chosen.includes(b) - chosen.includes(a) || s.likeDivergence[a] - s.likeDivergence[b] || a - b);
+      parts.push(tableOf(`Which classes route alike: the nearest of each, chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
+        known.slice(0, 12).map((c) => [names[c], names[s.like[c]], fixed(s.likeDivergence[c], 4)])));
+    }
+    const facts = make('div', { class: 'facts' });
+    if (s.nearest) {
+      facts.append(make('p', {}, `Most alike: ${names[s.nearest[0]]} and ${names[s.nearest[1]]} (${fixed(s.nearest[2], 4)} bits). Least alike: ${names[s.farthest[0]]} and ${names[s.farthest[1]]} (${fixed(s.farthest[2], 4)} bits).`));
+    }
+    facts.append(make('p', {}, s.dead.length ? `Dead heads: ${s.dead.map((h) => headLabel(now, h)).join(', ')}.` : 'No dead heads: every routed head is selected somewhere.'));
+    $('details').replaceChildren(facts, ...parts);
+  }
+
+  // ---- CSV, as `mohvit headload export --csv` prints it -----------------------------------------------------------
+
+  /* printf's %.9g. A number half way between two of nine digits goes to the even one there, to the larger one in
+   * toExponential; all its digits are looked at, since counts make such numbers often (1/1024). */
+  function nine(x) {
+    if (!Number.isFinite(x)) return '';
+    if (x === 0) return '0';
+    const exact = x.toExponential(60), half = /^5(?!.*[1-9])/.test(exact.slice(10).split('e')[0]);
+    const even = Number(exact[9]) % 2 === 0;
+    const y = half && even ? Number(`${exact.slice(0, 10)}e${exact.split('e')[1]}`) : x;
+    const [digits, exponent] = y.toExponential(8).split('e'), e = Number(exponent);
+    const trim = (t) => (t.includes('.') ? t.replace(/\.?0+$/, '') : t);
+    if (e < -4 || e >= 9) return `${trim(digits)}e${e < 0 ? '-' : '+'}${String(Math.abs(e)).padStart(2, '0')}`;
+    return trim(y.toFixed(8 - e));
+  }
+  const control = new RegExp('[\\u0000-\\u001f\\u007f-\\u009f]', 'g');
+  function field(text) {
+    const safe = text.replace(control, (ch) => {
+      const code = ch.charCodeAt(0), hex = (n) => `\\x${n.toString(16).padStart(2, '0')}`;
+      return code < 0x80 ? hex(code) : hex(0xc2) + hex(code);
+    });
+    return /[",]|^ /.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
+  }
+  function csvOf(which) {
+    const parts = ['class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean\n'];
+    for (let c = 0; c < classes; c++) {
+      const lines = [], start = `${c},${field(ids[c] || '')},${field(names[c])}`;
+      for (const b of which) {
+        const tokens = tokensOf(c, b);
+        let all = 0;
+        for (let h = 0; h < b.heads; h++) all += activeOf(c, b, h);
+        for (let h = 0; h < b.heads; h++) {
+          const n = activeOf(c, b, h);
+          lines.push(`${start},${b.stage},${b.block},${h},${isShared(b, h) ? 'shared' : 'routed'},${tokens},${n},${nine(n / tokens)},${nine(n / all)},${nine(gateSumOf(c, b, h) / tokens)}\n`);
+        }
+      }
+      parts.push(lines.join(''));
+    }
+    return new Blob(parts, { type: 'text/csv' });
+  }
+  function download(which, name) {
+    const url = URL.createObjectURL(csvOf(which)), link = make('a', { href: url, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }
+
+  // ---- Listening ---------------------------------------------------------------------------------------------------
+
+  function listen() {
+    const box = $('heatmap');
+    $('block').addEventListener('change', () => setBlock(Number($('block').value)));
+    $('previous').addEventListener('click', () => setBlock(now.index - 1));
+    $('next').addEventListener('click', () => setBlock(now.index + 1));
+    $('order').addEventListener('change', redrawHeatmap);
+    $('shared').addEventListener('change', () => { redrawHeatmap(); drawPanels(); });
+    $('row-height').addEventListener('input', () => {
+      const middle = ($('heatmap').scrollTop + 200) / rowHeight;
+      rowHeight = Number($('row-height').value);
+      redrawHeatmap();
+      box.scrollTop = middle * rowHeight - 200;
+    });
+    box.addEventListener('scroll', () => requestAnimationFrame(drawHeatmap));
+    box.addEventListener('pointermove', (event) => {
+      const at = cellAt(event);
+      if (at && (at.row !== cursor.row || at.column !== cursor.column)) { cursor = at; drawHeatmap(); showCell(); }
+    });
+    box.addEventListener('click', (event) => { const at = cellAt(event); if (at) { cursor = at; toggle(rows[at.row]); showCell(); } });
+    box.addEventListener('keydown', (event) => {
+      const page = Math.max(1, Math.floor((frame.height - frame.top) / rowHeight) - 1), { row, column } = cursor;
+      const moves = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
+        PageUp: [row - page, column], PageDown: [row + page, column],
+        Home: event.ctrlKey ? [0, 0] : [row, 0], End: event.ctrlKey ? [classes - 1, frame.heads.length - 1] : [row, frame.heads.length - 1] };
+      if (moves[event.key]) moveTo(...moves[event.key]);
+      else if (event.key === 'Enter' || event.key === ' ') toggle(rows[row]);
+      else return;
+      event.preventDefault();
+    });
+    $('search').addEventListener('input', search);
+    $('search').addEventListener('keydown', (event) => {
+      if (event.key === 'ArrowDown') { $('list').focus(); event.preventDefault(); }
+      if (event.key === 'Enter' && found.length) toggle(found[0]);
+    });
+    $('list').addEventListener('click', (event) => {
+      const e = event.target.closest('li');
+      if (!e) return;
+      current = Array.from($('list').children).indexOf(e);
+      markCurrent(false);
+      toggle(Number(e.dataset.class));
+    });
+    $('list').addEventListener('keydown', (event) => {
+      const last = $('list').children.length - 1;
+      const moves = { ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: last, PageDown: current + 10, PageUp: current - 10 };
+      if (event.key in moves) { current = Math.min(last, Math.max(0, moves[event.key])); markCurrent(true); }
+      else if ((event.key === ' ' || event.key === 'Enter') && last >= 0) toggle(Number($('list').children[current].dataset.class));
+      else return;
+      event.preventDefault();
+    });
+    $('clear').addEventListener('click', () => { chosen.length = 0; fillList(); drawPanels(); drawHeatmap(); fillDetails(); });
+    $('csv-block').addEventListener('click', () => download([now], `head-load-${now.name}.csv`));
+    $('csv-all').addEventListener('click', () => download(blocks, 'head-load.csv'));
+    const recolour = (name) => { setTheme(name); redrawHeatmap(); drawPanels(); };
+    $('theme').addEventListener('click', () => recolour(theme === 'dark' ? 'light' : 'dark'));
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', (event) => recolour(event.matches ? 'dark' : 'light'));
+    let width = box.clientWidth;
+    new ResizeObserver(() => { if (box.clientWidth !== width) { width = box.clientWidth; redrawHeatmap(); } }).observe(box);
+  }
+
+  // ---- Starting ------------------------------------------------------------------------------------------------------
+
+  /* The classes of the most specific heads say most at first sight. */
+  function chooseFirst() {
+    const wanted = now.stats ? now.stats.specific.map((h) => h.class) : [];
+    for (let c = 0; c < classes && c < 3; c++) wanted.push(c);
+    for (const c of wanted) if (chosen.length < 3 && !chosen.includes(c)) chosen.push(c);
+  }
+
+  setTheme(matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+  $('block').append(...blocks.map((b) => make('option', { value: b.index }, `${b.name}: ${b.routed ? `${b.routed} of ${b.heads - b.shared} routed` : 'always on'}`)));
+  $('row-height').value = rowHeight;
+  fillSummary();
+  fillStats();
+  chooseFirst();
+  search();
+  setBlock(now.index);
+  listen();
+  document.documentElement.dataset.ready = String(Math.round(performance.now())); // for tests: milliseconds
+}());
