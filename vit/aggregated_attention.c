@@ -10,28 +10,34 @@ typedef struct {
     const attention *attention;
 } pool_job;
 
-#define NORMALISE_ROWS 64
+/* Tasks that follow the first products: each takes its share of the tokens, the cells and the heads, so that
+ * all take as long and stay with the tokens that their worker has had before. */
 
-/* k of the neighbourhoods, normalised per head. */
-static void normalise_rows(const pool_job *job, size_t task)
+/* Part `band` of n things: first … *end−1. */
+static size_t part(size_t n, size_t band, size_t *end)
 {
-    const attention *a = job->attention;
-    size_t N = a->side * a->side, row = task * NORMALISE_ROWS;
-    size_t rows = N - row < NORMALISE_ROWS ? N - row : NORMALISE_ROWS;
-    job->pass->kernels->l2_normalise(job->pass->s->kv + row * 2 * a->C, 2 * a->C, rows, a->heads, a->d);
+    *end = n * (band + 1) / POOL_BANDS;
+    return n * band / POOL_BANDS;
 }
 
-/* One row of the pooled map: the mean of GELU(sr(y)) over each cell, then LayerNorm. */
-static void pool_row(const pool_job *job, size_t py, size_t worker)
+/* k of the neighbourhoods, normalised per head. */
+static void normalise_rows(const pool_job *job, size_t row, size_t end)
+{
+    const attention *a = job->attention;
+    job->pass->kernels->l2_normalise(job->pass->s->kv + row * 2 * a->C, 2 * a->C, end - row, a->heads, a->d);
+}
+
+/* Cells of the pooled map: each the mean of GELU(sr(y)) over its tokens, then LayerNorm. */
+static void pool_cells(const pool_job *job, size_t first, size_t end, size_t worker)
 {
     const attention *a = job->attention;
     const pass *p = job->pass;
     size_t P = a->pool, C = a->C, side = a->side;
-    size_t top = py * side / P, bottom = ((py + 1) * side + P - 1) / P;
-    float *cells = coded_rows(p, &a->kv, p->s->map, py * P, worker);
-    for (size_t px = 0; px < P; px++) {
-        size_t left = px * side / P, right = ((px + 1) * side + P - 1) / P;
-        float *cell = cells + px * C;
+    float *cells = coded_rows(p, &a->kv, p->s->map, first, worker);
+    for (size_t i = first; i < end; i++) {
+        size_t top = i / P * side / P, bottom = ((i / P + 1) * side + P - 1) / P;
+        size_t left = i % P * side / P, right = ((i % P + 1) * side + P - 1) / P;
+        float *cell = cells + (i - first) * C;
         float share = 1.0f / (float)((bottom - top) * (right - left));
         memset(cell, 0, C * sizeof *cell);
         for (size_t y = top; y < bottom; y++)
@@ -40,21 +46,22 @@ static void pool_row(const pool_job *job, size_t py, size_t worker)
         for (size_t c = 0; c < C; c++)
             cell[c] *= share;
     }
-    p->kernels->layer_norm(cells, cells, P, C, a->pool_norm.weight, a->pool_norm.bias, a->pool_norm.eps);
-    coded_done(p, &a->kv, cells, py * P, P);
+    p->kernels->layer_norm(cells, cells, end - first, C, a->pool_norm.weight, a->pool_norm.bias,
+                           a->pool_norm.eps);
+    coded_done(p, &a->kv, cells, first, end - first);
 }
 
-/* What follows the first products, in one loop: P rows of the map, the largest tasks, then the others. */
-static void follow(void *arg, size_t task, size_t worker)
+static void follow(void *arg, size_t band, size_t worker)
 {
     const pool_job *job = arg;
     const attention *a = job->attention;
-    if (task < a->pool)
-        pool_row(job, task, worker);
-    else if (task < a->pool + a->heads)
-        attention_list_tokens(job->pass, a, task - a->pool);
-    else
-        normalise_rows(job, task - a->pool - a->heads);
+    size_t end, first = part(a->side * a->side, band, &end);
+    normalise_rows(job, first, end);
+    first = part(a->pool * a->pool, band, &end);
+    if (first < end)
+        pool_cells(job, first, end, worker);
+    for (first = part(a->heads, band, &end); first < end; first++)
+        attention_list_tokens(job->pass, a, first);
 }
 
 static void gather_head(void *arg, size_t head, size_t worker)
@@ -79,7 +86,7 @@ attention_source aggregated_attention_prepare(const pass *p, const attention *a)
 
     pool_job job = {p, a};
     memset(p->s->kv + N * 2 * C, 0, 2 * C * sizeof *p->s->kv);
-    pass_loop(p, P + a->heads + divide_up(N, NORMALISE_ROWS), follow, &job);
+    pass_loop(p, POOL_BANDS, follow, &job);
     linear_call kv = {&a->kv, coded_operand(p, &a->kv, p->s->map, C), p->s->map_kv, 2 * C, P * P, false};
     linear_forward(&kv, 1, p->kernels, p->team);
     pass_loop(p, a->heads, gather_head, &job);

@@ -90,7 +90,9 @@ static void head_chunk(void *arg, size_t task, size_t worker)
     const attention *a = job->attention;
     const attention_source *from = job->source;
     const scratch *s = job->pass->s;
-    size_t head = task % a->heads, first = task / a->heads * HEAD_TOKENS;
+    // Even heads first: the shared ones, which have most tokens, come to lie in both halves.
+    size_t turn = task % a->heads * 2, head = turn < a->heads ? turn : (turn - a->heads) | 1;
+    size_t first = task / a->heads * HEAD_TOKENS;
     size_t N = a->side * a->side, C = a->C, d = a->d, n = a->grid->offsets;
     bool all = job->pass->all_heads;
     const uint32_t *tokens = all ? s->tokens : s->lists + head * N;

@@ -48,7 +48,8 @@ mohvit_status gemm_choose(const gemm **out, const char *name, const char *wanted
     if (automatic(wanted))
         wanted = precisions[PRECISION_F32];
     if (automatic(name)) // native alone has other precisions
-        name = strcmp(k->isa, "baseline") || strcmp(wanted, precisions[PRECISION_F32]) ? "native" : "openblas";
+        name =
+            strcmp(k->isa, "baseline") || strcmp(wanted, precisions[PRECISION_F32]) ? "native" : "openblas";
     for (size_t i = 0; i < BACKENDS; i++) {
         const gemm *g = backends[i];
         bool same_name = !strcmp(g->name, name), same_precision = !strcmp(precisions[g->precision], wanted);
@@ -90,7 +91,7 @@ static void native_leave(const gemm_saved *saved)
  * of them to share evenly, down to one panel. */
 static gemm_tiles native_tiling(size_t N, size_t out)
 {
-    enum { ROWS = 196, PANEL = 32, TILES = 16, MAX_PANELS = 6 };
+    enum { ROWS = 98, PANEL = 32, TILES = 16, MAX_PANELS = 6 };
     size_t row_tiles = divide_up(N, ROWS), panels = divide_up(out, PANEL);
     size_t wide = panels * row_tiles / TILES;
     wide = wide < 1 ? 1 : wide > MAX_PANELS ? MAX_PANELS : wide;

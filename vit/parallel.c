@@ -52,6 +52,7 @@ static void work(team *t, size_t worker)
         size_t index = (worker + i) % t->shares;
         atomic_uint_fast64_t *at = &t->share[index].ticket;
         uint_fast64_t ticket = atomic_load_explicit(at, memory_order_acquire);
+        size_t done = 0; // added up once: the counter is the one thing that all workers write
         while (ticket & UNCLAIMED) {
             parallel_task *run = atomic_load_explicit(&t->run, memory_order_relaxed);
             void *arg = atomic_load_explicit(&t->arg, memory_order_relaxed);
@@ -61,9 +62,11 @@ static void work(team *t, size_t worker)
                                                        memory_order_acquire))
                 continue;
             run(arg, task, worker);
-            atomic_fetch_add_explicit(&t->done, 1, memory_order_release);
+            done++;
             ticket = atomic_load_explicit(at, memory_order_acquire);
         }
+        if (done)
+            atomic_fetch_add_explicit(&t->done, done, memory_order_release);
     }
 }
 

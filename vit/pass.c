@@ -64,7 +64,7 @@ static extents measure(const config *c, const gemm *const gemms[PRECISIONS], con
         measure_rows(&e, gemms, k, N, C, CODED_ROWS);
         measure_rows(&e, gemms, k, N, hidden, 0);
         measure_rows(&e, gemms, k, N, window, side);
-        measure_rows(&e, gemms, k, P * P, C, P);
+        measure_rows(&e, gemms, k, P * P, C, divide_up(P * P, POOL_BANDS));
     }
     return e;
 }

@@ -96,9 +96,10 @@ void scratch_free(scratch *s);
  * are written to a thread's own memory and encoded from there, and x is not touched. */
 
 /* Where the task of `worker` writes row `row` and, without gaps, those that follow: at most CODED_ROWS, an
- * image row of patches, or a row of the pooled map. */
+ * image row of patches, or a band of the pooled map. */
 float *coded_rows(const pass *p, const linear *reader, float *x, size_t row, size_t worker);
-#define CODED_ROWS 64
+#define POOL_BANDS 28 // tasks that make the pooled map, and as many runs of its rows
+#define CODED_ROWS 14 // divides 196, 784 and 3136 tokens, and is one block of the products
 
 /* Encodes rows row … row+rows−1, which lie at `from`; nothing where the layer reads floats. */
 void coded_done(const pass *p, const linear *reader, const float *from, size_t row, size_t rows);
