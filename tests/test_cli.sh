@@ -509,6 +509,25 @@ all_golden_files_verify() {
     has "$(get compared 1 max_difference | head -n 1)" 0.0
 }
 
+each_instruction_set_and_backend_verifies() {
+    local files="$golden/tiny_trace.safetensors $golden/transnext_tiny.safetensors $golden/moh_transnext_base_75.safetensors"
+    for isa in avx2 avx512; do
+        MOHVIT_ISA=$isa "$mohvit" bench --iters 1 >out.txt 2>err.txt || { # a processor without it
+            grep -q 'processor lacks it' err.txt || fail "$isa: $(cat err.txt)"
+            continue
+        }
+        MOHVIT_ISA=$isa run 0 verify --format json --tolerance 1e-4 $files
+        equal "$(get passed | sort -u)" true
+        equal "$(get provenance instruction_set | sort -u)" $isa
+    done
+    run 0 verify --format json --backend openblas $files # whose rounding depends on the processor
+    equal "$(get passed | sort -u)" true
+    MOHVIT_ISA=baseline run 0 verify --format json $golden/tiny_trace.safetensors --backend native
+    equal "$(get passed)" true
+    MOHVIT_ISA=baseline run 0 verify --format json $files
+    equal "$(get provenance backend | sort -u)" openblas
+}
+
 # ---- preprocess, bench -----------------------------------------------------------------------------
 
 preprocess_takes_imagenet_defaults_and_never_the_demo_model() {
@@ -624,6 +643,7 @@ verify)
     the_trace_is_within_one_hundred_thousandth
     verify_complains_of_files_without_anything_to_compare
     all_golden_files_verify
+    each_instruction_set_and_backend_verifies
     bench_reports_all_its_keys
     bench_tells_operations_and_the_floor
     bench_compares_skipping_with_all_heads
