@@ -260,7 +260,7 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
                   m->max_ms);
     output_printf("throughput          %9.2f images/s\n", images_per_s(m, o));
     output_printf("work of an image    %9.4g GFLOP (%.4g with all heads)\n", m->gflop, m->gflop_all);
-    output_printf("GEMM peak           %9.2f GFLOP/s\n", m->peak_gflops);
+    output_printf("GEMM peak           %9.2f GFLOP/s  in float32\n", m->peak_gflops);
     output_printf("efficiency          %9.3f of the peak\n", efficiency(m, o));
     if (o->head_load)
         output_printf("head load           %9.3f ms  of a batch (%.2f %%)\n", m->head_load_ms,
