@@ -139,7 +139,9 @@ void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE])
     for (size_t i = 0; i < dataset_count(d); i++) {
         const dataset_item *item = dataset_item_at(d, i);
         XXH3_128bits_update(&state, item->name, strlen(item->name) + 1);
+        hash_number(&state, item->source);
         hash_number(&state, item->size);
+        hash_number(&state, item->check);
         hash_number(&state, item->class_index);
         hash_number(&state, item->accepted_count);
         for (size_t k = 0; k < item->accepted_count; k++)

@@ -29,7 +29,7 @@ bool header_has_section(const json_t *header, const char *section);
 /* Values of --routed-heads; 1 where there are none. */
 size_t header_variants(const json_t *header);
 
-/* XXH3-128 over names, sizes and classes in their order, as hexadecimal digits. */
+/* XXH3-128 over arguments, names, sizes, checks and classes in their order, as hexadecimal digits. */
 #define FINGERPRINT_SIZE 33
 void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE]);
 

@@ -16,7 +16,8 @@
  *     a list of paths           one a line, relative to the working directory
  *     idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
  *
- * Opening reads names, sizes and classes; no picture is decoded and no archive unpacked. */
+ * Opening reads names, sizes and classes, and of idx all pixels once; no picture is decoded and no archive
+ * unpacked. */
 #ifndef MOHVIT_DATASET_H
 #define MOHVIT_DATASET_H
 
@@ -29,6 +30,7 @@ typedef struct dataset_item {
     size_t source;    /* index of its argument */
     uint64_t size;    /* bytes */
     uint64_t place;   /* where its source finds it */
+    uint32_t check;   /* CRC-32 of its bytes, where name and size tell nothing of them (idx); else 0 */
     /* CLASS_NONE: none. With several labels (ReaL), its own class, else the first of these. */
     size_t class_index;
     const uint32_t *accepted; /* (accepted_count) classes that count as right; NULL: class_index alone */

@@ -112,8 +112,10 @@ static mohvit_status open_gz(gzFile *f, const char *path, mohvit_error *err)
 {
     errno = 0;
     *f = gzopen(path, "rbe");
-    if (*f)
+    if (*f) {
+        gzbuffer(*f, 128 << 10); // a failure leaves the smaller one
         return MOHVIT_OK;
+    }
     return errno ? error_errno(err, "%s", path)
                  : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
 }
@@ -165,9 +167,29 @@ static mohvit_status open_plain(dataset_source *s, const idx_header *h, const ch
                      (unsigned long long)st.st_size, (unsigned long long)expected);
 }
 
-static mohvit_status add_items(dataset_source *s, const idx_header *h, const uint8_t *labels,
-                               mohvit_error *err)
+/* CRC-32 of the next `size` bytes of f. */
+static mohvit_status check_next(uint32_t *check, gzFile f, size_t size, const char *path, mohvit_error *err)
 {
+    uint8_t part[16 << 10];
+    uLong crc = 0;
+    mohvit_status status = MOHVIT_OK;
+    while (!status && size) {
+        size_t bytes = size < sizeof part ? size : sizeof part;
+        status = read_exactly(f, part, bytes, path, err);
+        if (!status)
+            crc = crc32_z(crc, part, bytes);
+        size -= bytes;
+    }
+    *check = (uint32_t)crc;
+    return status;
+}
+
+/* All items are called by their numbers and are of one size: only a check of their pixels tells one data set
+ * from another. f is where pixels begin, unless they are kept. */
+static mohvit_status add_items(dataset_source *s, const idx_header *h, gzFile f, const char *path,
+                               const uint8_t *labels, mohvit_error *err)
+{
+    const uint8_t *pixels = ((const idx_state *)s->state)->pixels;
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; !status && i < h->shape[0]; i++) {
         char name[24];
@@ -178,7 +200,12 @@ static mohvit_status add_items(dataset_source *s, const idx_header *h, const uin
             .size = h->item,
             .place = i,
         };
-        status = item.name ? source_add(s, &item, err) : source_no_memory(s, err);
+        if (pixels)
+            item.check = (uint32_t)crc32_z(0, pixels + i * h->item, h->item);
+        else
+            status = check_next(&item.check, f, h->item, path, err);
+        if (!status)
+            status = item.name ? source_add(s, &item, err) : source_no_memory(s, err);
     }
     return status;
 }
@@ -199,11 +226,11 @@ static mohvit_status scan_files(dataset_source *s, const char *images, const cha
     if (!status)
         status = gzdirect(f) ? open_plain(s, &h, images, err)
                              : keep(&state->pixels, f, h.shape[0] * h.item, images, err);
-    gzclose(f);
     if (!status && label_path)
         status = read_labels(&labels, label_path, h.shape[0], err);
     if (!status)
-        status = add_items(s, &h, labels, err);
+        status = add_items(s, &h, f, images, labels, err);
+    gzclose(f);
     free(labels);
     return status;
 }

@@ -29,6 +29,7 @@ typedef struct found_item {
     const char *label;  /* its class as text; NULL: none */
     size_t class_index; /* its class as a number; CLASS_NONE: none */
     uint64_t size, place;
+    uint32_t check;
 } found_item;
 
 struct dataset_source {

@@ -361,6 +361,9 @@ another_evaluation_is_refused_with_the_difference() {
     has "$err" "data.images is 100, expected 101"
     run 1 eval "$data" --sample 100 --state state
     has "$err" "data.fingerprint"
+    gunzip -c $images >pixels && printf '\377' | dd of=pixels bs=1 seek=20 conv=notrunc status=none
+    run 1 eval "idx:pixels,$labels" --limit 100 --state state
+    has "$err" "data.fingerprint"
     run 1 eval "$data" --limit 100 --state state --size 96
     has "$err" "config.img_size is 64, expected 96"
     run 1 eval "$data" --limit 100 --state state --crop-pct 0.7

@@ -125,8 +125,13 @@ pictures_without_a_class_count_as_what_they_are_taken_for() {
     run 1 headload count "idx:$pictures" --limit $few -o unlabelled.safetensors
     has "$err" "class"
     absent unlabelled.safetensors
-    run 0 headload count "idx:$pictures" --limit $few --by-prediction -o a.safetensors --format json --quiet
+    run 0 headload count "idx:$pictures" --limit $few --by-prediction -o a.safetensors --format json --quiet \
+        --state unlabelled.state
     equal "$(get images)" $few
+    gunzip -c "$pictures" >pixels && printf '\377' | dd of=pixels bs=1 seek=20 conv=notrunc status=none
+    run 1 headload count idx:pixels --limit $few --by-prediction -o d.safetensors --state unlabelled.state
+    has "$err" data.fingerprint
+    absent d.safetensors
     run 0 eval "idx:$pictures,$classes" --limit $few --predictions predictions.csv --quiet
     local column
     column=$(head -n 1 predictions.csv | tr ',' '\n' | grep -n '^top1$\|^id1$\|^class1$\|^top_1$' | head -n 1 | cut -d : -f 1)

@@ -422,6 +422,45 @@ static void a_file_that_is_no_state_is_left_alone(void **state)
     json_decref(header);
 }
 
+/* ---- Fingerprints ---------------------------------------------------------------------------- */
+
+static void fingerprint_of(char out[FINGERPRINT_SIZE], size_t count, char *const *arguments)
+{
+    dataset *d = NULL;
+    if (dataset_open(&d, arguments, count, &(dataset_options){.unlabelled = true}, &last))
+        fail_msg("%s", last.message);
+    dataset_fingerprint(d, out);
+    dataset_close(d);
+}
+
+/* All pictures of idx files are called by their numbers. */
+static void a_fingerprint_tells_idx_files_by_their_pixels(void **state)
+{
+    (void)state;
+    static uint8_t file[16 + 3 * 20000] = {0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 200, 0, 0, 0, 100};
+    char a[FINGERPRINT_SIZE], b[FINGERPRINT_SIZE], packed[FINGERPRINT_SIZE];
+    write_file("a", file, sizeof file);
+    file[16 + 2 * 20000 + 19999] = 1; // the last pixel
+    write_file("b", file, sizeof file);
+    shell("gzip -k a");
+    fingerprint_of(a, 1, (char *[]){"idx:a"});
+    fingerprint_of(b, 1, (char *[]){"idx:b"});
+    fingerprint_of(packed, 1, (char *[]){"idx:a.gz"});
+    assert_string_not_equal(a, b);
+    assert_string_equal(a, packed);
+}
+
+static void a_fingerprint_tells_where_an_argument_ends(void **state)
+{
+    (void)state;
+    char a[FINGERPRINT_SIZE], b[FINGERPRINT_SIZE];
+    write_text("one", "x.jpg\n");
+    write_text("two", "x.jpg\nx.jpg\n");
+    fingerprint_of(a, 2, (char *[]){"one", "two"});
+    fingerprint_of(b, 2, (char *[]){"two", "one"});
+    assert_string_not_equal(a, b);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 
 int main(void)
@@ -441,6 +480,8 @@ int main(void)
         TEST(a_torn_end_is_dropped_wherever_it_is_torn),
         TEST(a_damaged_end_is_dropped_like_a_torn_one),
         TEST(a_file_that_is_no_state_is_left_alone),
+        TEST(a_fingerprint_tells_idx_files_by_their_pixels),
+        TEST(a_fingerprint_tells_where_an_argument_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
