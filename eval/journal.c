@@ -111,9 +111,10 @@ static mohvit_status append_frame(journal *j, uint32_t kind, const void *content
     return status;
 }
 
-typedef enum frame_state { FRAME_WHOLE, FRAME_TORN, FRAME_NONE } frame_state;
+/* Damaged: of its full size, with another CRC. Torn: the file ends before it does. */
+typedef enum frame_state { FRAME_WHOLE, FRAME_DAMAGED, FRAME_TORN, FRAME_NONE } frame_state;
 
-/* The frame at offset, its content in b. */
+/* The frame at offset, its content in b where it is whole. */
 static mohvit_status read_frame(const journal *j, uint64_t offset, uint64_t file_size, uint32_t *kind,
                                 bytes *b, frame_state *state, mohvit_error *err)
 {
@@ -136,8 +137,8 @@ static mohvit_status read_frame(const journal *j, uint64_t offset, uint64_t file
     b->size = size;
     b->capacity = size + 1;
     status = read_at(j, offset + FRAME_SIZE, b->data, size, &got, err);
-    if (!status && got == size && frame_crc(head, b->data, size) == crc)
-        *state = FRAME_WHOLE;
+    if (!status && got == size)
+        *state = frame_crc(head, b->data, size) == crc ? FRAME_WHOLE : FRAME_DAMAGED;
     return status;
 }
 
@@ -147,6 +148,24 @@ static mohvit_status not_a_state(const journal *j, mohvit_error *err)
 {
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is not the state of an evaluation, and is left as it is",
                      j->name);
+}
+
+/* A file that seems to end inside its header may have another size there by damage, and records behind. A
+ * header that was torn while it was written is text up to its end; records have zeros soon. */
+static mohvit_status check_torn_header(const journal *j, frame_state *state, mohvit_error *err)
+{
+    uint8_t part[4096];
+    size_t got;
+    uint64_t offset = sizeof magic + FRAME_SIZE;
+    mohvit_status status;
+    while (!(status = read_at(j, offset, part, sizeof part, &got, err)) && got) {
+        if (memchr(part, 0, got)) {
+            *state = FRAME_DAMAGED;
+            break;
+        }
+        offset += got;
+    }
+    return status;
 }
 
 /* *fresh: it holds nothing yet, or the beginning of what journal_open writes first. */
@@ -162,6 +181,11 @@ static mohvit_status load_header(journal *j, uint64_t file_size, bool *fresh, mo
         status = not_a_state(j, err);
     if (!status && got == sizeof start)
         status = read_frame(j, sizeof magic, file_size, &kind, &b, &state, err);
+    if (!status && got == sizeof start && state == FRAME_TORN)
+        status = check_torn_header(j, &state, err);
+    if (!status && state == FRAME_DAMAGED)
+        status =
+            error_set(err, MOHVIT_ERROR_FORMAT, "%s: its header is damaged; it is left as it is", j->name);
     *fresh = state != FRAME_WHOLE;
     if (!status && !*fresh) {
         json_error_t why;
@@ -232,6 +256,36 @@ static mohvit_status take_record(journal *j, const void *data, size_t size, mohv
     return insert_place(j, &(place){r.chunk, j->end + FRAME_SIZE, (uint32_t)size}, err);
 }
 
+/* *found: a whole record begins somewhere behind the end of what is whole, so that what lies between is
+ * damage and no torn end. The size of a damaged frame tells nothing, so every byte may be a beginning. */
+static mohvit_status find_record_behind(const journal *j, uint64_t file_size, bool *found, mohvit_error *err)
+{
+    static const uint8_t kind_of_record[4] = {FRAME_RECORD};
+    uint8_t part[4096];
+    size_t got;
+    bytes b = {0};
+    uint64_t offset = j->end + 1;
+    mohvit_status status = MOHVIT_OK;
+    *found = false;
+    while (!status && !*found && file_size > FRAME_SIZE && offset < file_size - FRAME_SIZE) {
+        status = read_at(j, offset, part, sizeof part, &got, err);
+        if (status || got < FRAME_SIZE)
+            break;
+        for (size_t i = 0; !status && !*found && i + sizeof kind_of_record <= got; i++) {
+            uint32_t kind;
+            frame_state state;
+            if (memcmp(part + i, kind_of_record, sizeof kind_of_record))
+                continue;
+            status = read_frame(j, offset + i, file_size, &kind, &b, &state, err);
+            *found =
+                !status && state == FRAME_WHOLE && !record_parse(&(chunk_record){0}, b.data, b.size, NULL);
+        }
+        offset += got - sizeof kind_of_record + 1;
+    }
+    bytes_free(&b);
+    return status;
+}
+
 static mohvit_status load_records(journal *j, uint64_t file_size, const warning_sink *warn, mohvit_error *err)
 {
     bytes b = {0};
@@ -250,7 +304,15 @@ static mohvit_status load_records(journal *j, uint64_t file_size, const warning_
         j->end += FRAME_SIZE + b.size;
     }
     bytes_free(&b);
-    if (!status && state == FRAME_TORN)
+    if (status || state == FRAME_NONE)
+        return status;
+    bool damaged;
+    status = find_record_behind(j, file_size, &damaged, err);
+    if (!status && damaged)
+        status = error_set(err, MOHVIT_ERROR_FORMAT,
+                           "%s: is damaged at byte %llu, with whole records behind; it is left as it is",
+                           j->name, (unsigned long long)j->end);
+    else if (!status)
         warning_send(warn, "%s: its last %llu bytes are no whole record and are dropped", j->name,
                      (unsigned long long)(file_size - j->end));
     return status;

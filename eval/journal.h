@@ -4,7 +4,8 @@
  *     magic, header (JSON), record, record, ...       each but the magic in a frame: kind, size, CRC-32,
  * content
  *
- * What stands behind the last whole frame is a torn end: it is dropped. A state file, the output of a shard
+ * What stands behind the last whole frame is a torn end: it is dropped. Damage before a whole frame is an
+ * error, and the file is left as it is. A state file, the output of a shard
  * and what MPI ranks send are sets of such records. */
 #ifndef MOHVIT_JOURNAL_H
 #define MOHVIT_JOURNAL_H

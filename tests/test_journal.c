@@ -395,6 +395,39 @@ static void a_damaged_end_is_dropped_like_a_torn_one(void **state)
     json_decref(header);
 }
 
+/* Whichever byte it is: nothing is dropped that could still be read. */
+static void damage_before_a_whole_record_is_an_error_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct stat begin, end;
+    json_t *header = make_header();
+    const warning_sink warn = {note_warning, NULL};
+    journal *j = open_journal("whole", header, false);
+    assert_int_equal(stat("whole", &begin), 0);
+    append(j, 0);
+    assert_int_equal(stat("whole", &end), 0);
+    append(j, 1);
+    journal_close(j);
+    for (off_t at = 0; at < end.st_size; at += at < begin.st_size + 16 ? 1 : 97) {
+        uint8_t byte;
+        shell("cp whole state");
+        int fd = open("state", O_RDWR);
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 0x11;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        close(fd);
+        shell("cp state before");
+        if (open_journal("state", header, true))
+            fail_msg("damaged at %ld: taken", (long)at);
+        if (at >= 8 &&
+            !strstr(last.message, at < begin.st_size ? "its header is damaged" : "is damaged at byte"))
+            fail_msg("damaged at %ld: %s", (long)at, last.message);
+        assert_int_equal(journal_open_finished(&j, "state", &warn, &last), MOHVIT_ERROR_FORMAT);
+        shell("cmp state before");
+    }
+    json_decref(header);
+}
+
 static void a_file_that_is_no_state_is_left_alone(void **state)
 {
     (void)state;
@@ -479,6 +512,7 @@ int main(void)
         TEST(another_evaluation_is_refused_with_the_difference),
         TEST(a_torn_end_is_dropped_wherever_it_is_torn),
         TEST(a_damaged_end_is_dropped_like_a_torn_one),
+        TEST(damage_before_a_whole_record_is_an_error_and_changes_nothing),
         TEST(a_file_that_is_no_state_is_left_alone),
         TEST(a_fingerprint_tells_idx_files_by_their_pixels),
         TEST(a_fingerprint_tells_where_an_argument_ends),
