@@ -77,6 +77,13 @@ mohvit_status source_add(dataset_source *s, const found_item *item, mohvit_error
     return MOHVIT_OK;
 }
 
+void source_warn_others(const dataset_source *s, size_t others)
+{
+    if (others)
+        warning_send(s->warn, "%s: passed over %zu %s", s->argument, others,
+                     others == 1 ? "file that is no picture" : "files that are no pictures");
+}
+
 mohvit_status source_parent(dataset_source *s, const char *path, const char **out, mohvit_error *err)
 {
     const char *slash = strrchr(path, '/'), *start = slash;

@@ -91,9 +91,8 @@ static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
         fts_close(walk);
     if (s->count)
         qsort(s->items, s->count, sizeof *s->items, compare_names);
-    if (!status && others)
-        warning_send(s->warn, "%s: passed over %zu %s", path, others,
-                     others == 1 ? "file that is no picture" : "files that are no pictures");
+    if (!status)
+        source_warn_others(s, others);
     free(path);
     return status;
 }

@@ -62,6 +62,9 @@ mohvit_status source_parent(dataset_source *s, const char *path, const char **ou
 
 mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err);
 
+/* Warns of so many files that are no pictures, if there are any. */
+void source_warn_others(const dataset_source *s, size_t others);
+
 /* size bytes of fd from offset on into dst; a file that ends before is an error. */
 mohvit_status source_pread(int fd, uint64_t offset, void *dst, size_t size, mohvit_error *err);
 

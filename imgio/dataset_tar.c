@@ -24,6 +24,7 @@ typedef struct tar_scan {
     found_item *labels; /* (label_count) x.cls: name without ".cls", label */
     size_t label_count, label_capacity;
     const char *inner; /* a member that is a tar, or NULL */
+    size_t others;     /* members that are neither pictures nor labels */
 } tar_scan;
 
 static mohvit_status cut_short(const dataset_source *s, const char *what, mohvit_error *err)
@@ -91,6 +92,7 @@ static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, u
         size_t length = strlen(name);
         if (length > 4 && strcmp(name + length - 4, ".tar") == 0 && !t->inner)
             t->inner = source_string(t->s, name, length);
+        t->others++;
         return MOHVIT_OK;
     }
     found_item item = {.class_index = CLASS_NONE, .size = size, .place = place};
@@ -98,6 +100,18 @@ static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, u
     mohvit_status status =
         item.name ? source_parent(t->s, name, &item.folder, err) : source_no_memory(t->s, err);
     return status ? status : source_add(t->s, &item, err);
+}
+
+/* The bytes of a link are those of another member, or of a file outside. */
+static mohvit_status visit_link(tar_scan *t, const char *name, mohvit_error *err)
+{
+    if (picture_named(name) || label_stem(name))
+        return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                         "%s: \"%s\" is a link to another file; make the tar with --dereference "
+                         "--hard-dereference",
+                         t->s->argument, name);
+    t->others++;
+    return MOHVIT_OK;
 }
 
 static mohvit_status visit(tar_scan *t, struct archive_entry *entry, mohvit_error *err)
@@ -108,8 +122,11 @@ static mohvit_status visit(tar_scan *t, struct archive_entry *entry, mohvit_erro
     while (!strncmp(name, "./", 2))
         name += 2;
     const char *slash = strrchr(name, '/');
-    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) ||
-        (slash ? slash[1] : name[0]) == '.')
+    if ((slash ? slash[1] : name[0]) == '.')
+        return MOHVIT_OK;
+    if (archive_entry_filetype(entry) == AE_IFLNK || archive_entry_hardlink(entry))
+        return visit_link(t, name, err);
+    if (archive_entry_filetype(entry) != AE_IFREG)
         return MOHVIT_OK;
     int64_t size = archive_entry_size(entry), place = archive_filter_bytes(t->archive, 0);
     if (size < 0 || place < 0 || (uint64_t)place > t->size || (uint64_t)size > t->size - (uint64_t)place)
@@ -199,6 +216,8 @@ static mohvit_status scan_tar(dataset_source *s, mohvit_error *err)
         status = error_set(err, MOHVIT_ERROR_UNSUPPORTED,
                            "%s: holds no pictures but further tars (\"%s\"); unpack it once and name those",
                            s->argument, t.inner);
+    if (!status)
+        source_warn_others(s, t.others);
     archive_read_free(t.archive);
     free(t.labels);
     return status;

@@ -342,6 +342,36 @@ static void webdataset_pairs_pictures_with_classes(void **state)
     refused("w.tar", (dataset_options){0}, "w.tar/0001.jpg: has no class", "");
 }
 
+static void pictures_that_a_tar_links_to_are_refused(void **state)
+{
+    (void)state;
+    static const char *const links[] = {"ln val/cat/c.webp val/cat/d.webp", "ln -s c.webp val/cat/d.webp"};
+    for (size_t i = 0; i < 2; i++) {
+        make_image_folder();
+        shell(links[i]);
+        shell("tar -C val --sort=name -cf x.tar cat");
+        refused("x.tar", (dataset_options){0}, "x.tar: \"cat/d.webp\" is a link",
+                "--dereference --hard-dereference");
+        shell("tar -C val --sort=name --dereference --hard-dereference -cf x.tar cat");
+        dataset *d = open_one("x.tar");
+        holds(d, "cat/c.webp=0 cat/d.webp=0");
+        reads(d, 1, "cc");
+        dataset_close(d);
+        shell("rm -r val");
+    }
+}
+
+static void members_of_a_tar_that_are_no_pictures_are_counted(void **state)
+{
+    (void)state;
+    make_image_folder();
+    shell("ln -s notes.txt val/cat/more.txt; tar -C val -cf x.tar cat; tar -C val -cf y.tar cat/c.webp");
+    dataset_close(open_one("x.tar"));
+    assert_non_null(strstr(warnings, "x.tar: passed over 2 files that are no pictures"));
+    dataset_close(open_one("y.tar"));
+    assert_null(strstr(warnings, "passed over"));
+}
+
 static void a_tar_cut_short_is_refused_wherever_it_is_cut(void **state)
 {
     (void)state;
@@ -532,6 +562,8 @@ int main(void)
         TEST(a_list_keeps_its_order),
         TEST(a_tar_is_read_where_it_lies),
         TEST(webdataset_pairs_pictures_with_classes),
+        TEST(pictures_that_a_tar_links_to_are_refused),
+        TEST(members_of_a_tar_that_are_no_pictures_are_counted),
         TEST(a_tar_cut_short_is_refused_wherever_it_is_cut),
         TEST(other_archives_are_refused_with_the_reason),
         TEST(a_tar_that_shrinks_while_it_is_read_is_an_error),
