@@ -34,8 +34,12 @@ static mohvit_status idx_error(gzFile f, const char *path, mohvit_error *err)
     const char *cause = gzerror(f, &code);
     if (code == Z_ERRNO)
         return error_errno(err, "%s", path);
-    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
+        size_t length = strlen(path);
+        if (!strncmp(cause, path, length) && !strncmp(cause + length, ": ", 2)) // zlib names the file, too
+            cause += length + 2;
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s", path, cause);
+    }
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is cut short", path);
 }
 
@@ -80,6 +84,20 @@ static mohvit_status read_header(idx_header *h, gzFile f, const char *path, mohv
     return status;
 }
 
+/* What is packed ends with a checksum, which counts only where reading comes to it. */
+static mohvit_status check_packed_end(gzFile f, const char *path, mohvit_error *err)
+{
+    int code = Z_OK, n;
+    uint8_t more;
+    if (gzdirect(f))
+        return MOHVIT_OK;
+    n = gzread(f, &more, 1);
+    gzerror(f, &code);
+    if (n > 0)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: holds more than its header tells", path);
+    return n < 0 || code != Z_OK || !gzeof(f) ? idx_error(f, path, err) : MOHVIT_OK;
+}
+
 /* Grows with what arrives, so that a header that lies costs nothing. */
 static mohvit_status keep(uint8_t **out, gzFile f, size_t size, const char *path, mohvit_error *err)
 {
@@ -101,6 +119,8 @@ static mohvit_status keep(uint8_t **out, gzFile f, size_t size, const char *path
         status = read_exactly(f, bytes + have, part, path, err);
         have += part;
     }
+    if (!status)
+        status = check_packed_end(f, path, err);
     if (status)
         free(bytes);
     else

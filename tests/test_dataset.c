@@ -487,6 +487,32 @@ static void damaged_idx_files_are_refused(void **state)
     refused("idx:i,l", (dataset_options){0}, "i#1: class 3", "expected 0 to 2");
 }
 
+static void packed_idx_files_are_read_up_to_their_checksum(void **state)
+{
+    (void)state;
+    struct stat st;
+    uint8_t more[sizeof images + 1] = {0};
+    write_idx("l", numbers, sizeof numbers, true);
+    write_idx("whole", images, sizeof images, true);
+    assert_int_equal(stat("whole", &st), 0);
+    for (off_t size = 0; size < st.st_size; size++) {
+        shell("cp whole i");
+        assert_int_equal(truncate("i", size), 0);
+        if (open_with("idx:i,l", (dataset_options){0}))
+            fail_msg("cut to %ld of %ld bytes: taken", (long)size, (long)st.st_size);
+    }
+    refused("idx:i,l", (dataset_options){0}, "i: is cut short", "");
+    shell("cp whole i; printf '\\377\\377' | dd of=i bs=1 conv=notrunc status=none seek=$(($(stat -c %s i) - "
+          "7))");
+    refused("idx:i,l", (dataset_options){0}, "i: incorrect data check", "");
+    assert_null(strstr(last.message, "i: i: "));
+    memcpy(more, images, sizeof images);
+    write_idx("i", more, sizeof more, true);
+    refused("idx:i,l", (dataset_options){0}, "i: holds more than its header tells", "");
+    shell("cp whole i; head -c $(($(stat -c %s l) - 1)) l >cut; mv cut l");
+    refused("idx:i,l", (dataset_options){0}, "l: is cut short", "");
+}
+
 /* ---- Choosing -------------------------------------------------------------------------------- */
 
 static void make_many(size_t count)
@@ -569,6 +595,7 @@ int main(void)
         TEST(a_tar_that_shrinks_while_it_is_read_is_an_error),
         TEST(idx_files_are_gray_pictures),
         TEST(damaged_idx_files_are_refused),
+        TEST(packed_idx_files_are_read_up_to_their_checksum),
         TEST(limit_takes_the_first_and_sample_any_in_their_order),
         TEST(a_subset_leaves_other_classes_out),
     };
