@@ -198,7 +198,10 @@ mistakes_are_explained() {
     run 2 eval
     run 2 eval x --shard 1/4
     has "$err" "--shard needs --state"
-    for shard in 0/4 5/4 1 a/b 1/4x -1/4; do run 2 eval x --shard $shard --state s; done
+    for shard in 0/4 5/4 1 a/b 1/4x -1/4 -1/-1 1/-1 +1/4 1/+4 " 1/4" "1/ 4" 1/4/ /4 1/; do
+        run 2 eval x --shard "$shard" --state s
+        has "$err" "expected I/N"
+    done
     run 2 eval x --limit 1 --sample 1
     run 2 eval x --seed 1
     run 2 eval x --truth a --real-labels b

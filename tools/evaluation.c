@@ -51,7 +51,8 @@ static bool parse_routed_list(evaluation_options *o, const char *text)
 static bool parse_shard(evaluation_options *o, const char *text)
 {
     char tail;
-    if (sscanf(text, "%9zu/%9zu%c", &o->shard, &o->shards, &tail) == 2 && o->shard >= 1 &&
+    bool plain = text[strspn(text, "0123456789/")] == '\0'; // %zu would take blanks and a sign
+    if (plain && sscanf(text, "%9zu/%9zu%c", &o->shard, &o->shards, &tail) == 2 && o->shard >= 1 &&
         o->shard <= o->shards)
         return true;
     complain("--shard %s: expected I/N, such as 1/4 to 4/4", text);
