@@ -1,9 +1,7 @@
 /* dataset_list.c - a file of paths, one a line, relative to the working directory. */
 #include "dataset_source.h"
+#include "lines.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -22,28 +20,15 @@ static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error 
 
 static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
 {
-    char *line = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t length;
-    FILE *f = fopen(s->argument, "re");
-    if (!f)
-        return error_errno(err, "%s", s->argument);
+    line_reader r;
+    bool more;
+    mohvit_status status = lines_open(&r, s->argument, "\r", err);
     s->prefix = source_string(s, "", 0);
-    mohvit_status status = s->prefix ? MOHVIT_OK : source_no_memory(s, err);
-    while (!status && (length = getline(&line, &capacity, f)) > 0) {
-        number++;
-        while (length && (line[length - 1] == '\n' || line[length - 1] == '\r'))
-            line[--length] = '\0';
-        if (strlen(line) != (size_t)length)
-            status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu: a zero byte; expected a path",
-                               s->argument, number);
-        else if (length)
-            status = add_path(s, line, err);
-    }
-    if (!status && ferror(f))
-        status = error_errno(err, "%s", s->argument);
-    free(line);
-    fclose(f);
+    if (!status && !s->prefix)
+        status = source_no_memory(s, err);
+    while (!status && !(status = lines_next(&r, &more, err)) && more)
+        status = add_path(s, r.line, err);
+    lines_close(&r);
     return status;
 }
 

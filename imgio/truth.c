@@ -1,61 +1,14 @@
 #include "truth.h"
 
+#include "lines.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- Lines ----------------------------------------------------------------------------------- */
-
-typedef struct line_reader {
-    FILE *file;
-    const char *path;
-    char *line; /* without its end */
-    size_t capacity, number;
-} line_reader;
-
-#define MAX_LINE ((size_t)64 << 10)
-
-static mohvit_status lines_open(line_reader *r, const char *path, mohvit_error *err)
-{
-    *r = (line_reader){.file = fopen(path, "re"), .path = path};
-    return r->file ? MOHVIT_OK : error_errno(err, "%s", path);
-}
-
-/* The next line that is not empty; *more false behind the last. */
-static mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err)
-{
-    ssize_t length;
-    while ((length = getline(&r->line, &r->capacity, r->file)) > 0) {
-        r->number++;
-        while (length && strchr("\n\r\t ", r->line[length - 1]) && r->line[length - 1])
-            r->line[--length] = '\0';
-        if (strlen(r->line) != (size_t)length || (size_t)length > MAX_LINE)
-            return error_set(err, MOHVIT_ERROR_FORMAT,
-                             "%s: line %zu: a zero byte, or more than %zu bytes; expected text", r->path,
-                             r->number, MAX_LINE);
-        if (length) {
-            *more = true;
-            return MOHVIT_OK;
-        }
-    }
-    *more = false;
-    return ferror(r->file) ? error_errno(err, "%s", r->path) : MOHVIT_OK;
-}
-
-static void lines_close(line_reader *r)
-{
-    free(r->line);
-    if (r->file)
-        fclose(r->file);
-}
-
-/* "FILE: line 3", for messages. */
-static void lines_where(const line_reader *r, char *out, size_t size)
-{
-    snprintf(out, size, "%.*s: line %zu", (int)size - 40, r->path, r->number);
-}
+static const char blanks[] = "\r\t "; // that do not count at the end of a line
 
 /* ---- Truth ----------------------------------------------------------------------------------- */
 
@@ -169,7 +122,7 @@ mohvit_status truth_read(truth **out, const char *path, const class_table *class
     truth *t = calloc(1, sizeof *t);
     if (!t)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
-    mohvit_status status = lines_open(&r, path, err);
+    mohvit_status status = lines_open(&r, path, blanks, err);
     if (!status)
         status = read_lines(t, &r, classes, warn, err);
     lines_close(&r);
@@ -287,6 +240,8 @@ mohvit_status real_labels_read(real_labels *out, const char *path, const class_t
     real_labels r = {0};
     if (stat(path, &st))
         return error_errno(err, "%s", path);
+    if (!S_ISREG(st.st_mode)) // the size of anything else bounds nothing
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file", path);
     if (st.st_size > MAX_REAL_BYTES)
         return error_set(err, MOHVIT_ERROR_LIMIT, "%s: larger than the limit of %lld bytes", path,
                          (long long)MAX_REAL_BYTES);
@@ -334,7 +289,7 @@ mohvit_status subset_read(bool *chosen, const char *path, const class_table *t, 
     bool more;
     size_t count = 0;
     memset(chosen, 0, class_count(t) * sizeof *chosen);
-    mohvit_status status = lines_open(&r, path, err);
+    mohvit_status status = lines_open(&r, path, blanks, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more) {
         char where[512];
         size_t class_index;

@@ -287,6 +287,44 @@ static void a_list_keeps_its_order(void **state)
     dataset_close(d);
 }
 
+static void write_long_line(const char *path, size_t length)
+{
+    char *line = malloc(length + 1);
+    assert_non_null(line);
+    memset(line, 'x', length);
+    line[length] = '\n';
+    write_file(path, line, length + 1);
+    free(line);
+}
+
+static void a_line_without_an_end_is_refused_where_the_limit_is(void **state)
+{
+    (void)state;
+    bool chosen[3];
+    shell("mkdir flat; : >flat/a.jpg");
+    write_long_line("long", 65536);
+    dataset_close(open_with("long", (dataset_options){.unlabelled = true}));
+    assert_string_equal(last.message, "");
+    write_long_line("long", 65537);
+    refused("long", (dataset_options){.unlabelled = true}, "long: line 1", "more than 65536 bytes");
+    refused("flat", (dataset_options){.truth = "long"}, "long: line 1", "more than 65536 bytes");
+    assert_int_equal(subset_read(chosen, "long", classes, &last), MOHVIT_ERROR_FORMAT);
+    // One that goes on and on; what is read of it must not be kept.
+    refused("flat", (dataset_options){.truth = "/dev/zero"}, "/dev/zero: line 1", "zero byte");
+    shell("mkfifo pipe; (yes | tr -d '\\n' >pipe) 2>/dev/null &");
+    refused("flat", (dataset_options){.truth = "pipe"}, "pipe: line 1", "more than 65536 bytes");
+    write_file("long", "a.jpg 0\n\0", 9);
+    refused("flat", (dataset_options){.truth = "long"}, "long: line 2", "zero byte");
+}
+
+static void real_labels_of_no_known_size_are_refused(void **state)
+{
+    (void)state;
+    shell("mkdir flat; : >flat/a.jpg; mkfifo pipe");
+    for (const char *const *path = (const char *const[]){"pipe", "/dev/zero", "flat", NULL}; *path; path++)
+        refused("flat", (dataset_options){.real_labels = *path}, *path, "is not a regular file");
+}
+
 /* ---- Tars ------------------------------------------------------------------------------------ */
 
 static void a_tar_is_read_where_it_lies(void **state)
@@ -586,6 +624,8 @@ int main(void)
         TEST(classes_out_of_range_are_refused_with_file_and_line),
         TEST(real_labels_replace_classes_and_leave_out_the_unsure),
         TEST(a_list_keeps_its_order),
+        TEST(a_line_without_an_end_is_refused_where_the_limit_is),
+        TEST(real_labels_of_no_known_size_are_refused),
         TEST(a_tar_is_read_where_it_lies),
         TEST(webdataset_pairs_pictures_with_classes),
         TEST(pictures_that_a_tar_links_to_are_refused),
