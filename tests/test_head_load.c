@@ -302,6 +302,95 @@ static void only_counts_of_one_model_are_merged(void **state)
     head_load_destroy(a);
 }
 
+/* One source of the data "f", or of others. */
+static void set_source(head_load *l, const char *prefix, const char *fingerprint, const char *shard)
+{
+    json_array_clear(l->sources);
+    json_t *source =
+        json_pack("{s:[s], s:s, s:i}", "prefixes", prefix, "fingerprint", fingerprint, "images", 9);
+    if (shard)
+        json_object_set_new(source, "shard", json_string(shard));
+    json_array_append_new(l->sources, source);
+}
+
+static void the_same_pictures_are_not_counted_twice(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b; // shards
+        bool overlap;
+    } cases[] = {
+        {NULL, NULL, true},
+        {NULL, "1/2", true},
+        {"2/2", NULL, true},
+        {"1/2", "1/2", true},
+        {"1/2", "2/4", true},
+        {"2/3", "1/2", true},
+        {"2/3", "2/2", true},
+        {"1/2", "2/2", false},
+        {"1/2", "3/4", false},
+        {"2/6", "1/6", false},
+        {"2/6", "2/3", false},
+        {"1/3", "3/3", false},
+        {"999999999/999999999", "999999998/999999999", false},
+        {"999999999/999999999", "999999998/999999998", true},
+    };
+    config c = small_config();
+    mohvit_error err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        head_load *a = make(&c, 1), *b = make(&c, 1);
+        set_source(a, "val/", "f", cases[i].a);
+        set_source(b, "./val/", "f", cases[i].b);
+        if (cases[i].overlap)
+            expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_ARGUMENT,
+                         "b: has counted what a has", "./val/");
+        else
+            expect_ok(head_load_merge(a, b, "a", "b", false, &err), &err);
+        head_load_destroy(a);
+        head_load_destroy(b);
+    }
+    head_load *a = make(&c, 1), *b = make(&c, 1);
+    set_source(a, "val/", "f", NULL);
+    set_source(b, "val/", "g", NULL);
+    expect_ok(head_load_merge(a, b, "a", "b", false, &err), &err);
+    head_load_destroy(a);
+    head_load_destroy(b);
+}
+
+/* What is missing of the data of which these parts have been counted: texts with "; " between them. */
+static void expect_missing(const char *const *shards, const char *expected)
+{
+    config c = small_config();
+    head_load *l = make(&c, 1), *part = make(&c, 1);
+    char text[128], all[512] = "";
+    json_array_clear(l->sources);
+    for (; *shards; shards++) {
+        set_source(part, "val/", "f", *shards);
+        json_array_extend(l->sources, part->sources);
+    }
+    set_source(part, "val/", "g", NULL);
+    json_array_extend(l->sources, part->sources);
+    for (size_t i = 0; i < json_array_size(l->sources); i++)
+        for (int behind = 0; behind < 2; behind++)
+            if (head_load_missing(l, i, behind, text, sizeof text))
+                snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", *all ? "; " : "", text);
+    assert_string_equal(all, expected);
+    head_load_destroy(l);
+    head_load_destroy(part);
+}
+
+static void parts_that_are_missing_are_named(void **state)
+{
+    (void)state;
+    expect_missing((const char *const[]){"2/2", "1/2", NULL}, "");
+    expect_missing((const char *const[]){"4/4", "1/2", "3/4", NULL}, "");
+    expect_missing((const char *const[]){"3/3", "1/3", NULL}, "shard 2/3 is missing");
+    expect_missing((const char *const[]){"1/4", NULL}, "shards 2/4 to 4/4 are missing");
+    expect_missing((const char *const[]){"2/5", "4/5", NULL},
+                   "shard 1/5 is missing; shard 3/5 is missing; shard 5/5 is missing");
+    expect_missing((const char *const[]){"1/2", "4/4", NULL}, "from 1/2 to 3/4 of the pictures are missing");
+}
+
 // ---- Files -----------------------------------------------------------------------------------------
 
 static void a_file_brings_back_every_bit(void **state)
@@ -465,6 +554,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_counted_is_refused_and_changes_nothing),
         cmocka_unit_test(the_public_interface_counts_and_writes),
         cmocka_unit_test(only_counts_of_one_model_are_merged),
+        cmocka_unit_test(the_same_pictures_are_not_counted_twice),
+        cmocka_unit_test(parts_that_are_missing_are_named),
         cmocka_unit_test(a_file_brings_back_every_bit),
         cmocka_unit_test(the_file_is_laid_out_as_documented),
         cmocka_unit_test(a_file_cut_short_is_refused),

@@ -84,11 +84,23 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     run 0 merge 3.state 1.state 2.state --head-load states.safetensors --format json
     equal "$(get images)" "$images"
     run 0 merge 2.safetensors 3.safetensors 1.safetensors --head-load files.safetensors
+    equal "$err" ""
     same_counts whole.safetensors states.safetensors
     same_counts whole.safetensors files.safetensors
     run 1 merge 1.safetensors 2.safetensors 1.safetensors --head-load twice.safetensors
     has "$err" "1.safetensors: has counted what the files before it has"
     absent twice.safetensors
+    run 1 merge whole.safetensors 1.safetensors --head-load twice.safetensors
+    has "$err" "1.safetensors: has counted what whole.safetensors has"
+    ln -s "$fmnist" elsewhere
+    run 0 headload count "idx:elsewhere/${pictures##*/},elsewhere/${classes##*/}" --limit $few --quiet -o else.safetensors
+    run 1 merge few.safetensors else.safetensors --head-load twice.safetensors
+    has "$err" "else.safetensors: has counted what few.safetensors has"
+    absent twice.safetensors
+    run 0 merge 3.safetensors 1.safetensors --head-load part.safetensors
+    has "$err" "warning: part.safetensors: of $pictures"
+    has "$err" "shard 2/3 is missing"
+    rm part.safetensors
     run 1 merge 1.state 2.state --head-load part.safetensors
     has "$err" "missing"
     absent part.safetensors

@@ -189,6 +189,21 @@ static void print_merged(const merge_options *o, const head_load *l)
     }
 }
 
+/* Unlike states, head loads may be of any parts of any data: what is missing may be meant to be. */
+static void name_missing_parts(const merge_options *o, const head_load *l)
+{
+    char missing[128];
+    for (size_t i = 0; i < json_array_size(l->sources); i++) {
+        const json_t *source = json_array_get(l->sources, i);
+        const char *name = json_string_value(json_array_get(json_object_get(source, "prefixes"), 0));
+        if (!name)
+            name = json_string_value(json_object_get(source, "fingerprint"));
+        for (int behind = 0; behind < 2; behind++)
+            if (head_load_missing(l, i, behind, missing, sizeof missing))
+                complain("warning: %s: of %s, %s", o->head_load, name ? name : "the data", missing);
+    }
+}
+
 static int merge_head_loads(const merge_options *o)
 {
     mohvit_error err;
@@ -207,8 +222,10 @@ static int merge_head_loads(const merge_options *o)
     if (sum && status)
         complain("%s", err.message);
     bool fine = sum && !status;
-    if (fine)
+    if (fine) {
+        name_missing_parts(o, sum);
         print_merged(o, sum);
+    }
     head_load_destroy(sum);
     return fine ? EXIT_FINE : EXIT_INPUT;
 }

@@ -4,6 +4,7 @@
 #include "json_bounded.h"
 #include "safetensors.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,7 +248,49 @@ static mohvit_status compare_names(const head_load *a, const head_load *b, const
     return MOHVIT_OK;
 }
 
+/* Which stretch of its data a source is: from `first` to `end` of `of` equal parts. */
+typedef struct {
+    uint64_t first, end, of;
+} stretch;
+
+/* Of "shard": "I/N"; all of the data where there is none. False where it is malformed. */
+static bool read_stretch(stretch *s, const json_t *source)
+{
+    const json_t *shard = json_object_get(source, "shard");
+    char tail;
+    *s = (stretch){0, 1, 1};
+    if (!shard)
+        return true;
+    if (!json_is_string(shard) || // nine digits: products of two fit
+        sscanf(json_string_value(shard), "%9" SCNu64 "/%9" SCNu64 "%c", &s->end, &s->of, &tail) != 2)
+        return false;
+    s->first = s->end - 1;
+    return s->end >= 1 && s->end <= s->of;
+}
+
+static bool equal_members(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
+    return (!x && !y) || json_equal(x, y);
+}
+
+/* Where the data lie, and what called for them, does not matter. */
+static bool same_data(const json_t *a, const json_t *b)
+{
+    return json_object_get(a, "fingerprint") && equal_members(a, b, "fingerprint") &&
+           equal_members(a, b, "images");
+}
+
 /* Sources that say nothing may be equal without being the same. */
+static bool overlap(const json_t *a, const json_t *b)
+{
+    stretch s, t;
+    if (!same_data(a, b))
+        return json_object_size(a) && json_equal(a, b);
+    return !read_stretch(&s, a) || !read_stretch(&t, b) ||
+           (s.first * t.of < t.end * s.of && t.first * s.of < s.end * t.of);
+}
+
 static mohvit_status compare_sources(const head_load *a, const head_load *b, const char *a_name,
                                      const char *b_name, mohvit_error *err)
 {
@@ -257,7 +300,7 @@ static mohvit_status compare_sources(const head_load *a, const head_load *b, con
     {
         json_array_foreach(b->sources, j, q)
         {
-            if (!json_object_size(p) || !json_equal(p, q))
+            if (!overlap(p, q))
                 continue;
             char *text = json_dumps(q, JSON_COMPACT);
             error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: has counted what %s has: %s", b_name, a_name,
@@ -267,6 +310,49 @@ static mohvit_status compare_sources(const head_load *a, const head_load *b, con
         }
     }
     return MOHVIT_OK;
+}
+
+static void name_missing(char *text, size_t size, uint64_t first, uint64_t first_of, uint64_t end,
+                         uint64_t end_of)
+{
+    if (!first)
+        first_of = end_of;
+    if (end == end_of)
+        end = end_of = first_of;
+    if (first_of != end_of)
+        snprintf(text, size,
+                 "from %" PRIu64 "/%" PRIu64 " to %" PRIu64 "/%" PRIu64 " of the pictures are missing", first,
+                 first_of, end, end_of);
+    else if (first + 1 == end)
+        snprintf(text, size, "shard %" PRIu64 "/%" PRIu64 " is missing", end, end_of);
+    else
+        snprintf(text, size, "shards %" PRIu64 "/%" PRIu64 " to %" PRIu64 "/%" PRIu64 " are missing",
+                 first + 1, end_of, end, end_of);
+}
+
+bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size)
+{
+    const json_t *mine = json_array_get(l->sources, source), *other;
+    stretch s, t, before = {0, 0, 1};
+    size_t i;
+    if (!read_stretch(&s, mine))
+        return false;
+    json_array_foreach(l->sources, i, other)
+    {
+        if (!same_data(mine, other) || !read_stretch(&t, other))
+            continue;
+        if (behind && t.first * s.of >= s.end * t.of)
+            return false; // names what is missing before itself
+        if (t.end * s.of <= s.first * t.of && t.end * before.of > before.end * t.of)
+            before = t;
+    }
+    if (behind && s.end < s.of)
+        name_missing(text, size, s.end, s.of, 1, 1);
+    else if (!behind && before.end * s.of < s.first * before.of)
+        name_missing(text, size, before.end, before.of, s.first, s.of);
+    else
+        return false;
+    return true;
 }
 
 /* Members of the provenance that all parts of a count have in common. */

@@ -57,10 +57,14 @@ mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t ima
 
 /* Adds what another one counted with the same model; from another model, or with another preprocessing, is an
  * error that says what differs; so is another backend or instruction set, which round differently, unless
- * allow_mixed. Its sources are appended; the same part of the same data twice is an error. Names in messages
- * are the two files'. */
+ * allow_mixed. Its sources are appended; data that both have counted, as their fingerprints and shards tell
+ * whatever they are called, are an error. Names in messages are the two files'. */
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
                               const char *from_name, bool allow_mixed, mohvit_error *err);
+
+/* Names what of a source's data no source has: just before this source or, of the last one, behind it. False
+ * where that is nothing. */
+bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size);
 
 /* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,
  * blocks, max heads) as I64, `gate_sum` as F64; metadata `head_load` (version of the format), `config`,
