@@ -224,9 +224,51 @@ mistakes_are_explained() {
     head -c 9000 folder.tar >cut.tar
     run 1 eval cut.tar
     has "$err" "cut.tar: "
-    run 1 eval "$data" --limit 10 --predictions nowhere/x.csv --format json
+    run 0 eval "$data" --limit 10 --predictions x.csv --state state --quiet
+    run 1 merge state --predictions nowhere/x.csv --format json
     has "$err" "nowhere/x.csv"
     equal "$(get images)" 10 # the result is there all the same
+}
+
+an_output_that_cannot_be_written_is_known_before_the_run() {
+    local option
+    for option in --predictions --per-class --head-load; do
+        run 1 eval "$data" --limit 10 $option nowhere/x --state state
+        has "$err" "nowhere/x"
+        equal "$out" ""
+        [ ! -e state ] || fail "$option: has run"
+    done
+}
+
+an_output_never_replaces_the_state_or_another_output() {
+    local option
+    for option in --predictions --per-class --head-load; do
+        run 2 eval "$data" --limit 10 --state new $option ./new
+        has "$err" "$option ./new: would replace --state"
+    done
+    [ ! -e new ] || fail "has run"
+    run 0 eval "$data" --limit 10 --state state --predictions p.csv --head-load l.safetensors --quiet
+    cp state before
+    ln state other-name
+    for option in --predictions --per-class --head-load; do
+        run 2 eval "$data" --limit 10 --state state $option state
+        run 2 eval "$data" --limit 10 --state state $option other-name
+        run 2 merge state $option state
+        has "$err" "$option state: would replace state, which is the same file"
+        run 2 merge state $option other-name
+    done
+    run 2 headload count "$data" --limit 10 --state state -o state
+    run 2 headload count "$data" --limit 10 --state state -o other-name
+    has "$err" "-o other-name: would replace --state"
+    same state before
+    cp l.safetensors before
+    run 2 merge l.safetensors --head-load ./l.safetensors
+    same l.safetensors before
+    run 2 eval "$data" --limit 10 --per-class x --predictions x
+    has "$err" "--per-class x: would replace --predictions"
+    run 2 merge state --per-class x --predictions ./x
+    run 2 eval "$data" --limit 10 --per-class x --head-load x
+    [ ! -e x ] || fail "x was written"
 }
 
 # Peak memory once a tenth of the pictures is done, and at the end. The state tells how far the run is.
@@ -522,7 +564,9 @@ case $group in
 sources) tests='all_sources_give_the_same_score the_official_checkpoint_scores_as_published' ;;
 results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_change_what_is_right
     several_top_ks_are_scored_in_one_pass
-    pictures_that_fail_are_listed_and_counted mistakes_are_explained' ;;
+    pictures_that_fail_are_listed_and_counted mistakes_are_explained
+    an_output_that_cannot_be_written_is_known_before_the_run
+    an_output_never_replaces_the_state_or_another_output' ;;
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
 killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;
 faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file' ;;

@@ -4,6 +4,7 @@
 #include "head_load_file.h"
 #include "load_section.h"
 #include "output.h"
+#include "replace_file.h"
 
 static const char help[] =
     "[OPTION ...] DATA ...\n"
@@ -117,9 +118,18 @@ static int run_eval(int argc, char **argv)
         parsed = evaluation_options_check(&o.run, "eval", argc, argv);
     if (parsed == PARSED && o.head_load && o.run.routed_count > 1)
         parsed = usage_error("eval", "--head-load: is of one model; expected one value of --routed-heads");
+    const output_path files[] = {{"--per-class", o.per_class},
+                                 {"--predictions", o.predictions},
+                                 {"--head-load", o.head_load},
+                                 {"--state", o.run.state}};
+    if (parsed == PARSED)
+        parsed = output_paths_check("eval", files, 3, 4);
     int status = parsed;
     if (parsed == PARSED)
-        status = !o.head_load || head_load_file_check(o.head_load) ? eval(&o) : EXIT_INPUT;
+        status =
+            replace_possible(o.per_class) && replace_possible(o.predictions) && replace_possible(o.head_load)
+                ? eval(&o)
+                : EXIT_INPUT;
     evaluation_options_end(&o.run);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "head_load_file.h"
 #include "load_section.h"
 #include "output.h"
+#include "replace_file.h"
 
 #include <inttypes.h>
 
@@ -142,9 +143,12 @@ static int run_count(int argc, char **argv)
     if (parsed == PARSED && o.run.routed_count > 1)
         parsed = usage_error("headload count",
                              "a head load is of one model; expected one value of --routed-heads");
+    const output_path files[] = {{"-o", o.output}, {"--state", o.run.state}};
+    if (parsed == PARSED)
+        parsed = output_paths_check("headload count", files, 1, 2);
     int status = parsed;
     if (parsed == PARSED)
-        status = head_load_file_check(o.output) ? count(&o) : EXIT_INPUT;
+        status = replace_possible(o.output) ? count(&o) : EXIT_INPUT;
     evaluation_options_end(&o.run);
     return status;
 }

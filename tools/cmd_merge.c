@@ -4,6 +4,7 @@
 #include "head_load_file.h"
 #include "header.h"
 #include "output.h"
+#include "replace_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,6 +277,20 @@ static bool take_option(void *options, int code, const char *value)
     }
 }
 
+/* No output may be another, or one of the states, which it would destroy. */
+static int check_outputs(const merge_options *o)
+{
+    output_path *files = need(calloc(3 + o->count, sizeof *files));
+    files[0] = (output_path){"--per-class", o->per_class};
+    files[1] = (output_path){"--predictions", o->predictions};
+    files[2] = (output_path){"--head-load", o->head_load};
+    for (size_t i = 0; i < o->count; i++)
+        files[3 + i] = (output_path){o->states[i], o->states[i]};
+    int status = output_paths_check("merge", files, 3, 3 + o->count);
+    free(files);
+    return status;
+}
+
 static int run_merge(int argc, char **argv)
 {
     static const struct option table[] = {
@@ -295,7 +310,10 @@ static int run_merge(int argc, char **argv)
     o.count = (size_t)(argc - optind);
     if (!o.count)
         return usage_error("merge", "expected the states of an evaluation's shards");
-    return o.head_load && !head_load_file_check(o.head_load) ? EXIT_INPUT : merge_any(&o);
+    int status = check_outputs(&o);
+    if (status == PARSED)
+        status = replace_possible(o.head_load) ? merge_any(&o) : EXIT_INPUT;
+    return status;
 }
 
 const command command_merge = {"merge", "add up the shards of an evaluation", help, run_merge};

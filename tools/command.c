@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "output.h"
+#include "replace_file.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -76,6 +77,16 @@ int options_read(const command *c, int argc, char **argv, const char *letters, c
                 return EXIT_USAGE;
         }
     }
+}
+
+int output_paths_check(const char *name, const output_path *files, size_t outputs, size_t count)
+{
+    for (size_t i = 0; i < outputs; i++)
+        for (size_t j = i + 1; files[i].path && j < count; j++)
+            if (files[j].path && replace_same(files[i].path, files[j].path))
+                return usage_error(name, "%s %s: would replace %s, which is the same file", files[i].option,
+                                   files[i].path, files[j].option);
+    return PARSED;
 }
 
 // ---- Values ----------------------------------------------------------------------------------------

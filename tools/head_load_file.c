@@ -1,22 +1,9 @@
 #include "head_load_file.h"
 
 #include "load_section.h"
-#include "output.h"
-#include "replace_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
-
-bool head_load_file_check(const char *path)
-{
-    replace_file file;
-    mohvit_error err;
-    mohvit_status status = replace_begin(&file, path, &err);
-    if (status)
-        complain("%s", err.message);
-    replace_cancel(&file);
-    return !status;
-}
 
 mohvit_status head_load_file_write(const char *path, const record_set *s, const char *shard, int64_t *images,
                                    size_t *classes, mohvit_error *err)

@@ -5,10 +5,6 @@
 
 #include "totals.h"
 
-/* Whether a file of that name could be written: to be asked before hours of work. False and a message where
- * not. */
-bool head_load_file_check(const char *path);
-
 /* Adds up the records, and writes. shard ("1/4", or NULL) is noted in the file. images and classes that were
  * counted may be NULL. */
 mohvit_status head_load_file_write(const char *path, const record_set *s, const char *shard, int64_t *images,

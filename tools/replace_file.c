@@ -125,3 +125,35 @@ void replace_cancel(replace_file *f)
     free(f->temporary);
     f->temporary = NULL;
 }
+
+bool replace_possible(const char *path)
+{
+    replace_file file;
+    mohvit_error err;
+    if (!path)
+        return true;
+    mohvit_status status = replace_begin(&file, path, &err);
+    if (status)
+        complain("%s", err.message);
+    replace_cancel(&file);
+    return !status;
+}
+
+static bool same_inode(const char *a, const char *b)
+{
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool replace_same(const char *a, const char *b)
+{
+    if (!strcmp(a, b) || same_inode(a, b))
+        return true;
+    if (strcmp(a + directory_length(a), b + directory_length(b)) != 0)
+        return false;
+    char *x = directory_name(a), *y = directory_name(b); // of files that are still to be made
+    bool same = same_inode(x, y);
+    free(x);
+    free(y);
+    return same;
+}

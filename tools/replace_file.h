@@ -34,4 +34,11 @@ mohvit_status replace_commit(replace_file *f, mohvit_error *err);
 /* Removes the temporary file and frees. */
 void replace_cancel(replace_file *f);
 
+/* Whether a file of that name could be written: to be asked before hours of work. False and a message where
+ * not; NULL is no file, and fine. */
+bool replace_possible(const char *path);
+
+/* Whether both name one file, or would once it is there. */
+bool replace_same(const char *a, const char *b);
+
 #endif
