@@ -509,6 +509,33 @@ static void numbers_that_do_not_belong_together_are_refused(void **state)
     expect_refused(l, MOHVIT_ERROR_FORMAT, "active");
 }
 
+static void descriptions_of_the_data_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"[null]", "element 0: is no object"},
+        {"[{}, []]", "element 1: is no object"},
+        {"[{\"prefixes\":[1]}]", "element 0: one of its prefixes is no text"},
+        {"[{\"prefixes\":[\"a\",null]}]", "element 0: one of its prefixes is no text"},
+        {"[{\"prefixes\":\"a\"}]", "element 0: its prefixes are no array"},
+        {"[{\"source\":{}}]", "element 0: its source is no text"},
+        {"[{\"fingerprint\":7}]", "element 0: its fingerprint is no text"},
+        {"[{\"shard\":3}]", "element 0: its shard is none"},
+        {"[{\"shard\":\"0/3\"}]", "element 0: its shard is none"},
+        {"[{\"shard\":\"4/3\"}]", "element 0: its shard is none"},
+        {"[{\"shard\":\"-1/3\"}]", "element 0: its shard is none"},
+        {"[{\"shard\":\"1/3x\"}]", "element 0: its shard is none"},
+    };
+    config c = small_config();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        head_load *l = make(&c, 9);
+        json_decref(l->sources);
+        l->sources = json_loads(cases[i][0], 0, NULL);
+        assert_non_null(l->sources);
+        expect_refused(l, MOHVIT_ERROR_FORMAT, cases[i][1]);
+    }
+}
+
 static void counts_under_another_config_are_refused(void **state)
 {
     (void)state;
@@ -560,6 +587,7 @@ int main(void)
         cmocka_unit_test(the_file_is_laid_out_as_documented),
         cmocka_unit_test(a_file_cut_short_is_refused),
         cmocka_unit_test(numbers_that_do_not_belong_together_are_refused),
+        cmocka_unit_test(descriptions_of_the_data_that_are_none_are_refused),
         cmocka_unit_test(counts_under_another_config_are_refused),
         cmocka_unit_test(other_files_are_refused_by_what_they_are),
     };

@@ -575,6 +575,38 @@ static mohvit_status read_json(json_t **out, const reader *r, const char *key, j
     return MOHVIT_OK;
 }
 
+static bool is_text(const json_t *value)
+{
+    return !value || json_is_string(value);
+}
+
+/* What is said of the data may be anything, except where the program itself goes by it. */
+static mohvit_status check_sources(const reader *r, const head_load *l)
+{
+    size_t i, k;
+    const json_t *source, *prefix;
+    stretch part;
+    json_array_foreach(l->sources, i, source)
+    {
+        const json_t *prefixes = json_object_get(source, "prefixes");
+        const char *wrong = !json_is_object(source)                            ? "is no object"
+                            : prefixes && !json_is_array(prefixes)             ? "its prefixes are no array"
+                            : !is_text(json_object_get(source, "source"))      ? "its source is no text"
+                            : !is_text(json_object_get(source, "fingerprint")) ? "its fingerprint is no text"
+                            : !read_stretch(&part, source) ? "its shard is none; expected I/N"
+                                                           : NULL;
+        json_array_foreach(prefixes, k, prefix)
+        {
+            if (!wrong && !json_is_string(prefix))
+                wrong = "one of its prefixes is no text";
+        }
+        if (wrong)
+            return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"data\": element %zu: %s", r->path,
+                             i, wrong);
+    }
+    return MOHVIT_OK;
+}
+
 static mohvit_status check_tensor(const reader *r, const tensor_info *expected)
 {
     const tensor_info *found = checkpoint_find(r->cp, expected->name);
@@ -688,6 +720,8 @@ static mohvit_status read_all(head_load **out, const reader *r)
         status = read_description(out, r);
     if (!status)
         status = read_json(&(*out)->sources, r, "data", JSON_ARRAY);
+    if (!status)
+        status = check_sources(r, *out);
     if (!status)
         status = read_json(&(*out)->provenance, r, "provenance", JSON_OBJECT);
     if (!status)
