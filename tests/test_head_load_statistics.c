@@ -186,6 +186,32 @@ static void the_ends_of_an_order_are_the_least_alike(void **state)
     head_load_destroy(l);
 }
 
+/* Many classes as far from each other as others are, where means that are rounded decide who is nearest. */
+static void an_order_has_every_class_once_where_distances_are_equal(void **state)
+{
+    (void)state;
+    enum { CLASSES = 301 };
+    head_load *l = make(CLASSES);
+    static const int routing[6][4] = {{4, 4, 0, 0}, {4, 0, 4, 0}, {4, 0, 0, 4},
+                                      {0, 4, 4, 0}, {0, 4, 0, 4}, {0, 0, 4, 4}};
+    for (size_t c = 0; c < CLASSES; c++)
+        for (size_t i = 0; i < 1 + c % 7; i++) {
+            const int *k = routing[(c + i * i) % 6];
+            add(l, c, k[0], k[1], k[2], k[3]);
+        }
+    size_t all[CLASSES], order[CLASSES];
+    bool seen[CLASSES] = {false};
+    for (size_t c = 0; c < CLASSES; c++)
+        all[c] = c;
+    assert_int_equal(head_load_order(order, l, 3, all, CLASSES, NULL), MOHVIT_OK);
+    for (size_t i = 0; i < CLASSES; i++) {
+        assert_true(order[i] < CLASSES);
+        assert_false(seen[order[i]]);
+        seen[order[i]] = true;
+    }
+    head_load_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +221,7 @@ int main(void)
         cmocka_unit_test(there_is_nothing_to_say_of_no_images_or_no_router),
         cmocka_unit_test(classes_that_route_alike_stand_together),
         cmocka_unit_test(the_ends_of_an_order_are_the_least_alike),
+        cmocka_unit_test(an_order_has_every_class_once_where_distances_are_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

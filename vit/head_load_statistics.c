@@ -299,7 +299,8 @@ static void merge_clusters(clustering *k, size_t a, size_t b)
     for (size_t i = 0; i < k->r->count; i++) {
         if (!k->size[i] || i == a || i == b)
             continue;
-        float d = (m * *cell(k, a, i) + n * *cell(k, b, i)) / (m + n);
+        float x = *cell(k, a, i), y = *cell(k, b, i), d = (m * x + n * y) / (m + n);
+        d = fmaxf(d, fminf(x, y)); // rounded below both, it could lead a chain back into itself
         *cell(k, a, i) = *cell(k, i, a) = d;
     }
     k->size[a] += k->size[b];
