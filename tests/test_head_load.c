@@ -413,6 +413,25 @@ static void a_file_brings_back_every_bit(void **state)
     unlink(path);
 }
 
+static void a_gate_sum_beyond_53_bits_is_rounded_and_read_back(void **state)
+{
+    (void)state;
+    config c = small_config();
+    head_load *l = make(&c, 9), *back;
+    mohvit_error err;
+    char *path = in_scratch("a.safetensors");
+    size_t at = head_load_at(l, 1, 3, 2);
+    l->gate[at] = ((int64_t)1 << 53) + 1;
+    expect_ok(head_load_save(l, path, &err), &err);
+    expect_ok(head_load_open(&back, path, &err), &err);
+    assert_int_equal(back->gate[at], (int64_t)1 << 53);
+    l->gate[at] = back->gate[at];
+    assert_same_counts(l, back);
+    head_load_destroy(l);
+    head_load_destroy(back);
+    unlink(path);
+}
+
 static void the_file_is_laid_out_as_documented(void **state)
 {
     (void)state;
@@ -584,6 +603,7 @@ int main(void)
         cmocka_unit_test(the_same_pictures_are_not_counted_twice),
         cmocka_unit_test(parts_that_are_missing_are_named),
         cmocka_unit_test(a_file_brings_back_every_bit),
+        cmocka_unit_test(a_gate_sum_beyond_53_bits_is_rounded_and_read_back),
         cmocka_unit_test(the_file_is_laid_out_as_documented),
         cmocka_unit_test(a_file_cut_short_is_refused),
         cmocka_unit_test(numbers_that_do_not_belong_together_are_refused),

@@ -12,8 +12,9 @@
 #include <jansson.h>
 
 /* Gate sums are counted in units of 2^-20: an image's sum is rounded by at most 5e-7. The doubles of a file
- * hold every sum up to 2^33 exactly, 2.7 million images of one class in a block of 3136 tokens; beyond, the
- * last bits are rounded when a file is written, and nowhere else. */
+ * hold every sum up to 2^33 exactly: with a mean gate of 1, 2.7 million images of one class in a block of
+ * 3136 tokens. Beyond, the last bits are rounded when a file is written, and nowhere else: merging states is
+ * then still exact, merging head loads is not. */
 #define HEAD_LOAD_GATE_BITS 20
 
 typedef struct head_load {
