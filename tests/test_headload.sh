@@ -33,6 +33,11 @@ has() { [[ $1 == *"$2"* ]] || fail "\"$2\" not in: $1"; }
 get() { "$json" "$@" <out.txt || fail "$(cat out.txt)"; }
 absent() { [ ! -e "$1" ] || fail "$1 is there"; }
 
+# is_below VALUE LIMIT: a finite number, on either side of zero.
+is_below() {
+    [[ $1 =~ ^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]] && awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b && -a < b) }'
+}
+
 # The numbers of two head loads of the ten classes, which end their files: 10 + 10·6 + 2·10·6·16 of 8 bytes.
 same_counts() {
     cmp <(tail -c 15920 "$1") <(tail -c 15920 "$2") || fail "$1 and $2 differ"
@@ -439,10 +444,17 @@ routes_are_drawn() {
     absent b.png
 }
 
+# About 0.1 %; what else the machine does can make that several percent, or less than nothing, but not each time.
 counting_costs_little() {
-    run 0 bench --head-load --iters 3 --format json
-    [ "$(get head_load_ms)" != missing ] || fail "no head_load_ms"
-    [ "$(get head_load_percent)" != missing ] || fail "no head_load_percent"
+    local try percent
+    for try in 1 2 3; do
+        run 0 bench --head-load --iters 3 --format json
+        is_below "$(get head_load_ms)" 1000 || fail "head_load_ms is $(get head_load_ms)"
+        percent=$(get head_load_percent)
+        is_below "$percent" 10 && break
+        echo "try $try: head_load_percent is $percent"
+    done
+    is_below "$percent" 10 || fail "head_load_percent is $percent, expected a number below 10"
     run 0 bench --head-load --iters 1
     has "$out" "head load "
     run 0 bench --iters 1 --format json
