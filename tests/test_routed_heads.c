@@ -133,6 +133,10 @@ static void rerouting_refuses_what_opening_refuses(void **state)
     mohvit_error err;
     assert_int_equal(mohvit_reroute(&m, base, "none", &err), MOHVIT_ERROR_ARGUMENT);
     assert_null(m);
+    assert_int_equal(mohvit_reroute(&m, base, NULL, &err), MOHVIT_OK); // as base
+    answer expected = answer_of(base, false), a = answer_of(m, false);
+    assert_memory_equal(&a, &expected, sizeof a);
+    mohvit_close(m);
     mohvit_close(base);
 }
 

@@ -38,7 +38,7 @@ typedef struct gemm {
     size_t (*stride)(const kernels *k, size_t in);
     void (*encode)(const kernels *k, void *rows, const float *x, size_t ldx, size_t n, size_t in);
 
-    /* One tile, whose col is a multiple of 32. */
+    /* One tile, whose col is one of the tiling's, or a multiple of 32. */
     void (*multiply)(const kernels *k, const gemm_tile *tile);
 } gemm;
 

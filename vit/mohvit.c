@@ -113,7 +113,7 @@ mohvit_status mohvit_reroute(mohvit_model **out, const mohvit_model *base, const
 {
     description d = base->description;
     model *network = NULL;
-    mohvit_status status = config_set_routed(&d.config, routed_heads, err);
+    mohvit_status status = routed_heads ? config_set_routed(&d.config, routed_heads, err) : MOHVIT_OK;
     if (!status)
         status = labels_copy(&d.labels, &base->description.labels, err);
     if (status)
@@ -448,7 +448,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
     pass p = {network->kernels, t, s, ctx->all_heads, ctx->products_only};
     forward_result result = {
         .logits = ctx->logits + slot * c->num_classes,
-        .head_tokens = ctx->uncounted ? NULL : ctx->head_tokens + slot * heads,
+        .head_tokens = ctx->uncounted || ctx->products_only ? NULL : ctx->head_tokens + slot * heads,
         .gate_sum = ctx->gate_sum + slot * heads,
         .trace = ctx->trace,
         .routes = ctx->routes,

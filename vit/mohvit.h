@@ -81,8 +81,8 @@ MOHVIT_API mohvit_status mohvit_open_memory(mohvit_model **model, const void *da
 MOHVIT_API mohvit_status mohvit_open_synthetic(mohvit_model **model, const char *variant, uint64_t seed,
                                                const mohvit_options *options, mohvit_error *err);
 
-/* A model that differs from base in routed_heads alone, which mean what they do in mohvit_options; it shares
- * base's weights. Either may be closed first. */
+/* A model that differs from base in routed_heads alone, written as in mohvit_options (NULL: as base); it
+ * shares base's weights. Either may be closed first. */
 MOHVIT_API mohvit_status mohvit_reroute(mohvit_model **model, const mohvit_model *base,
                                         const char *routed_heads, mohvit_error *err);
 
