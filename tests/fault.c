@@ -1,7 +1,7 @@
 /* fault.c - a library to be preloaded into the program: lets it die, or lets a call fail, at a chosen one of
  * the calls that change files. FAULT is
  *
- *     count:0          counts them, and writes how many they were to the file that FAULT_COUNT names
+ *     count:0          only counts them; how many they were goes to the file that FAULT_COUNT names
  *     before:N         ends the program, as kill -9 would, before call N (from 1)
  *     within:N         the same once half of what it would have written is written
  *     after:N          the same after it
@@ -30,7 +30,7 @@ __attribute__((constructor)) static void read_fault(void)
 __attribute__((destructor)) static void tell_count(void)
 {
     const char *path = getenv("FAULT_COUNT");
-    FILE *f = path && !strcmp(mode, "count") ? fopen(path, "w") : NULL;
+    FILE *f = path ? fopen(path, "w") : NULL;
     if (f) {
         fprintf(f, "%d\n", atomic_load(&calls));
         fclose(f);

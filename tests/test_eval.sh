@@ -364,7 +364,9 @@ a_full_disk_is_an_error_and_never_a_truncated_file() {
     for ((i = 1; i <= n; i += step)); do
         with_fault full:$i "${scored[@]}" --limit 150
         local status=$?
-        if [ $status = 0 ]; then
+        if [ $status = 0 ] && [ "$(cat count)" -lt "$i" ]; then
+            : # two records went out in one write this time: there were not as many calls
+        elif [ $status = 0 ]; then
             fail "full:$i: status 0"
         elif ! grep -q 'No space left' fault-err.txt; then
             fail "full:$i: status $status: $(cat fault-err.txt)"
