@@ -139,8 +139,8 @@ void attention_heads(const pass *p, const attention *a, const attention_source *
     pass_loop(p, a->heads * job.chunks, head_chunk, &job);
 }
 
-/* Queries and proj are computed for all heads. They are a few percent of the arithmetic, and no way to gather
- * them per head has yet been measured to win. */
+/* Queries and proj are computed for all heads: a few percent of the arithmetic. Gathering them per head has not
+ * been tried. */
 void attention_forward(const pass *p, const attention *a, float *x)
 {
     attention_source source = a->pool ? aggregated_attention_prepare(p, a) : global_attention_prepare(p, a);

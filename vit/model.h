@@ -40,7 +40,7 @@ typedef struct model {
     stage stages[STAGES];
     linear head;
     size_t parameters;
-    model_memory *memory; /* every array above but the blocks */
+    model_memory *memory; /* every array above but the blocks and the grids */
 } model;
 
 /* Where tensors come from: a checkpoint, or the synthetic weights. read fills dst (spec->elements) in
