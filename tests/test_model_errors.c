@@ -32,7 +32,7 @@ static int setup(void **state)
     enter_scratch(scratch_directory);
     if (read_text_file(&config_text, &size, GOLDEN_DIR "/pth/config.json", &err))
         return 1;
-    return config_from_json(&small, config_text, size, "config.json", &err);
+    return (int)config_from_json(&small, config_text, size, "config.json", &err);
 }
 
 static int teardown(void **state)

@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef KERNELS_X86
+#include <cpuid.h>
+#endif
 
 extern const kernels kernels_baseline;
 #ifdef KERNELS_X86
@@ -9,12 +12,19 @@ extern const kernels kernels_avx2, kernels_avx512;
 #endif
 
 #ifdef KERNELS_X86
+/* What Clang 14 has no name for in __builtin_cpu_supports. */
+static bool has_f16c_movbe_lzcnt(void)
+{
+    unsigned a, b, basic, extended, d;
+    return __get_cpuid(1, &a, &b, &basic, &d) && __get_cpuid(0x80000001, &a, &b, &extended, &d) &&
+           (basic & bit_F16C) && (basic & bit_MOVBE) && (extended & bit_LZCNT);
+}
+
 /* All that -march=x86-64-v3 and -v4 let the compiler use. */
 static bool has_v3(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") &&
-           __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("movbe");
+           __builtin_cpu_supports("bmi2") && has_f16c_movbe_lzcnt();
 }
 
 static bool has_v4(void)
