@@ -6,6 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A tensor as it lies in the checkpoint. */
+typedef struct {
+    const tensor_spec *spec; // NULL: none
+    float *data;             // room for the largest
+    mohvit_status status;    // of reading it
+    mohvit_error err;
+} staged_tensor;
+
 /* Reads tensors by name while a model is put together. The first failure sticks: later calls do nothing, so
  * that the code below reads as a plain list of what a part is made of. */
 typedef struct {
@@ -13,11 +21,11 @@ typedef struct {
     const weight_source *source;
     char prefix[TENSOR_NAME_MAX / 2]; // of the names of the part at hand: "block3.4.attn."
     tensor_list list;
-    size_t cursor;  // tensors are asked for nearly in the list's order
-    char *next;     // free memory of the last chunk,
-    size_t left;    // and how many bytes that is
-    float *staging; // one tensor as it lies in the checkpoint
-    size_t staging_elements;
+    size_t cursor;            // tensors are asked for nearly in the list's order
+    char *next;               // free memory of the last chunk,
+    size_t left;              // and how many bytes that is
+    staged_tensor staging[2]; // the one in use, and one that was read ahead
+    size_t ahead;             // which is the latter
     team *team;
     mohvit_status status;
     mohvit_error *err;
@@ -108,27 +116,45 @@ static const tensor_spec *lookup(binder *b, const char *owner, const char *leaf)
     return spec;
 }
 
-static void read_into(binder *b, const tensor_spec *spec, float *dst)
+#define WORTH_READING_AHEAD 16384 // elements
+
+static void read_ahead(binder *b)
 {
-    if (!b->status && spec && dst)
-        b->status = b->source->read(b->source->state, spec, dst, b->err);
+    staged_tensor *to = &b->staging[b->ahead];
+    to->spec = NULL;
+    for (size_t i = b->cursor; !to->spec && i < b->list.count; i++)
+        if (b->list.tensors[i].elements >= WORTH_READING_AHEAD)
+            to->spec = &b->list.tensors[i];
+    if (to->spec)
+        to->status = b->source->read(b->source->state, to->spec, to->data, &to->err);
 }
 
-/* Reads a tensor as it lies in the checkpoint; valid until the next call. NULL after a failure. */
+/* A tensor as it lies in the checkpoint; valid until the next call. NULL after a failure. */
+static const float *staged_spec(binder *b, const tensor_spec *spec)
+{
+    if (b->status || !spec)
+        return NULL;
+    if (spec == b->staging[b->ahead].spec)
+        b->ahead = !b->ahead;
+    staged_tensor *t = &b->staging[!b->ahead];
+    if (spec != t->spec)
+        t->status = b->source->read(b->source->state, spec, t->data, &t->err);
+    t->spec = NULL;
+    if ((b->status = t->status) && b->err)
+        *b->err = t->err;
+    return b->status ? NULL : t->data;
+}
+
 static const float *staged(binder *b, const char *owner, const char *leaf)
 {
-    const tensor_spec *spec = lookup(b, owner, leaf);
-    if (!spec)
-        return NULL;
-    if (spec->elements > b->staging_elements) {
-        free(b->staging);
-        b->staging = memory_alloc(spec->elements, sizeof *b->staging);
-        b->staging_elements = b->staging ? spec->elements : 0;
-        if (!b->staging)
-            fail_memory(b, spec->name);
-    }
-    read_into(b, spec, b->staging);
-    return b->status ? NULL : b->staging;
+    return staged_spec(b, lookup(b, owner, leaf));
+}
+
+static void read_into(binder *b, const tensor_spec *spec, float *dst)
+{
+    const float *from = dst ? staged_spec(b, spec) : NULL;
+    if (from)
+        memcpy(dst, from, spec->elements * sizeof *dst);
 }
 
 /* Reads a tensor that is used as it lies in the checkpoint. */
@@ -158,47 +184,6 @@ static const gemm *gemm_for(const model *m, layer_part p, size_t s)
     return m->gemms[finer ? m->precision - 1 : m->precision];
 }
 
-#define PACK_OUTPUTS 64 // that a task lays out, a multiple of 32
-
-typedef struct {
-    const gemm *gemm;
-    const kernels *kernels;
-    void *packed;
-    const float *w;
-    size_t out, in;
-} pack_job;
-
-/* On all threads for the sake of the page faults, which take longer than the work. */
-static void pack_part(void *arg, size_t task, size_t worker)
-{
-    (void)worker;
-    const pack_job *job = arg;
-    const gemm *g = job->gemm;
-    size_t first = task * PACK_OUTPUTS, outputs = job->out - first;
-    if (g->by_panels && outputs > PACK_OUTPUTS)
-        outputs = PACK_OUTPUTS;
-    g->pack(job->kernels, (char *)job->packed + (first ? g->packed(job->kernels, first, job->in) : 0),
-            job->w + first * job->in, outputs, job->in);
-}
-
-/* A layer of w (out, in), laid out for its gemm. */
-static linear packed(binder *b, const gemm *g, const float *w, size_t out, size_t in, const float *bias)
-{
-    const kernels *k = b->model->kernels;
-    pack_job job = {g, k, take(b, divide_up(g->packed(k, out, in), sizeof(float))), w, out, in};
-    if (!b->status)
-        parallel_for(b->team, g->by_panels ? divide_up(out, PACK_OUTPUTS) : 1, pack_part, &job);
-    void *weight = job.packed;
-    return (linear){in, out, g, weight, bias};
-}
-
-static void bind_linear(binder *b, linear *layer, const gemm *g, size_t in, size_t out, const char *name)
-{
-    const float *weight = staged(b, name, ".weight");
-    *layer = packed(b, g, weight, out, in, NULL);
-    layer->bias = tensor(b, name, ".bias");
-}
-
 /* Memory for n weights in another order, to be freed by the caller; NULL after a failure. */
 static float *rearranged(binder *b, size_t n)
 {
@@ -206,6 +191,76 @@ static float *rearranged(binder *b, size_t n)
     if (!w)
         fail_memory(b, "weights in another order");
     return w;
+}
+
+#define PACK_OUTPUTS 64 // that a task lays out, a multiple of 32
+
+/* Which output of the checkpoint stands at place i, for a layer of that size. */
+typedef size_t output_order(size_t size, size_t i);
+
+typedef struct {
+    binder *binder;
+    const gemm *gemm;
+    void *packed;
+    const float *w;
+    size_t out, in, outputs; // a task's
+    output_order *order;     // NULL: as they lie
+    size_t order_size;
+    float *ordered; // (workers, outputs, in)
+} pack_job;
+
+/* The first task reads what is packed next, the others pack: so the source is read without a pause, and both
+ * are as much page faults as work. */
+static void pack_part(void *arg, size_t task, size_t worker)
+{
+    const pack_job *job = arg;
+    const gemm *g = job->gemm;
+    const kernels *k = job->binder->model->kernels;
+    if (!task) {
+        read_ahead(job->binder);
+        return;
+    }
+    size_t in = job->in, first = (task - 1) * job->outputs,
+           outputs = job->out - first < job->outputs ? job->out - first : job->outputs;
+    const float *w = job->w + first * in;
+    if (job->order) {
+        float *ordered = job->ordered + worker * job->outputs * in;
+        for (size_t i = 0; i < outputs; i++)
+            memcpy(ordered + i * in, job->w + job->order(job->order_size, first + i) * in, in * sizeof *w);
+        w = ordered;
+    }
+    g->pack(k, (char *)job->packed + (first ? g->packed(k, first, in) : 0), w, outputs, in);
+}
+
+/* A layer of w (out, in), laid out for its gemm; order may be NULL. */
+static linear packed(binder *b, const gemm *g, const float *w, size_t out, size_t in, output_order *order,
+                     size_t order_size, const float *bias)
+{
+    size_t outputs = g->by_panels ? PACK_OUTPUTS : out, tasks = divide_up(out, outputs);
+    pack_job job = {
+        .binder = b,
+        .gemm = g,
+        .packed = take(b, divide_up(g->packed(b->model->kernels, out, in), sizeof(float))),
+        .w = w,
+        .out = out,
+        .in = in,
+        .outputs = outputs,
+        .order = order,
+        .order_size = order_size,
+    };
+    if (order)
+        job.ordered = rearranged(b, (tasks > 1 ? parallel_size(b->team) : 1) * outputs * in);
+    if (!b->status)
+        parallel_for(b->team, 1 + tasks, pack_part, &job);
+    free(job.ordered);
+    return (linear){in, out, g, job.packed, bias};
+}
+
+static void bind_linear(binder *b, linear *layer, const gemm *g, size_t in, size_t out, const char *name)
+{
+    const float *weight = staged(b, name, ".weight");
+    *layer = packed(b, g, weight, out, in, NULL, 0, NULL);
+    layer->bias = tensor(b, name, ".bias");
 }
 
 static void bind_norm(binder *b, norm *n, size_t C, float eps, const char *name)
@@ -236,7 +291,7 @@ static void bind_patch_embed(binder *b, patch_embed *e, size_t s)
     float *reordered = rearranged(b, C * in);
     for (size_t out = 0; !b->status && out < C; out++) // to (C, window², in_channels)
         transpose(reordered + out * in, w + out * in, e->in_channels, area);
-    e->proj = packed(b, g, reordered, C, in, NULL);
+    e->proj = packed(b, g, reordered, C, in, NULL, 0, NULL);
     free(reordered);
     e->proj.bias = tensor(b, "proj", ".bias");
     bind_norm(b, &e->norm, C, 1e-5f, "norm");
@@ -267,7 +322,7 @@ static void bind_router(binder *b, router *r, size_t C)
     for (size_t i = 0; i < 3; row += parts[i++].rows)
         if (parts[i].rows)
             read_into(b, lookup(b, parts[i].name, ".weight"), stacked ? stacked + row * C : NULL);
-    r->scores = packed(b, gemm_for(b->model, PART_EXACT, 0), stacked, r->rows, C, bias);
+    r->scores = packed(b, gemm_for(b->model, PART_EXACT, 0), stacked, r->rows, C, NULL, 0, bias);
     if (bias)
         memset(bias, 0, r->rows * sizeof *bias);
     free(stacked);
@@ -350,12 +405,9 @@ static void bind_attention(binder *b, attention *a, size_t s)
 static void bind_fc1(binder *b, conv_glu *m, const gemm *g, size_t C)
 {
     size_t out = 2 * m->hidden;
-    float *bias = take(b, out), *reordered = rearranged(b, out * C);
+    float *bias = take(b, out);
     const float *w = staged(b, "fc1", ".weight");
-    for (size_t i = 0; !b->status && i < out; i++)
-        memcpy(reordered + i * C, w + conv_glu_order(m->hidden, i) * C, C * sizeof *w);
-    m->fc1 = packed(b, g, reordered, out, C, bias);
-    free(reordered);
+    m->fc1 = packed(b, g, w, out, C, conv_glu_order, m->hidden, bias);
     w = staged(b, "fc1", ".bias");
     for (size_t i = 0; !b->status && i < out; i++)
         bias[i] = w[conv_glu_order(m->hidden, i)];
@@ -407,11 +459,22 @@ static void bind_stage(binder *b, size_t s)
     bind_norm(b, &part->norm, c->embed_dims[s], 1e-6f, "");
 }
 
+static void reserve_staging(binder *b)
+{
+    size_t largest = 0;
+    for (size_t i = 0; !b->status && i < b->list.count; i++)
+        largest = b->list.tensors[i].elements > largest ? b->list.tensors[i].elements : largest;
+    for (size_t i = 0; !b->status && i < 2; i++)
+        if (!(b->staging[i].data = memory_alloc_large(largest * sizeof(float))))
+            fail_memory(b, "reading the weights");
+}
+
 static void bind_all(void *arg, team *t)
 {
     binder *b = arg;
     const config *c = &b->model->config;
     b->team = t;
+    reserve_staging(b);
     for (size_t s = 0; !b->status && s < STAGES; s++)
         bind_stage(b, s);
     within(b, "%s", "");
@@ -471,7 +534,8 @@ mohvit_status model_create(model **out, const config *c, const weight_source *so
     }
 
     tensor_list_free(&b.list);
-    free(b.staging);
+    free(b.staging[0].data);
+    free(b.staging[1].data);
     if (b.status)
         model_destroy(m);
     else

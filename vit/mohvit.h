@@ -63,7 +63,8 @@ typedef struct mohvit_options {
                                  them. An error for a model that routes none */
     int threads;              /* threads used while loading; 0: mohvit_default_threads() */
     void (*warn)(void *user,
-                 const char *message); /* extra tensors, non-finite weights, assumptions; may be NULL */
+                 const char *message); /* extra tensors, non-finite weights, assumptions; may be NULL. Called
+                                          by one thread at a time, any of those that load */
     void *user;                        /* handed to warn */
 } mohvit_options;
 
