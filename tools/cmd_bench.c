@@ -28,10 +28,14 @@ static const char help[] =
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n" MODEL_OPTIONS_HELP
     "\nskipping_speedup is the time with all heads over that with skipping: the median of 41 pairs\n"
-    "in alternating order, with the 95 % confidence interval of a median.\n"
+    "in alternating order, with the 95 % confidence interval of a median; so is head_load_slowdown,\n"
+    "the time with counting over that without. head_load_percent is the share of their time that the\n"
+    "same runs spent counting, timed where it happens: it stays exact where others use the machine.\n"
     "FLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
     "efficiency = batch x gflop_per_image / (seconds of the median batch x gemm_peak_gflops),\n"
     "where gflop_per_image counts what is performed: no unselected heads.\n";
+
+#define PAIRS 41
 
 typedef struct bench_options {
     model_options model;
@@ -41,12 +45,17 @@ typedef struct bench_options {
     bool head_load;
 } bench_options;
 
+/* Of the times of pairs of runs. */
+typedef struct ratio {
+    double median, low, high;
+} ratio;
+
 typedef struct measurement {
     double load_ms, median_ms, min_ms, max_ms;
     double peak_gflops, gflop, gflop_all, peak_rss_mib;
     double operation_ms[OPERATIONS], product_ms, floor_ms; // of a batch
-    double speedup, speedup_low, speedup_high;
-    double head_load_ms, uncounted_ms; /* median cost of counting for a batch; and of a batch without */
+    ratio speedup, slowdown;                               /* by skipping, and by counting head load */
+    double head_load_ms, head_load_percent;                /* of a batch: spent on counting */
 } measurement;
 
 static double now_ms(void)
@@ -108,16 +117,39 @@ static double median(double *values, size_t n)
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
-/* Milliseconds of a batch; with its head load counted where there is one. */
-static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, head_load *load,
-                                mohvit_error *err)
+static double sum_ns(const uint64_t ns[OPERATIONS])
 {
+    double sum = 0;
+    for (size_t op = 0; op < OPERATIONS; op++)
+        sum += (double)ns[op];
+    return sum;
+}
+
+/* Head load, and what one batch after the other spent on it. */
+typedef struct counter {
+    head_load *load;
+    double ms[PAIRS];
+    size_t batches;
+} counter;
+
+/* Milliseconds of a batch; with its head load counted where there is a counter. */
+static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, counter *c, mohvit_error *err)
+{
+    uint64_t ns[OPERATIONS];
+    if (c)
+        mohvit_take_profile(ctx, ns);
     double start = now_ms();
     mohvit_status status = mohvit_run(ctx, batch, err);
-    for (size_t i = 0; load && !status && i < batch; i++)
-        status = head_load_add(load, i % load->config.num_classes, mohvit_head_tokens(ctx, i),
+    double ran = now_ms();
+    for (size_t i = 0; c && !status && i < batch; i++)
+        status = head_load_add(c->load, i % c->load->config.num_classes, mohvit_head_tokens(ctx, i),
                                mohvit_head_gate_sum(ctx, i), err);
-    *ms = now_ms() - start;
+    double end = now_ms();
+    *ms = end - start;
+    if (c) {
+        mohvit_take_profile(ctx, ns);
+        c->ms[c->batches++] = (ran - start) * (double)ns[OP_COUNT] / sum_ns(ns) + (end - ran);
+    }
     return status;
 }
 
@@ -138,7 +170,7 @@ static mohvit_status time_batches(double *ms, size_t n, mohvit_context *ctx, siz
 static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const bench_options *o,
                                      mohvit_error *err)
 {
-    double *ms = need(calloc(o->iters, sizeof *ms)), sum = 0;
+    double *ms = need(calloc(o->iters, sizeof *ms)), sum;
     uint64_t ns[OPERATIONS];
     mohvit_set_all_heads(ctx, o->all_heads);
     mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
@@ -146,8 +178,7 @@ static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const 
     m->median_ms = median(ms, o->iters);
     m->min_ms = ms[0];
     m->max_ms = ms[o->iters - 1];
-    for (size_t op = 0; op < OPERATIONS; op++)
-        sum += (double)ns[op];
+    sum = sum_ns(ns);
     for (operation op = 0; op < OPERATIONS; op++) {
         m->operation_ms[op] = sum > 0 ? m->median_ms * (double)ns[op] / sum : 0;
         m->product_ms += operation_is_product(op) ? m->operation_ms[op] : 0;
@@ -169,57 +200,59 @@ static mohvit_status measure_floor(measurement *m, mohvit_context *ctx, const be
     return status;
 }
 
-#define PAIRS 41
-
 /* Milliseconds of pairs of batches, one after the other so that the machine is as fast for both, in turn of
- * which comes first: ms[i][1] with `way` on, and then counted into load where there is one, ms[i][0] without.
- */
+ * which comes first: ms[i][1] with `way` on, and then counted where there is a counter, ms[i][0] without. */
 static mohvit_status time_pairs(double ms[PAIRS][2], mohvit_context *ctx, const bench_options *o,
-                                void (*way)(mohvit_context *ctx, bool on), head_load *load, mohvit_error *err)
+                                void (*way)(mohvit_context *ctx, bool on), counter *c, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; i < PAIRS; i++)
         for (size_t j = 0; !status && j < 2; j++) {
             bool on = (i + j) % 2;
             way(ctx, on);
-            status = time_batch(&ms[i][on], ctx, o->model.batch, on ? load : NULL, err);
+            status = time_batch(&ms[i][on], ctx, o->model.batch, on ? c : NULL, err);
         }
     return status;
+}
+
+/* Time with over time without. Of 41 sorted ratios the 14th and the 28th enclose the true median with at
+ * least 95 % (binomial). */
+static ratio ratio_of(double ms[PAIRS][2])
+{
+    enum { LOW = 13, HIGH = 27 };
+    double ratios[PAIRS];
+    for (size_t i = 0; i < PAIRS; i++)
+        ratios[i] = ms[i][1] / ms[i][0];
+    double middle = median(ratios, PAIRS);
+    return (ratio){middle, ratios[LOW], ratios[HIGH]};
 }
 
 static mohvit_status measure_skipping(measurement *m, mohvit_context *ctx, const bench_options *o,
                                       mohvit_error *err)
 {
-    // Of 41 sorted ratios the 14th and the 28th enclose the true median with at least 95 % (binomial).
-    enum { LOW = 13, HIGH = 27 };
-    double ms[PAIRS][2] = {{0}}, ratios[PAIRS];
+    double ms[PAIRS][2] = {{0}};
     mohvit_status status = time_pairs(ms, ctx, o, mohvit_set_all_heads, NULL, err);
     mohvit_set_all_heads(ctx, o->all_heads);
-    for (size_t i = 0; i < PAIRS; i++)
-        ratios[i] = ms[i][1] / ms[i][0];
-    m->speedup = median(ratios, PAIRS);
-    m->speedup_low = ratios[LOW];
-    m->speedup_high = ratios[HIGH];
+    m->speedup = ratio_of(ms);
     return status;
 }
 
 static mohvit_status measure_head_load(measurement *m, mohvit_context *ctx, const mohvit_model *opened,
                                        const bench_options *o, mohvit_error *err)
 {
-    double ms[PAIRS][2] = {{0}}, cost[PAIRS], without[PAIRS];
+    double ms[PAIRS][2] = {{0}}, percent[PAIRS];
     const description *d = mohvit_describe(opened);
-    head_load *load = NULL;
-    mohvit_status status = head_load_create(&load, &d->config, &d->labels, err);
+    counter c = {0};
+    mohvit_status status = head_load_create(&c.load, &d->config, &d->labels, err);
     if (!status)
-        status = time_pairs(ms, ctx, o, mohvit_count_heads, load, err);
+        status = time_pairs(ms, ctx, o, mohvit_count_heads, &c, err);
     mohvit_count_heads(ctx, true);
-    for (size_t i = 0; i < PAIRS; i++) {
-        cost[i] = ms[i][1] - ms[i][0];
-        without[i] = ms[i][0];
-    }
-    m->head_load_ms = median(cost, PAIRS);
-    m->uncounted_ms = median(without, PAIRS);
-    head_load_destroy(load);
+    for (size_t i = 0; i < PAIRS; i++)
+        percent[i] = 100 * c.ms[i] / ms[i][1];
+    m->head_load_ms = median(c.ms, PAIRS);
+    m->head_load_percent = median(percent, PAIRS);
+    m->slowdown = ratio_of(ms);
+    head_load_destroy(c.load);
     return status;
 }
 
@@ -263,13 +296,15 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
     output_printf("GEMM peak           %9.2f GFLOP/s  in float32\n", m->peak_gflops);
     output_printf("efficiency          %9.3f of the peak\n", efficiency(m, o));
     if (o->head_load)
-        output_printf("head load           %9.3f ms  of a batch (%.2f %%)\n", m->head_load_ms,
-                      100 * m->head_load_ms / m->uncounted_ms);
+        output_printf(
+            "head load           %9.3f ms  of a batch (%.2f %%); with it, %.3f times as long (%.3f to "
+            "%.3f)\n",
+            m->head_load_ms, m->head_load_percent, m->slowdown.median, m->slowdown.low, m->slowdown.high);
     output_printf("load                %9.2f ms\n", m->load_ms);
     output_printf("peak memory         %9.1f MiB\n", m->peak_rss_mib);
     if (o->all_heads)
-        output_printf("skipping is         %9.3f times as fast (%.3f to %.3f)\n", m->speedup, m->speedup_low,
-                      m->speedup_high);
+        output_printf("skipping is         %9.3f times as fast (%.3f to %.3f)\n", m->speedup.median,
+                      m->speedup.low, m->speedup.high);
     if (o->profile)
         print_profile(m);
 }
@@ -290,12 +325,12 @@ static json_t *profile_json(const measurement *m)
     return object;
 }
 
-static json_t *speedup_json(const measurement *m)
+static json_t *ratio_json(const ratio *r)
 {
     json_t *object = need(json_object());
-    json_put(object, "median", json_real(m->speedup));
-    json_put(object, "low", json_real(m->speedup_low));
-    json_put(object, "high", json_real(m->speedup_high));
+    json_put(object, "median", json_real(r->median));
+    json_put(object, "low", json_real(r->low));
+    json_put(object, "high", json_real(r->high));
     return object;
 }
 
@@ -314,7 +349,8 @@ static void print_json(const measurement *m, const bench_options *o, const mohvi
     json_put(object, "efficiency", json_real(efficiency(m, o)));
     if (o->head_load) {
         json_put(object, "head_load_ms", json_real(m->head_load_ms));
-        json_put(object, "head_load_percent", json_real(100 * m->head_load_ms / m->uncounted_ms));
+        json_put(object, "head_load_percent", json_real(m->head_load_percent));
+        json_put(object, "head_load_slowdown", ratio_json(&m->slowdown));
     }
     json_put(object, "load_ms", json_rounded(m->load_ms));
     json_put(object, "peak_rss_mib", json_rounded(m->peak_rss_mib));
@@ -322,7 +358,7 @@ static void print_json(const measurement *m, const bench_options *o, const mohvi
     json_put(object, "iters", json_integer((json_int_t)o->iters));
     json_put(object, "all_heads", json_boolean(o->all_heads));
     if (o->all_heads)
-        json_put(object, "skipping_speedup", speedup_json(m));
+        json_put(object, "skipping_speedup", ratio_json(&m->speedup));
     if (o->profile)
         json_put(object, "profile", profile_json(m));
     json_put(object, "provenance", provenance_json(source, c, opened, o->model.open.threads));

@@ -58,7 +58,7 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
             if (result->head_tokens)
                 report_heads(p, &now->blocks[b].attention, result->head_tokens + at, result->gate_sum + at,
                              max_heads);
-            pass_lap(p, OP_ROUTER);
+            pass_lap(p, OP_COUNT);
             if (result->routes)
                 result->routes(result->user, s, b, p->s->gate, p->s->pick, N, now->blocks[b].attention.heads);
             if (result->trace)

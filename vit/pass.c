@@ -149,6 +149,7 @@ static const struct {
     [OP_FC1] = {"fc1", true},
     [OP_GLU] = {"depthwise + GELU + gate", false},
     [OP_FC2] = {"fc2", true},
+    [OP_COUNT] = {"head counts", false},
     [OP_HEAD] = {"head", true},
 };
 

@@ -19,6 +19,7 @@ typedef enum operation {
     OP_FC1,
     OP_GLU, /* depthwise convolution, GELU, gate */
     OP_FC2,
+    OP_COUNT, /* head load: what each block's router chose, written down */
     OP_HEAD,
     OPERATIONS
 } operation;
