@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "image.h"
+#include "picture_writing.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,254 +16,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <jpeglib.h>
-#include <spng.h>
-#include <webp/encode.h>
 
-/* ---- Files made in memory -------------------------------------------------------------------- */
-
-typedef struct bytes {
-    uint8_t *data;
-    size_t size;
-} bytes;
-
-static void append(bytes *b, const void *data, size_t size)
-{
-    b->data = realloc(b->data, b->size + size + 1);
-    assert_non_null(b->data);
-    memcpy(b->data + b->size, data, size);
-    b->size += size;
-}
-
-static void append_le(bytes *b, size_t value, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        append(b, &(uint8_t){(uint8_t)(value >> (8 * i))}, 1);
-}
-
-static void put_be(uint8_t *at, uint32_t value, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        at[i] = (uint8_t)(value >> (8 * (count - 1 - i)));
-}
-
-/* Where the marker stands, from `from` on. */
-static size_t find(const bytes *b, size_t from, const char *marker)
-{
-    while (from + 2 <= b->size && memcmp(b->data + from, marker, 2) != 0)
-        from++;
-    assert_true(from + 2 <= b->size);
-    return from;
-}
-
-/* A smooth picture, that lossy codecs keep. */
-static uint8_t smooth(size_t x, size_t y, size_t c)
-{
-    return (uint8_t)(40 + 2 * x + (c == 1 ? 3 * y : y) + 30 * c);
-}
-
-enum { W = 40, H = 30 };
-
-static void fill_smooth(uint8_t *pixels, size_t channels)
-{
-    for (size_t i = 0; i < W * H * channels; i++)
-        pixels[i] = smooth(i / channels % W, i / channels / W, i % channels);
-}
-
-/* TIFF structure with the one tag, in either byte order. */
-static bytes exif_of(unsigned orientation, bool big_endian)
-{
-    static const uint8_t big[] = "MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0";
-    static const uint8_t little[] = "II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\0\0\0\0\0\0\0\0";
-    bytes b = {0};
-    append(&b, big_endian ? big : little, 26);
-    b.data[big_endian ? 19 : 18] = (uint8_t)orientation;
-    return b;
-}
-
-typedef struct jpeg_kind {
-    const char *name;
-    J_COLOR_SPACE in, stored;
-    int h_samples, v_samples;
-    bool progressive, arithmetic, no_adobe, separate; /* separate: a scan for each component */
-    int restart_rows;
-} jpeg_kind;
-
-static bytes jpeg_encode(const jpeg_kind *kind, const uint8_t *pixels, size_t width, size_t height,
-                         const bytes *app1)
-{
-    struct jpeg_compress_struct cinfo;
-    struct jpeg_error_mgr errors;
-    unsigned char *data = NULL;
-    unsigned long size = 0;
-    cinfo.err = jpeg_std_error(&errors);
-    jpeg_create_compress(&cinfo);
-    jpeg_mem_dest(&cinfo, &data, &size);
-    cinfo.image_width = (JDIMENSION)width;
-    cinfo.image_height = (JDIMENSION)height;
-    cinfo.in_color_space = kind->in;
-    cinfo.input_components = kind->in == JCS_GRAYSCALE ? 1 : kind->in == JCS_RGB ? 3 : 4;
-    jpeg_set_defaults(&cinfo);
-    jpeg_set_colorspace(&cinfo, kind->stored);
-    jpeg_set_quality(&cinfo, 95, TRUE);
-    if (kind->stored == JCS_YCbCr || kind->stored == JCS_YCCK) {
-        cinfo.comp_info[0].h_samp_factor = kind->h_samples;
-        cinfo.comp_info[0].v_samp_factor = kind->v_samples;
-        if (kind->stored == JCS_YCCK) {
-            cinfo.comp_info[3].h_samp_factor = kind->h_samples;
-            cinfo.comp_info[3].v_samp_factor = kind->v_samples;
-        }
-    }
-    if (kind->progressive)
-        jpeg_simple_progression(&cinfo);
-    static const jpeg_scan_info separate[] = {
-        {1, {0}, 0, 63, 0, 0},
-        {1, {1}, 0, 63, 0, 0},
-        {1, {2}, 0, 63, 0, 0},
-    };
-    static const jpeg_scan_info separate_progressive[] = {
-        {1, {0}, 0, 0, 0, 0},  {1, {1}, 0, 0, 0, 0},  {1, {2}, 0, 0, 0, 0},
-        {1, {0}, 1, 63, 0, 0}, {1, {1}, 1, 63, 0, 0}, {1, {2}, 1, 63, 0, 0},
-    };
-    if (kind->separate) {
-        cinfo.scan_info = kind->progressive ? separate_progressive : separate;
-        cinfo.num_scans = kind->progressive ? 6 : 3;
-    }
-    cinfo.arith_code = kind->arithmetic;
-    cinfo.restart_in_rows = kind->restart_rows;
-    if (kind->no_adobe)
-        cinfo.write_Adobe_marker = FALSE;
-    jpeg_start_compress(&cinfo, TRUE);
-    if (app1)
-        jpeg_write_marker(&cinfo, JPEG_APP0 + 1, app1->data, (unsigned)app1->size);
-    while (cinfo.next_scanline < cinfo.image_height) {
-        JSAMPROW row =
-            (JSAMPROW)(uintptr_t)(pixels + cinfo.next_scanline * width * (size_t)cinfo.input_components);
-        jpeg_write_scanlines(&cinfo, &row, 1);
-    }
-    jpeg_finish_compress(&cinfo);
-    jpeg_destroy_compress(&cinfo);
-    bytes b = {0};
-    append(&b, data, size);
-    free(data);
-    return b;
-}
-
-static bytes png_encode(struct spng_ihdr header, const void *pixels, size_t size, struct spng_plte *palette,
-                        struct spng_trns *transparent, const bytes *exif)
-{
-    spng_ctx *png = spng_ctx_new(SPNG_CTX_ENCODER);
-    assert_non_null(png);
-    spng_set_option(png, SPNG_ENCODE_TO_BUFFER, 1);
-    assert_int_equal(spng_set_ihdr(png, &header), 0);
-    if (palette)
-        assert_int_equal(spng_set_plte(png, palette), 0);
-    if (transparent)
-        assert_int_equal(spng_set_trns(png, transparent), 0);
-    if (exif) {
-        struct spng_exif chunk = {exif->size, (char *)exif->data};
-        assert_int_equal(spng_set_exif(png, &chunk), 0);
-    }
-    int code = spng_encode_image(png, pixels, size, SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
-    if (code)
-        fail_msg("spng: %s", spng_strerror(code));
-    size_t length;
-    uint8_t *data = spng_get_png_buffer(png, &length, &code);
-    assert_non_null(data);
-    bytes b = {0};
-    append(&b, data, length);
-    free(data);
-    spng_ctx_free(png);
-    return b;
-}
-
-static bytes png_rgb(const uint8_t *pixels, size_t width, size_t height, uint8_t interlace, const bytes *exif)
-{
-    struct spng_ihdr header = {(uint32_t)width, (uint32_t)height, 8, SPNG_COLOR_TYPE_TRUECOLOR, 0, 0,
-                               interlace};
-    return png_encode(header, pixels, width * height * 3, NULL, NULL, exif);
-}
-
-typedef enum webp_kind { WEBP_LOSSY, WEBP_LOSSLESS, WEBP_LOSSY_ALPHA, WEBP_LOSSLESS_ALPHA } webp_kind;
-
-static bytes webp_encode(webp_kind kind, const uint8_t *pixels, int width, int height)
-{
-    uint8_t *data = NULL;
-    size_t size = kind == WEBP_LOSSY      ? WebPEncodeRGB(pixels, width, height, width * 3, 95, &data)
-                  : kind == WEBP_LOSSLESS ? WebPEncodeLosslessRGB(pixels, width, height, width * 3, &data)
-                  : kind == WEBP_LOSSY_ALPHA
-                      ? WebPEncodeRGBA(pixels, width, height, width * 4, 95, &data)
-                      : WebPEncodeLosslessRGBA(pixels, width, height, width * 4, &data);
-    assert_true(size > 0);
-    bytes b = {0};
-    append(&b, data, size);
-    WebPFree(data);
-    return b;
-}
-
-static void append_chunk(bytes *b, const char *fourcc, const void *data, size_t size)
-{
-    append(b, fourcc, 4);
-    append_le(b, size, 4);
-    append(b, data, size);
-    if (size % 2)
-        append(b, "", 1);
-}
-
-/* An extended WebP: flags, canvas and the given chunks, which are freed. */
-static bytes webp_extended(uint8_t flags, size_t width, size_t height, bytes chunks)
-{
-    bytes header = {0}, b = {0};
-    append_le(&header, flags, 4);
-    append_le(&header, width - 1, 3);
-    append_le(&header, height - 1, 3);
-    append(&b, "RIFF", 4);
-    append_le(&b, 4 + 18 + chunks.size, 4);
-    append(&b, "WEBP", 4);
-    append_chunk(&b, "VP8X", header.data, header.size);
-    append(&b, chunks.data, chunks.size);
-    free(header.data);
-    free(chunks.data);
-    return b;
-}
-
-/* Two lossless frames of 4 x 2 at (2, 4) on a canvas of 10 x 8; every byte of the first is 10, of the
- * second 90. */
-static bytes webp_animated(void)
-{
-    bytes chunks = {0};
-    append_chunk(&chunks, "ANIM", "\xff\xff\xff\xff\0\0", 6); /* a white background, that nobody draws */
-    for (int f = 0; f < 2; f++) {
-        uint8_t pixels[4 * 2 * 3];
-        memset(pixels, f ? 90 : 10, sizeof pixels);
-        bytes still = webp_encode(WEBP_LOSSLESS, pixels, 4, 2), frame = {0};
-        append_le(&frame, 1, 3); /* x and y are halved */
-        append_le(&frame, 2, 3);
-        append_le(&frame, 4 - 1, 3);
-        append_le(&frame, 2 - 1, 3);
-        append_le(&frame, 100, 4);
-        append(&frame, still.data + 12, still.size - 12);
-        append_chunk(&chunks, "ANMF", frame.data, frame.size);
-        free(still.data);
-        free(frame.data);
-    }
-    return webp_extended(0x02, 10, 8, chunks);
-}
-
-static bytes webp_with_exif(unsigned orientation, const uint8_t *pixels, int width, int height)
-{
-    bytes still = webp_encode(WEBP_LOSSLESS, pixels, width, height), exif = exif_of(orientation, false),
-          chunks = {0};
-    append(&chunks, still.data + 12, still.size - 12);
-    append_chunk(&chunks, "EXIF", exif.data, exif.size);
-    free(still.data);
-    free(exif.data);
-    return webp_extended(0x08, (size_t)width, (size_t)height, chunks);
-}
-
-/* ---- Checks ---------------------------------------------------------------------------------- */
-
-static void decode_or_fail(image *img, const char *name, const bytes *file, bool exif_orientation)
+static void decode_or_fail(image *img, const char *name, const blob *file, bool exif_orientation)
 {
     mohvit_error err = {0};
     if (image_decode(img, file->data, file->size, name, NULL, exif_orientation, &err))
@@ -348,22 +103,6 @@ static void exif_of_a_real_picture_turns_it_when_asked(void **state)
 
 /* ---- JPEG ------------------------------------------------------------------------------------ */
 
-static const jpeg_kind jpeg_kinds[] = {
-    {"4:4:4", JCS_RGB, JCS_YCbCr, 1, 1, .progressive = false},
-    {"4:2:2", JCS_RGB, JCS_YCbCr, 2, 1, .progressive = false},
-    {"4:2:0", JCS_RGB, JCS_YCbCr, 2, 2, .progressive = false},
-    {"4:4:0", JCS_RGB, JCS_YCbCr, 1, 2, .progressive = false},
-    {"4:1:1", JCS_RGB, JCS_YCbCr, 4, 1, .progressive = false},
-    {"progressive", JCS_RGB, JCS_YCbCr, 2, 2, .progressive = true},
-    {"arithmetic", JCS_RGB, JCS_YCbCr, 2, 2, .arithmetic = true},
-    {"restarts", JCS_RGB, JCS_YCbCr, 2, 2, .restart_rows = 1},
-    {"RGB", JCS_RGB, JCS_RGB, 1, 1, .progressive = false},
-    {"separate scans", JCS_RGB, JCS_YCbCr, 2, 2, .separate = true},
-    {"separate progressive scans", JCS_RGB, JCS_YCbCr, 2, 2, .progressive = true, .separate = true},
-    {"gray", JCS_GRAYSCALE, JCS_GRAYSCALE, 1, 1, .progressive = false},
-    {"gray progressive", JCS_GRAYSCALE, JCS_GRAYSCALE, 1, 1, .progressive = true},
-};
-
 static void jpeg_of_every_sampling_decodes(void **state)
 {
     (void)state;
@@ -371,7 +110,7 @@ static void jpeg_of_every_sampling_decodes(void **state)
         uint8_t pixels[W * H * 3];
         size_t channels = jpeg_kinds[i].in == JCS_GRAYSCALE ? 1 : 3;
         fill_smooth(pixels, channels);
-        bytes file = jpeg_encode(&jpeg_kinds[i], pixels, W, H, NULL);
+        blob file = jpeg_encode(&jpeg_kinds[i], pixels, W, H, NULL);
         image img;
         decode_or_fail(&img, jpeg_kinds[i].name, &file, false);
         check_near_smooth(jpeg_kinds[i].name, &img, pixels, channels, 9);
@@ -394,7 +133,7 @@ static void jpeg_of_four_inks_is_read_as_adobe_writes_it(void **state)
     for (size_t i = 0; i < W * H * 3; i++)
         expected[i] = (uint8_t)((cmyk[i / 3 * 4 + i % 3] * cmyk[i / 3 * 4 + 3] + 127) / 255);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        bytes file = jpeg_encode(&kinds[i], cmyk, W, H, NULL);
+        blob file = jpeg_encode(&kinds[i], cmyk, W, H, NULL);
         image img;
         decode_or_fail(&img, kinds[i].name, &file, false);
         check_near_smooth(kinds[i].name, &img, expected, 3, 9);
@@ -408,11 +147,11 @@ static void jpeg_with_stray_bytes_around_still_decodes(void **state)
     (void)state;
     uint8_t pixels[W * H * 3];
     fill_smooth(pixels, 3);
-    bytes file = jpeg_encode(&jpeg_kinds[0], pixels, W, H, NULL), stray = {0};
-    append(&stray, file.data, 20);
-    append(&stray, "stray", 5); /* between JFIF's segment and the next */
-    append(&stray, file.data + 20, file.size - 20);
-    append(&stray, "trailing", 8);
+    blob file = jpeg_encode(&jpeg_kinds[0], pixels, W, H, NULL), stray = {0};
+    blob_add(&stray, file.data, 20);
+    blob_add(&stray, "stray", 5); /* between JFIF's segment and the next */
+    blob_add(&stray, file.data + 20, file.size - 20);
+    blob_add(&stray, "trailing", 8);
     image img;
     decode_or_fail(&img, "stray", &stray, false);
     check_near_smooth("stray", &img, pixels, 3, 9);
@@ -426,13 +165,13 @@ static void jpeg_with_too_many_scans_is_refused(void **state)
     (void)state;
     uint8_t pixels[W * H * 3];
     fill_smooth(pixels, 3);
-    bytes file = jpeg_encode(&jpeg_kinds[5], pixels, W, H, NULL), bomb = {0};
+    blob file = jpeg_encode(&jpeg_kinds[5], pixels, W, H, NULL), bomb = {0};
     size_t scan = find(&file, 0, "\xff\xda"),
            next = find(&file, scan + 2, "\xff\xc4"); /* its Huffman table */
-    append(&bomb, file.data, next);
+    blob_add(&bomb, file.data, next);
     for (int i = 0; i < 200; i++)
-        append(&bomb, file.data + scan, next - scan);
-    append(&bomb, file.data + next, file.size - next);
+        blob_add(&bomb, file.data + scan, next - scan);
+    blob_add(&bomb, file.data + next, file.size - next);
     check_refused(bomb.data, bomb.size, NULL, MOHVIT_ERROR_LIMIT, "scans");
     free(file.data);
     free(bomb.data);
@@ -445,7 +184,7 @@ static void jpeg_cut_and_closed_again_is_refused(void **state)
     fill_smooth(pixels, 3);
     static const size_t kinds[] = {0, 2, 7};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        bytes file = jpeg_encode(&jpeg_kinds[kinds[i]], pixels, W, H, NULL);
+        blob file = jpeg_encode(&jpeg_kinds[kinds[i]], pixels, W, H, NULL);
         put_be(file.data + file.size - 102, 0xffd9, 2); /* an end marker amid the data */
         check_refused(file.data, file.size - 100, NULL, MOHVIT_ERROR_FORMAT, "JPEG");
         free(file.data);
@@ -462,7 +201,7 @@ static void jpeg_that_ends_before_some_component_is_refused(void **state)
         {"progressive", JCS_RGB, JCS_YCbCr, 2, 2, .progressive = true, .separate = true},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        bytes file = jpeg_encode(&kinds[i], pixels, W, H, NULL);
+        blob file = jpeg_encode(&kinds[i], pixels, W, H, NULL);
         size_t first = find(&file, 0, "\xff\xda"), second = find(&file, first + 2, "\xff\xda");
         put_be(file.data + second, 0xffd9, 2);
         check_refused(file.data, file.size, NULL, MOHVIT_ERROR_FORMAT, "colour has no data");
@@ -500,8 +239,8 @@ static void check_png_kind(uint8_t colour, uint8_t depth, uint8_t interlace)
     /* What the samples of pixel 0 say is transparent: dropped, not blended. */
     struct spng_trns clear = {.gray = (uint16_t)png_sample(raw, 0, depth), .n_type3_entries = 1};
     struct spng_ihdr header = {PW, PH, depth, colour, 0, 0, interlace};
-    bytes file = png_encode(header, raw, stride * PH, colour == 3 ? &palette : NULL,
-                            colour == 0 || colour == 3 ? &clear : NULL, NULL);
+    blob file = png_encode(header, raw, stride * PH, colour == 3 ? &palette : NULL,
+                           colour == 0 || colour == 3 ? &clear : NULL, NULL);
     image img;
     decode_or_fail(&img, "kind.png", &file, false);
     assert_true(img.width == PW && img.height == PH);
@@ -540,7 +279,7 @@ static void png_with_a_flipped_bit_is_refused(void **state)
     (void)state;
     uint8_t pixels[W * H * 3];
     fill_smooth(pixels, 3);
-    bytes exif = exif_of(1, true), file = png_rgb(pixels, W, H, 0, &exif);
+    blob exif = exif_of(1, true), file = png_rgb(pixels, W, H, 0, &exif);
     for (size_t i = 8; i < file.size; i += 3) {
         file.data[i] ^= 0x10;
         image img;
@@ -561,7 +300,7 @@ static void webp_of_every_kind_decodes(void **state)
         size_t channels = kind >= WEBP_LOSSY_ALPHA ? 4 : 3;
         uint8_t pixels[W * H * 4];
         fill_smooth(pixels, channels);
-        bytes file = webp_encode((webp_kind)kind, pixels, W, H);
+        blob file = webp_encode((webp_kind)kind, pixels, W, H);
         image img;
         decode_or_fail(&img, "kind.webp", &file, false);
         check_near_smooth("kind.webp", &img, pixels, channels, kind % 2 ? 0 : 9);
@@ -573,7 +312,7 @@ static void webp_of_every_kind_decodes(void **state)
 static void animated_webp_gives_its_first_frame_on_black(void **state)
 {
     (void)state;
-    bytes file = webp_animated();
+    blob file = webp_animated();
     image img;
     decode_or_fail(&img, "animated.webp", &file, false);
     assert_true(img.width == 10 && img.height == 8);
@@ -587,7 +326,7 @@ static void animated_webp_gives_its_first_frame_on_black(void **state)
 
 /* ---- EXIF ------------------------------------------------------------------------------------ */
 
-static void check_turned(const char *name, const bytes *file, unsigned orientation, const char *expected)
+static void check_turned(const char *name, const blob *file, unsigned orientation, const char *expected)
 {
     image img;
     decode_or_fail(&img, name, file, true);
@@ -613,8 +352,8 @@ static void all_eight_orientations_are_turned_upright(void **state)
     for (size_t i = 0; i < 18; i++)
         pixels[i] = (uint8_t)((size_t)'a' + i / 3 + i % 3);
     for (unsigned orientation = 1; orientation <= 8; orientation++) {
-        bytes exif = exif_of(orientation, orientation % 2);
-        bytes png = png_rgb(pixels, 3, 2, 0, &exif), webp = webp_with_exif(orientation, pixels, 3, 2);
+        blob exif = exif_of(orientation, orientation % 2);
+        blob png = png_rgb(pixels, 3, 2, 0, &exif), webp = webp_with_exif(orientation, pixels, 3, 2);
         check_turned("turn.png", &png, orientation, upright[orientation - 1]);
         check_turned("turn.webp", &webp, orientation, upright[orientation - 1]);
         free(exif.data);
@@ -628,16 +367,16 @@ static void broken_exif_leaves_the_picture_as_it_is(void **state)
     (void)state;
     uint8_t pixels[W * H * 3];
     fill_smooth(pixels, 3);
-    bytes whole = {0}, tiff = exif_of(6, true);
-    append(&whole, "Exif\0\0", 6);
-    append(&whole, tiff.data, tiff.size);
+    blob whole = {0}, tiff = exif_of(6, true);
+    blob_add(&whole, "Exif\0\0", 6);
+    blob_add(&whole, tiff.data, tiff.size);
     for (size_t size = 0; size <= whole.size; size++) {
         for (int nonsense = 0; nonsense < 2; nonsense++) {
-            bytes exif = {0};
-            append(&exif, whole.data, size);
+            blob exif = {0};
+            blob_add(&exif, whole.data, size);
             if (nonsense && size > 25)
                 exif.data[25] = 9; /* orientation 9 */
-            bytes file = jpeg_encode(&jpeg_kinds[0], pixels, W, H, &exif);
+            blob file = jpeg_encode(&jpeg_kinds[0], pixels, W, H, &exif);
             image img;
             decode_or_fail(&img, "exif.jpg", &file, true);
             if (size == whole.size)
@@ -654,7 +393,7 @@ static void broken_exif_leaves_the_picture_as_it_is(void **state)
 /* ---- Damage and lies ------------------------------------------------------------------------- */
 
 /* The copy is as long as the cut file, so that a sanitizer sees a read beyond it. */
-static void check_every_cut(const char *kind, bytes file)
+static void check_every_cut(const char *kind, blob file)
 {
     for (size_t size = 0; size < file.size; size += size + 80 < file.size ? 64 : 1) {
         uint8_t *cut = malloc(size + !size);
@@ -691,31 +430,13 @@ static void every_truncated_file_is_refused(void **state)
     check_every_cut("WebP with alpha", webp_encode(WEBP_LOSSY_ALPHA, pixels, W, H));
 }
 
-static uint32_t crc32_of(const uint8_t *data, size_t size)
-{
-    uint32_t crc = 0xffffffff;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-    }
-    return ~crc;
-}
-
-static void png_claim(bytes *file, uint32_t width, uint32_t height)
-{
-    put_be(file->data + 16, width, 4);
-    put_be(file->data + 20, height, 4);
-    put_be(file->data + 29, crc32_of(file->data + 12, 17), 4);
-}
-
 static void header_that_claims_a_huge_picture_is_refused(void **state)
 {
     (void)state;
     uint8_t pixels[W * H * 3];
     fill_smooth(pixels, 3);
 
-    bytes png = png_rgb(pixels, W, H, 0, NULL);
+    blob png = png_rgb(pixels, W, H, 0, NULL);
     static const uint32_t sides[][2] = {{60000, 60000}, {0x7fffffff, 1}, {1, 0x7fffffff}, {65536, 1}};
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
         png_claim(&png, sides[i][0], sides[i][1]);
@@ -727,7 +448,7 @@ static void header_that_claims_a_huge_picture_is_refused(void **state)
     check_refused(png.data, png.size, NULL, MOHVIT_ERROR_FORMAT, "PNG");
     free(png.data);
 
-    bytes jpeg = jpeg_encode(&jpeg_kinds[2], pixels, W, H, NULL);
+    blob jpeg = jpeg_encode(&jpeg_kinds[2], pixels, W, H, NULL);
     size_t frame = find(&jpeg, 0, "\xff\xc0");
     put_be(jpeg.data + frame + 5, 65500, 2);
     put_be(jpeg.data + frame + 7, 65500, 2);
@@ -735,7 +456,7 @@ static void header_that_claims_a_huge_picture_is_refused(void **state)
     free(jpeg.data);
 
     for (int still = 0; still < 2; still++) {
-        bytes webp = still ? webp_with_exif(1, pixels, W, H) : webp_animated();
+        blob webp = still ? webp_with_exif(1, pixels, W, H) : webp_animated();
         memset(webp.data + 24, 0xff, 6);
         check_refused(webp.data, webp.size, NULL, MOHVIT_ERROR_LIMIT, "16777216 x 16777216");
         free(webp.data);
@@ -747,8 +468,8 @@ static void limits_of_the_caller_hold(void **state)
     (void)state;
     uint8_t pixels[W * H * 3];
     fill_smooth(pixels, 3);
-    bytes files[] = {png_rgb(pixels, W, H, 0, NULL), jpeg_encode(&jpeg_kinds[2], pixels, W, H, NULL),
-                     webp_encode(WEBP_LOSSY, pixels, W, H), webp_encode(WEBP_LOSSLESS, pixels, W, H)};
+    blob files[] = {png_rgb(pixels, W, H, 0, NULL), jpeg_encode(&jpeg_kinds[2], pixels, W, H, NULL),
+                    webp_encode(WEBP_LOSSY, pixels, W, H), webp_encode(WEBP_LOSSLESS, pixels, W, H)};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         check_refused(files[i].data, files[i].size, &(image_limits){0, W * H - 1}, MOHVIT_ERROR_LIMIT,
                       "40 x 30");
@@ -771,8 +492,8 @@ static void long_pictures_decode(void **state)
     pixels[59999 * 3] = 200;
     for (size_t tall = 0; tall < 2; tall++) {
         size_t width = tall ? 1 : 60000, height = tall ? 60000 : 1;
-        bytes png = png_rgb(pixels, width, height, 0, NULL);
-        bytes jpeg = jpeg_encode(&jpeg_kinds[2], pixels, width, height, NULL);
+        blob png = png_rgb(pixels, width, height, 0, NULL);
+        blob jpeg = jpeg_encode(&jpeg_kinds[2], pixels, width, height, NULL);
         image img;
         decode_or_fail(&img, "long.png", &png, false);
         assert_true(img.width == width && img.height == height && img.rgb[59999 * 3] == 200);
@@ -889,7 +610,7 @@ static void format_is_chosen_by_content_not_by_name(void **state)
     (void)state;
     uint8_t pixels[W * H * 3];
     fill_smooth(pixels, 3);
-    bytes png = png_rgb(pixels, W, H, 0, NULL);
+    blob png = png_rgb(pixels, W, H, 0, NULL);
     char path[256];
     scratch_path(path, "png.jpg");
     write_file(path, png.data, png.size);
@@ -902,7 +623,7 @@ static void format_is_chosen_by_content_not_by_name(void **state)
 }
 
 /* A child writes the file into a pipe, in small pieces. */
-static pid_t feed_pipe(const char *path, const bytes *file)
+static pid_t feed_pipe(const char *path, const blob *file)
 {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -927,7 +648,7 @@ static void pipes_are_read_to_their_end_or_the_limit(void **state)
     uint32_t seed = 1;
     for (size_t i = 0; i < SIDE * SIDE * 3; i++)
         pixels[i] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
-    bytes png = png_rgb(pixels, SIDE, SIDE, 0, NULL); /* noise: longer than the first buffer */
+    blob png = png_rgb(pixels, SIDE, SIDE, 0, NULL); /* noise: longer than the first buffer */
     assert_true(png.size > 100000);
     char path[256];
     scratch_path(path, "pipe");
