@@ -101,23 +101,22 @@ static mohvit_status check_packed_end(gzFile f, const char *path, mohvit_error *
 /* Grows with what arrives, so that a header that lies costs nothing. */
 static mohvit_status keep(uint8_t **out, gzFile f, size_t size, const char *path, mohvit_error *err)
 {
-    enum { STEP = 4 << 20 };
     uint8_t *bytes = NULL;
     mohvit_status status = MOHVIT_OK;
     if (size > MAX_KEPT)
         return error_set(err, MOHVIT_ERROR_LIMIT,
                          "%s: %zu bytes once unpacked; at most %zu are kept: gunzip it first", path, size,
                          MAX_KEPT);
-    for (size_t have = 0; !status && have < size;) {
-        size_t part = size - have < STEP ? size - have : STEP;
-        uint8_t *more = realloc(bytes, have + part);
+    for (size_t have = 0, room = 64 << 10; !status && have < size; room *= 2) {
+        room = room < size ? room : size;
+        uint8_t *more = realloc(bytes, room);
         if (!more) {
             status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, size);
             break;
         }
         bytes = more;
-        status = read_exactly(f, bytes + have, part, path, err);
-        have += part;
+        status = read_exactly(f, bytes + have, room - have, path, err);
+        have = room;
     }
     if (!status)
         status = check_packed_end(f, path, err);
