@@ -1,0 +1,13 @@
+/* data_set.h - opening data sets, with classes to open them with. */
+#ifndef MOHVIT_FUZZ_DATA_SET_H
+#define MOHVIT_FUZZ_DATA_SET_H
+
+#include "dataset.h"
+
+/* Ten classes, the first with WordNet ids; two have a name in common. */
+const class_table *fuzz_classes(void);
+
+/* Opens the argument with the labels of its own, then as pictures without; reads its first items if asked. */
+void fuzz_open_data_set(const char *argument, bool read);
+
+#endif

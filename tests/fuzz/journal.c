@@ -1,0 +1,100 @@
+/* States of evaluations: read as `merge` reads them, then gone on with as `eval --state` does. */
+#include "journal.h"
+
+#include "fuzz.h"
+#include "load_section.h"
+#include "mend.h"
+#include "totals.h"
+
+FUZZ_MEND(mend_journal)
+
+/* What load_section.c counts from, which only happens behind a network. */
+const int32_t *mohvit_head_tokens(UNUSED const mohvit_context *ctx, UNUSED size_t slot)
+{
+    abort();
+}
+
+const double *mohvit_head_gate_sum(UNUSED const mohvit_context *ctx, UNUSED size_t slot)
+{
+    abort();
+}
+
+static const warning_sink warn = {fuzz_warn, NULL};
+
+static void walk_sections(const chunk_record *r)
+{
+    const byte_reader *failures = record_section(r, SECTION_FAILURES),
+                      *predictions = record_section(r, SECTION_PREDICTIONS);
+    byte_reader at;
+    failure_record failure;
+    prediction_record prediction;
+    if (failures)
+        for (at = *failures; record_next_failure(&failure, &at);)
+            fuzz_require(failure.name_length <= failures->size, "a name longer than its section");
+    if (predictions)
+        for (at = *predictions; record_next_prediction(&prediction, &at, r->variants);)
+            fuzz_require(prediction.name_length <= predictions->size, "a name longer than its section");
+}
+
+static void read_records(journal *j)
+{
+    bytes b = {0};
+    mohvit_error err;
+    for (size_t i = 0; i < journal_done(j); i++) {
+        chunk_record r;
+        size_t chunk = journal_chunk(j, i);
+        if (!fuzz_checked(journal_read(j, chunk, &b, &err), &err, journal_name(j)) &&
+            !fuzz_checked(record_parse(&r, b.data, b.size, &err), &err, NULL)) {
+            fuzz_require(r.chunk == chunk, "another chunk's record");
+            walk_sections(&r);
+        }
+    }
+    bytes_free(&b);
+}
+
+static void add_up(journal *j)
+{
+    const record_set set = {&j, 1};
+    totals t = {0};
+    head_load *load;
+    mohvit_error err;
+    fuzz_checked(totals_count(&t, &set, 4, &err), &err, NULL);
+    totals_free(&t);
+    if (!fuzz_checked(load_section_collect(&load, &set, "1/2", &err), &err, NULL))
+        head_load_destroy(load);
+}
+
+/* With the same header the same records must be there, and one more be written. */
+static void go_on(const char *path, json_t *header, size_t done)
+{
+    journal *j;
+    mohvit_error err;
+    const journal_options options = {.path = path, .header = header, .warn = warn};
+    if (fuzz_checked(journal_open(&j, &options, &err), &err, path))
+        return;
+    fuzz_require(journal_done(j) == done, "other records when opened again");
+    bytes record = {0};
+    const chunk_result chunk = {.chunk = journal_chunks(j) - 1, .variants = 1};
+    record_begin(&record, &chunk, false);
+    fuzz_checked(journal_append(j, record.data, record.size, &err), &err, NULL);
+    bytes_free(&record);
+    journal_close(j);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    journal *j;
+    mohvit_error err;
+    const char *path = fuzz_file(0, data, size);
+    if (fuzz_checked(journal_open_finished(&j, path, &warn, &err), &err, path))
+        return 0;
+    read_records(j);
+    add_up(j);
+    size_t done = journal_done(j);
+    json_t *header = json_deep_copy(journal_header(j));
+    journal_close(j);
+    if (header)
+        go_on(path, header, done);
+    json_decref(header);
+    return 0;
+}

@@ -1,0 +1,31 @@
+/* Files of lines: pictures' paths (none is opened), their classes, a subset of classes. */
+#include "data_set.h"
+#include "fuzz.h"
+#include "truth.h"
+
+static void check_truth(const char *path)
+{
+    static const char *const names[] = {"a/x.jpg", "./x", "x", "a/b/ILSVRC2012_val_00000293.JPEG"};
+    const warning_sink warn = {fuzz_warn, NULL};
+    truth *t;
+    mohvit_error err;
+    if (fuzz_checked(truth_read(&t, path, fuzz_classes(), &warn, &err), &err, path))
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t found = truth_find(t, names[i]);
+        fuzz_require(found == CLASS_NONE || found < class_count(fuzz_classes()), "a class that is none");
+    }
+    truth_unused(t);
+    truth_free(t);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    bool chosen[10];
+    mohvit_error err;
+    const char *path = fuzz_file(0, data, size);
+    check_truth(path);
+    fuzz_checked(subset_read(chosen, path, fuzz_classes(), &err), &err, path);
+    fuzz_open_data_set(path, false);
+    return 0;
+}

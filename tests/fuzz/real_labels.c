@@ -1,0 +1,19 @@
+/* ImageNet ReaL's real.json. */
+#include "data_set.h"
+#include "fuzz.h"
+#include "truth.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    real_labels r;
+    mohvit_error err;
+    const char *path = fuzz_file(0, data, size);
+    if (fuzz_checked(real_labels_read(&r, path, fuzz_classes(), &err), &err, path))
+        return 0;
+    for (size_t i = 0; i < r.count; i++)
+        for (size_t k = r.first[i]; k < r.first[i + 1]; k++)
+            fuzz_require(r.classes[k] < class_count(fuzz_classes()), "a class that is none");
+    real_labels_find(&r, "val/ILSVRC2012_val_00000003.JPEG");
+    real_labels_free(&r);
+    return 0;
+}

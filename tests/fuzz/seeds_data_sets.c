@@ -1,0 +1,133 @@
+#include "seeds.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <zlib.h>
+
+/* ---- Tars ------------------------------------------------------------------------------------ */
+
+typedef struct member {
+    const char *name, *content; /* content NULL: a symbolic link */
+} member;
+
+static void seed_tar(int format, const member *members, size_t count)
+{
+    static char out[1 << 16];
+    size_t used = 0;
+    struct archive *a = archive_write_new();
+    assert_int_equal(archive_write_set_format(a, format), ARCHIVE_OK);
+    archive_write_set_bytes_per_block(a, 512);
+    archive_write_set_bytes_in_last_block(a, 1);
+    assert_int_equal(archive_write_open_memory(a, out, sizeof out, &used), ARCHIVE_OK);
+    for (size_t i = 0; i < count; i++) {
+        const char *content = members[i].content;
+        struct archive_entry *e = archive_entry_new();
+        archive_entry_set_pathname(e, members[i].name);
+        archive_entry_set_filetype(e, content ? AE_IFREG : AE_IFLNK);
+        archive_entry_set_perm(e, 0644);
+        archive_entry_set_size(e, content ? (int64_t)strlen(content) : 0);
+        if (!content)
+            archive_entry_set_symlink(e, "elsewhere");
+        assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+        if (content)
+            assert_int_equal(archive_write_data(a, content, strlen(content)), strlen(content));
+        archive_entry_free(e);
+    }
+    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+    archive_write_free(a);
+    blob b = {0};
+    blob_add(&b, out, used);
+    seed("tar", b);
+}
+
+static void seed_tars(void)
+{
+    char deep[160] = "";
+    memset(deep, 'd', 130);
+    strcpy(deep + 130, "/x.jpg");
+    const member folders[] = {{"./n01440764/a.JPEG", "\xff\xd8\xff picture"},
+                              {"n01443537/b.png", "x"},
+                              {"README", "text"},
+                              {deep, "\xff\xd8\xff"}};
+    const member samples[] = {{"000.cls", "3\n"},   {"000.jpg", "x"}, {"001.jpg", "y"},
+                              {"001.cls", "dress"}, {".hidden", "x"}, {"odd", "\x89PNG\r\n\x1a\n0123456789"}};
+    const member others[] = {{"inner.tar", "x"}, {"link", NULL}}, link[] = {{"link.jpg", NULL}};
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, folders, 3);
+    seed_tar(ARCHIVE_FORMAT_TAR_GNUTAR, folders, 4);
+    seed_tar(ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE, folders, 4);
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, samples, 6);
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, others, 2);
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, link, 1);
+}
+
+/* ---- MNIST's format -------------------------------------------------------------------------- */
+
+/* zlib's gzip of a blob, which it frees. */
+static blob packed(blob plain)
+{
+    static uint8_t out[4096];
+    z_stream z = {
+        .next_in = plain.data, .avail_in = (uInt)plain.size, .next_out = out, .avail_out = sizeof out};
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    blob b = {0};
+    blob_add(&b, out, sizeof out - z.avail_out);
+    deflateEnd(&z);
+    free(plain.data);
+    return b;
+}
+
+static blob idx_of(size_t rank, const uint8_t *shape)
+{
+    blob b = {0};
+    size_t bytes = 1;
+    blob_add(&b, "\0\0\x08", 3);
+    blob_add(&b, &(uint8_t){(uint8_t)rank}, 1);
+    for (size_t i = 0; i < rank; i++) {
+        blob_add(&b, (uint8_t[]){0, 0, 0, shape[i]}, 4);
+        bytes *= shape[i];
+    }
+    for (size_t i = 0; i < bytes; i++)
+        blob_add(&b, &(uint8_t){(uint8_t)(i % 5)}, 1);
+    return b;
+}
+
+/* The fuzz target's own form: how long the labels are, labels, pictures. Frees both. */
+static void seed_pair(blob labels, blob images)
+{
+    blob b = {0};
+    blob_add(&b, (uint8_t[]){(uint8_t)labels.size, (uint8_t)(labels.size >> 8)}, 2);
+    blob_add(&b, labels.data, labels.size);
+    blob_add(&b, images.data, images.size);
+    free(labels.data);
+    free(images.data);
+    seed("idx", b);
+}
+
+static void seed_idx(void)
+{
+    const uint8_t count[] = {3}, gray[] = {3, 4, 5}, colour[] = {3, 4, 4, 3};
+    seed_pair(idx_of(1, count), idx_of(3, gray));
+    seed_pair(idx_of(1, count), idx_of(4, colour));
+    seed_pair(packed(idx_of(1, count)), packed(idx_of(3, gray)));
+    seed_pair((blob){0}, idx_of(3, gray));
+}
+
+/* ---- Lines ----------------------------------------------------------------------------------- */
+
+static void seed_lists(void)
+{
+    seed_text("lists", "a/x.jpg\n./b/y.jpg\r\nn01440764/z.png\n");
+    seed_text("lists", "x.jpg 3\ny.jpg\tn01443537\n\na b.jpg\tT-shirt/top\n./x 3\n");
+    seed_text("lists", "ILSVRC2012_val_00000293 n01440764 1\n");
+    seed_text("lists", "0\nn01440764\ngoldfish\nt_shirt_top\ncrane\n");
+    seed_text("real_labels", "[[5, 7], [], [9]]");
+    seed_text("real_labels", "[[0]]");
+}
+
+void seed_data_sets(void)
+{
+    seed_tars();
+    seed_idx();
+    seed_lists();
+}
