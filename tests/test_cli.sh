@@ -1,32 +1,11 @@
 #!/bin/bash
 # Runs the program as users do: test_cli.sh MOHVIT JSON GOLDEN GROUP (ctest runs each group of tests below).
-# JSON is test_cli_json, GOLDEN the folder of golden files. LC_ALL is set so that bars do not depend on the machine.
+# JSON is test_cli_json, GOLDEN the folder of golden files.
 set -u
-export LC_ALL=C
-unset MOHVIT_WEIGHTS NO_COLOR
 mohvit=$1 json=$2 golden=$3 group=$4
 images=$golden/images pth=$golden/pth
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-
-fail() { echo "FAILED: line ${BASH_LINENO[1]}: $*"; failures=$((failures + 1)); }
-
-# run STATUS ARGUMENT …: expects that exit status; output in $out, messages in $err.
-run() {
-    local expected=$1 status
-    shift
-    "$mohvit" "$@" >out.txt 2>err.txt </dev/null
-    status=$?
-    out=$(tr -d '\0' <out.txt) err=$(cat err.txt)
-    [ $status = "$expected" ] || fail "mohvit $*: status $status, expected $expected: $err"
-    grep -q 'Sanitizer\|runtime error' err.txt && fail "mohvit $*: $err"
-}
-equal() { [ "$1" = "$2" ] || fail "got \"$1\", expected \"$2\""; }
-has() { [[ $1 == *"$2"* ]] || fail "\"$2\" not in: $1"; }
-lacks() { [[ $1 != *"$2"* ]] || fail "\"$2\" in: $1"; }
-get() { "$json" "$@" <out.txt || fail "$(cat out.txt)"; }
+# shellcheck source=tests/testing.sh
+. "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
 
 # ---- Every command ---------------------------------------------------------------------------------
 

@@ -3,39 +3,15 @@
 # TOOLS is the folder of make_pictures, test_cli_json and libfault.so. SCALE (default 1) divides the amount
 # of work where it would take minutes, as under the sanitizers.
 set -u
-export LC_ALL=C OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-unset MOHVIT_WEIGHTS NO_COLOR
-mohvit=$1 tools=$2 golden=$3 group=$4 scale=${SCALE:-1}
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+mohvit=$1 tools=$2 json=$2/test_cli_json golden=$3 group=$4 scale=${SCALE:-1}
+# shellcheck source=tests/testing.sh
+. "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
 export TMPDIR=$work
-failures=0
 idx=/usr/share/datasets/fashion-mnist
 images=$idx/t10k-images-idx3-ubyte.gz labels=$idx/t10k-labels-idx1-ubyte.gz
 data=idx:$images,$labels
 # In the order of the built-in model's classes; sorted by name they come in another.
 folders=(t_shirt_top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag "Ankle boot")
-
-fail() { echo "FAILED: line ${BASH_LINENO[1]}: $*"; failures=$((failures + 1)); }
-
-# run STATUS ARGUMENT …: expects that exit status; output in $out, messages in $err.
-run() {
-    local expected=$1 status
-    shift
-    "$mohvit" "$@" >out.txt 2>err.txt </dev/null
-    status=$?
-    out=$(cat out.txt) err=$(cat err.txt)
-    [ $status = "$expected" ] || fail "mohvit $*: status $status, expected $expected: $err"
-    grep -q 'Sanitizer\|runtime error' err.txt && fail "mohvit $*: $err"
-}
-equal() { [ "$1" = "$2" ] || fail "got \"$1\", expected \"$2\""; }
-has() { [[ $1 == *"$2"* ]] || fail "\"$2\" not in: $1"; }
-lacks() { [[ $1 != *"$2"* ]] || fail "\"$2\" in: $1"; }
-same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
-get() { "$tools/test_cli_json" "$@" <out.txt || fail "$(cat out.txt)"; }
-# within A B TOLERANCE
-within() { awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { exit !(a - b <= t && b - a <= t) }' || fail "$1 is not within $3 of $2"; }
 
 # What of a JSON result does not depend on the time it took.
 result() { sed 's/"images_per_s":[^,]*,"decode_ms":[^,]*,"network_ms":[^,]*,//; s/"threads":[0-9]*,//'; }

@@ -3,40 +3,14 @@
 # below). BUILD is where test_cli_json and make_head_load are. OFFICIAL_MODEL names the checkpoint whose published
 # counts are compared, with its .json beside it; IMAGES is how many of Fashion-MNIST's test pictures are counted.
 set -u
-export LC_ALL=C OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-unset MOHVIT_WEIGHTS NO_COLOR
 mohvit=$1 build=$2 golden=$3 group=$4
 json=$build/test_cli_json make=$build/make_head_load
 images=${IMAGES:-10000}
 fmnist=/usr/share/datasets/fashion-mnist
 pictures=$fmnist/t10k-images-idx3-ubyte.gz classes=$fmnist/t10k-labels-idx1-ubyte.gz
 samples=$golden/../../tools/samples
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-
-fail() { echo "FAILED: line ${BASH_LINENO[1]}: $*"; failures=$((failures + 1)); }
-
-# run STATUS ARGUMENT …: expects that exit status; output in $out, messages in $err.
-run() {
-    local expected=$1 status
-    shift
-    "$mohvit" "$@" >out.txt 2>err.txt </dev/null
-    status=$?
-    out=$(tr -d '\0' <out.txt) err=$(cat err.txt)
-    [ $status = "$expected" ] || fail "mohvit $*: status $status, expected $expected: $err"
-    grep -q 'Sanitizer\|runtime error' err.txt && fail "mohvit $*: $err"
-}
-equal() { [ "$1" = "$2" ] || fail "got \"$1\", expected \"$2\""; }
-has() { [[ $1 == *"$2"* ]] || fail "\"$2\" not in: $1"; }
-get() { "$json" "$@" <out.txt || fail "$(cat out.txt)"; }
-absent() { [ ! -e "$1" ] || fail "$1 is there"; }
-
-# is_below VALUE LIMIT: a finite number, on either side of zero.
-is_below() {
-    [[ $1 =~ ^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]] && awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b && -a < b) }'
-}
+# shellcheck source=tests/testing.sh
+. "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
 
 # The numbers of two head loads of the ten classes, which end their files: 10 + 10·6 + 2·10·6·16 of 8 bytes.
 same_counts() {
