@@ -131,13 +131,15 @@ static void hash_number(XXH3_state_t *state, uint64_t value)
     XXH3_128bits_update(state, digits, sizeof digits);
 }
 
-void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE])
+/* Over the first `count` items that item_at gives. */
+static void hash_items(const dataset *d, const dataset_item *item_at(const dataset *d, size_t index),
+                       size_t count, char out[FINGERPRINT_SIZE])
 {
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_128bits_reset(&state);
-    for (size_t i = 0; i < dataset_count(d); i++) {
-        const dataset_item *item = dataset_item_at(d, i);
+    for (size_t i = 0; i < count; i++) {
+        const dataset_item *item = item_at(d, i);
         XXH3_128bits_update(&state, item->name, strlen(item->name) + 1);
         hash_number(&state, item->source);
         hash_number(&state, item->size);
@@ -149,4 +151,14 @@ void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE])
     }
     XXH128_hash_t hash = XXH3_128bits_digest(&state);
     snprintf(out, FINGERPRINT_SIZE, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64, (uint64_t)hash.low64);
+}
+
+void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE])
+{
+    hash_items(d, dataset_item_at, dataset_count(d), out);
+}
+
+void dataset_fingerprint_candidates(const dataset *d, char out[FINGERPRINT_SIZE])
+{
+    hash_items(d, dataset_candidate_at, dataset_candidates(d), out);
 }

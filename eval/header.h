@@ -32,5 +32,6 @@ size_t header_variants(const json_t *header);
 /* XXH3-128 over arguments, names, sizes, checks and classes in their order, as hexadecimal digits. */
 #define FINGERPRINT_SIZE 33
 void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE]);
+void dataset_fingerprint_candidates(const dataset *d, char out[FINGERPRINT_SIZE]);
 
 #endif

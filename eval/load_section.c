@@ -257,7 +257,7 @@ static mohvit_status describe_load(head_load *l, const json_t *header, const cha
 {
     static const char *const match[] = {"preprocess", "precision", "routed_heads", "subset", NULL};
     static const char *const hardware[] = {"backend", "instruction_set", NULL};
-    static const char *const data[] = {"images", "fingerprint", NULL};
+    static const char *const data[] = {"images", "fingerprint", "chosen_from", NULL};
     json_t *part = json_object();
     bool predicted = header_has_section(header, LOAD_SECTION_NAME_PREDICTED);
     bool fine = part && !json_object_update(l->provenance, json_object_get(header, "provenance")) &&

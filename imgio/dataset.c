@@ -14,8 +14,10 @@
 struct dataset {
     dataset_source *sources; /* (source_count) */
     size_t source_count;
-    dataset_item *items; /* (count) */
+    dataset_item *items; /* (count): the candidates, or those of them that a sample drew */
     size_t count;
+    dataset_item *candidates; /* (candidate_count) */
+    size_t candidate_count;
     real_labels real;
     arena strings;
 };
@@ -403,8 +405,8 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
     size_t total = 0, outside = 0;
     for (size_t k = 0; k < d->source_count; k++)
         total += d->sources[k].count;
-    d->items = calloc(total + 1, sizeof *d->items);
-    if (!d->items)
+    d->candidates = calloc(total + 1, sizeof *d->candidates);
+    if (!d->candidates)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu pictures", total);
     for (size_t k = 0; k < d->source_count; k++) {
         for (size_t i = 0; i < d->sources[k].count; i++) {
@@ -417,7 +419,7 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
             if (!keep)
                 continue;
             if (in_subset(&item, o->subset))
-                d->items[d->count++] = item;
+                d->candidates[d->candidate_count++] = item;
             else
                 outside++;
         }
@@ -436,20 +438,24 @@ static uint64_t next_random(uint64_t *state)
 }
 
 /* Selection sampling (Knuth, algorithm S): every subset of the size is equally likely, and order stays. */
-static void choose(dataset *d, const dataset_options *o)
+static mohvit_status choose(dataset *d, const dataset_options *o, mohvit_error *err)
 {
     uint64_t state = o->seed;
-    size_t kept = 0, count = d->count;
-    if (o->sample && o->sample < count) {
-        for (size_t i = 0; i < count; i++) {
-            uint64_t draw = (uint64_t)(((unsigned __int128)next_random(&state) * (count - i)) >> 64);
-            if (draw < o->sample - kept)
-                d->items[kept++] = d->items[i];
-        }
-        d->count = kept;
+    size_t total = d->candidate_count;
+    d->items = d->candidates;
+    d->count = o->limit && o->limit < total ? o->limit : total;
+    if (!o->sample || o->sample >= total)
+        return MOHVIT_OK;
+    d->items = calloc(o->sample, sizeof *d->items);
+    if (!d->items)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu pictures", o->sample);
+    d->count = 0;
+    for (size_t i = 0; i < total; i++) {
+        uint64_t draw = (uint64_t)(((unsigned __int128)next_random(&state) * (total - i)) >> 64);
+        if (draw < o->sample - d->count)
+            d->items[d->count++] = d->candidates[i];
     }
-    if (o->limit && o->limit < d->count)
-        d->count = o->limit;
+    return MOHVIT_OK;
 }
 
 static mohvit_status check_classes(const dataset *d, const dataset_options *o, mohvit_error *err)
@@ -520,10 +526,10 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
         status = scan_sources(d, arguments, o, given, err);
     if (!status)
         status = gather(d, o, err);
-    if (!status) {
-        choose(d, o);
+    if (!status)
+        status = choose(d, o, err);
+    if (!status)
         status = check_classes(d, o, err);
-    }
     if (!status && given && truth_unused(given))
         warning_send(&o->warn, "%s: %zu of its names are not among the pictures", o->truth,
                      truth_unused(given));
@@ -567,7 +573,9 @@ void dataset_close(dataset *d)
     real_labels_free(&d->real);
     arena_free(&d->strings);
     free(d->sources);
-    free(d->items);
+    if (d->items != d->candidates)
+        free(d->items);
+    free(d->candidates);
     free(d);
 }
 
@@ -579,6 +587,16 @@ size_t dataset_count(const dataset *d)
 const dataset_item *dataset_item_at(const dataset *d, size_t index)
 {
     return &d->items[index];
+}
+
+size_t dataset_candidates(const dataset *d)
+{
+    return d->candidate_count;
+}
+
+const dataset_item *dataset_candidate_at(const dataset *d, size_t index)
+{
+    return &d->candidates[index];
 }
 
 size_t dataset_sources(const dataset *d)

@@ -43,7 +43,7 @@ typedef struct dataset_options {
     const char *truth;       /* file of "name TAB class" or "name class" lines */
     const char *real_labels; /* ImageNet ReaL's real.json */
     const bool *subset;      /* (classes) pictures of other classes are left out; NULL: none are */
-    size_t limit;            /* the first so many; 0: all */
+    size_t limit;            /* the first so many; 0: all; not along with sample */
     size_t sample;           /* so many at random, in order; 0: all */
     uint64_t seed;           /* of sample */
     bool unlabelled;         /* pictures without a class are welcome */
@@ -58,6 +58,10 @@ void dataset_close(dataset *d);
 
 size_t dataset_count(const dataset *d);
 const dataset_item *dataset_item_at(const dataset *d, size_t index);
+
+/* What limit and sample chose from: all pictures, where neither was given. */
+size_t dataset_candidates(const dataset *d);
+const dataset_item *dataset_candidate_at(const dataset *d, size_t index);
 
 /* Arguments, and what of each stands before the names of its items: "val/", "val.tar/", "". */
 size_t dataset_sources(const dataset *d);

@@ -313,6 +313,39 @@ static void set_source(head_load *l, const char *prefix, const char *fingerprint
     json_array_append_new(l->sources, source);
 }
 
+/* The first ones of the data `whole`. */
+static void set_chosen(head_load *l, const char *fingerprint, const char *whole, const char *shard)
+{
+    set_source(l, "val/", fingerprint, shard);
+    json_object_set_new(json_array_get(l->sources, 0), "chosen_from",
+                        json_pack("{s:i, s:s}", "images", 9, "fingerprint", whole));
+}
+
+static void some_of_the_pictures_and_others_of_them_do_not_add_up(void **state)
+{
+    (void)state;
+    config c = small_config();
+    mohvit_error err;
+    head_load *whole = make(&c, 1), *some = make(&c, 1), *others = make(&c, 1);
+    set_source(whole, "val/", "f", NULL);
+    set_chosen(some, "g", "f", NULL);
+    set_chosen(others, "h", "f", NULL);
+    expect_error(head_load_merge(whole, some, "a", "b", false, &err), &err, MOHVIT_ERROR_ARGUMENT,
+                 "b: has counted pictures of the same data as a, chosen in another way", "chosen_from");
+    expect_error(head_load_merge(some, whole, "a", "b", false, &err), &err, MOHVIT_ERROR_ARGUMENT,
+                 "b: has counted pictures of the same data as a", "val/");
+    expect_error(head_load_merge(some, others, "a", "b", false, &err), &err, MOHVIT_ERROR_ARGUMENT,
+                 "b: has counted pictures of the same data as a", "val/");
+    set_source(whole, "val/", "other", NULL);
+    expect_ok(head_load_merge(whole, some, "a", "b", false, &err), &err);
+    set_chosen(some, "g", "f", "1/2");
+    set_chosen(others, "g", "f", "2/2");
+    expect_ok(head_load_merge(some, others, "a", "b", false, &err), &err);
+    head_load_destroy(whole);
+    head_load_destroy(some);
+    head_load_destroy(others);
+}
+
 static void the_same_pictures_are_not_counted_twice(void **state)
 {
     (void)state;
@@ -601,6 +634,7 @@ int main(void)
         cmocka_unit_test(the_public_interface_counts_and_writes),
         cmocka_unit_test(only_counts_of_one_model_are_merged),
         cmocka_unit_test(the_same_pictures_are_not_counted_twice),
+        cmocka_unit_test(some_of_the_pictures_and_others_of_them_do_not_add_up),
         cmocka_unit_test(parts_that_are_missing_are_named),
         cmocka_unit_test(a_file_brings_back_every_bit),
         cmocka_unit_test(a_gate_sum_beyond_53_bits_is_rounded_and_read_back),

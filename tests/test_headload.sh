@@ -71,6 +71,13 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     absent twice.safetensors
     run 1 merge whole.safetensors 1.safetensors --head-load twice.safetensors
     has "$err" "1.safetensors: has counted what whole.safetensors has"
+    for choice in "--limit 100" "--sample 100"; do
+        # shellcheck disable=SC2086
+        run 0 headload count "idx:$pictures,$classes" $choice -o some.safetensors --quiet
+        run 1 merge few.safetensors some.safetensors --head-load twice.safetensors
+        has "$err" "some.safetensors: has counted pictures of the same data as few.safetensors, chosen in another way"
+    done
+    absent twice.safetensors
     ln -s "$fmnist" elsewhere
     run 0 headload count "idx:elsewhere/${pictures##*/},elsewhere/${classes##*/}" --limit $few --quiet -o else.safetensors
     run 1 merge few.safetensors else.safetensors --head-load twice.safetensors

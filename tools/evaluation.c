@@ -162,19 +162,33 @@ static mohvit_info computes(const evaluation *e)
     return info;
 }
 
-static json_t *match_json(const evaluation *e, const json_t *provenance)
+/* The pictures, and which ones --limit or --sample chose them from. */
+static json_t *data_json(const evaluation *e)
 {
-    const config *c = &mohvit_describe(e->models[0])->config;
     char fingerprint[FINGERPRINT_SIZE];
-    json_t *match = need(json_object()), *data = need(json_object());
+    json_t *data = need(json_object());
     dataset_fingerprint(e->data, fingerprint);
     json_put(data, "images", json_integer((json_int_t)dataset_count(e->data)));
     json_put(data, "fingerprint", json_text(fingerprint));
+    if (dataset_count(e->data) == dataset_candidates(e->data))
+        return data;
+    json_t *from = need(json_object());
+    dataset_fingerprint_candidates(e->data, fingerprint);
+    json_put(from, "images", json_integer((json_int_t)dataset_candidates(e->data)));
+    json_put(from, "fingerprint", json_text(fingerprint));
+    json_put(data, "chosen_from", from);
+    return data;
+}
+
+static json_t *match_json(const evaluation *e, const json_t *provenance)
+{
+    const config *c = &mohvit_describe(e->models[0])->config;
+    json_t *match = need(json_object());
     json_put(match, "version", json_text(mohvit_version()));
     json_put(match, "weights_hash", json_incref(json_object_get(provenance, "weights_hash")));
     json_put(match, "config", json_parsed(config_to_json(c)));
     json_put(match, "preprocess", json_parsed(preprocess_to_json(&e->preprocess)));
-    json_put(match, "data", data);
+    json_put(match, "data", data_json(e));
     json_put(match, "precision", json_text(computes(e).precision));
     json_put(match, "routed_heads", routed_json(e));
     json_put(match, "subset", subset_json(e));

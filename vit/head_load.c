@@ -281,12 +281,20 @@ static bool same_data(const json_t *a, const json_t *b)
            equal_members(a, b, "images");
 }
 
-/* Sources that say nothing may be equal without being the same. */
+/* All pictures of the data, where a source is some that were chosen from them. */
+static const json_t *candidates(const json_t *source)
+{
+    const json_t *from = json_object_get(source, "chosen_from");
+    return from ? from : source;
+}
+
+/* Sources that say nothing may be equal without being the same. Two choices from the same data, or one and
+ * the whole, are taken to have pictures in common: the first N have them always. */
 static bool overlap(const json_t *a, const json_t *b)
 {
     stretch s, t;
     if (!same_data(a, b))
-        return json_object_size(a) && json_equal(a, b);
+        return same_data(candidates(a), candidates(b)) || (json_object_size(a) && json_equal(a, b));
     return !read_stretch(&s, a) || !read_stretch(&t, b) ||
            (s.first * t.of < t.end * s.of && t.first * s.of < s.end * t.of);
 }
@@ -303,8 +311,11 @@ static mohvit_status compare_sources(const head_load *a, const head_load *b, con
             if (!overlap(p, q))
                 continue;
             char *text = json_dumps(q, JSON_COMPACT);
-            error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: has counted what %s has: %s", b_name, a_name,
-                      text ? text : "");
+            error_set(err, MOHVIT_ERROR_ARGUMENT,
+                      same_data(p, q) || !json_object_get(q, "fingerprint")
+                          ? "%s: has counted what %s has: %s"
+                          : "%s: has counted pictures of the same data as %s, chosen in another way: %s",
+                      b_name, a_name, text ? text : "");
             free(text);
             return MOHVIT_ERROR_ARGUMENT;
         }
