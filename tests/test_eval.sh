@@ -84,6 +84,8 @@ predictions_and_classes_are_tables() {
     equal "$(awk -F, 'NR > 1 { n += $4 } END { print n }' whole-classes.csv)" 200
     run 0 eval "$data" --limit 200
     has "$out" "top-1"
+    has "$out" " images/s"
+    lacks "$out" thread
     has "$out" "images         200"
     run 0 eval "$data" --limit 200 --batch 16 --threads 3 --format json --predictions threads.csv
     same threads.csv whole.csv
@@ -133,32 +135,39 @@ several_top_ks_are_scored_in_one_pass() {
     done
     run 0 eval "$data" --limit $count --routed-heads 1,50%,100% --state state --quiet
     has "$out" "routed heads"
+    has "$out" "images/s/thread"
     run 1 eval "$data" --limit $count --routed-heads 1,50% --state state
     has "$err" 'routed_heads is ["1","50%","100%"], expected ["1","50%"]'
     for value in 0 x 101% 1, -1 1.5; do run 2 eval "$data" --routed-heads $value; done
 }
 
-pictures_that_fail_are_listed_and_counted() {
-    "$tools/make_pictures" unpack $images $labels 0 200 png folder "${folders[@]}" || fail make_pictures
+# Five of a hundred, each broken in another way.
+pictures_that_fail_are_listed_and_left_out_of_the_percentages() {
+    "$tools/make_pictures" unpack $images $labels 0 100 png folder "${folders[@]}" || fail make_pictures
     run 0 eval folder --format json --predictions good.csv
-    local n=0 file
-    for file in folder/*/0??[05]?.png folder/*/00030.png; do # 5 % and one more
-        case $file in
-        *[05]0.png) printf broken >"$file" ;;
-        *1.png) head -c 100 "$file" >x && mv x "$file" ;;
-        *2.png) : >"$file" ;;
-        *) continue ;;
-        esac
-        n=$((n + 1))
-    done
-    [ $n -ge 8 ] || fail "only $n files were broken"
+    equal "$(get failed) $(get images)" "0 100"
+    local n=5 broken
+    mapfile -t broken < <(find folder -name '*.png' | sort | awk 'NR % 20 == 7')
+    equal "${#broken[@]}" $n
+    printf 'not a picture' >"${broken[0]}"
+    : >"${broken[1]}"
+    head -c 100 "${broken[2]}" >x && mv x "${broken[2]}"
+    printf 'GIF89a' | dd of="${broken[3]}" conv=notrunc status=none
+    printf '\377\377' | dd of="${broken[4]}" bs=1 seek=16 conv=notrunc status=none # a width of 4 thousand million
     run 1 eval folder --format json --predictions bad.csv --state bad.state
-    equal "$(get failed) $(get images)" "$n $((200 - n))"
+    equal "$(get failed) $(get images)" "5 95"
     equal "$(grep -c '^mohvit: folder/.*png: ' err.txt)" $n
-    has "$err" "$n of 200 images failed"
-    # All others are as they were.
-    equal "$(wc -l <bad.csv)" 201
+    has "$err" "5 of 100 images failed"
+    # All others are as they were, and the percentages are theirs.
+    equal "$(wc -l <bad.csv)" 101
     equal "$(grep -cvxFf good.csv bad.csv)" $n
+    printf '%s\n' "${broken[@]}" | grep -vFf - good.csv >rest.csv
+    equal "$(wc -l <rest.csv)" 96
+    within "$(get top1)" "$(awk -F, 'NR > 1 { n += $2 == $3 } END { print 100 * n / (NR - 1) }' rest.csv)" 1e-4
+    within "$(get top5)" \
+        "$(awk -F, 'NR > 1 { n += $2 == $3 || $2 == $5 || $2 == $7 || $2 == $9 || $2 == $11 }
+                    END { print 100 * n / (NR - 1) }' rest.csv)" 1e-4
+    within "$(get loss)" "$(awk -F, 'NR > 1 { s += $13 } END { print s / (NR - 1) }' rest.csv)" 1e-5
     run 1 eval folder --format json --predictions again.csv --state bad.state
     equal "$(get failed)" $n
     equal "$(grep -c '^mohvit: folder/.*png: ' err.txt)" $n
@@ -439,6 +448,9 @@ shards_add_up_to_the_whole() {
     same merged-classes.csv whole-classes.csv
     equal "$(cat p1.csv p2.csv p3.csv p4.csv | grep -v ^path)" "$(grep -v ^path whole.csv)"
     run 0 merge s4 s2 s1 s3 --format json
+    equal "$(get images_per_s)" null # nobody ran all of it in one go
+    run 0 merge s4 s2 s1 s3
+    has "$out" "images/s/thread"
     run 1 merge s1 s3 s4
     has "$err" "are missing"
     [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are missing"
@@ -542,7 +554,7 @@ case $group in
 sources) tests='all_sources_give_the_same_score the_official_checkpoint_scores_as_published' ;;
 results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_change_what_is_right
     several_top_ks_are_scored_in_one_pass
-    pictures_that_fail_are_listed_and_counted mistakes_are_explained
+    pictures_that_fail_are_listed_and_left_out_of_the_percentages mistakes_are_explained
     an_output_that_cannot_be_written_is_known_before_the_run
     an_output_never_replaces_the_state_or_another_output' ;;
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;

@@ -189,14 +189,6 @@ static mohvit_status write_predictions(const eval_report *r, mohvit_error *err)
 
 // ---- The result ------------------------------------------------------------------------------------
 
-/* Threads that the run had, as its provenance says. */
-static double threads_of(const eval_report *r)
-{
-    json_int_t threads =
-        json_integer_value(json_object_get(json_object_get(header_of(r), "provenance"), "threads"));
-    return threads > 0 ? (double)threads : 1;
-}
-
 /* Milliseconds of one thread for an image. */
 static double milliseconds(const totals *t, uint64_t ns)
 {
@@ -204,18 +196,11 @@ static double milliseconds(const totals *t, uint64_t ns)
     return images ? (double)ns / 1e6 / (double)images : 0;
 }
 
-/* What the times in the records come to, of one model alone or of all. */
-static double recorded_rate(const eval_report *r, const totals *t, size_t first, size_t end)
+/* Images that a thread decodes and runs through one model in a second. */
+static double thread_rate(const totals *t, size_t variant)
 {
-    double ms = milliseconds(t, t->decode_ns);
-    for (size_t v = first; v < end; v++)
-        ms += milliseconds(t, t->of[v].network_ns);
-    return ms > 0 ? threads_of(r) * 1e3 / ms : 0;
-}
-
-static double rate_of(const eval_report *r, const totals *t)
-{
-    return r->rate > 0 ? r->rate : recorded_rate(r, t, 0, t->variants);
+    double ms = milliseconds(t, t->decode_ns + t->of[variant].network_ns);
+    return ms > 0 ? 1e3 / ms : 0;
 }
 
 static json_t *json_score(double value)
@@ -247,7 +232,7 @@ static json_t *curve_json(const eval_report *r, const totals *t)
         put_cost(point, header_of(r), "active_heads_percent", v);
         put_scores(point, t, v);
         json_put(point, "network_ms", json_rounded(milliseconds(t, t->of[v].network_ns)));
-        json_put(point, "images_per_s", json_rounded(recorded_rate(r, t, v, v + 1)));
+        json_put(point, "images_per_thread_s", json_rounded(thread_rate(t, v)));
         if (json_array_append_new(curve, point))
             need(NULL);
     }
@@ -260,7 +245,7 @@ static void print_json(const eval_report *r, const totals *t)
     put_scores(object, t, 0);
     json_put(object, "images", json_integer((json_int_t)t->images));
     json_put(object, "failed", json_integer((json_int_t)t->failed));
-    json_put(object, "images_per_s", json_rounded(rate_of(r, t)));
+    json_put(object, "images_per_s", r->rate > 0 ? json_rounded(r->rate) : json_null());
     json_put(object, "decode_ms", json_rounded(milliseconds(t, t->decode_ns)));
     json_put(object, "network_ms", json_rounded(milliseconds(t, t->of[0].network_ns)));
     json_put(object, "complete", json_boolean(!r->incomplete));
@@ -282,12 +267,12 @@ static void print_score(const char *name, double value, const char *unit)
 
 static void print_curve(const eval_report *r, const totals *t)
 {
-    output_printf("%-14s %9s %9s %9s %12s %12s\n", "routed heads", "top-1", "top-5", "loss", "network",
-                  "images/s");
+    output_printf("%-14s %9s %9s %9s %12s %15s\n", "routed heads", "top-1", "top-5", "loss", "network",
+                  "images/s/thread");
     for (size_t v = 0; v < t->variants; v++)
-        output_printf("%-14s %7.2f %% %7.2f %% %9.4f %9.2f ms %12.2f\n", variant_name(header_of(r), v),
+        output_printf("%-14s %7.2f %% %7.2f %% %9.4f %9.2f ms %15.2f\n", variant_name(header_of(r), v),
                       totals_top1(t, v), totals_top5(t, v), totals_loss(t, v),
-                      milliseconds(t, t->of[v].network_ns), recorded_rate(r, t, v, v + 1));
+                      milliseconds(t, t->of[v].network_ns), thread_rate(t, v));
 }
 
 static void print_text(const eval_report *r, const totals *t)
@@ -304,7 +289,10 @@ static void print_text(const eval_report *r, const totals *t)
         output_printf(" of %zu", r->images);
     output_printf("\n");
     output_printf("%-8s %9" PRIu64 "\n", "failed", t->failed);
-    output_printf("%-8s %9.2f images/s\n", "rate", rate_of(r, t));
+    if (r->rate > 0)
+        output_printf("%-8s %9.2f images/s\n", "rate", r->rate);
+    else if (t->variants == 1) // how long all of it took, nobody has written down
+        output_printf("%-8s %9.2f images/s/thread\n", "rate", thread_rate(t, 0));
 }
 
 static mohvit_status write_files(const eval_report *r, const totals *t, mohvit_error *err)

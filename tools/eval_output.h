@@ -10,7 +10,7 @@ typedef struct eval_report {
     output_format format;
     const char *per_class, *predictions; /* files, or NULL */
     size_t images;                       /* that there should be: of the data set, or of a shard */
-    double rate;                         /* images/s as measured; 0: what the records' times say */
+    double rate;                         /* images/s of this run; 0: it had nothing to do */
     bool incomplete;                     /* the run was stopped: files are not written */
     const char *shard;                   /* "1/4", or NULL */
 } eval_report;
