@@ -516,6 +516,25 @@ END
     grep -q 'rank 2 on .*data.images is 99, expected 100' err.txt || fail "$(cat err.txt)"
 }
 
+files_are_the_business_of_rank_0_alone() {
+    command -v mpirun >/dev/null || return
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+    cat >apart <<'END'
+#!/bin/bash
+[ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "${@/here/nowhere}"
+exec "$@"
+END
+    chmod +x apart
+    mkdir here
+    timeout 300 mpirun --oversubscribe -n 4 ./apart "$mohvit" eval "$data" --limit 300 --threads 1 --state here/state \
+        --predictions here/p.csv --per-class here/c.csv --head-load here/l.safetensors >out.txt 2>err.txt ||
+        fail "$(cat err.txt)"
+    equal "$(find here nowhere 2>/dev/null | sort | tr '\n' ' ')" \
+        "here here/c.csv here/l.safetensors here/p.csv here/state "
+    mpi eval "$data" --limit 300 --threads 1 --predictions nowhere/p.csv >out.txt 2>err.txt && fail "status 0"
+    equal "$(grep -c 'nowhere/p.csv' err.txt)" 1
+}
+
 a_run_whose_rank_is_killed_goes_on_to_the_same_result() {
     command -v mpirun >/dev/null || return
     export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
@@ -564,6 +583,7 @@ states) tests='a_finished_state_prints_its_result_at_once a_second_process_on_a_
     another_evaluation_is_refused_with_the_difference sigint_stops_cleanly_and_prints_what_stands' ;;
 shards) tests='shards_add_up_to_the_whole' ;;
 mpi) tests='ranks_add_up_to_the_whole a_full_disk_ends_a_run_over_ranks a_rank_that_cannot_read_its_files_says_so
+    files_are_the_business_of_rank_0_alone
     a_run_whose_rank_is_killed_goes_on_to_the_same_result the_program_without_mpirun_has_nothing_of_mpi' ;;
 *) echo "no group $group" && exit 2 ;;
 esac

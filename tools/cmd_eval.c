@@ -2,9 +2,7 @@
 #include "eval_output.h"
 #include "evaluation.h"
 #include "head_load_file.h"
-#include "load_section.h"
 #include "output.h"
-#include "replace_file.h"
 
 static const char help[] =
     "[OPTION ...] DATA ...\n"
@@ -23,11 +21,14 @@ typedef struct eval_options {
     const char *per_class, *predictions, *head_load;
 } eval_options;
 
+static const char *part_of(const eval_options *o)
+{
+    return o->run.shards ? o->run.part : NULL;
+}
+
 static int report(const eval_options *o, const evaluation *e)
 {
-    char shard[48];
     journal *journals[] = {e->journal};
-    snprintf(shard, sizeof shard, "%zu/%zu", o->run.shard, o->run.shards);
     const eval_report r = {
         .set = {journals, 1},
         .format = o->format,
@@ -36,7 +37,7 @@ static int report(const eval_options *o, const evaluation *e)
         .images = e->images,
         .rate = e->rate,
         .incomplete = e->stopped,
-        .shard = o->run.shards ? shard : NULL,
+        .shard = part_of(o),
     };
     return eval_report_print(&r);
 }
@@ -44,7 +45,6 @@ static int report(const eval_options *o, const evaluation *e)
 /* false and a message where it could not be written. */
 static bool write_head_load(const eval_options *o, const evaluation *e)
 {
-    char shard[48];
     journal *journals[] = {e->journal};
     const record_set set = {journals, 1};
     mohvit_error err;
@@ -52,29 +52,18 @@ static bool write_head_load(const eval_options *o, const evaluation *e)
         complain("%s: not written: the run is not complete", o->head_load);
         return true;
     }
-    snprintf(shard, sizeof shard, "%zu/%zu", o->run.shard, o->run.shards);
-    if (!head_load_file_write(o->head_load, &set, o->run.shards ? shard : NULL, NULL, NULL, &err))
+    if (!head_load_file_write(o->head_load, &set, part_of(o), NULL, NULL, &err))
         return true;
     complain("%s", err.message);
     return false;
 }
 
-static int eval(const eval_options *o)
+static int finish(const void *user, const evaluation *e)
 {
-    evaluation e;
-    load_section s = {0};
-    const evaluation_section section = {LOAD_SECTION_NAME, load_section_of(&s)};
-    int status = evaluation_begin(&e, &o->run, o->head_load ? &section : NULL);
-    if (status == PARSED) {
-        s.config = &mohvit_describe(e.models[0])->config;
-        status = evaluation_run(&e);
-    }
-    if (status == PARSED && e.journal) {
-        bool written = !o->head_load || write_head_load(o, &e);
-        status = report(o, &e);
-        status = written ? status : EXIT_INPUT;
-    }
-    return evaluation_end(&e, status);
+    const eval_options *o = user;
+    bool written = !o->head_load || write_head_load(o, e);
+    int status = report(o, e);
+    return written ? status : EXIT_INPUT;
 }
 
 enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_HEAD_LOAD };
@@ -93,7 +82,7 @@ static bool take_option(void *options, int code, const char *value)
         return o->run.predictions = true;
     case OPTION_HEAD_LOAD:
         o->head_load = value;
-        return true;
+        return o->run.head_load = true;
     default:
         return evaluation_option(&o->run, code, value);
     }
@@ -114,22 +103,12 @@ static int run_eval(int argc, char **argv)
     eval_options o = {0};
     evaluation_options_begin(&o.run);
     int parsed = options_read(&command_eval, argc, argv, "", table, take_option, &o);
+    o.run.outputs[0] = (output_path){"--per-class", o.per_class};
+    o.run.outputs[1] = (output_path){"--predictions", o.predictions};
+    o.run.outputs[2] = (output_path){"--head-load", o.head_load};
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "eval", argc, argv);
-    if (parsed == PARSED && o.head_load && o.run.routed_count > 1)
-        parsed = usage_error("eval", "--head-load: is of one model; expected one value of --routed-heads");
-    const output_path files[] = {{"--per-class", o.per_class},
-                                 {"--predictions", o.predictions},
-                                 {"--head-load", o.head_load},
-                                 {"--state", o.run.state}};
-    if (parsed == PARSED)
-        parsed = output_paths_check("eval", files, 3, 4);
-    int status = parsed;
-    if (parsed == PARSED)
-        status =
-            replace_possible(o.per_class) && replace_possible(o.predictions) && replace_possible(o.head_load)
-                ? eval(&o)
-                : EXIT_INPUT;
+    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
     evaluation_options_end(&o.run);
     return status;
 }

@@ -4,9 +4,7 @@
 #include "eval_output.h"
 #include "evaluation.h"
 #include "head_load_file.h"
-#include "load_section.h"
 #include "output.h"
-#include "replace_file.h"
 
 #include <inttypes.h>
 
@@ -24,7 +22,6 @@ typedef struct count_options {
     evaluation_options run;
     output_format format;
     const char *output;
-    bool by_prediction;
 } count_options;
 
 // ---- Printing --------------------------------------------------------------------------------------
@@ -56,9 +53,10 @@ static void print_text(const count_options *o, const counted *c)
     output_printf("\n");
 }
 
-static int finish(const count_options *o, const evaluation *e)
+static int finish(const void *user, const evaluation *e)
 {
-    char shard[48];
+    const count_options *o = user;
+    const char *part = o->run.shards ? o->run.part : NULL;
     journal *journals[] = {e->journal};
     const record_set set = {journals, 1};
     counted c = {0};
@@ -67,13 +65,11 @@ static int finish(const count_options *o, const evaluation *e)
         complain("%s: not written: the run is not complete", o->output);
         return EXIT_INPUT;
     }
-    snprintf(shard, sizeof shard, "%zu/%zu", o->run.shard, o->run.shards);
     mohvit_status status = totals_count(&c.totals, &set, 0, &err);
     if (!status)
         status = eval_list_failures(&set, &err);
     if (!status)
-        status =
-            head_load_file_write(o->output, &set, o->run.shards ? shard : NULL, &c.images, &c.classes, &err);
+        status = head_load_file_write(o->output, &set, part, &c.images, &c.classes, &err);
     if (status)
         complain("%s", err.message);
     else if (o->format == FORMAT_JSON)
@@ -87,22 +83,6 @@ static int finish(const count_options *o, const evaluation *e)
 
 // ---- The command -----------------------------------------------------------------------------------
 
-static int count(const count_options *o)
-{
-    evaluation e;
-    load_section s = {.by_prediction = o->by_prediction};
-    const evaluation_section section = {o->by_prediction ? LOAD_SECTION_NAME_PREDICTED : LOAD_SECTION_NAME,
-                                        load_section_of(&s)};
-    int status = evaluation_begin(&e, &o->run, &section);
-    if (status == PARSED) {
-        s.config = &mohvit_describe(e.models[0])->config;
-        status = evaluation_run(&e);
-    }
-    if (status == PARSED && e.journal)
-        status = finish(o, &e);
-    return evaluation_end(&e, status);
-}
-
 enum { OPTION_FORMAT = OPTION_OWN, OPTION_BY_PREDICTION };
 
 static bool take_option(void *options, int code, const char *value)
@@ -115,8 +95,7 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
     case OPTION_BY_PREDICTION:
-        o->by_prediction = true;
-        return o->run.unlabelled = true;
+        return o->run.by_prediction = true;
     default:
         return evaluation_option(&o->run, code, value);
     }
@@ -136,19 +115,13 @@ static int run_count(int argc, char **argv)
     count_options o = {0};
     evaluation_options_begin(&o.run);
     int parsed = options_read(&command_headload_count, argc, argv, "o:", table, take_option, &o);
+    o.run.head_load = true;
+    o.run.outputs[0] = (output_path){"-o", o.output};
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "headload count", argc, argv);
     if (parsed == PARSED && !o.output)
         parsed = usage_error("headload count", "expected -o and the name of the file to write");
-    if (parsed == PARSED && o.run.routed_count > 1)
-        parsed = usage_error("headload count",
-                             "a head load is of one model; expected one value of --routed-heads");
-    const output_path files[] = {{"-o", o.output}, {"--state", o.run.state}};
-    if (parsed == PARSED)
-        parsed = output_paths_check("headload count", files, 1, 2);
-    int status = parsed;
-    if (parsed == PARSED)
-        status = replace_possible(o.output) ? count(&o) : EXIT_INPUT;
+    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
     evaluation_options_end(&o.run);
     return status;
 }

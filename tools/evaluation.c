@@ -4,6 +4,7 @@
 #include "interrupt.h"
 #include "output.h"
 #include "provenance.h"
+#include "replace_file.h"
 #include "totals.h"
 #include "truth.h"
 
@@ -53,8 +54,10 @@ static bool parse_shard(evaluation_options *o, const char *text)
     char tail;
     bool plain = text[strspn(text, "0123456789/")] == '\0'; // %zu would take blanks and a sign
     if (plain && sscanf(text, "%9zu/%9zu%c", &o->shard, &o->shards, &tail) == 2 && o->shard >= 1 &&
-        o->shard <= o->shards)
+        o->shard <= o->shards) {
+        snprintf(o->part, sizeof o->part, "%zu/%zu", o->shard, o->shards);
         return true;
+    }
     complain("--shard %s: expected I/N, such as 1/4 to 4/4", text);
     return false;
 }
@@ -106,6 +109,8 @@ bool evaluation_option(void *options, int code, const char *value)
     }
 }
 
+#define OUTPUTS (sizeof((evaluation_options *)0)->outputs / sizeof(output_path))
+
 int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv)
 {
     o->data = argv + optind;
@@ -122,7 +127,12 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
         return usage_error(name, "--shard needs --state FILE: \"mohvit merge\" joins such files");
     if (o->shards && spread_started_by_mpirun())
         return usage_error(name, "--shard: mpirun spreads the whole already");
-    return PARSED;
+    if (o->head_load && o->routed_count > 1)
+        return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
+    output_path files[OUTPUTS + 1];
+    memcpy(files, o->outputs, sizeof o->outputs);
+    files[OUTPUTS] = (output_path){"--state", o->state};
+    return output_paths_check(name, files, OUTPUTS, OUTPUTS + 1);
 }
 
 // ---- The header ------------------------------------------------------------------------------------
@@ -206,11 +216,16 @@ static json_t *hardware_json(const evaluation *e)
 static json_t *run_json(const evaluation *e)
 {
     json_t *run = need(json_object());
-    if (e->o->shards)
-        json_put(run, "shard", json_sprintf("%zu/%zu", e->o->shard, e->o->shards));
-    else
-        json_put(run, "shard", json_null());
+    json_put(run, "shard", e->o->shards ? json_text(e->o->part) : json_null());
     return run;
+}
+
+/* What the header calls the section with the head load; NULL where there is none. */
+static const char *load_name(const evaluation *e)
+{
+    if (!e->o->head_load)
+        return NULL;
+    return e->o->by_prediction ? LOAD_SECTION_NAME_PREDICTED : LOAD_SECTION_NAME;
 }
 
 static json_t *sections_json(const evaluation *e)
@@ -218,7 +233,7 @@ static json_t *sections_json(const evaluation *e)
     json_t *sections = need(json_array());
     if (e->o->predictions && json_array_append_new(sections, json_string("predictions")))
         need(NULL);
-    if (e->extra && json_array_append_new(sections, json_string(e->extra->name)))
+    if (load_name(e) && json_array_append_new(sections, json_string(load_name(e))))
         need(NULL);
     return sections;
 }
@@ -363,7 +378,7 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
         .limit = o->limit,
         .sample = o->sample,
         .seed = o->seed,
-        .unlabelled = o->unlabelled,
+        .unlabelled = o->by_prediction,
         .warn = {speaks(e) ? output_warning : NULL, NULL},
     };
     return status ? status : dataset_open(&e->data, o->data, o->data_count, &options, err);
@@ -387,18 +402,17 @@ static mohvit_status agree(evaluation *e, mohvit_error *err)
 static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
 {
     const json_t *header = journal_header(e->journal);
-    const char *name = journal_name(e->journal);
+    const char *name = journal_name(e->journal), *load = load_name(e);
     const json_t *there = json_object_get(header, "sections");
     if (e->o->predictions && !header_has_section(header, "predictions"))
         return error_set(err, MOHVIT_ERROR_MISMATCH,
                          "%s: was begun without --predictions, and its records lack them", name);
-    if (e->extra && !header_has_section(header, e->extra->name))
+    if (load && !header_has_section(header, load))
         return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was begun without %s, and its records lack it",
-                         name, e->extra->name);
+                         name, load);
     for (size_t i = 0; i < json_array_size(there); i++) {
         const char *section = json_string_value(json_array_get(there, i));
-        bool known =
-            section && (!strcmp(section, "predictions") || (e->extra && !strcmp(section, e->extra->name)));
+        bool known = section && (!strcmp(section, "predictions") || (load && !strcmp(section, load)));
         if (!known)
             return error_set(err, MOHVIT_ERROR_MISMATCH,
                              "%s: was begun with %s, which its records would lack", name,
@@ -431,15 +445,27 @@ static void plan(evaluation *e)
         e->images += images_of(e, i);
 }
 
-int evaluation_begin(evaluation *e, const evaluation_options *o, const evaluation_section *extra)
+/* Before hours of work. */
+static bool outputs_possible(const evaluation *e)
+{
+    bool possible = true;
+    for (size_t i = 0; speaks(e) && possible && i < OUTPUTS; i++)
+        possible = replace_possible(e->o->outputs[i].path);
+    return possible;
+}
+
+/* PARSED, or the exit status to leave with after end. */
+static int begin(evaluation *e, const evaluation_options *o)
 {
     mohvit_error err;
-    *e = (evaluation){.o = o, .extra = extra, .threads = o->model.open.threads};
+    *e = (evaluation){.o = o, .threads = o->model.open.threads, .load = {.by_prediction = o->by_prediction}};
     pthread_mutex_init(&e->lock, NULL);
     if (join_ranks(e, &err)) {
         complain("%s", err.message);
         return EXIT_INPUT;
     }
+    if (!outputs_possible(e))
+        return EXIT_INPUT;
     int status = open_models(e);
     if (status != PARSED)
         return status;
@@ -556,6 +582,8 @@ static bool told_to_stop(void *user, bool failed)
 
 static pipeline make_pipeline(evaluation *e)
 {
+    e->load.config = &mohvit_describe(e->models[0])->config;
+    e->section = load_section_of(&e->load);
     const json_t *header = e->journal ? journal_header(e->journal) : e->header;
     pipeline p = {
         .data = e->data,
@@ -566,7 +594,7 @@ static pipeline make_pipeline(evaluation *e)
         .threads = (size_t)e->threads,
         .batch = e->o->model.batch,
         .predictions = header_has_section(header, "predictions"),
-        .section = e->extra ? &e->extra->section : NULL,
+        .section = e->o->head_load ? &e->section : NULL,
         .reader = e->spread ? e->rank_name : NULL,
         .user = e,
         .next = next_chunk,
@@ -644,7 +672,7 @@ static void explain_stop(const evaluation *e)
         complain("%s: the same command goes on from here", e->o->state);
 }
 
-int evaluation_run(evaluation *e)
+static int run(evaluation *e)
 {
     mohvit_error err;
     mohvit_status status = speaks(e) ? run_as_host(e, &err) : run_as_guest(e, &err);
@@ -657,7 +685,8 @@ int evaluation_run(evaluation *e)
     return status ? EXIT_INPUT : PARSED;
 }
 
-int evaluation_end(evaluation *e, int status)
+/* Frees all; other ranks are waited for. Returns the exit status of this process. */
+static int end(evaluation *e, int status)
 {
     bool begun = e->journal || (e->spread && !speaks(e) && status == PARSED);
     if (e->spread && (e->broken || !begun))
@@ -673,4 +702,15 @@ int evaluation_end(evaluation *e, int status)
     output_flush();
     spread_leave(e->spread);
     return status == PARSED ? EXIT_FINE : status;
+}
+
+int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user)
+{
+    evaluation e;
+    int status = begin(&e, o);
+    if (status == PARSED)
+        status = run(&e);
+    if (status == PARSED && e.journal)
+        status = finish(user, &e);
+    return end(&e, status);
 }

@@ -1,17 +1,11 @@
 /* evaluation.h - from a command line to a journal of results: what every command that runs a data set through
- * a network shares. It prints what goes wrong and how far it is; results are its callers' business.
- *
- *     evaluation e;
- *     int status = evaluation_begin(&e, &options, extra);
- *     if (status == PARSED)
- *         status = evaluation_run(&e);        // now e.journal has the records, if this rank is the one that
- * has
- *     ... print from e.journal where status is PARSED and e.journal is not NULL ...
- *     status = evaluation_end(&e, status); */
+ * a network shares. It prints what goes wrong and how far it is; results are its callers' business. */
 #ifndef MOHVIT_EVALUATION_H
 #define MOHVIT_EVALUATION_H
 
+#include "command.h"
 #include "journal.h"
+#include "load_section.h"
 #include "model_options.h"
 #include "pipeline.h"
 #include "progress.h"
@@ -101,8 +95,10 @@ typedef struct evaluation_options {
     bool allow_mixed, quiet;
     size_t max_errors; /* SIZE_MAX: any number */
     size_t log_every;
-    bool predictions; /* the records have to have them */
-    bool unlabelled;  /* pictures without a class are welcome */
+    char part[48];               /* "I/N" of these, as results name it */
+    bool predictions, head_load; /* the records have to have them */
+    bool by_prediction;     /* pictures without a class are welcome: their head load is their prediction's */
+    output_path outputs[3]; /* files that are written in the end */
 } evaluation_options;
 
 void evaluation_options_begin(evaluation_options *o);
@@ -111,15 +107,10 @@ bool evaluation_option(void *evaluation_options, int code, const char *value);
 /* Takes the arguments from argv[optind] on, and checks what options say together. PARSED or EXIT_USAGE. */
 int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv);
 
-/* A kind of section that a command adds to the records. */
-typedef struct evaluation_section {
-    const char *name; /* in the header's "sections" */
-    chunk_section section;
-} evaluation_section;
-
 typedef struct evaluation {
     const evaluation_options *o;
-    const evaluation_section *extra; /* or NULL */
+    load_section load;
+    chunk_section section; /* of its counts */
     int threads;
     model_source source;
     mohvit_model *models[EVALUATION_MAX_VARIANTS]; /* (variants) */
@@ -144,13 +135,11 @@ typedef struct evaluation {
     bool broken;  /* by something other than pictures: a full disk, no memory */
 } evaluation;
 
-/* Opens everything. PARSED, or the exit status to leave with after evaluation_end. */
-int evaluation_begin(evaluation *e, const evaluation_options *o, const evaluation_section *extra);
+/* Prints what there is to print from e->journal, and returns the exit status. */
+typedef int evaluation_finisher(const void *user, const evaluation *e);
 
-/* Runs what is missing. PARSED, or an exit status. */
-int evaluation_run(evaluation *e);
-
-/* Frees all; other ranks are waited for. Returns the exit status of this process. */
-int evaluation_end(evaluation *e, int status);
+/* Opens everything, runs what is missing and, where that went well, has one process finish: the only one, or
+ * rank 0, which alone looks at the outputs. Returns the exit status of this process. */
+int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user);
 
 #endif
