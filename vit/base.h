@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "big-endian processors are not supported: checkpoints store little-endian numbers, copied as they are"
+#endif
+
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 #define UNUSED                   __attribute__((unused))
 

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "both containers store little-endian numbers, read as they are");
-
 struct checkpoint {
     source src;
     char *path;
