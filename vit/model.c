@@ -249,7 +249,7 @@ static linear packed(binder *b, const gemm *g, const float *w, size_t out, size_
         .order_size = order_size,
     };
     if (order)
-        job.ordered = rearranged(b, (tasks > 1 ? parallel_size(b->team) : 1) * outputs * in);
+        job.ordered = rearranged(b, parallel_size(b->team) * outputs * in);
     if (!b->status)
         parallel_for(b->team, 1 + tasks, pack_part, &job);
     free(job.ordered);
