@@ -7,7 +7,7 @@ typedef struct block {
     struct block *next;
 } block;
 
-#define BLOCK_BYTES ((size_t)256 << 10)
+#define BLOCK_BYTES ((size_t)64 << 10)
 
 struct pickle {
     block *blocks;

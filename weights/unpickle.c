@@ -143,7 +143,7 @@ static bool pop_mark(machine *m, pickle_value ***values, size_t *count)
     if (!m->mark_count)
         return damaged(m, "there is no mark");
     size_t mark = m->marks[--m->mark_count];
-    *values = m->stack + mark;
+    *values = m->stack ? m->stack + mark : NULL; // nothing was pushed yet
     *count = m->depth - mark;
     m->depth = mark;
     return true;
