@@ -13,8 +13,10 @@
 
 #include <jansson.h>
 
-#define HEADER_FORMAT    1
-#define HEADER_MAX_BYTES ((size_t)256 << 20) /* a million class names */
+#define HEADER_FORMAT         1
+#define HEADER_MAX_BYTES      ((size_t)256 << 20) /* a million class names, */
+#define HEADER_MAX_CONTAINERS 10000
+#define HEADER_MAX_VALUES     2000000 /* and as many of all else */
 
 /* Names differences of b from a, as "KEY is THIS, expected THAT"; with `run`, of "run" too. a is named
  * expected. name (a file) begins the message. With allow_mixed, differences of hardware are warned about. */

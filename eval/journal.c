@@ -1,6 +1,7 @@
 #include "journal.h"
 
 #include "header.h"
+#include "json_bounded.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,9 @@ static const char magic[8] = {'m', 'o', 'h', 'v', 'i', 't', 'J', '1'};
 
 enum { FRAME_HEADER = 'H', FRAME_RECORD = 'R' };
 #define FRAME_SIZE 12 /* of kind, size and CRC */
+
+/* Bytes of frames that are checked for records behind a damaged one, besides four times the file. */
+#define MAX_SEARCH ((uint64_t)64 << 20)
 
 /* Of a record that is there. */
 typedef struct place {
@@ -190,7 +194,8 @@ static mohvit_status load_header(journal *j, uint64_t file_size, bool *fresh, mo
     if (!status && !*fresh) {
         json_error_t why;
         j->header = kind == FRAME_HEADER && b.size <= HEADER_MAX_BYTES
-                        ? json_loadb((const char *)b.data, b.size, JSON_REJECT_DUPLICATES, &why)
+                        ? json_load_bounded((const char *)b.data, b.size, HEADER_MAX_CONTAINERS,
+                                            HEADER_MAX_VALUES, &why)
                         : NULL;
         status = j->header ? header_check(j->header, j->name, err) : not_a_state(j, err);
         j->end = sizeof magic + FRAME_SIZE + b.size;
@@ -257,14 +262,15 @@ static mohvit_status take_record(journal *j, const void *data, size_t size, mohv
 }
 
 /* *found: a whole record begins somewhere behind the end of what is whole, so that what lies between is
- * damage and no torn end. The size of a damaged frame tells nothing, so every byte may be a beginning. */
+ * damage and no torn end. The size of a damaged frame tells nothing, so every byte may be a beginning; but
+ * bytes that claim to begin more than the file could hold a few times over are damage, too. */
 static mohvit_status find_record_behind(const journal *j, uint64_t file_size, bool *found, mohvit_error *err)
 {
     static const uint8_t kind_of_record[4] = {FRAME_RECORD};
     uint8_t part[4096];
     size_t got;
     bytes b = {0};
-    uint64_t offset = j->end + 1;
+    uint64_t offset = j->end + 1, looked_at = 0;
     mohvit_status status = MOHVIT_OK;
     *found = false;
     while (!status && !*found && file_size > FRAME_SIZE && offset < file_size - FRAME_SIZE) {
@@ -279,6 +285,8 @@ static mohvit_status find_record_behind(const journal *j, uint64_t file_size, bo
             status = read_frame(j, offset + i, file_size, &kind, &b, &state, err);
             *found =
                 !status && state == FRAME_WHOLE && !record_parse(&(chunk_record){0}, b.data, b.size, NULL);
+            looked_at += state == FRAME_DAMAGED ? b.size : 0;
+            *found = *found || looked_at > MAX_SEARCH + 4 * file_size;
         }
         offset += got - sizeof kind_of_record + 1;
     }
@@ -309,9 +317,10 @@ static mohvit_status load_records(journal *j, uint64_t file_size, const warning_
     bool damaged;
     status = find_record_behind(j, file_size, &damaged, err);
     if (!status && damaged)
-        status = error_set(err, MOHVIT_ERROR_FORMAT,
-                           "%s: is damaged at byte %llu, with whole records behind; it is left as it is",
-                           j->name, (unsigned long long)j->end);
+        status =
+            error_set(err, MOHVIT_ERROR_FORMAT,
+                      "%s: is damaged at byte %llu, with what may be records behind; it is left as it is",
+                      j->name, (unsigned long long)j->end);
     else if (!status)
         warning_send(warn, "%s: its last %llu bytes are no whole record and are dropped", j->name,
                      (unsigned long long)(file_size - j->end));

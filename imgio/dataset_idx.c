@@ -11,6 +11,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
+/* A picture's name and place take 100 bytes of memory: a packed file cannot ask for far more of them than it
+ * has bytes. MNIST's pictures take 160 each when packed. */
+#define MAX_ITEMS_PACKED(file_size) (65536 + (uint64_t)(file_size))
+
 /* A gzip file cannot be read at a place, so its pixels are kept: MNIST's 60,000 pictures take 47 MB. */
 #define MAX_KEPT  ((size_t)1 << 30)
 #define MAX_ITEMS ((size_t)1 << 28)
@@ -173,6 +177,20 @@ static mohvit_status check_shape(idx_state *state, const idx_header *h, const ch
     return MOHVIT_OK;
 }
 
+static mohvit_status keep_packed(idx_state *state, const idx_header *h, gzFile f, const char *path,
+                                 mohvit_error *err)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return error_errno(err, "%s", path);
+    if (h->shape[0] > MAX_ITEMS_PACKED(st.st_size))
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: %zu pictures in %lld packed bytes; at most %llu are read: gunzip it first",
+                         path, h->shape[0], (long long)st.st_size,
+                         (unsigned long long)MAX_ITEMS_PACKED(st.st_size));
+    return keep(&state->pixels, f, h->shape[0] * h->item, path, err);
+}
+
 static mohvit_status open_plain(dataset_source *s, const idx_header *h, const char *path, mohvit_error *err)
 {
     struct stat st;
@@ -243,8 +261,7 @@ static mohvit_status scan_files(dataset_source *s, const char *images, const cha
     if (!status)
         status = check_shape(state, &h, images, err);
     if (!status)
-        status = gzdirect(f) ? open_plain(s, &h, images, err)
-                             : keep(&state->pixels, f, h.shape[0] * h.item, images, err);
+        status = gzdirect(f) ? open_plain(s, &h, images, err) : keep_packed(state, &h, f, images, err);
     if (!status && label_path)
         status = read_labels(&labels, label_path, h.shape[0], err);
     if (!status)

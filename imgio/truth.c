@@ -1,12 +1,12 @@
 #include "truth.h"
 
+#include "dataset_source.h"
+#include "json_bounded.h"
 #include "lines.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char blanks[] = "\r\t "; // that do not count at the end of a line
 
@@ -19,7 +19,7 @@ typedef struct truth_entry {
 } truth_entry;
 
 struct truth {
-    truth_entry *entries; /* sorted by name */
+    truth_entry *entries; /* sorted by name, no two of one */
     size_t count, capacity;
     arena strings;
 };
@@ -72,19 +72,24 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const truth_entry *)a)->name, ((const truth_entry *)b)->name);
 }
 
+/* Leaves one of each name. */
 static mohvit_status sort_entries(truth *t, const char *path, mohvit_error *err)
 {
     if (!t->count)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is empty; expected lines of a name and a class",
                          path);
     qsort(t->entries, t->count, sizeof *t->entries, compare_entries);
+    size_t kept = 1;
     for (size_t i = 1; i < t->count; i++) {
-        const truth_entry *a = &t->entries[i - 1], *b = &t->entries[i];
-        if (!strcmp(a->name, b->name) && a->class_index != b->class_index)
+        const truth_entry *a = &t->entries[kept - 1], *b = &t->entries[i];
+        if (strcmp(a->name, b->name))
+            t->entries[kept++] = *b;
+        else if (a->class_index != b->class_index)
             return error_set(err, MOHVIT_ERROR_FORMAT,
                              "%s: \"%s\" has class %zu in line %zu and %zu in line %zu", path, a->name,
                              a->class_index, a->line, b->class_index, b->line);
     }
+    t->count = kept;
     return MOHVIT_OK;
 }
 
@@ -158,8 +163,7 @@ static size_t find_name(truth *t, const char *name, size_t length)
     /* The shortest that begins so comes first. */
     if (low == t->count || strncmp(t->entries[low].name, name, length) || t->entries[low].name[length])
         return CLASS_NONE;
-    for (size_t i = low; i < t->count && !strcmp(t->entries[i].name, t->entries[low].name); i++)
-        t->entries[i].used = true;
+    t->entries[low].used = true;
     return t->entries[low].class_index;
 }
 
@@ -188,7 +192,9 @@ size_t truth_unused(const truth *t)
 
 /* ---- ReaL ------------------------------------------------------------------------------------ */
 
-#define MAX_REAL_BYTES ((off_t)64 << 20)
+/* The published file has 50,000 sets with 57,000 classes. */
+#define MAX_REAL_SETS   1000000
+#define MAX_REAL_VALUES 16000000
 
 static mohvit_status add_classes(real_labels *r, size_t entry, const json_t *set, const char *path,
                                  const class_table *t, mohvit_error *err)
@@ -235,20 +241,19 @@ static mohvit_status take_entries(real_labels *r, const json_t *root, const char
 
 mohvit_status real_labels_read(real_labels *out, const char *path, const class_table *t, mohvit_error *err)
 {
-    struct stat st;
+    sample file;
     json_error_t why;
+    mohvit_error cause;
     real_labels r = {0};
-    if (stat(path, &st))
-        return error_errno(err, "%s", path);
-    if (!S_ISREG(st.st_mode)) // the size of anything else bounds nothing
-        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file", path);
-    if (st.st_size > MAX_REAL_BYTES)
-        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: larger than the limit of %lld bytes", path,
-                         (long long)MAX_REAL_BYTES);
-    json_t *root = json_load_file(path, 0, &why);
+    mohvit_status status = source_read_path(path, &file, &cause);
+    if (status)
+        return error_set(err, status, "%s: %s", path, cause.message);
+    json_t *root =
+        json_load_bounded((const char *)file.bytes, file.size, MAX_REAL_SETS, MAX_REAL_VALUES, &why);
+    sample_free(&file);
     if (!root)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %d: %s", path, why.line, why.text);
-    mohvit_status status = take_entries(&r, root, path, t, err);
+    status = take_entries(&r, root, path, t, err);
     json_decref(root);
     if (status)
         real_labels_free(&r);

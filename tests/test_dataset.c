@@ -513,6 +513,10 @@ static void damaged_idx_files_are_refused(void **state)
     write_idx("i", bad, sizeof bad, false);
     refused("idx:i,l", (dataset_options){0}, "i: is cut short", "");
     write_idx("i", bad, sizeof bad, true);
+    refused("idx:i,l", (dataset_options){0}, "i: 252645135 pictures in", "packed bytes; at most 655");
+    memcpy(bad, images, sizeof bad);
+    bad[7]++; // a picture more than there are
+    write_idx("i", bad, sizeof bad, true);
     refused("idx:i,l", (dataset_options){0}, "i: is cut short", "");
     memcpy(bad, images, sizeof bad);
     bad[11] = 0;

@@ -12,9 +12,8 @@ struct checkpoint {
     source src;
     char *path;
     container *file;
-    uint32_t *slots; /* open-addressing hash of the names: tensor index + 1, 0 where free */
-    size_t slot_mask;
-    uint16_t *chunk; /* CHUNK_ELEMENTS halves on their way to float32; made when first needed */
+    const tensor_info **by_name; /* (count) sorted: names chosen by an enemy cost no more than others */
+    uint16_t *chunk;             /* CHUNK_ELEMENTS halves on their way to float32; made when first needed */
 };
 
 /* Small enough to stay in the second-level cache between the read and the conversion. */
@@ -76,50 +75,43 @@ mohvit_status container_count_elements(tensor_info *t, size_t item_size, const c
 
 // ---- Names -----------------------------------------------------------------------------------------
 
-static uint64_t hash_name(const char *name)
+static int compare_names(const void *a, const void *b)
 {
-    uint64_t h = 0xCBF29CE484222325u; // FNV-1a
-    for (const unsigned char *p = (const unsigned char *)name; *p; p++)
-        h = (h ^ *p) * 0x100000001B3u;
-    return h ^ h >> 32;
+    return strcmp((*(const tensor_info *const *)a)->name, (*(const tensor_info *const *)b)->name);
 }
 
-/* The slot that holds name, or the free one where it belongs. */
-static size_t find_slot(const checkpoint *cp, const char *name)
+static int compare_to_name(const void *name, const void *tensor)
 {
-    size_t slot = hash_name(name) & cp->slot_mask;
-    while (cp->slots[slot] && strcmp(cp->file->tensors[cp->slots[slot] - 1].name, name) != 0)
-        slot = (slot + 1) & cp->slot_mask;
-    return slot;
+    return strcmp(name, (*(const tensor_info *const *)tensor)->name);
 }
 
 static mohvit_status index_names(checkpoint *cp, mohvit_error *err)
 {
     container *file = cp->file;
-    size_t slots = 16;
-    while (slots < 2 * file->count)
-        slots *= 2;
-    if (file->count >= UINT32_MAX || !(cp->slots = calloc(slots, sizeof *cp->slots)))
+    cp->by_name = memory_alloc(file->count, sizeof *cp->by_name);
+    if (!cp->by_name)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu tensor names", cp->path,
                          file->count);
-    cp->slot_mask = slots - 1;
     for (size_t i = 0; i < file->count; i++) {
         tensor_info *t = &file->tensors[i];
         if (strncmp(t->name, module_prefix, sizeof module_prefix - 1) == 0)
             t->name += sizeof module_prefix - 1;
-        size_t slot = find_slot(cp, t->name);
-        if (cp->slots[slot])
+        cp->by_name[i] = t;
+    }
+    qsort(cp->by_name, file->count, sizeof *cp->by_name, compare_names);
+    for (size_t i = 1; i < file->count; i++) {
+        if (strcmp(cp->by_name[i - 1]->name, cp->by_name[i]->name) == 0)
             return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: there are two tensors of this name", cp->path,
-                             t->name);
-        cp->slots[slot] = (uint32_t)(i + 1);
+                             cp->by_name[i]->name);
     }
     return MOHVIT_OK;
 }
 
 const tensor_info *checkpoint_find(const checkpoint *cp, const char *name)
 {
-    uint32_t found = cp->slots[find_slot(cp, name)];
-    return found ? &cp->file->tensors[found - 1] : NULL;
+    const tensor_info **found =
+        bsearch(name, cp->by_name, cp->file->count, sizeof *cp->by_name, compare_to_name);
+    return found ? *found : NULL;
 }
 
 // ---- Opening ---------------------------------------------------------------------------------------
@@ -220,7 +212,7 @@ void checkpoint_close(checkpoint *cp)
     if (cp->file)
         cp->file->ops->close(cp->file);
     source_close(&cp->src);
-    free(cp->slots);
+    free(cp->by_name);
     free(cp->chunk);
     free(cp->path);
     free(cp);

@@ -58,7 +58,7 @@ size_t checkpoint_sets(const checkpoint *cp, const char *const **names, size_t *
 /* Tensors of the chosen set, in the file's order. */
 size_t checkpoint_count(const checkpoint *cp);
 const tensor_info *checkpoint_tensor(const checkpoint *cp, size_t index);
-/* NULL if there is none of this name. Constant time. */
+/* NULL if there is none of this name. Takes time as the logarithm of their number. */
 const tensor_info *checkpoint_find(const checkpoint *cp, const char *name);
 
 /* A value of __metadata__, or NULL. */

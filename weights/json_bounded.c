@@ -28,6 +28,7 @@ json_t *json_load_bounded(const char *text, size_t length, size_t max_containers
     size_t containers, values;
     count_values(text, length, &containers, &values);
     if (containers > max_containers || values > max_values) {
+        why->line = 1;
         snprintf(why->text, sizeof why->text,
                  "%zu objects and arrays, %zu values; at most %zu and %zu are read", containers, values,
                  max_containers, max_values);

@@ -32,6 +32,9 @@ typedef struct pth {
 /* An expanded tensor (stride 0) may have more elements than its storage, up to 1 GiB of float32. */
 #define MAX_EXPANDED ((size_t)1 << 28)
 
+/* Bytes of a storage that are kept while a strided tensor is gathered from them. */
+#define MAX_WINDOW ((size_t)1 << 30)
+
 /* Dicts at the top of the file that are searched for tensors. */
 #define MAX_SETS ((size_t)256)
 
@@ -49,6 +52,10 @@ static mohvit_status load_window(pth *p, mohvit_error *err)
     for (size_t i = 0; i < p->current->rank; i++)
         last += (p->current->shape[i] - 1) * p->current_view->stride[i];
     size_t bytes = (last + 1) * p->current_view->item_size;
+    if (bytes > MAX_WINDOW)
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: %s: its elements are spread over %zu bytes of a storage; at most %zu are read",
+                         p->base.src->name, p->current->name, bytes, MAX_WINDOW);
     p->window = memory_alloc(bytes, 1);
     return p->window ? pth_zip_read(&p->zip, p->window, bytes, p->current->name, err) : no_memory(p, err);
 }

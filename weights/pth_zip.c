@@ -8,6 +8,17 @@
 /* Deflate cannot do better than 1032 to 1: an entry that claims more lies about its size. */
 #define MAX_INFLATION 1032u
 
+/* Bytes of entries that all reading of a file may take, those that are inflated counted four times, as they
+ * take longer: what the largest model takes and an eighth more, as torch.save stores it. A small file could
+ * ask for far more, by deflated entries, where the way to a tensor leads through all that lies before it, and
+ * by tensors that are spread over one storage. */
+#define MAX_READ       ((uint64_t)9 << 30)
+#define INFLATED_COUNT 4u
+
+/* libzip finds names by a hash that anybody can make collide: 60000 entries then took it 17 s. A storage is
+ * one. */
+#define MAX_ENTRIES ((uint64_t)1 << 15)
+
 #define MAX_ENTRY_NAME 512
 
 // ---- Opening ---------------------------------------------------------------------------------------
@@ -29,6 +40,54 @@ static zip_t *open_archive(const source *src, zip_error_t *why)
     if (bytes && !(zip = zip_open_from_source(bytes, ZIP_RDONLY, why)))
         zip_source_free(bytes);
     return zip;
+}
+
+/* Little-endian, n ≤ 8 bytes. */
+static uint64_t number_at(const unsigned char *bytes, size_t n)
+{
+    uint64_t value = 0;
+    memcpy(&value, bytes, n);
+    return value;
+}
+
+/* How many entries the record at `tail` says that there are, which ends the archive, or its extension to 64
+ * bits; 0 where it is no such record. */
+static uint64_t entries_at(const source *src, const unsigned char *tail, size_t place, size_t before)
+{
+    enum { LOCATOR_SIZE = 20, END64_SIZE = 56 };
+    unsigned char end64[END64_SIZE];
+    uint64_t entries = number_at(tail + 10, 2), size = number_at(tail + 12, 4),
+             start = number_at(tail + 16, 4);
+    const unsigned char *locator = tail - LOCATOR_SIZE;
+    if (before >= LOCATOR_SIZE && memcmp(locator, "PK\6\7", 4) == 0 &&
+        !source_read(src, (size_t)number_at(locator + 8, 8), end64, sizeof end64, NULL) &&
+        memcmp(end64, "PK\6\6", 4) == 0)
+        return number_at(end64 + 32, 8);
+    return start + size <= place ? entries : 0; // else these are other bytes, which happen to look like one
+}
+
+/* libzip reads the whole directory when it opens an archive, so what that says of itself is looked at first.
+ * Which of several ends libzip would take does not matter: none may claim too much. */
+static mohvit_status check_entries(const source *src, mohvit_error *err)
+{
+    enum { END_SIZE = 22, TAIL_MAX = END_SIZE + 20 + 65535 };
+    size_t size = src->size < TAIL_MAX ? src->size : TAIL_MAX, start = src->size - size;
+    unsigned char *tail = memory_alloc(size, 1);
+    if (!tail)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", src->name);
+    uint64_t most = 0;
+    mohvit_status status = source_read(src, start, tail, size, err);
+    for (size_t at = 0; !status && size >= END_SIZE && at <= size - END_SIZE; at++) {
+        if (memcmp(tail + at, "PK\5\6", 4) == 0) {
+            uint64_t entries = entries_at(src, tail + at, start + at, at);
+            most = entries > most ? entries : most;
+        }
+    }
+    free(tail);
+    if (!status && most > MAX_ENTRIES)
+        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: a zip of %llu entries; at most %llu are read",
+                           src->name, (unsigned long long)most, (unsigned long long)MAX_ENTRIES);
+    return status;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -93,10 +152,12 @@ static mohvit_status check_byteorder(pth_zip *z, mohvit_error *err)
 mohvit_status pth_zip_open(pth_zip *z, const source *src, mohvit_error *err)
 {
     *z = (pth_zip){.src = src};
+    mohvit_status status = check_entries(src, err);
+    if (status)
+        return status;
     zip_error_t why;
     zip_error_init(&why);
     z->zip = open_archive(src, &why);
-    mohvit_status status = MOHVIT_OK;
     if (!z->zip)
         status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: cannot be read as a zip: %s (cut short?)",
                            src->name, zip_error_strerror(&why));
@@ -159,7 +220,14 @@ mohvit_status pth_zip_read(pth_zip *z, void *dst, size_t bytes, const char *plac
         n = zip_fread(z->entry, to, left);
         if (n <= 0)
             break;
+        z->read += (uint64_t)n * (z->deflated ? INFLATED_COUNT : 1);
     }
+    if (z->read > MAX_READ)
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: %s: its tensors take more than %llu GiB to read; save it again, without "
+                         "compression and views",
+                         z->src->name, place,
+                         (unsigned long long)((z->deflated ? MAX_READ / INFLATED_COUNT : MAX_READ) >> 30));
     if (n > 0 && z->entry_left == 0) // libzip compares the checksum when it is asked for more than there is
         n = zip_fread(z->entry, &beyond, 1) == 0 ? 1 : -1;
     if (n > 0)
@@ -191,6 +259,8 @@ mohvit_status pth_zip_seek(pth_zip *z, zip_uint64_t index, size_t size, size_t o
 {
     if (z->entry)
         zip_fclose(z->entry);
+    zip_stat_t st;
+    z->deflated = zip_stat_index(z->zip, index, 0, &st) || st.comp_method != ZIP_CM_STORE;
     z->entry = zip_fopen_index(z->zip, index, 0);
     z->entry_left = size;
     if (!z->entry)

@@ -12,6 +12,8 @@ typedef struct pth_zip {
     char *root;        /* what the names of all entries begin with: "archive/" */
     zip_file_t *entry; /* being read; NULL: none */
     size_t entry_left; /* bytes of it that were not read yet */
+    bool deflated;     /* it is */
+    uint64_t read;     /* bytes of all entries so far, those of deflated ones four times */
 } pth_zip;
 
 /* Opens the archive and finds data.pkl. TorchScript, other byte orders and names that occur twice are errors.
