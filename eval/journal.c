@@ -181,7 +181,7 @@ static mohvit_status load_header(journal *j, uint64_t file_size, bool *fresh, mo
     bytes b = {0};
     frame_state state = FRAME_TORN;
     mohvit_status status = read_at(j, 0, start, sizeof start, &got, err);
-    if (!status && memcmp(start, magic, got))
+    if (!status && memcmp(start, magic, got) != 0)
         status = not_a_state(j, err);
     if (!status && got == sizeof start)
         status = read_frame(j, sizeof magic, file_size, &kind, &b, &state, err);
@@ -280,7 +280,7 @@ static mohvit_status find_record_behind(const journal *j, uint64_t file_size, bo
         for (size_t i = 0; !status && !*found && i + sizeof kind_of_record <= got; i++) {
             uint32_t kind;
             frame_state state;
-            if (memcmp(part + i, kind_of_record, sizeof kind_of_record))
+            if (memcmp(part + i, kind_of_record, sizeof kind_of_record) != 0)
                 continue;
             status = read_frame(j, offset + i, file_size, &kind, &b, &state, err);
             *found =

@@ -32,7 +32,7 @@ static int compare_places(const void *a, const void *b)
 record_place *record_set_places(const record_set *s)
 {
     size_t count = record_set_done(s), at = 0;
-    record_place *places = malloc((count + 1) * sizeof *places);
+    record_place *places = calloc(count + 1, sizeof *places);
     for (size_t i = 0; places && i < s->count; i++)
         for (size_t k = 0; k < journal_done(s->journals[i]); k++)
             places[at++] = (record_place){journal_chunk(s->journals[i], k), i};

@@ -282,7 +282,7 @@ static void unique_folders(dataset_source *s)
     size_t kept = 0;
     qsort(s->folders, s->folder_count, sizeof *s->folders, compare_strings);
     for (size_t i = 0; i < s->folder_count; i++)
-        if (!kept || strcmp(s->folders[kept - 1], s->folders[i]))
+        if (!kept || strcmp(s->folders[kept - 1], s->folders[i]) != 0)
             s->folders[kept++] = s->folders[i];
     s->folder_count = kept;
 }

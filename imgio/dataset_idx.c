@@ -63,7 +63,7 @@ static mohvit_status read_exactly(gzFile f, void *dst, size_t size, const char *
 
 static mohvit_status read_header(idx_header *h, gzFile f, const char *path, mohvit_error *err)
 {
-    uint8_t magic[4], sides[16];
+    uint8_t magic[4], sides[16] = {0};
     mohvit_status status = read_exactly(f, magic, 4, path, err);
     if (status)
         return status;

@@ -105,8 +105,10 @@ mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t len
 
 static bool preprocess_equal(const preprocess *a, const preprocess *b)
 {
-    return a->crop_pct == b->crop_pct && memcmp(a->mean, b->mean, sizeof a->mean) == 0 &&
-           memcmp(a->std, b->std, sizeof a->std) == 0 && a->filter == b->filter;
+    bool equal = a->crop_pct == b->crop_pct && a->filter == b->filter;
+    for (size_t c = 0; c < 3; c++)
+        equal = equal && a->mean[c] == b->mean[c] && a->std[c] == b->std[c];
+    return equal;
 }
 
 char *preprocess_to_json(const preprocess *p)

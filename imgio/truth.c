@@ -161,7 +161,7 @@ static size_t find_name(truth *t, const char *name, size_t length)
             high = middle;
     }
     /* The shortest that begins so comes first. */
-    if (low == t->count || strncmp(t->entries[low].name, name, length) || t->entries[low].name[length])
+    if (low == t->count || strncmp(t->entries[low].name, name, length) != 0 || t->entries[low].name[length])
         return CLASS_NONE;
     t->entries[low].used = true;
     return t->entries[low].class_index;
@@ -273,7 +273,7 @@ size_t real_labels_find(const real_labels *r, const char *name)
 {
     static const char prefix[] = "ILSVRC2012_val_";
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
-    if (strncmp(base, prefix, sizeof prefix - 1))
+    if (strncmp(base, prefix, sizeof prefix - 1) != 0)
         return CLASS_NONE;
     const char *digits = base + sizeof prefix - 1;
     size_t number = 0;

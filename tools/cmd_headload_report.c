@@ -98,7 +98,8 @@ static void text_json(text *t, const char *id, json_t *value)
 
 static void text_base64(text *t, const char *id, const unsigned char *bytes, size_t size)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+                      pad = '=';
     text_put(t, "<script type=\"text/plain\" id=\"");
     text_put(t, id);
     text_put(t, "\">");
@@ -108,7 +109,7 @@ static void text_base64(text *t, const char *id, const unsigned char *bytes, siz
         unsigned group = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
                          (left > 2 ? bytes[i + 2] : 0);
         for (int k = 0; k < 4; k++)
-            *to++ = (size_t)k <= left ? digits[group >> (18 - 6 * k) & 63] : '=';
+            *to++ = (size_t)k <= left ? digits[group >> (18 - 6 * k) & 63] : pad;
     }
     text_put(t, "</script>\n");
 }

@@ -173,9 +173,9 @@ static json_t *stages_json(const config *c)
     json_t *array = need(json_array());
     for (size_t s = 0; s < STAGES; s++) {
         json_t *entry = need(json_object());
-        size_t side = config_side(c, s);
+        size_t tokens = config_side(c, s) * config_side(c, s);
         json_put(entry, "blocks", json_integer((json_int_t)c->depths[s]));
-        json_put(entry, "tokens", json_integer((json_int_t)(side * side)));
+        json_put(entry, "tokens", json_integer((json_int_t)tokens));
         json_put(entry, "dim", json_integer((json_int_t)c->embed_dims[s]));
         json_put(entry, "heads", json_integer((json_int_t)c->num_heads[s]));
         json_put(entry, "shared", json_integer((json_int_t)c->shared_head[s]));

@@ -165,7 +165,7 @@ static mohvit_status put_json(json_t *object, const char *path, mohvit_error *er
     char *text = need(json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)));
     size_t length = strlen(text);
     text = need(realloc(text, length + 2));
-    strcpy(text + length, "\n");
+    memcpy(text + length, "\n", 2);
     json_decref(object);
     mohvit_status status = write_text(path, text, err);
     free(text);

@@ -154,12 +154,12 @@ static bool trial_passed(const trial *t)
 
 static const char *axis_name(const comparison *c, size_t axis)
 {
-    static const char *const of_logits[] = {"image", "class"};
-    static const char *const of_heads[] = {"image", "block", "head"};
-    static const char *const of_blocks[] = {"image", "token", "channel"};
+    static const char *const of_logits[3] = {"image", "class"};
+    static const char *const of_blocks[3] = {"image", "token", "channel"};
+    static const char *const of_heads[3] = {"image", "block", "head"};
     if (!strcmp(c->name, "logits"))
         return of_logits[axis];
-    return strncmp(c->name, "block", 5) ? of_heads[axis] : of_blocks[axis];
+    return !strncmp(c->name, "block", 5) ? of_blocks[axis] : of_heads[axis];
 }
 
 static void print_comparison(const trial *t, const comparison *c)
@@ -170,7 +170,7 @@ static void print_comparison(const trial *t, const comparison *c)
                   comparison_passed(t, c) ? "fine" : "WRONG");
     if (c->worst > 0) {
         output_printf("%s  at", comparison_passed(t, c) ? " " : "");
-        for (size_t k = 0; k < c->rank; k++)
+        for (size_t k = 0; k < c->rank && k < 3; k++)
             output_printf("%s %s %zu", k ? "," : "", axis_name(c, k), where[k]);
         output_printf(": %.7g, expected %.7g", (double)c->worst_got, (double)c->expected[c->worst_at]);
     }

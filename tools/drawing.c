@@ -213,7 +213,7 @@ static void fit(cairo_t *cr, char *text, double room)
         do
             length--;
         while (length && ((unsigned char)text[length] & 0xC0) == 0x80);
-        strcpy(text + length, "…");
+        memcpy(text + length, "…", sizeof "…");
         if (width_of(cr, text) <= room)
             return;
     }

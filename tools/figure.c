@@ -367,8 +367,9 @@ static void draw_legend(cairo_t *cr, const figure *f, const heatmap_layout *m)
     cairo_pattern_destroy(ramp);
     drawing_font(cr, SMALL, false);
     drawing_colour(cr, drawing_ink);
-    for (double value = m->low; value <= m->high + 1e-9; value += m->step) {
+    for (size_t i = 0; m->low + (double)i * m->step <= m->high + 1e-9; i++) {
         char text[24];
+        double value = m->low + (double)i * m->step;
         print_number(text, value, m->step);
         drawing_text(cr, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
                      text);

@@ -64,7 +64,7 @@ static bool is_block(const char *name)
 {
     size_t s, b;
     int length = 0;
-    return sscanf(name, "block%zu.%zu%n", &s, &b, &length) == 2 && !name[length];
+    return sscanf(name, "block%9zu.%9zu%n", &s, &b, &length) == 2 && !name[length];
 }
 
 static mohvit_status read_values(comparison *c, checkpoint *cp, const tensor_info *t, mohvit_error *err)
@@ -88,7 +88,7 @@ static mohvit_status add_comparison(golden *g, const tensor_info *t, mohvit_erro
                          checkpoint_path(g->cp), t->name, t->rank);
     g->count++;
     *c = (comparison){.rank = t->rank, .elements = t->elements, .counts = !strcmp(t->name, "head_tokens")};
-    strcpy(c->name, t->name);
+    memcpy(c->name, t->name, strlen(t->name) + 1);
     memcpy(c->shape, t->shape, t->rank * sizeof *t->shape);
     return read_values(c, g->cp, t, err);
 }
@@ -144,7 +144,7 @@ static bool expected_shape(size_t shape[3], size_t *rank, const golden *g, const
     size_t s, b;
     shape[0] = g->batch;
     *rank = 3;
-    if (sscanf(name, "block%zu.%zu", &s, &b) == 2) {
+    if (sscanf(name, "block%9zu.%9zu", &s, &b) == 2) {
         if (!s || s > STAGES || b >= c->depths[s - 1])
             return false;
         shape[1] = config_side(c, s - 1) * config_side(c, s - 1);

@@ -28,7 +28,8 @@ void output_begin(void)
     setlocale(LC_CTYPE, "");
     use_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
-    use_colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && terminal && strcmp(terminal, "dumb");
+    use_colour =
+        isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && terminal && strcmp(terminal, "dumb") != 0;
 }
 
 static void check(bool written)

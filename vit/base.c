@@ -58,7 +58,7 @@ static void error_vset(mohvit_error *err, mohvit_status status, const char *suff
     escape_controls(err->message, sizeof err->message, raw);
 }
 
-mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *format, ...)
+mohvit_status(error_set)(mohvit_error *err, mohvit_status status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -67,7 +67,7 @@ mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *for
     return status;
 }
 
-mohvit_status error_errno(mohvit_error *err, const char *format, ...)
+mohvit_status(error_errno)(mohvit_error *err, const char *format, ...)
 {
     char reason[128];
     const char *text = strerror_r(errno, reason, sizeof reason);

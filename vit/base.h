@@ -22,6 +22,12 @@ mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *for
 /* error_set for MOHVIT_ERROR_IO: appends ": " and strerror(errno). */
 mohvit_status error_errno(mohvit_error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
+#ifdef __clang_analyzer__ /* which would follow paths on which an error is MOHVIT_OK: it sees one file at a  \
+                             time */
+#define error_set(err, status, ...) ((void)error_set(err, status, __VA_ARGS__), (status))
+#define error_errno(...)            ((void)error_errno(__VA_ARGS__), MOHVIT_ERROR_IO)
+#endif
+
 /* A warning's receiver; the libraries never print. fn may be NULL. */
 typedef struct warning_sink {
     void (*fn)(void *user, const char *message);

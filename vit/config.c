@@ -377,9 +377,9 @@ static mohvit_status read_integer(const json_t *value, const char *name, const c
     return MOHVIT_OK;
 }
 
-/* Exactly one of integers and numbers is set: an array of four, one for each stage. */
-static mohvit_status read_stages(const json_t *value, const char *name, const char *key, size_t *integers,
-                                 double *numbers, mohvit_error *err)
+/* An array of four, one for each stage: whole numbers into size_t's, or any into doubles. */
+static mohvit_status read_stages(const json_t *value, const char *name, const char *key, bool whole,
+                                 void *stages, mohvit_error *err)
 {
     if (!json_is_array(value) || json_array_size(value) != STAGES)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config %s is %s; expected an array of %d numbers",
@@ -387,12 +387,12 @@ static mohvit_status read_stages(const json_t *value, const char *name, const ch
                          STAGES);
     for (size_t s = 0; s < STAGES; s++) {
         const json_t *item = json_array_get(value, s);
-        if (integers) {
-            mohvit_status status = read_integer(item, name, key, &integers[s], err);
+        if (whole) {
+            mohvit_status status = read_integer(item, name, key, (size_t *)stages + s, err);
             if (status)
                 return status;
         } else if (json_is_number(item)) {
-            numbers[s] = json_number_value(item);
+            ((double *)stages)[s] = json_number_value(item);
         } else {
             return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config %s[%zu] is %s; expected a number", name,
                              key, s, json_kind(item));
@@ -440,9 +440,9 @@ static mohvit_status read_field(config *c, const field *f, const json_t *value, 
     void *member = (char *)c + f->offset;
     switch (f->kind) {
     case FIELD_STAGES:
-        return read_stages(value, name, f->key, member, NULL, err);
+        return read_stages(value, name, f->key, true, member, err);
     case FIELD_RATIOS:
-        return read_stages(value, name, f->key, NULL, member, err);
+        return read_stages(value, name, f->key, false, member, err);
     case FIELD_INTEGER:
         return json_is_null(value) && f->need == OPTIONAL ? MOHVIT_OK
                                                           : read_integer(value, name, f->key, member, err);

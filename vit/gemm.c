@@ -48,8 +48,8 @@ mohvit_status gemm_choose(const gemm **out, const char *name, const char *wanted
     if (automatic(wanted))
         wanted = precisions[PRECISION_F32];
     if (automatic(name)) // native alone has other precisions
-        name =
-            strcmp(k->isa, "baseline") || strcmp(wanted, precisions[PRECISION_F32]) ? "native" : "openblas";
+        name = strcmp(k->isa, "baseline") == 0 && strcmp(wanted, precisions[PRECISION_F32]) == 0 ? "openblas"
+                                                                                                 : "native";
     for (size_t i = 0; i < BACKENDS; i++) {
         const gemm *g = backends[i];
         bool same_name = !strcmp(g->name, name), same_precision = !strcmp(precisions[g->precision], wanted);

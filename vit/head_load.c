@@ -242,7 +242,7 @@ static mohvit_status compare_names(const head_load *a, const head_load *b, const
                                    const char *b_name, mohvit_error *err)
 {
     for (size_t i = 0; i < a->names.count; i++)
-        if (strcmp(a->names.name[i], b->names.name[i]))
+        if (strcmp(a->names.name[i], b->names.name[i]) != 0)
             return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"",
                              b_name, i, b->names.name[i], a_name, a->names.name[i]);
     return MOHVIT_OK;
@@ -562,7 +562,7 @@ static mohvit_status check_version(const reader *r)
         return damaged(r, "is a checkpoint; expected a head load, as \"mohvit headload count\" writes it");
     if (!version)
         return damaged(r, "is no head load: its metadata have no \"head_load\"");
-    if (strcmp(version, VERSION))
+    if (strcmp(version, VERSION) != 0)
         return error_set(r->err, MOHVIT_ERROR_UNSUPPORTED,
                          "%s: is a head load of version %s; expected " VERSION, r->path, version);
     return MOHVIT_OK;
@@ -628,7 +628,7 @@ static mohvit_status check_tensor(const reader *r, const tensor_info *expected)
         return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: %s: is %s, expected %s", r->path, expected->name,
                          tensor_dtype_name(found->dtype), tensor_dtype_name(expected->dtype));
     if (found->rank != expected->rank ||
-        memcmp(found->shape, expected->shape, found->rank * sizeof *found->shape))
+        memcmp(found->shape, expected->shape, found->rank * sizeof *found->shape) != 0)
         return error_set(r->err, MOHVIT_ERROR_MISMATCH, "%s: %s: shape %s does not fit the config: %s",
                          r->path, expected->name, tensor_shape_text(is, sizeof is, found->rank, found->shape),
                          tensor_shape_text(should, sizeof should, expected->rank, expected->shape));

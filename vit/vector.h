@@ -180,7 +180,7 @@ INLINE vec vec_exp(vec x)
 #if VL == 16
     x = vec_max(x, vec_set(-200.0f)); // −∞ has no remainder
 #else
-    ivec number = x == x;
+    ivec number = x == x; // NOLINT(misc-redundant-expression): false of a NaN
     x = vec_min(vec_max(x, vec_set(-87.0f)), vec_set(88.0f));
 #endif
     vec shifted = x * 1.44269504f + magic;

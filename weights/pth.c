@@ -241,8 +241,8 @@ static mohvit_status alloc_tensors(pth *p, const pickle_value *state, mohvit_err
     if (count > CONTAINER_MAX_TENSORS)
         return error_set(err, MOHVIT_ERROR_LIMIT, "%s: %zu tensors; at most %zu are read", p->base.src->name,
                          count, CONTAINER_MAX_TENSORS);
-    p->base.tensors = calloc(count, sizeof *p->base.tensors);
-    p->views = calloc(count, sizeof *p->views);
+    p->base.tensors = calloc(count + 1, sizeof *p->base.tensors); // + 1: none at all is no lack of memory
+    p->views = calloc(count + 1, sizeof *p->views);
     return p->base.tensors && p->views ? MOHVIT_OK : no_memory(p, err);
 }
 
@@ -253,6 +253,7 @@ static mohvit_status add_tensors(pth *p, const pickle_value *state, const warnin
     if (!status)
         status = alloc_text(&p->tensor_text, state, p->base.src->name, err);
     char *text = p->tensor_text;
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): choose_set found it
     for (size_t i = 0; !status && i < state->items.count; i += 2) {
         const pickle_value *key = state->items.at[i], *value = state->items.at[i + 1];
         if (key->kind != PICKLE_STRING)
@@ -297,6 +298,7 @@ static mohvit_status list_sets(pth *p, const pickle_value *top, const pickle_val
 static bool choose_name(pth *p, const char *name)
 {
     for (size_t i = 0; i < p->base.set_count; i++) {
+        // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): list_sets has set them
         if (strcmp(p->base.sets[i], name) == 0) {
             p->base.chosen = i;
             return true;

@@ -24,8 +24,10 @@ typedef struct machine {
 /* The machine's steps return false when they have filled err. */
 static bool fail(const machine *m, mohvit_status status, const char *what)
 {
-    error_set(m->err, status, "%s: byte %zu, opcode 0x%02x: %s", m->name, m->opcode_at,
-              m->opcode_at < m->size ? m->bytes[m->opcode_at] : 0u, what);
+    unsigned opcode = 0;
+    if (m->opcode_at < m->size)
+        opcode = m->bytes[m->opcode_at]; // NOLINT(clang-analyzer-core.NullDereference): only size 0 is NULL
+    error_set(m->err, status, "%s: byte %zu, opcode 0x%02x: %s", m->name, m->opcode_at, opcode, what);
     return false;
 }
 
@@ -137,9 +139,12 @@ static pickle_value **top(machine *m, size_t n)
     return m->stack + (m->depth - n);
 }
 
-/* Takes the last mark and all values above it. *values stay readable until the next push. */
+/* Takes the last mark and all values above it. *values stay readable until the next push; none after a
+ * failure. */
 static bool pop_mark(machine *m, pickle_value ***values, size_t *count)
 {
+    *values = NULL;
+    *count = 0;
     if (!m->mark_count)
         return damaged(m, "there is no mark");
     size_t mark = m->marks[--m->mark_count];
@@ -155,7 +160,7 @@ static bool push_mark(machine *m)
     bool ok = grow(m, &array, &m->mark_capacity, m->mark_count, sizeof *m->marks);
     m->marks = array;
     if (ok)
-        m->marks[m->mark_count++] = m->depth;
+        m->marks[m->mark_count++] = m->depth; // NOLINT(clang-analyzer-core.NullDereference): it has grown
     return ok;
 }
 
@@ -479,6 +484,7 @@ static bool op_protocol(machine *m)
 // ---- Opcodes ---------------------------------------------------------------------------------------
 
 // clang-format off
+// NOLINTBEGIN(bugprone-branch-clone): a line for each opcode
 static bool step(machine *m, unsigned char opcode)
 {
     switch (opcode) {
@@ -539,6 +545,7 @@ static bool step(machine *m, unsigned char opcode)
     default: return fail(m, MOHVIT_ERROR_UNSUPPORTED, "unknown opcode");
     }
 }
+// NOLINTEND(bugprone-branch-clone)
 // clang-format on
 
 /* Runs to STOP; the value at the top is then the pickle's. */
