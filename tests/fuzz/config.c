@@ -1,6 +1,7 @@
 /* A config in JSON, and what follows from one. */
 #include "config.h"
 
+#include "description.h"
 #include "fuzz.h"
 
 #include <string.h>
@@ -29,6 +30,25 @@ static void check_tensors(const config *c)
     tensor_list_free(&list);
 }
 
+/* As the file that an option names, beside labels and a preprocess. */
+static void check_options(const uint8_t *data, size_t size)
+{
+    const char *path = fuzz_file(0, data, size);
+    const mohvit_options config_alone = {.config = path, .img_size = 32 * (size % 80)},
+                         preprocess_too = {.config = path, .preprocess = path},
+                         labels_too = {.config = path, .labels = fuzz_file(1, (const uint8_t *)"a\nb\n", 4)};
+    const mohvit_options *const options[] = {&config_alone, &preprocess_too, &labels_too};
+    config c;
+    description d;
+    mohvit_error err;
+    fuzz_require(synthetic_config(&c, "no variant", &(mohvit_options){0}, &err), "a variant that is none");
+    if (fuzz_checked(synthetic_config(&c, NULL, &config_alone, &err), &err, path))
+        return;
+    for (size_t i = 0; i < 3; i++)
+        if (!fuzz_checked(description_of_config(&d, &c, options[i], &err), &err, "/proc/self/fd/"))
+            description_free(&d);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const routed[] = {"0", "1", "100%", "1e9", "50 %", ""};
@@ -42,5 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_checked(config_set_routed(&c, routed[size % 6], &err), &err, NULL);
     }
     free(json);
+    if (size % 4 == 0)
+        check_options(data, size);
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "data_set.h"
 
 #include "fuzz.h"
+#include "header.h"
 
 const class_table *fuzz_classes(void)
 {
@@ -25,18 +26,39 @@ static void read_items(const dataset *d)
     }
 }
 
+static void open_with(const char *argument, const dataset_options *options, bool read)
+{
+    char *arguments[] = {(char *)(uintptr_t)argument};
+    dataset *d;
+    mohvit_error err;
+    if (fuzz_checked(dataset_open(&d, arguments, 1, options, &err), &err, NULL))
+        return;
+    char print[FINGERPRINT_SIZE];
+    dataset_fingerprint(d, print);
+    if (read)
+        read_items(d);
+    dataset_close(d);
+}
+
 void fuzz_open_data_set(const char *argument, bool read)
 {
-    for (int unlabelled = 0; unlabelled < 2; unlabelled++) {
-        char *arguments[] = {(char *)(uintptr_t)argument};
-        const dataset_options options = {
-            .classes = fuzz_classes(), .unlabelled = unlabelled, .sample = 100, .warn = {fuzz_warn, NULL}};
-        dataset *d;
-        mohvit_error err;
-        if (fuzz_checked(dataset_open(&d, arguments, 1, &options, &err), &err, NULL))
-            continue;
-        if (read)
-            read_items(d);
-        dataset_close(d);
-    }
+    static const bool subset[10] = {true, true, true, true};
+    const dataset_options labelled = {.classes = fuzz_classes(), .sample = 100, .warn = {fuzz_warn, NULL}},
+                          unlabelled = {.classes = fuzz_classes(),
+                                        .unlabelled = true,
+                                        .subset = subset,
+                                        .sample = 2,
+                                        .warn = {fuzz_warn, NULL}};
+    open_with(argument, &labelled, read);
+    open_with(argument, &unlabelled, read);
+}
+
+void fuzz_open_with_truth(const char *argument, const char *truth, const char *real_labels)
+{
+    const dataset_options options = {.classes = fuzz_classes(),
+                                     .truth = truth,
+                                     .real_labels = real_labels,
+                                     .limit = 3,
+                                     .warn = {fuzz_warn, NULL}};
+    open_with(argument, &options, false);
 }

@@ -10,4 +10,7 @@ const class_table *fuzz_classes(void);
 /* Opens the argument with the labels of its own, then as pictures without; reads its first items if asked. */
 void fuzz_open_data_set(const char *argument, bool read);
 
+/* The same with files that give classes; either may be NULL. Reads nothing. */
+void fuzz_open_with_truth(const char *argument, const char *truth, const char *real_labels);
+
 #endif

@@ -2,6 +2,7 @@
 #include "journal.h"
 
 #include "fuzz.h"
+#include "header.h"
 #include "load_section.h"
 #include "mend.h"
 #include "totals.h"
@@ -79,6 +80,23 @@ static void go_on(const char *path, json_t *header, size_t done)
     fuzz_checked(journal_append(j, record.data, record.size, &err), &err, NULL);
     bytes_free(&record);
     journal_close(j);
+    json_object_set_new(json_object_get(header, "match"), "data", json_string("other"));
+    json_object_set_new(json_object_get(header, "hardware"), "backend", json_string("other"));
+    fuzz_require(fuzz_checked(journal_open(&j, &options, &err), &err, path),
+                 "another evaluation's state is taken");
+}
+
+/* What is no state may be the torn beginning of one, and is then begun anew. */
+static void begin_anew(const char *path)
+{
+    journal *j;
+    mohvit_error err;
+    json_t *header =
+        json_pack("{s:i, s:{}, s:{}, s:i}", "format", HEADER_FORMAT, "match", "hardware", "images", 1);
+    const journal_options options = {.path = path, .header = header, .allow_mixed = true, .warn = warn};
+    if (!fuzz_checked(journal_open(&j, &options, &err), &err, path ? path : "temporary"))
+        journal_close(j);
+    json_decref(header);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -86,8 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     journal *j;
     mohvit_error err;
     const char *path = fuzz_file(0, data, size);
-    if (fuzz_checked(journal_open_finished(&j, path, &warn, &err), &err, path))
+    if (fuzz_checked(journal_open_finished(&j, path, &warn, &err), &err, path)) {
+        begin_anew(size ? path : NULL); // NULL: a file without a name
         return 0;
+    }
     read_records(j);
     add_up(j);
     size_t done = journal_done(j);

@@ -27,5 +27,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_truth(path);
     fuzz_checked(subset_read(chosen, path, fuzz_classes(), &err), &err, path);
     fuzz_open_data_set(path, false);
+    fuzz_open_with_truth(path, path, NULL);
     return 0;
 }

@@ -54,6 +54,11 @@ void fuzz_read_checkpoint(const uint8_t *data, size_t size, const char *key)
     description d;
     mohvit_error err;
     uint8_t *copy = fuzz_copy(data, size);
+    if (size % 4 == 0) { // the same from a file
+        const char *path = fuzz_file(0, data, size);
+        if (!fuzz_checked(checkpoint_open(&cp, path, key, &warn, &err), &err, path))
+            checkpoint_close(cp);
+    }
     if (!fuzz_checked(checkpoint_open_memory(&cp, copy, size, NAME, key, &warn, &err), &err, NAME)) {
         check_names(cp);
         if (!fuzz_checked(description_read(&d, cp, NULL, &options, &err), &err, NULL)) {

@@ -30,8 +30,9 @@ static void write_safetensors(const char *target, const tensor_info *tensors, si
     expect_ok(safetensors_writer_finish(w, &err), &err);
 }
 
-/* A whole model, in half precision for the sake of its size. */
-static void seed_model(void)
+/* A whole model, in half precision for the sake of its size; with a tensor that is no part of it, or one of
+ * another shape. */
+static void seed_model(bool extra, bool misshaped)
 {
     const config c = tiny_config();
     const metadata_entry metadata[] = {{"config", seed_config},
@@ -39,14 +40,18 @@ static void seed_model(void)
                                        {"preprocess", "{\"crop_pct\":0.9}"}};
     tensor_list list;
     assert_int_equal(config_tensors(&list, &c, NULL), MOHVIT_OK);
-    tensor_info *infos = calloc(list.count, sizeof *infos);
+    tensor_info *infos = calloc(list.count + 1, sizeof *infos);
     for (size_t i = 0; i < list.count; i++) {
         const tensor_spec *t = &list.tensors[i];
         infos[i] =
             (tensor_info){.name = t->name, .dtype = DTYPE_BF16, .rank = t->rank, .elements = t->elements};
         memcpy(infos[i].shape, t->shape, t->rank * sizeof *t->shape);
     }
-    write_safetensors("safetensors", infos, list.count, metadata, 3);
+    infos[list.count] = (tensor_info){.name = "extra", .dtype = DTYPE_U8, .elements = 1};
+    if (misshaped)
+        infos[1] = (tensor_info){
+            .name = list.tensors[1].name, .dtype = DTYPE_F32, .rank = 1, .shape = {9}, .elements = 9};
+    write_safetensors("safetensors", infos, list.count + extra, metadata, 3);
     free(infos);
     tensor_list_free(&list);
 }
@@ -64,7 +69,9 @@ static void seed_safetensors(void)
     write_safetensors("safetensors", few, 5, metadata, 2);
     write_safetensors("safetensors", few, 1, NULL, 0);
     write_safetensors("safetensors", few, 0, NULL, 0);
-    seed_model();
+    seed_model(false, false);
+    seed_model(true, false);
+    seed_model(false, true);
     seed_text("safetensors", "\x1f\x8b gzip");
     seed_text("safetensors", "version https://git-lfs.github.com/spec/v1");
 }

@@ -125,9 +125,19 @@ static void seed_lists(void)
     seed_text("real_labels", "[[0]]");
 }
 
+/* Files that are no tars. */
+static void seed_others(void)
+{
+    static const char *const begin[] = {"\x1f\x8b", "\x28\xb5\x2f\xfd", "\xfd\x37zXZ",
+                                        "BZh",      "\xff\xd8\xff",     "\x89PNG"};
+    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
+        seed_text("tar", begin[i]);
+}
+
 void seed_data_sets(void)
 {
     seed_tars();
+    seed_others();
     seed_idx();
     seed_lists();
 }

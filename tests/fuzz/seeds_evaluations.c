@@ -57,7 +57,8 @@ static void add_record(journal *j, const config *c, size_t chunk, size_t images)
     bytes_free(&b);
 }
 
-static void seed_journal(const config *c, size_t chunks)
+/* Its path. */
+static const char *seed_journal(const config *c, size_t chunks)
 {
     mohvit_error err;
     journal *j;
@@ -68,12 +69,28 @@ static void seed_journal(const config *c, size_t chunks)
                   "images", IMAGES, "sections", "predictions", LOAD_SECTION_NAME, "classes",
                   "n01440764\ttench", "dress", "prefixes", "val/", "provenance", "version", "0");
     assert_non_null(header);
-    const journal_options options = {.path = seed_path("journal"), .header = header};
+    const char *path = seed_path("journal");
+    const journal_options options = {.path = path, .header = header};
     expect_ok(journal_open(&j, &options, &err), &err);
     for (size_t i = 0; i < chunks; i++)
         add_record(j, c, i, i ? IMAGES - CHUNK_IMAGES : CHUNK_IMAGES);
     journal_close(j);
     json_decref(header);
+    return path;
+}
+
+/* Torn in its second record, damaged in its first, torn in its header; and nothing yet. */
+static void seed_damaged_journals(const config *c)
+{
+    blob whole = blob_read(seed_journal(c, 2));
+    blob damaged = {0};
+    blob_add(&damaged, whole.data, whole.size);
+    damaged.data[whole.size / 2] ^= 1;
+    seed("journal", damaged);
+    blob_write(seed_path("journal"), whole.data, whole.size - 9);
+    blob_write(seed_path("journal"), whole.data, 40);
+    blob_write(seed_path("journal"), whole.data, 0);
+    free(whole.data);
 }
 
 void seed_evaluations(void)
@@ -84,6 +101,7 @@ void seed_evaluations(void)
     expect_ok(config_from_json(&c, seed_config, strlen(seed_config), "seed", &err), &err);
     for (size_t chunks = 0; chunks <= 2; chunks++)
         seed_journal(&c, chunks);
+    seed_damaged_journals(&c);
     expect_ok(labels_numbered(&names, c.num_classes, &err), &err);
     head_load *load = made_head_load(&c, &names, 7);
     expect_ok(head_load_save(load, seed_path("head_load"), &err), &err);

@@ -61,6 +61,10 @@ void seed_pictures(void)
     seed_jpegs();
     seed_pngs();
     seed_webps();
+    blob large = {0};
+    for (int i = 0; i < 1 << 10; i++)
+        blob_add(&large, "\xff\xd8\xff too large....", 16);
+    seed("image", large);
     seed_text("image", "GIF89a");
     seed_text("image", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>");
 }
