@@ -81,6 +81,10 @@ static void a_variant_keeps_its_name_at_other_sizes_and_classes(void **state)
         assert_string_equal(config_name(&c), published[i].name);
         c.depths[2]--;
         assert_string_equal(config_name(&c), "custom");
+        strcpy(c.name, "mine");
+        assert_string_equal(config_name(&c), "mine");
+        c.depths[2]++;
+        assert_string_equal(config_name(&c), published[i].name);
     }
 }
 
@@ -383,7 +387,7 @@ static void json_reads_as_it_is_written(void **state)
 static void configs_survive_a_round_trip_through_json(void **state)
 {
     (void)state;
-    config list[LENGTH(published) + 3];
+    config list[LENGTH(published) + 4];
     size_t count = 0;
     for (; count < LENGTH(published); count++)
         config_variant(&list[count], published[count].name);
@@ -395,6 +399,8 @@ static void configs_survive_a_round_trip_through_json(void **state)
     list[count++].fixed_pool_size = 7;
     list[count] = tiny;
     list[count++].sr_ratios[0] = 1;
+    list[count] = tiny;
+    strcpy(list[count++].name, "tiny-1.0_b");
     for (size_t i = 0; i < count; i++) {
         config back;
         mohvit_error err;
@@ -502,6 +508,12 @@ static void impossible_values_are_refused_by_name(void **state)
         {"img_size", "{}", "object"},
         {"dense", "1", "true or false"},
         {"dense", "null", "true or false"},
+        {"name", "\"\"", "1 to 63 bytes"},
+        {"name", "7", "1 to 63 bytes"},
+        {"name", "null", "1 to 63 bytes"},
+        {"name", "\"0123456789012345678901234567890123456789012345678901234567890123\"", "1 to 63 bytes"},
+        {"name", "\"a b\"", "byte 1; expected letters"},
+        {"name", "\"\\u001b[2J\"", "byte 0; expected letters"},
         // keys
         {"embed_dim", "[8, 16, 24, 48]", "unknown"},
         {"Dense", "true", "unknown"},

@@ -37,7 +37,7 @@
     {                                                                                                        \
         8, 4, 2, 1                                                                                           \
     }
-#define IMAGENET 1000, 224, 224, 0
+#define IMAGENET 1000, 224, 224, 0, ""
 #define NONE                                                                                                 \
     {                                                                                                        \
         0, 0, 0, 0                                                                                           \
@@ -90,7 +90,7 @@ const char *config_name(const config *c)
         if (same)
             return variants[i].name;
     }
-    return "custom";
+    return *c->name ? c->name : "custom";
 }
 
 mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_error *err)
@@ -401,7 +401,24 @@ static mohvit_status read_stages(const json_t *value, const char *name, const ch
     return MOHVIT_OK;
 }
 
-typedef enum { FIELD_STAGES, FIELD_RATIOS, FIELD_INTEGER, FIELD_BOOL } field_kind;
+/* Printed as it is, wherever a model is spoken of. */
+static mohvit_status read_name(const json_t *value, const char *name, const char *key, char *out,
+                               mohvit_error *err)
+{
+    const char *text = json_string_value(value);
+    size_t length = text ? strlen(text) : 0;
+    if (!length || length > CONFIG_MAX_NAME)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config %s is %s; expected 1 to %d bytes of text",
+                         name, key, text ? "text of another length" : json_kind(value), CONFIG_MAX_NAME);
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr("_-.", text[i]))
+            return error_set(err, MOHVIT_ERROR_FORMAT,
+                             "%s: config %s: byte %zu; expected letters, digits, _ - and .", name, key, i);
+    memcpy(out, text, length + 1);
+    return MOHVIT_OK;
+}
+
+typedef enum { FIELD_STAGES, FIELD_RATIOS, FIELD_INTEGER, FIELD_BOOL, FIELD_NAME } field_kind;
 
 typedef struct {
     const char *key;
@@ -416,12 +433,19 @@ typedef struct {
     }
 
 static const field fields[] = {
-    FIELD(FIELD_STAGES, embed_dims, REQUIRED),       FIELD(FIELD_STAGES, num_heads, REQUIRED),
-    FIELD(FIELD_STAGES, depths, REQUIRED),           FIELD(FIELD_RATIOS, mlp_ratios, REQUIRED),
-    FIELD(FIELD_STAGES, sr_ratios, REQUIRED),        FIELD(FIELD_STAGES, shared_head, ROUTING),
-    FIELD(FIELD_STAGES, routed_head, ROUTING),       FIELD(FIELD_INTEGER, num_classes, REQUIRED),
-    FIELD(FIELD_INTEGER, img_size, REQUIRED),        FIELD(FIELD_INTEGER, pretrain_size, OPTIONAL),
-    FIELD(FIELD_INTEGER, fixed_pool_size, OPTIONAL), FIELD(FIELD_BOOL, dense, OPTIONAL),
+    FIELD(FIELD_STAGES, embed_dims, REQUIRED),
+    FIELD(FIELD_STAGES, num_heads, REQUIRED),
+    FIELD(FIELD_STAGES, depths, REQUIRED),
+    FIELD(FIELD_RATIOS, mlp_ratios, REQUIRED),
+    FIELD(FIELD_STAGES, sr_ratios, REQUIRED),
+    FIELD(FIELD_STAGES, shared_head, ROUTING),
+    FIELD(FIELD_STAGES, routed_head, ROUTING),
+    FIELD(FIELD_INTEGER, num_classes, REQUIRED),
+    FIELD(FIELD_INTEGER, img_size, REQUIRED),
+    FIELD(FIELD_INTEGER, pretrain_size, OPTIONAL),
+    FIELD(FIELD_INTEGER, fixed_pool_size, OPTIONAL),
+    FIELD(FIELD_BOOL, dense, OPTIONAL),
+    FIELD(FIELD_NAME, name, OPTIONAL),
 };
 
 #define FIELDS (sizeof fields / sizeof *fields)
@@ -446,6 +470,8 @@ static mohvit_status read_field(config *c, const field *f, const json_t *value, 
     case FIELD_INTEGER:
         return json_is_null(value) && f->need == OPTIONAL ? MOHVIT_OK
                                                           : read_integer(value, name, f->key, member, err);
+    case FIELD_NAME:
+        return read_name(value, name, f->key, member, err);
     case FIELD_BOOL:
         break;
     }
@@ -518,6 +544,8 @@ static json_t *write_field(const config *c, const field *f)
         return json_integer((json_int_t) * (const size_t *)member);
     if (f->kind == FIELD_BOOL)
         return json_boolean(*(const bool *)member);
+    if (f->kind == FIELD_NAME)
+        return json_string(member);
     json_t *array = json_array();
     for (size_t s = 0; s < STAGES; s++) {
         double number =
@@ -534,7 +562,7 @@ char *config_to_json(const config *c)
     for (size_t i = 0; i < FIELDS; i++) {
         const field *f = &fields[i];
         bool absent = (f->offset == offsetof(config, fixed_pool_size) && !c->fixed_pool_size) ||
-                      (f->kind == FIELD_BOOL && !c->dense);
+                      (f->kind == FIELD_BOOL && !c->dense) || (f->kind == FIELD_NAME && !*c->name);
         if (!absent && json_object_set_new(object, f->key, write_field(c, f))) {
             json_decref(object);
             return NULL;

@@ -18,6 +18,7 @@
 #define CONFIG_MIN_SIZE       64
 #define CONFIG_MAX_SIZE       2048
 #define CONFIG_MAX_PARAMETERS ((size_t)1 << 31)
+#define CONFIG_MAX_NAME       63
 #define CONFIG_MAX_JSON       ((size_t)64 << 10)
 /* Floats of the position tables of all blocks, and of the widest activations of one image. The published
  * models need a thousandth of either at 224 pixels and a twentieth at 2048. */
@@ -36,6 +37,7 @@ typedef struct config {
     size_t img_size;
     size_t pretrain_size;
     size_t fixed_pool_size; /* 0: none */
+    char name[CONFIG_MAX_NAME + 1]; /* what its maker calls it; "": nothing */
     bool dense;
 } config;
 
@@ -48,7 +50,7 @@ const char *config_variant_name(size_t index);
 bool config_variant(config *out, const char *name);
 
 /* Published name of a config that differs from it in nothing but classes, sizes and how many heads a token
- * picks, else "custom". */
+ * picks, else its own name, else "custom". */
 const char *config_name(const config *c);
 
 /* Makes each token pick another number of heads than the model was trained with: "K" of them, at most all
