@@ -26,7 +26,8 @@ mohvit_status position_grid_create(position_grid *grid, size_t side, size_t key_
 void position_grid_free(position_grid *grid);
 
 /* table (heads, offsets, offsets) = cpb_fc2(ReLU(cpb_fc1(row, column))) for every pair of distinct offsets.
- * fc1_weight (512, 2), fc1_bias (512); fc2 a linear 512 → heads. */
+ * fc1_weight (512, 2), fc1_bias (512); fc2 a linear 512 → heads. Whoever hands a table to the attention
+ * kernels has BIAS_MARGIN more floats behind it: they read whole vectors past the last row (kernels.h). */
 mohvit_status position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
                                     const float *fc1_bias, const linear *fc2, const kernels *k, team *t,
                                     mohvit_error *err);
