@@ -71,8 +71,8 @@ static void print_number(char out[24], double value, double step)
     snprintf(out, 24, "%.*f", decimals > 0 ? decimals : 0, value);
 }
 
-/* Which block; and what the dashed line is. */
-static void draw_head(cairo_t *cr, const figure *f, bool line)
+/* Which block; and what the line is, which is dashed across bars and solid across a scale. */
+static void draw_head(cairo_t *cr, const figure *f, bool dashed)
 {
     char text[96], balanced[64];
     snprintf(text, sizeof text, "Block %zu.%zu, %zu of %zu routed heads", f->block.stage + 1, f->block.block,
@@ -82,12 +82,13 @@ static void draw_head(cairo_t *cr, const figure *f, bool line)
     drawing_colour(cr, drawing_ink);
     double left = drawing_text_width(cr, text), right = drawing_text_width(cr, balanced), x = f->width - 2;
     drawing_text(cr, 2, 8.5, 0, f->width, text);
-    if (!line || left + right + 30 > f->width)
+    if (left + right + 30 > f->width)
         return;
     drawing_text(cr, x, 8.5, 1, f->width, balanced);
     drawing_colour(cr, drawing_accent);
     cairo_set_line_width(cr, 1);
-    cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
+    if (dashed)
+        cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
     cairo_move_to(cr, x - right - 18, 6);
     cairo_line_to(cr, x - right - 4, 6);
     cairo_stroke(cr);
@@ -388,7 +389,7 @@ void figure_heatmap(cairo_t *cr, const figure *f)
 {
     heatmap_layout m = lay_out_heatmap(cr, f);
     columns c = divide(f, m.width);
-    draw_head(cr, f, true);
+    draw_head(cr, f, false);
     draw_cells(cr, f, &m);
     draw_class_names(cr, f, &m);
     draw_legend(cr, f, &m);
