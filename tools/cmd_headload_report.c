@@ -366,8 +366,9 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
         status = write_page(output, &t, err);
     if (!status) {
         output_name(output);
-        output_printf(": %zu classes, %zu blocks, %.1f MB\n", l->config.num_classes, l->blocks,
-                      (double)t.size / 1e6);
+        bool large = t.size >= 1000000;
+        output_printf(": %zu classes, %zu blocks, %.*f %s\n", l->config.num_classes, l->blocks, large,
+                      (double)t.size / (large ? 1e6 : 1e3), large ? "MB" : "KB");
     }
     free(t.data);
     return status;
