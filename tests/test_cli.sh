@@ -24,6 +24,7 @@ every_command_explains_itself() {
         equal "$out" "$help"
         run 0 "$c" -h
         equal "$out" "$help"
+        equal "$(sed -n 's/^  \(-., \)\?\(--[a-z-]*\).*/\2/p' out.txt | sort | uniq -d)" "" # each option once
     done
     run 0 help
     has "$out" "Commands:"
@@ -174,9 +175,15 @@ directories_are_recursive_and_sorted() {
     has "$err" "passed over 1 file"
     run 0 classify --format json d/z.png d/ d/a.png # in the order of the command line
     equal "$(get path | sed -n '1p;2p;9p')" $'d/z.png\nd/a.png\nd/a.png'
-    run 0 classify d/empty
-    has "$err" "no pictures"
+    run 1 classify d/empty
+    has "$err" "d/empty: no pictures in this directory"
     equal "$out" ""
+    run 1 classify --format json d/empty d/a.png
+    equal "$(get path)" $'d/empty\nd/a.png'
+    has "$(get error | head -1)" "no pictures"
+    : >empty-list
+    run 1 classify --from-file empty-list
+    has "$err" "empty-list: names no pictures"
     echo junk >d/broken.jpg # named like a picture: not to be overlooked
     run 1 classify --format json --batch 3 d
     equal "$(get path | sed -n 5p)" d/broken.jpg
@@ -316,7 +323,7 @@ info_gives_the_published_figures() {
         run 0 info --variant "$variant"
         has "$out" "$variant"
         has "$out" "$parameters M parameters"
-        has "$out" "$active % active heads"
+        has "$out" "active heads   $active %"
         run 0 info --variant "$variant" --format json
         equal "$(wc -l <out.txt)" 1
         equal "$(get variant)" "$variant"
@@ -339,7 +346,11 @@ info_gives_the_published_figures() {
 info_describes_checkpoints() {
     run 0 info
     has "$err" "demo model"
+    has "$out" "moh_vit_nano"
     has "$out" "T-shirt/top"
+    run 0 info --variant moh_transnext_small_75
+    has "$out" "1000: tench, goldfish, great white shark ..."
+    run 2 info --threads 1
     run 0 info --weights "$pth/bf16_with_ema.pth" --config "$pth/config.json" --tensors
     has "$out" "model (taken), model_ema"
     has "$out" "head.weight"
@@ -460,6 +471,8 @@ the_trace_is_within_one_hundred_thousandth() {
     for i in 3 4 5 6 7; do
         [ "$(get compared $i max_difference | awk '{print ($1 <= 1e-5)}')" = 1 ] || fail "$out"
     done
+    run 0 verify "$golden/tiny_trace.safetensors"
+    has "$out" ", block 4.0, head "
     for batch in 1 2; do
         run 0 verify --tolerance 1.5e-5 --batch $batch --threads $batch "$golden/tiny_trace.safetensors"
     done
@@ -564,6 +577,13 @@ bench_compares_skipping_with_all_heads() {
     equal "$(get all_heads)" true
 }
 
+a_terminal_is_told_how_many_pairs_are_done() {
+    run 0 bench --iters 1 --head-load
+    lacks "$err" pairs
+    command -v script >/dev/null || return
+    has "$(TERM=xterm script -qec "'$mohvit' bench --iters 1 --head-load" /dev/null </dev/null)" "40 of 41 pairs of runs"
+}
+
 what_ran_is_stated() {
     run 0 bench --iters 1 --format json
     equal "$(get provenance precision)" f32
@@ -572,6 +592,12 @@ what_ran_is_stated() {
     run 0 bench --iters 1 --format json --routed-heads 100%
     equal "$(get provenance active_heads_percent)" 100.0
     [ "$(awk '{print ($1 > 0 && $1 < 100)}' a)" = 1 ] || fail "$(cat a)"
+    run 0 info --variant moh_transnext_small_75 --routed-heads 99
+    has "$err" "--routed-heads 99: some stages have fewer; a token picks 0, 0, 9, 20 in stages 1 to 4"
+    run 0 info --variant moh_transnext_small_75 --routed-heads 9
+    equal "$err" "" # stage 3 has as many, stage 4 more
+    run 0 bench --iters 1 --routed-heads 6
+    has "$err" "a token picks 1, 3, 6, 6 in stages"
     run 0 info --variant moh_transnext_base_50 --routed-heads 25% --format json
     equal "$(get variant)" moh_transnext_base_50
     run 3 bench --iters 1 --variant transnext_micro --routed-heads 50%
@@ -626,6 +652,7 @@ verify)
     bench_reports_all_its_keys
     bench_tells_operations_and_the_floor
     bench_compares_skipping_with_all_heads
+    a_terminal_is_told_how_many_pairs_are_done
     what_ran_is_stated
     a_precision_that_cannot_be_honoured_is_an_error
     ;;

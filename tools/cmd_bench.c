@@ -3,6 +3,7 @@
 #include "head_load.h"
 #include "model_options.h"
 #include "output.h"
+#include "progress.h"
 #include "provenance.h"
 #include "synthetic.h"
 
@@ -206,12 +207,15 @@ static mohvit_status time_pairs(double ms[PAIRS][2], mohvit_context *ctx, const 
                                 void (*way)(mohvit_context *ctx, bool on), counter *c, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; i < PAIRS; i++)
+    for (size_t i = 0; i < PAIRS; i++) {
+        progress_show(i, PAIRS, "pairs of runs");
         for (size_t j = 0; !status && j < 2; j++) {
             bool on = (i + j) % 2;
             way(ctx, on);
             status = time_batch(&ms[i][on], ctx, o->model.batch, on ? c : NULL, err);
         }
+    }
+    progress_show(PAIRS, PAIRS, NULL);
     return status;
 }
 
@@ -286,7 +290,7 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
     output_bold(false);
     output_printf(", %zu x %zu, batch %zu, %d thread%s, %zu batches\n", info->img_size, info->img_size,
                   o->model.batch, o->model.open.threads, o->model.open.threads == 1 ? "" : "s", o->iters);
-    output_printf("%s, %s, %s; %.0f %% active heads%s\n\n", info->backend, info->precision,
+    output_printf("%s, %s, %s; %.0f %% of the heads active%s\n\n", info->backend, info->precision,
                   info->instruction_set, info->active_heads_percent,
                   o->all_heads ? ", but all are computed" : "");
     output_printf("latency of a batch  %9.2f ms  median (%.2f to %.2f)\n", m->median_ms, m->min_ms,

@@ -226,6 +226,10 @@ static int classify_all(run *r, paths *inputs)
         flush_entries(r);
     for (size_t i = 0; i < r->count; i++)
         free(r->entries[i].path);
+    if (!r->pictures && output_works()) {
+        complain("%s: names no pictures", r->options->list);
+        return EXIT_INPUT;
+    }
     if (r->failures && r->pictures > 1)
         complain("%zu of %zu pictures failed", r->failures, r->pictures);
     return r->failures ? EXIT_INPUT : EXIT_FINE;

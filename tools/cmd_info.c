@@ -14,7 +14,7 @@ static const char help[] =
     "  --variant NAME   describe a published variant instead of a checkpoint\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  --tensors        list the tensors too\n"
-    "  -h, --help       show this\n" MODEL_OPTIONS_HELP
+    "  -h, --help       show this\n" WHICH_MODEL_HELP ROUTED_HEADS_HELP
     "\nGMACs are 10^9 multiply-adds for one image with all heads. Without any weights, --config\n"
     "describes that config.\n";
 
@@ -96,10 +96,12 @@ static void print_labels(const labels *l)
     enum { SHOWN = 3 };
     output_printf("labels         %zu: ", l->count);
     for (size_t i = 0; i < l->count && i < SHOWN; i++) {
-        output_printf("%s", i ? "; " : "");
-        output_name(l->name[i]);
+        char *first = need(strndup(l->name[i], strcspn(l->name[i], ","))); // of several synonyms
+        output_printf("%s", i ? ", " : "");
+        output_name(first);
+        free(first);
     }
-    output_printf("%s\n", l->count > SHOWN ? "; ..." : "");
+    output_printf("%s\n", l->count > SHOWN ? " ..." : "");
 }
 
 static void print_file(const subject *s)
@@ -143,8 +145,8 @@ static void print_text(const subject *s, const info_options *o)
     output_printf("\n\nsize           %.1f M parameters\n", (double)s->list.parameters / 1e6);
     output_printf("cost           %.4g GMACs, %.4g with unselected heads skipped\n",
                   config_macs(c, true) / 1e9, config_macs(c, false) / 1e9);
-    output_printf("heads          %.0f %% active heads%s\n", config_active_percent(c),
-                  c->dense ? " (dense: no router)" : "");
+    output_printf("active heads   %.0f %% of a block's for each token, on average%s\n",
+                  config_active_percent(c), c->dense ? " (dense: no router)" : "");
     print_input(&s->description);
     print_labels(&s->description.labels);
     print_file(s);
@@ -276,7 +278,8 @@ static int parse(info_options *o, int argc, char **argv)
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"tensors", no_argument, NULL, OPTION_TENSORS},
         {"variant", required_argument, NULL, OPTION_VARIANT},
-        MODEL_OPTIONS,
+        WHICH_MODEL_OPTIONS,
+        ROUTED_HEADS_OPTION,
         HELP_OPTION,
         END_OPTION,
     };
@@ -317,8 +320,10 @@ static int run_info(int argc, char **argv)
     mohvit_error err;
     subject s = {.source = model_source_or_synthetic(&o.model)};
     mohvit_status status = describe(&s, &o.model, &err);
-    if (!status)
+    if (!status) {
+        model_warn_routed(&s.description.config, o.model.open.routed_heads, &o.model);
         status = config_tensors(&s.list, &s.description.config, &err);
+    }
     if (status)
         complain("%s", err.message);
     else if (o.format == FORMAT_JSON)

@@ -17,10 +17,14 @@ static const char help[] =
     "The file's metadata say which model: config, seed and batch. Weights and input are made from\n"
     "the seed, unless --weights gives the weights or the file has a tensor \"input\".\n"
     "MOHVIT_WEIGHTS and the demo model play no part.\n\n"
-    "  --tolerance X        of logits, gates and blocks; default 2e-4\n"
+    "  --tolerance X        of logits, gates and blocks; default 2e-4, which is for float32: with\n"
+    "                       --precision bf16 or int8 they differ by more\n"
     "  --count-tolerance N  tokens by which a head's count in a block may differ; default 0\n"
     "  --format FORMAT      text (default) or json: a line for each file\n"
-    "  -h, --help           show this\n" MODEL_OPTIONS_HELP;
+    "  -h, --help           show this\n"
+    "\nModel:\n"
+    "  --weights FILE     .safetensors or .pth, told apart by content; default: made from the "
+    "seed\n" DESCRIPTION_HELP ROUTED_HEADS_HELP RUNNING_HELP;
 
 typedef struct verify_options {
     model_options model;
@@ -114,6 +118,7 @@ static mohvit_status run_model(trial *t, mohvit_error *err)
 {
     golden *g = &t->golden;
     g->config = mohvit_describe(t->model)->config; // --size may have changed it
+    model_warn_routed(&g->config, t->options->model.open.routed_heads, &t->options->model);
     mohvit_status status = golden_check_shapes(g, err);
     if (!status)
         status = golden_load_input(g, err);
@@ -162,6 +167,21 @@ static const char *axis_name(const comparison *c, size_t axis)
     return !strncmp(c->name, "block", 5) ? of_blocks[axis] : of_heads[axis];
 }
 
+/* Blocks by their names, stage and block, as in those of the tensors. */
+static void print_place(const trial *t, const comparison *c, size_t axis, size_t index)
+{
+    const config *of = &t->golden.config;
+    const char *name = axis_name(c, axis);
+    size_t s = 0;
+    if (strcmp(name, "block") != 0) {
+        output_printf("%s %s %zu", axis ? "," : "", name, index);
+        return;
+    }
+    while (s + 1 < STAGES && index >= of->depths[s])
+        index -= of->depths[s++];
+    output_printf(", block %zu.%zu", s + 1, index);
+}
+
 static void print_comparison(const trial *t, const comparison *c)
 {
     size_t where[3];
@@ -171,7 +191,7 @@ static void print_comparison(const trial *t, const comparison *c)
     if (c->worst > 0) {
         output_printf("%s  at", comparison_passed(t, c) ? " " : "");
         for (size_t k = 0; k < c->rank && k < 3; k++)
-            output_printf("%s %s %zu", k ? "," : "", axis_name(c, k), where[k]);
+            print_place(t, c, k, where[k]);
         output_printf(": %.7g, expected %.7g", (double)c->worst_got, (double)c->expected[c->worst_at]);
     }
     output_printf("\n");

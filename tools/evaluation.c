@@ -329,6 +329,9 @@ static int open_routed(evaluation *e)
     e->models[0] = NULL;
     while (!status && e->variants < e->o->routed_count) {
         status = mohvit_reroute(&e->models[e->variants], base, e->o->routed[e->variants], &err);
+        if (!status && speaks(e))
+            model_warn_routed(&mohvit_describe(e->models[e->variants])->config, e->o->routed[e->variants],
+                              &e->o->model);
         e->variants += !status;
     }
     mohvit_close(base);
@@ -405,11 +408,15 @@ static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
     const char *name = journal_name(e->journal), *load = load_name(e);
     const json_t *there = json_object_get(header, "sections");
     if (e->o->predictions && !header_has_section(header, "predictions"))
-        return error_set(err, MOHVIT_ERROR_MISMATCH,
-                         "%s: was begun without --predictions, and its records lack them", name);
+        return error_set(
+            err, MOHVIT_ERROR_MISMATCH,
+            "%s: was begun without --predictions, and its records lack them; leave it out, or begin "
+            "another state",
+            name);
     if (load && !header_has_section(header, load))
-        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was begun without %s, and its records lack it",
-                         name, load);
+        return error_set(err, MOHVIT_ERROR_MISMATCH,
+                         "%s: was begun without %s, and its records lack it; begin another state", name,
+                         load);
     for (size_t i = 0; i < json_array_size(there); i++) {
         const char *section = json_string_value(json_array_get(there, i));
         bool known = section && (!strcmp(section, "predictions") || (load && !strcmp(section, load)));

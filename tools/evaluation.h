@@ -45,7 +45,9 @@ enum {
     {"allow-mixed", no_argument, NULL, OPTION_ALLOW_MIXED},        \
     {"max-errors", required_argument, NULL, OPTION_MAX_ERRORS},    \
     {"log-every", required_argument, NULL, OPTION_LOG_EVERY},      \
-    {"quiet", no_argument, NULL, OPTION_QUIET}
+    {"quiet", no_argument, NULL, OPTION_QUIET},                    \
+    WHICH_MODEL_OPTIONS,                                           \
+    RUNNING_OPTIONS
 // clang-format on
 
 #define EVALUATION_DATA_HELP                                                                                 \
@@ -67,15 +69,16 @@ enum {
     "  --sample N         N pictures at random, in their order\n"                                            \
     "  --seed S           of --sample; default 0\n"                                                          \
     "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
-    "  --routed-heads V   routed heads of a token: K, or P% of the candidates; several values with\n"        \
-    "                     commas between them, as 25%,50%,100%, are scored in one pass over the data\n"      \
     "\nThe run:\n"                                                                                           \
     "  --state FILE       keeps results as they come; the same command goes on from there\n"                 \
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
     "  --log-every S      seconds between lines about progress, off a terminal; default 60\n"                \
-    "  --quiet            none of these lines\n"
+    "  --quiet            none of these lines\n" WHICH_MODEL_HELP                                            \
+    "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
+    "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
+    "                     over the data; default: as trained\n" RUNNING_HELP
 
 #define EVALUATION_MAX_VARIANTS 16
 

@@ -4,6 +4,7 @@
 #include "embedded.h"
 #include "output.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,6 +147,22 @@ model_source model_source_or_synthetic(const model_options *o)
     return model_source_choose(o);
 }
 
+void model_warn_routed(const config *c, const char *asked, const model_options *o)
+{
+    const warning_sink warn = {o->open.warn, o->open.user};
+    unsigned long number = asked && !strchr(asked, '%') ? strtoul(asked, NULL, 10) : 0;
+    char picks[128] = "";
+    bool fewer = false;
+    for (size_t s = 0; s < STAGES; s++) {
+        size_t used = strlen(picks);
+        snprintf(picks + used, sizeof picks - used, "%s%zu", s ? ", " : "", c->routed_head[s]);
+        fewer = fewer || (c->routed_head[s] && c->routed_head[s] < number);
+    }
+    if (fewer)
+        warning_send(&warn, "--routed-heads %s: some stages have fewer; a token picks %s in stages 1 to %d",
+                     asked, picks, STAGES);
+}
+
 mohvit_model *model_source_open(const model_source *source, const model_options *o)
 {
     mohvit_model *m = NULL;
@@ -154,8 +171,10 @@ mohvit_model *model_source_open(const model_source *source, const model_options 
         source->kind == SOURCE_SYNTHETIC
             ? mohvit_open_synthetic(&m, o->variant, source->seed, &o->open, &err)
             : mohvit_open(&m, source->kind == SOURCE_FILE ? source->path : NULL, &o->open, &err);
-    if (!status)
+    if (!status) {
+        model_warn_routed(&mohvit_describe(m)->config, o->open.routed_heads, o);
         return m;
+    }
     complain("%s", err.message);
     return NULL;
 }

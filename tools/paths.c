@@ -10,10 +10,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A picture, or a directory that could not be read and why. */
+#define NO_PICTURES (-1)
+
+/* A picture, or a directory that gives none and why. */
 typedef struct found {
     char *path;
-    int error;
+    int error; /* an errno, or NO_PICTURES */
 } found;
 
 struct paths {
@@ -113,7 +115,7 @@ static void walk_directory(paths *p, const char *path)
         complain("%s: passed over %zu %s", path, others,
                  others == 1 ? "file that is no picture" : "files that are no pictures");
     if (!p->found_count)
-        complain("warning: %s: no pictures in this directory", path);
+        add_found(p, path, NO_PICTURES);
     free(start);
 }
 
@@ -125,7 +127,9 @@ static char *next_found(paths *p, mohvit_error *err)
         return NULL;
     }
     found *f = &p->found[p->found_at++];
-    if (f->error) {
+    if (f->error == NO_PICTURES) {
+        error_set(err, MOHVIT_ERROR_FORMAT, "%s: no pictures in this directory", f->path);
+    } else if (f->error) {
         errno = f->error;
         error_errno(err, "%s", f->path);
     }

@@ -10,8 +10,8 @@ typedef struct paths paths;
  * cannot be opened gives NULL and a message. */
 paths *paths_open(char **arguments, size_t count, const char *list);
 
-/* The next path, malloc'd, or NULL behind the last. A directory or list that could not be read gives its own
- * path and fills *err; else err->status is MOHVIT_OK.
+/* The next path, malloc'd, or NULL behind the last. A directory without pictures, and a directory or list
+ * that could not be read, gives its own path and fills *err; else err->status is MOHVIT_OK.
  *
  * A directory gives the pictures below it in the order of their bytes, as `find | LC_ALL=C sort` would: what
  * begins like a picture, and what is named like one, so that a broken photo.jpg does not go unnoticed. Hidden

@@ -79,3 +79,12 @@ void progress_end(progress *p)
         fputs("\r\033[K", stderr);
     p->shown = false;
 }
+
+void progress_show(size_t done, size_t total, const char *what)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    fputs("\r\033[K", stderr);
+    if (what)
+        fprintf(stderr, "%zu of %zu %s", done, total, what);
+}

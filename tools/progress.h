@@ -19,6 +19,9 @@ void progress_add(progress *p, size_t images, size_t failed);
 /* Takes the line away. */
 void progress_end(progress *p);
 
+/* For what takes seconds: "DONE of TOTAL WHAT" on a terminal, nothing elsewhere; what NULL takes it away. */
+void progress_show(size_t done, size_t total, const char *what);
+
 /* Images per second since the beginning, those done before left out. */
 double progress_rate(const progress *p);
 
