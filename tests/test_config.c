@@ -81,7 +81,7 @@ static void a_variant_keeps_its_name_at_other_sizes_and_classes(void **state)
         assert_string_equal(config_name(&c), published[i].name);
         c.depths[2]--;
         assert_string_equal(config_name(&c), "custom");
-        strcpy(c.name, "mine");
+        snprintf(c.name, sizeof c.name, "mine");
         assert_string_equal(config_name(&c), "mine");
         c.depths[2]++;
         assert_string_equal(config_name(&c), published[i].name);
@@ -400,7 +400,8 @@ static void configs_survive_a_round_trip_through_json(void **state)
     list[count] = tiny;
     list[count++].sr_ratios[0] = 1;
     list[count] = tiny;
-    strcpy(list[count++].name, "tiny-1.0_b");
+    snprintf(list[count].name, sizeof list[count].name, "tiny-1.0_b");
+    count++;
     for (size_t i = 0; i < count; i++) {
         config back;
         mohvit_error err;

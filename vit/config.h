@@ -36,7 +36,7 @@ typedef struct config {
     size_t num_classes;
     size_t img_size;
     size_t pretrain_size;
-    size_t fixed_pool_size; /* 0: none */
+    size_t fixed_pool_size;         /* 0: none */
     char name[CONFIG_MAX_NAME + 1]; /* what its maker calls it; "": nothing */
     bool dense;
 } config;
