@@ -27,11 +27,12 @@ mohvit_status image_check_size(const encoded *in, size_t width, size_t height, m
 mohvit_status image_alloc(image *out, const encoded *in, size_t width, size_t height, mohvit_error *err);
 
 /* The orientation (1 ... 8) in size bytes of EXIF, with or without their "Exif\0\0" header; 1 where there is
- * none or it makes no sense: a broken note about a picture is no reason to refuse the picture. */
+ * none or it makes no sense: a broken note about a picture is no reason to refuse the picture. 0 where memory
+ * ran out. */
 unsigned exif_read_orientation(const uint8_t *data, size_t size);
 
-/* Turns the stored picture upright: 1 as it is, 2 mirrored, 3 by 180 degrees, 4 upside down, 5 transposed,
- * 6 by 90 degrees clockwise, 7 transversed, 8 by 90 degrees counterclockwise. */
+/* Turns the stored picture upright: 0 is an error, 1 as it is, 2 mirrored, 3 by 180 degrees, 4 upside down, 5
+ * transposed, 6 by 90 degrees clockwise, 7 transversed, 8 by 90 degrees counterclockwise. */
 mohvit_status exif_turn(image *img, unsigned orientation, const char *name, mohvit_error *err);
 
 #endif

@@ -19,6 +19,36 @@ static unsigned orientation_tag(ExifData *exif)
     return value >= 1 && value <= 8 ? value : 1;
 }
 
+/* libexif leaves out what it finds no memory for; this tells. */
+static _Thread_local bool starved;
+
+static void *exif_alloc(ExifLong size)
+{
+    void *block = calloc(1, size);
+    starved = starved || !block;
+    return block;
+}
+
+static void *exif_realloc(void *block, ExifLong size)
+{
+    block = realloc(block, size);
+    starved = starved || !block;
+    return block;
+}
+
+static unsigned parse(const uint8_t *data, size_t size)
+{
+    starved = false;
+    ExifMem *memory = exif_mem_new(exif_alloc, exif_realloc, free);
+    ExifData *exif = memory ? exif_data_new_mem(memory) : NULL;
+    if (exif)
+        exif_data_load_data(exif, data, (unsigned)size);
+    unsigned orientation = !exif || starved ? 0 : orientation_tag(exif);
+    exif_data_unref(exif);
+    exif_mem_unref(memory);
+    return orientation;
+}
+
 unsigned exif_read_orientation(const uint8_t *data, size_t size)
 {
     if (size < sizeof exif_header || size > MAX_EXIF_BYTES)
@@ -27,13 +57,10 @@ unsigned exif_read_orientation(const uint8_t *data, size_t size)
     size_t missing = memcmp(data, exif_header, sizeof exif_header) ? sizeof exif_header : 0;
     uint8_t *whole = malloc(missing + size);
     if (!whole)
-        return 1;
+        return 0;
     memcpy(whole, exif_header, missing);
     memcpy(whole + missing, data, size);
-    ExifData *exif = exif_data_new_from_data(whole, (unsigned)(missing + size));
-    unsigned orientation = exif ? orientation_tag(exif) : 1;
-    if (exif)
-        exif_data_unref(exif);
+    unsigned orientation = parse(whole, missing + size);
     free(whole);
     return orientation;
 }
@@ -69,7 +96,9 @@ static walk walk_of(unsigned orientation, size_t stored_width, size_t stored_hei
 
 mohvit_status exif_turn(image *img, unsigned orientation, const char *name, mohvit_error *err)
 {
-    if (orientation <= 1)
+    if (orientation == 0)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read its EXIF", name);
+    if (orientation == 1)
         return MOHVIT_OK;
     bool sideways = orientation >= 5;
     image up = {sideways ? img->height : img->width, sideways ? img->width : img->height, NULL};

@@ -1,5 +1,6 @@
 #include "decoder.h"
 
+#include <errno.h>
 #include <string.h>
 #include <spng.h>
 
@@ -14,7 +15,7 @@ static mohvit_status error_png(mohvit_error *err, const encoded *in, int code)
         status = MOHVIT_ERROR_MEMORY;
     if (code == SPNG_ECHUNK_LIMITS || code == SPNG_EUSER_WIDTH || code == SPNG_EUSER_HEIGHT)
         status = MOHVIT_ERROR_LIMIT;
-    return error_set(err, status, "%s: PNG: %s", in->name, spng_strerror(code));
+    return error_library(err, status, spng_strerror(code), "%s: PNG", in->name);
 }
 
 /* The file, read by spng bit by bit: which tells how far it came. */
@@ -89,6 +90,7 @@ static mohvit_status read_picture(spng_ctx *png, image *out, unsigned *orientati
 
 mohvit_status decode_png(image *out, unsigned *orientation, const encoded *in, mohvit_error *err)
 {
+    errno = 0;
     spng_ctx *png = spng_ctx_new(0);
     if (!png)
         return error_png(err, in, SPNG_EMEM);

@@ -2,6 +2,7 @@
 #include "stb_resize.h"
 
 #include <jansson.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,10 +82,10 @@ mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t len
     if (length > PREPROCESS_MAX_JSON)
         return error_set(err, MOHVIT_ERROR_LIMIT, "%s: preprocess is %zu bytes; expected at most %zu", name,
                          length, PREPROCESS_MAX_JSON);
+    errno = 0;
     json_t *root = json_loadb(json, length, JSON_REJECT_DUPLICATES, &where);
     if (!root)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: preprocess: line %d: %s", name, where.line,
-                         where.text);
+        return error_library(err, MOHVIT_ERROR_FORMAT, where.text, "%s: preprocess: line %d", name, where.line);
     preprocess p = preprocess_default;
     mohvit_status status = MOHVIT_OK;
     if (!json_is_object(root))

@@ -252,7 +252,7 @@ mohvit_status real_labels_read(real_labels *out, const char *path, const class_t
         json_load_bounded((const char *)file.bytes, file.size, MAX_REAL_SETS, MAX_REAL_VALUES, &why);
     sample_free(&file);
     if (!root)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %d: %s", path, why.line, why.text);
+        return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: line %d", path, why.line);
     status = take_entries(&r, root, path, t, err);
     json_decref(root);
     if (status)

@@ -1,12 +1,13 @@
 #include "decoder.h"
 
+#include <errno.h>
 #include <string.h>
 #include <webp/decode.h>
 #include <webp/demux.h>
 
 static mohvit_status error_webp(mohvit_error *err, const encoded *in, const char *what)
 {
-    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: WebP: %s", in->name, what);
+    return error_library(err, MOHVIT_ERROR_FORMAT, what, "%s: WebP", in->name);
 }
 
 static size_t little_endian_24(const uint8_t *p)
@@ -62,6 +63,7 @@ mohvit_status decode_webp(image *out, unsigned *orientation, const encoded *in, 
     if (status)
         return status;
     const WebPData file = {in->data, in->size};
+    errno = 0;
     WebPDemuxer *demuxer = WebPDemux(&file); /* NULL unless every chunk is whole */
     if (!demuxer)
         return error_webp(err, in, "damaged or truncated file");

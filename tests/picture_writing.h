@@ -249,10 +249,10 @@ static inline blob webp_animated(void)
     return webp_extended(0x02, 10, 8, chunks);
 }
 
-static inline blob webp_with_exif(unsigned orientation, const uint8_t *pixels, int width, int height)
+static inline blob webp_with_exif(webp_kind kind, unsigned orientation, const uint8_t *pixels, int width,
+                                  int height)
 {
-    blob still = webp_encode(WEBP_LOSSLESS, pixels, width, height), exif = exif_of(orientation, false),
-         chunks = {0};
+    blob still = webp_encode(kind, pixels, width, height), exif = exif_of(orientation, false), chunks = {0};
     blob_add_chunks_of(&chunks, &still);
     blob_add_chunk(&chunks, "EXIF", exif.data, exif.size);
     free(still.data);

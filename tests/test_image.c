@@ -353,7 +353,7 @@ static void all_eight_orientations_are_turned_upright(void **state)
         pixels[i] = (uint8_t)((size_t)'a' + i / 3 + i % 3);
     for (unsigned orientation = 1; orientation <= 8; orientation++) {
         blob exif = exif_of(orientation, orientation % 2);
-        blob png = png_rgb(pixels, 3, 2, 0, &exif), webp = webp_with_exif(orientation, pixels, 3, 2);
+        blob png = png_rgb(pixels, 3, 2, 0, &exif), webp = webp_with_exif(WEBP_LOSSLESS, orientation, pixels, 3, 2);
         check_turned("turn.png", &png, orientation, upright[orientation - 1]);
         check_turned("turn.webp", &webp, orientation, upright[orientation - 1]);
         free(exif.data);
@@ -425,7 +425,7 @@ static void every_truncated_file_is_refused(void **state)
     check_every_cut("lossy WebP", webp_encode(WEBP_LOSSY, pixels, W, H));
     check_every_cut("lossless WebP", webp_encode(WEBP_LOSSLESS, pixels, W, H));
     check_every_cut("animated WebP", webp_animated());
-    check_every_cut("WebP with EXIF", webp_with_exif(6, pixels, W, H));
+    check_every_cut("WebP with EXIF", webp_with_exif(WEBP_LOSSLESS, 6, pixels, W, H));
     fill_smooth(pixels, 4);
     check_every_cut("WebP with alpha", webp_encode(WEBP_LOSSY_ALPHA, pixels, W, H));
 }
@@ -456,7 +456,7 @@ static void header_that_claims_a_huge_picture_is_refused(void **state)
     free(jpeg.data);
 
     for (int still = 0; still < 2; still++) {
-        blob webp = still ? webp_with_exif(1, pixels, W, H) : webp_animated();
+        blob webp = still ? webp_with_exif(WEBP_LOSSLESS, 1, pixels, W, H) : webp_animated();
         memset(webp.data + 24, 0xff, 6);
         check_refused(webp.data, webp.size, NULL, MOHVIT_ERROR_LIMIT, "16777216 x 16777216");
         free(webp.data);

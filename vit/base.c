@@ -78,6 +78,17 @@ mohvit_status(error_errno)(mohvit_error *err, const char *format, ...)
     return MOHVIT_ERROR_IO;
 }
 
+mohvit_status(error_library)(mohvit_error *err, mohvit_status status, const char *reason, const char *format,
+                             ...)
+{
+    bool starved = errno == ENOMEM;
+    va_list args;
+    va_start(args, format);
+    error_vset(err, starved ? MOHVIT_ERROR_MEMORY : status, starved ? "no memory" : reason, format, args);
+    va_end(args);
+    return starved ? MOHVIT_ERROR_MEMORY : status;
+}
+
 void warning_send(const warning_sink *sink, const char *format, ...)
 {
     if (!sink || !sink->fn)

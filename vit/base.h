@@ -22,10 +22,17 @@ mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *for
 /* error_set for MOHVIT_ERROR_IO: appends ": " and strerror(errno). */
 mohvit_status error_errno(mohvit_error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* error_set for a library that failed and gave a reason: appends ": " and the reason. Few of them tell a lack
+ * of memory from damaged data, but the malloc that failed left its mark in errno, which has to be 0 before
+ * the call. */
+mohvit_status error_library(mohvit_error *err, mohvit_status status, const char *reason, const char *format,
+                            ...) PRINTF_LIKE(4, 5);
+
 #ifdef __clang_analyzer__ /* which would follow paths on which an error is MOHVIT_OK: it sees one file at a  \
                              time */
-#define error_set(err, status, ...) ((void)error_set(err, status, __VA_ARGS__), (status))
-#define error_errno(...)            ((void)error_errno(__VA_ARGS__), MOHVIT_ERROR_IO)
+#define error_set(err, status, ...)     ((void)error_set(err, status, __VA_ARGS__), (status))
+#define error_library(err, status, ...) ((void)error_library(err, status, __VA_ARGS__), (status))
+#define error_errno(...)                ((void)error_errno(__VA_ARGS__), MOHVIT_ERROR_IO)
 #endif
 
 /* A warning's receiver; the libraries never print. fn may be NULL. */

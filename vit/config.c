@@ -516,10 +516,11 @@ mohvit_status config_from_json(config *out, const char *json, size_t length, con
     if (length > CONFIG_MAX_JSON)
         return error_set(err, MOHVIT_ERROR_LIMIT, "%s: config is %zu bytes; expected at most %zu", name,
                          length, CONFIG_MAX_JSON);
+    errno = 0;
     json_t *object = json_loadb(json, length, JSON_REJECT_DUPLICATES, &at);
     if (!object)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config is not JSON: line %d, column %d: %s", name,
-                         at.line, at.column, at.text);
+        return error_library(err, MOHVIT_ERROR_FORMAT, at.text, "%s: config is not JSON: line %d, column %d",
+                             name, at.line, at.column);
     config c = {0};
     mohvit_status status = read_object(&c, object, name, err);
     json_decref(object);

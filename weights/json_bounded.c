@@ -1,5 +1,6 @@
 #include "json_bounded.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 /* Counts what the parser will build. On text that is not JSON the counts mean nothing, and the parser will
@@ -26,6 +27,7 @@ json_t *json_load_bounded(const char *text, size_t length, size_t max_containers
                           json_error_t *why)
 {
     size_t containers, values;
+    errno = 0;
     count_values(text, length, &containers, &values);
     if (containers > max_containers || values > max_values) {
         why->line = 1;

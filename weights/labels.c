@@ -226,7 +226,7 @@ mohvit_status labels_from_json(labels *out, const char *json, const char *name, 
     json_error_t why;
     json_t *array = json_load_bounded(json, strlen(json), 1, MAX_LABELS, &why);
     if (!array)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: labels: %s", name, why.text);
+        return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: labels", name);
     size_t text_bytes, count = json_array_size(array);
     mohvit_status status = check_json(array, &text_bytes, name, err);
     char *to = status ? NULL : alloc_labels(out, count, text_bytes);

@@ -1,5 +1,6 @@
 #include "pickle.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,11 @@ void *pickle_alloc(pickle *p, size_t bytes)
     bytes = (bytes + 15) / 16 * 16;
     if (bytes > p->free_bytes) {
         size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
-        block *b = size <= PICKLE_MAX_MEMORY - p->total ? malloc(16 + size) : NULL;
+        if (size > PICKLE_MAX_MEMORY - p->total) {
+            errno = EOVERFLOW;
+            return NULL;
+        }
+        block *b = malloc(16 + size);
         if (!b)
             return NULL;
         b->next = p->blocks;

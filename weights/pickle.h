@@ -58,7 +58,8 @@ typedef struct pickle pickle;
 pickle *pickle_create(void);
 void pickle_free(pickle *p);
 
-/* bytes from the arena, aligned to 16, not cleared; NULL past PICKLE_MAX_MEMORY or without memory. */
+/* bytes from the arena, aligned to 16, not cleared; NULL without memory, and past PICKLE_MAX_MEMORY with EOVERFLOW
+ * in errno. */
 void *pickle_alloc(pickle *p, size_t bytes);
 
 /* The value that the pickle is of. */

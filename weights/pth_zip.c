@@ -1,5 +1,6 @@
 #include "pth_zip.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 static zip_t *open_archive(const source *src, zip_error_t *why)
 {
     zip_t *zip = NULL;
+    errno = 0;
     if (src->fd >= 0) {
         int code, fd = dup(src->fd);
         zip = fd >= 0 ? zip_fdopen(fd, 0, &code) : NULL;
@@ -159,8 +161,8 @@ mohvit_status pth_zip_open(pth_zip *z, const source *src, mohvit_error *err)
     zip_error_init(&why);
     z->zip = open_archive(src, &why);
     if (!z->zip)
-        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: cannot be read as a zip: %s (cut short?)",
-                           src->name, zip_error_strerror(&why));
+        status = error_library(err, MOHVIT_ERROR_FORMAT, zip_error_strerror(&why),
+                               "%s: cannot be read as a zip (cut short?)", src->name);
     zip_error_fini(&why);
     if (!status)
         status = look_at_names(z, err);
@@ -207,15 +209,17 @@ mohvit_status pth_zip_find(const pth_zip *z, const char *folder, const char *nam
 
 static mohvit_status read_failed(const pth_zip *z, zip_error_t *why, const char *place, mohvit_error *err)
 {
-    return error_set(err, MOHVIT_ERROR_IO,
-                     "%s: %s: %s; is the file damaged, or did it change while being read?", z->src->name,
-                     place, zip_error_code_zip(why) ? zip_error_strerror(why) : "the data end early");
+    const char *reason = zip_error_code_zip(why) ? zip_error_strerror(why) : "the data end early";
+    return error_library(err, MOHVIT_ERROR_IO, reason,
+                         "%s: %s: is the file damaged, or did it change while being read?", z->src->name,
+                         place);
 }
 
 mohvit_status pth_zip_read(pth_zip *z, void *dst, size_t bytes, const char *place, mohvit_error *err)
 {
     unsigned char *to = dst, beyond;
     zip_int64_t n = 1;
+    errno = 0;
     for (size_t left = bytes; left; left -= (size_t)n, to += n, z->entry_left -= (size_t)n) {
         n = zip_fread(z->entry, to, left);
         if (n <= 0)
@@ -261,6 +265,7 @@ mohvit_status pth_zip_seek(pth_zip *z, zip_uint64_t index, size_t size, size_t o
         zip_fclose(z->entry);
     zip_stat_t st;
     z->deflated = zip_stat_index(z->zip, index, 0, &st) || st.comp_method != ZIP_CM_STORE;
+    errno = 0;
     z->entry = zip_fopen_index(z->zip, index, 0);
     z->entry_left = size;
     if (!z->entry)

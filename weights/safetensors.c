@@ -202,7 +202,7 @@ static mohvit_status parse_header(safetensors *st, const char *text, size_t leng
     json_error_t why;
     st->header = json_load_bounded(text, length, MAX_CONTAINERS, MAX_VALUES, &why);
     if (!st->header)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: header: %s", st->base.src->name, why.text);
+        return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: header", st->base.src->name);
     if (!json_is_object(st->header))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: header: is not a JSON object", st->base.src->name);
     return parse_entries(st, err);

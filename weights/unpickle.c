@@ -1,6 +1,7 @@
 /* unpickle.c - the pickle machine, restricted: a stack, marks, a memo, and opcodes that only build values. */
 #include "unpickle.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,9 @@ static bool damaged(const machine *m, const char *what)
 
 static bool no_memory(const machine *m)
 {
-    return fail(m, MOHVIT_ERROR_LIMIT, "the values need more memory than a pickle may take (256 MiB)");
+    if (errno == EOVERFLOW)
+        return fail(m, MOHVIT_ERROR_LIMIT, "the values need more memory than a pickle may take (256 MiB)");
+    return fail(m, MOHVIT_ERROR_MEMORY, "no memory");
 }
 
 /* The next n bytes of the pickle. */

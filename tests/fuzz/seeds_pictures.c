@@ -53,7 +53,7 @@ static void seed_webps(void)
     for (int kind = WEBP_LOSSY; kind <= WEBP_LOSSLESS_ALPHA; kind++)
         seed("image", webp_encode((webp_kind)kind, pixels, 8, 8));
     seed("image", webp_animated());
-    seed("image", webp_with_exif(8, pixels, 8, 8));
+    seed("image", webp_with_exif(WEBP_LOSSLESS, 8, pixels, 8, 8));
 }
 
 void seed_pictures(void)
