@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+"""Training of a tiny model: test_train.py MOHVIT"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import torch
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, f"{ROOT}/tools/pytorch")
+
+import tensor_file
+
+MOHVIT = os.path.abspath(sys.argv[1])
+CONFIG = {"embed_dims": [8, 8, 16, 16], "num_heads": [2, 2, 4, 4], "depths": [1, 1, 1, 1], "mlp_ratios": [3, 3, 3, 3],
+          "sr_ratios": [8, 4, 2, 1], "shared_head": [0, 1, 1, 2], "routed_head": [1, 1, 1, 1], "num_classes": 10,
+          "img_size": 64}
+
+
+class Training(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(directory.cleanup)
+        cls.directory = directory.name
+        with open(f"{cls.directory}/config.json", "w") as f:
+            json.dump(CONFIG, f)
+        assert cls.start("whole").wait() == 0
+
+    @classmethod
+    def start(cls, out, *options):
+        command = [f"{ROOT}/tools/pytorch/train.py", "--config", f"{cls.directory}/config.json", "--out",
+                   f"{cls.directory}/{out}", "--epochs", "3", "--batch", "32", "--train-images", "160",
+                   "--test-images", "200", "--warm-up", "4", "--save-every", "1", "--evaluate-every", "6", *options]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def rows(self, out):
+        with open(f"{self.directory}/{out}/log.csv") as f:
+            return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(f)]
+
+    def saved_at(self, out):
+        path = f"{self.directory}/{out}/checkpoint.pt"
+        return os.stat(path).st_mtime_ns if os.path.exists(path) else 0
+
+    def test_a_run_that_was_killed_ends_as_one_that_was_not(self):
+        run = self.start("killed")
+        while not self.saved_at("killed"):
+            self.assertIsNone(run.poll(), "it ended before it was killed")
+            time.sleep(0.01)
+        run.kill()
+        run.wait()
+        saved = -1
+        while saved != self.saved_at("killed"):  # until its workers have seen that it is gone
+            saved = self.saved_at("killed")
+            time.sleep(2)
+        self.assertFalse(os.path.exists(f"{self.directory}/killed/model.safetensors"), "it was at its end")
+        self.assertEqual(self.start("killed").wait(), 0)
+
+        self.assertEqual([row["step"] for row in self.rows("whole")], ["6", "12", "15"])
+        self.assertEqual(self.rows("whole"), self.rows("killed"))
+        whole, killed = (tensor_file.load(f"{self.directory}/{out}/model.safetensors") for out in ("whole", "killed"))
+        for name, value in whole[0].items():
+            self.assertTrue(torch.equal(value, killed[0][name]), name)
+
+    def test_one_process_computes_what_two_do(self):
+        self.assertEqual(self.start("one", "--processes", "1", "--stop-after", "6").wait(), 0)
+        self.assertAlmostEqual(float(self.rows("one")[0]["loss"]), float(self.rows("whole")[0]["loss"]), delta=2e-3)
+
+    def test_another_run_is_not_gone_on_with(self):
+        saved = self.saved_at("whole")
+        self.assertNotEqual(self.start("whole", "--lr", "0.1").wait(), 0)
+        self.assertEqual(self.saved_at("whole"), saved)
+
+    def test_the_program_reads_what_training_writes(self):
+        parameters = []
+        for name, options in [("model.pth", ["--config", f"{self.directory}/config.json"]), ("model.safetensors", [])]:
+            result = subprocess.run([MOHVIT, "info", "--format", "json", "--weights", f"{self.directory}/whole/{name}",
+                                     *options], stdout=subprocess.PIPE, check=True)
+            parameters.append(json.loads(result.stdout)["parameters"])
+        self.assertEqual(parameters[0], parameters[1])
+        self.assertGreater(os.path.getsize(f"{self.directory}/whole/curve.svg"), 1000)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

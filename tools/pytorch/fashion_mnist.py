@@ -1,0 +1,49 @@
+"""Fashion-MNIST as the network sees it: resized as the C program does (spec 4), flipped, shifted, partly covered."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+import tensor_file
+
+DIRECTORY = "/usr/share/datasets/fashion-mnist"
+LABELS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+PREPROCESS = {"crop_pct": 1.0, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "interpolation": "bicubic"}
+
+
+def load(part, size, limit=None):
+    """part "train" or "t10k" -> gray pictures (n, size, size) of bytes, classes (n)."""
+    pictures = tensor_file.load_idx(f"{DIRECTORY}/{part}-images-idx3-ubyte.gz")[:limit]
+    classes = tensor_file.load_idx(f"{DIRECTORY}/{part}-labels-idx1-ubyte.gz")[:limit]
+    resized = np.empty((len(pictures), size, size), np.uint8)
+    for i, picture in enumerate(pictures):
+        resized[i] = Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC)
+    return resized, torch.from_numpy(classes.astype(np.int64))
+
+
+def pixels(gray):
+    """Bytes (B, S, S) -> the network's input (B, 3, S, S), channels last in memory."""
+    levels = torch.arange(256.0).unsqueeze(1) / 255
+    table = (levels - torch.tensor(PREPROCESS["mean"])) / torch.tensor(PREPROCESS["std"])  # of each byte, (256, 3)
+    return torch.from_numpy(table.numpy()[gray]).permute(0, 3, 1, 2)
+
+
+def augment(gray, rng, part=slice(None)):
+    """A flip for half of the pictures, a shift by up to a sixteenth of the side, a gray square over a quarter.
+    Returns one part of the batch: what happens to a picture does not depend on how the batch is cut."""
+    n, size = gray.shape[:2]
+    reach = size // 16
+    columns = np.arange(size)
+    flipped = np.where(rng.random((n, 1)) < 0.5, columns, columns[::-1])
+    x = reach + rng.integers(-reach, reach + 1, (n, 1)) + flipped
+    y = reach + rng.integers(-reach, reach + 1, (n, 1)) + columns
+    covered, side, level = rng.random(n) < 0.25, rng.integers(size // 8, size // 3, n), rng.integers(0, 256, n)
+    top, left = (rng.random((2, n)) * (size - side)).astype(int)
+
+    out = []
+    for i in range(n)[part]:
+        picture = np.pad(gray[i], reach)[y[i]][:, x[i]]
+        if covered[i]:
+            picture[top[i]:top[i] + side[i], left[i]:left[i] + side[i]] = level[i]
+        out.append(picture)
+    return np.stack(out)
