@@ -44,9 +44,9 @@ def arguments():
     p.add_argument("--config", required=True, metavar="FILE.json", help="the model: spec 1")
     p.add_argument("--out", required=True, metavar="DIRECTORY", help="where everything is written")
     p.add_argument("--epochs", type=int, required=True)
-    p.add_argument("--batch", type=int, default=128)
+    p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3, help="at its highest; default %(default)s")
-    p.add_argument("--warm-up", type=int, default=300, metavar="STEPS")
+    p.add_argument("--warm-up", type=int, default=400, metavar="STEPS")
     p.add_argument("--weight-decay", type=float, default=0.05)
     p.add_argument("--label-smoothing", type=float, default=0.1)
     p.add_argument("--ema", type=float, default=0.998, help="decay of the averaged weights, which are the result")
@@ -57,6 +57,7 @@ def arguments():
     p.add_argument("--processes", type=int, default=2)
     p.add_argument("--save-every", type=int, default=100, metavar="STEPS")
     p.add_argument("--evaluate-every", type=int, default=0, metavar="STEPS", help="default: once in two epochs")
+    p.add_argument("--evaluate-first", action="store_true", help="also before the first step")
     p.add_argument("--train-images", type=int, metavar="N", help="the first N alone, for a try")
     p.add_argument("--test-images", type=int, metavar="N", help="likewise")
     p.add_argument("--stop-after", type=int, metavar="STEPS", help="end early, as if interrupted")
@@ -221,6 +222,8 @@ class Worker:
         every = args.evaluate_every or 2 * self.steps_per_epoch
         end = min(self.last, args.stop_after or self.last)
         parent = os.getppid()
+        if args.evaluate_first and run.step == 0 and not run.rows:
+            self.report(self.evaluate())
         while run.step < end and os.getppid() == parent:
             start = time.time()
             run.losses = run.losses[-99:] + [self.train_step()]
@@ -237,7 +240,7 @@ class Worker:
     def report(self, top1):
         run = self.run
         run.rows.append({"step": run.step, "epoch": round(run.step / self.steps_per_epoch, 3),
-                         "loss": round(sum(run.losses) / len(run.losses), 4), "top1": round(top1, 2),
+                         "loss": round(sum(run.losses) / len(run.losses), 4) if run.losses else None, "top1": round(top1, 2),
                          "lr": f"{self.rate(run.step):.3g}", "seconds": round(run.seconds)})
         if self.rank == 0:
             print(*run.rows[-1].values(), sep="\t", flush=True)
