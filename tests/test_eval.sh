@@ -60,8 +60,7 @@ all_sources_give_the_same_score() {
 
 the_official_checkpoint_scores_as_published() {
     [ -n "${OFFICIAL_MODEL:-}" ] && [ "$scale" = 1 ] || return
-    local json=${OFFICIAL_MODEL%.pth}.json
-    tr -d '\n' <"$json" >out.txt && echo >>out.txt
+    tr -d '\n' <"${OFFICIAL_MODEL%.pth}.json" >out.txt && echo >>out.txt
     get config >config.json
     get preprocess >preprocess.json
     local published
