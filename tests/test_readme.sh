@@ -1,14 +1,15 @@
 #!/bin/bash
 # Usage: test_readme.sh SOURCE PROGRAM
-# README.md and the man page against the tree and the program: the files that they name exist, every paragraph of the
-# specification has its row, the example is the one that is tested, no command or option is left out; and what the build
-# asks for, tools/setup installs.
+# README.md, docs/*.md and the man page against the tree and the program: the files that they name exist, no line is too
+# long, every paragraph of the specification has its row, the example is the one that is tested, no command or option is
+# left out; and what the build asks for, tools/setup installs.
 # shellcheck disable=SC2016 # backquotes here are Markdown's
 set -euo pipefail
 
 source=$1
 program=$2
 cd "$source"
+pages=(README.md docs/*.md)
 failures=0
 
 fail() {
@@ -21,8 +22,8 @@ fail() {
 for paragraph in "Configuration" "Patch embedding" "Block" "MLP" "Router" "Global attention" "Aggregated attention" \
     "Continuous position bias" "Adaptive average pool" "Checkpoint tensors" "Official .pth" "safetensors" \
     "From image file to tensor" "Head load" "Synthetic weights" "Golden files"; do
-    row=$(grep "^| $paragraph |" README.md || true)
-    grep -q '`[^`]*/' <<<"$row" || fail "README.md: no row with a file for the paragraph \"$paragraph\""
+    row=$(grep "^| $paragraph |" docs/source.md || true)
+    grep -q '`[^`]*/' <<<"$row" || fail "docs/source.md: no row with a file for the paragraph \"$paragraph\""
 done
 
 # ---- Files -----------------------------------------------------------------------------------------
@@ -30,20 +31,25 @@ done
 # Whatever stands in backquotes and begins with a folder of this tree, and every relative link. A name may stand for
 # several files, as router.[hc] does.
 folders='vit|imgio|weights|eval|tools|tests|docs|\.ci'
-named=$({
-    grep -oE '`('"$folders"')/[^` ]*`' README.md | tr -d '\140'
-    grep -oE '\]\([^):#]+\)' README.md | tr -d '()]'
-} | sort -u)
-[[ $(wc -l <<<"$named") -ge 20 ]] || fail "README.md: found only these files named: $named"
-while read -r name; do
-    case $name in
-    *'.[hc]') files=("${name%.*}.h" "${name%.*}.c") ;;
-    *) files=("$name") ;;
-    esac
-    for file in "${files[@]}"; do
-        [[ -e $file ]] || fail "README.md names $file, which does not exist"
-    done
-done <<<"$named"
+for page in "${pages[@]}"; do
+    named=$({
+        grep -oE '`('"$folders"')/[^` ]*`' "$page" | tr -d '\140' || true
+        { grep -oE '\]\([^):#]+[)#]' "$page" || true; } | sed "s|](|$(dirname "$page")/|; s|[)#]\$||"
+    } | sort -u)
+    [[ $page != README.md || $(wc -l <<<"$named") -ge 10 ]] || fail "$page: found only these files named: $named"
+    while read -r name; do
+        case $name in
+        *'.[hc]') files=("${name%.*}.h" "${name%.*}.c") ;;
+        *) files=("$name") ;;
+        esac
+        for file in "${files[@]}"; do
+            [[ -e $file ]] || fail "$page names $file, which does not exist"
+        done
+    done <<<"${named:-README.md}"
+    long=$(awk '/^```/ { code = !code } !code && !/^\|/ { print FNR ":" $0 }' "$page" |
+        LC_ALL=C.UTF-8 grep -oE '^[0-9]+:.{133}' | cut -d : -f 1 | paste -sd ' ' || true)
+    [[ -z $long ]] || fail "$page: lines of more than 132 characters: $long"
+done
 
 # ---- The library's example -------------------------------------------------------------------------
 
