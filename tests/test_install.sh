@@ -43,11 +43,6 @@ if named=$(grep -rlI -e "$work" -e /opt/mohvit -e "$build" --include='*.pc' --in
     fail "names the place where it was installed or built: $named"
 fi
 
-# The sanitizers and the profiler add symbols of their own, which begin with two underscores.
-exported=$(nm -D --defined-only "$libdir/libmohvit.so" | awk '$2 != "A" && $3 !~ /^__/ { print $3 }' | sort)
-declared=$(grep -o 'MOHVIT_API[^(]*(' include/mohvit.h | grep -o 'mohvit_[a-z_]*($' | tr -d '(' | sort)
-[[ $exported == "$declared" ]] || fail "exported and declared differ: $(diff <(echo "$exported") <(echo "$declared"))"
-
 # ---- The program -----------------------------------------------------------------------------------
 
 expect "bin/mohvit --version" '^mohvit [0-9]+\.[0-9]+\.[0-9]+$' "$(bin/mohvit --version)"

@@ -21,3 +21,6 @@ embedded_\name\()_end:
     embed imagenet1k, imagenet1k.tsv
 
     .section .note.GNU-stack, "", %progbits
+#ifdef __CET__
+#include <cet.h> /* nothing here is ever jumped to */
+#endif

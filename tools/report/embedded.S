@@ -20,3 +20,6 @@ report_\name\()_end:
     embed js, report.js
 
     .section .note.GNU-stack, "", %progbits
+#ifdef __CET__
+#include <cet.h> /* nothing here is ever jumped to */
+#endif
