@@ -85,6 +85,7 @@ static attend_case attend_new(const kernels *k, size_t side, size_t key_side, si
         c.list[i] = (uint32_t)i;
     c.job = (attend_job){.d = d,
                          .tokens = c.list,
+                         .rows = c.list,
                          .count = N,
                          .q = c.q + d,
                          .ldq = C,

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "facade.h"
+#include "pairs.h"
 #include "reference.h"
 #include "synthetic.h"
 
@@ -39,6 +40,9 @@ static const struct {
     {"dense, heads of 1, 3, 20 and 32 channels",
      {{4, 9, 40, 64}, {4, 3, 2, 2}, {1, 1, 1, 1}, {2, 2, 2, 2}, {4, 3, 2, 1}, {4, 3, 2, 2}, {0, 0, 0, 0},
       5, 64, 64, 0, "", true}},
+    {"heads of 24 channels, half of them or fewer at work",
+     {{96, 96, 192, 96}, {4, 4, 8, 4}, {1, 1, 1, 1}, {1, 1, 1, 1}, {8, 4, 2, 1}, {1, 0, 2, 1}, {1, 2, 2, 1},
+      5, 96, 96, 0, "", false}},
     /* clang-format on */
 };
 
@@ -388,6 +392,21 @@ static void assert_near(const layer_case *l, const float *found, const double *e
         assert_close(sqrt(sum / n), 0, (p == PRECISION_BF16 ? 0.015 : 0.04) * (l->d <= 4 ? 2 : 1));
 }
 
+/* s->heads as (N, C), 0 where a head was not selected. */
+static float *all_heads(const layer_case *l)
+{
+    float *all = array_new(l->N * l->C);
+    memset(all, 0, l->N * l->C * sizeof *all);
+    for (size_t head = 0; head < l->h; head++) {
+        for (size_t i = 0; i < l->scratch.counts[head]; i++) {
+            size_t token = l->scratch.lists[head * l->N + i], at = token * l->C + head * l->d;
+            bool alone = pairs_alone(&l->pass, l->attention);
+            memcpy(all + at, l->scratch.heads + (alone ? (head * l->N + i) * l->d : at), l->d * sizeof *all);
+        }
+    }
+    return all;
+}
+
 static void check_forward(layer_case *l)
 {
     size_t N = l->N, C = l->C;
@@ -400,7 +419,9 @@ static void check_forward(layer_case *l)
             assert_close((double)l->scratch.y[i], y[i], 2e-6);
         x[i] += proj[i];
     }
-    assert_near(l, l->scratch.heads, heads);
+    float *found = all_heads(l);
+    assert_near(l, found, heads);
+    array_free(found);
     assert_near(l, l->x, x);
     free(x);
     free(y);
@@ -468,37 +489,60 @@ static void attend(layer_case *l)
     attention_heads(&l->pass, l->attention, &source);
 }
 
+static void project_pairs(layer_case *l)
+{
+    pairs_project(&l->pass, l->attention, l->x);
+}
+
+/* The queries and outputs of pairs that were not selected. */
+static void spoil_unselected(layer_case *l)
+{
+    bool alone = pairs_alone(&l->pass, l->attention);
+    for (size_t i = 0; i < l->N * l->h; i++) {
+        size_t token = i / l->h, head = i % l->h;
+        if (!l->scratch.pick[i])
+            l->scratch.gate[i] = NAN;
+        for (size_t c = 0; c < l->d; c++)
+            if (alone && token >= l->scratch.counts[head]) {
+                l->scratch.q[(head * l->N + token) * l->d + c] = NAN;
+                l->scratch.heads[(head * l->N + token) * l->d + c] = NAN;
+            } else if (!alone && !l->scratch.pick[i]) {
+                assert_int_equal(float_bits(l->scratch.heads[token * l->C + head * l->d + c]), 0);
+                l->scratch.q[token * source.ldq + head * l->d + c] = NAN;
+            }
+    }
+}
+
 static void check_skipping(layer_case *l)
 {
-    size_t N = l->N, C = l->C, h = l->h, d = l->d, selected = 0, pairs = 0;
+    size_t n = l->N * l->C, selected = 0, pairs = 0;
+    float *x = array_copy(l->x, n);
+    run(l, whole, 1);
+    float *answer = array_copy(l->x, n);
+    memcpy(l->x, x, n * sizeof *x);
     run(l, prepare, 1);
     run(l, attend, 1);
-    float *clean = array_new(N * C);
-    memcpy(clean, l->scratch.heads, N * C * sizeof *clean);
-    for (size_t i = 0; i < N * h; i++) {
-        size_t token = i / h, head = i % h;
+    float *clean = all_heads(l);
+    for (size_t t = 0; t < THREADS; t++)
+        pairs += l->scratch.pairs[t];
+    for (size_t i = 0; i < l->N * l->h; i++)
         selected += l->scratch.pick[i];
-        for (size_t c = 0; c < d && !l->scratch.pick[i]; c++) {
-            assert_int_equal(float_bits(clean[token * C + head * d + c]), 0);
-            l->scratch.q[token * source.ldq + head * d + c] = NAN;
-            l->scratch.gate[i] = NAN;
-        }
-    }
-    for (size_t t = 0; t < THREADS; t++)
-        pairs += l->scratch.pairs[t];
-    assert_int_equal(pairs, selected);
+    assert_int_equal(pairs, 2 * selected); // the counter runs on
     const router *r = &l->attention->router;
-    assert_int_equal(selected, N * (r->dense ? h : r->shared + r->routed));
+    assert_int_equal(selected, l->N * (r->dense ? l->h : r->shared + r->routed));
 
-    for (size_t i = 0; i < N * h; i++) // what was selected is computed anew, the rest is left alone
-        for (size_t c = 0; c < d; c++)
-            l->scratch.heads[i / h * C + i % h * d + c] = l->scratch.pick[i] ? NAN : 0;
+    spoil_unselected(l);
     run(l, attend, 1);
-    assert_memory_equal(l->scratch.heads, clean, N * C * sizeof *clean);
-    for (size_t t = 0; t < THREADS; t++)
-        pairs += l->scratch.pairs[t];
-    assert_int_equal(pairs, selected + 2 * selected); // the counter runs on
+    float *found = all_heads(l);
+    assert_memory_equal(found, clean, n * sizeof *clean);
+    if (pairs_alone(&l->pass, l->attention)) {
+        run(l, project_pairs, 1);
+        assert_memory_equal(l->x, answer, n * sizeof *answer);
+    }
+    array_free(found);
     array_free(clean);
+    array_free(answer);
+    array_free(x);
 }
 
 static void unselected_heads_are_neither_computed_nor_read(void **state)

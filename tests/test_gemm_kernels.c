@@ -571,69 +571,6 @@ static void bench_product(size_t N, size_t in, size_t out)
     }
 }
 
-/* Queries of the selected (token, head) pairs alone, which the forward pass does not do (attention.c): each
- * head's weights are a panel of their own, whose 32 outputs its 24 channels do not fill, and a block's rows
- * are copied together first. */
-typedef struct {
-    bench_job pairs;
-    size_t heads, shared, routed;
-    char *rows;
-} gather_job;
-
-static void gathered_queries(const kernels *k, void *arg)
-{
-    enum { PANEL = 32, ROWS = 14 };
-    gather_job *job = arg;
-    const product *p = &job->pairs.product;
-    const char *x = p->coded ? (const char *)p->coded : (const char *)p->x;
-    float *y = job->pairs.y;
-    for (size_t head = 0; head < job->heads; head++)
-        for (size_t token = 0, n = 0; token < p->N; token++) {
-            if (head < job->shared || (token * 7 + head * 5) % (job->heads - job->shared) < job->routed)
-                memcpy(job->rows + n++ * p->stride, x + token * p->stride, p->stride);
-            if (n < ROWS && (token + 1 < p->N || !n))
-                continue;
-            gemm_tile tile = {y, PANEL, job->rows, p->stride,    p->packed, p->bias,
-                              n, p->in, p->out,    head * PANEL, PANEL,     false};
-            k->gemm[p->precision]->multiply(&tile);
-            y += n * PANEL;
-            n = 0;
-        }
-}
-
-static void bench_gathered(size_t N, size_t C, size_t shared, size_t routed)
-{
-    char shape[40], variant[32];
-    const kernels *k;
-    size_t heads = C / 24;
-    double share = ((double)shared + (double)routed) / (double)heads;
-    snprintf(shape, sizeof shape, "%zu x %zu x %zu, %.0f %%", N, C, C, 100 * share);
-    FOR_EACH(k, of)
-    {
-        gather_job job = {.pairs.product = product_new(k, of, N, C, heads * 32, C, 1, 1),
-                          .heads = heads,
-                          .shared = shared,
-                          .routed = routed};
-        bench_job dense = {.product = product_new(k, of, N, C, C, C, 1, 1)};
-        job.pairs.y = array_new(N * heads * 32);
-        dense.y = array_new(N * C);
-        job.rows = malloc(14 * job.pairs.product.stride);
-        double pairs = share * (double)(N * heads);
-        bench_entry gathered = {"gathered queries", shape, "pair", pairs, 4 * pairs * (double)C,
-                                gathered_queries,   &job};
-        bench_entry whole = gathered;
-        whole.run = bench_multiply;
-        whole.arg = &dense;
-        snprintf(variant, sizeof variant, "%s %s", k->isa, precision_name(of));
-        bench_line(&gathered, variant, bench_seconds(&gathered, k), "all heads", bench_seconds(&whole, k));
-        free(job.rows);
-        array_free(dense.y);
-        array_free(job.pairs.y);
-        product_free(&dense.product);
-        product_free(&job.pairs.product);
-    }
-}
-
 static int bench(void)
 {
     printf("Products on the shapes of moh_transnext_small_75, one thread.\n");
@@ -645,10 +582,6 @@ static int bench(void)
         bench_product(N, C, 2 * hidden); // fc1
         bench_product(N, hidden, C);     // fc2
     }
-    printf("Queries of moh_transnext_base_50, stages 2 to 4.\n");
-    bench_gathered(784, 192, 2, 4);
-    bench_gathered(196, 384, 2, 6);
-    bench_gathered(49, 768, 4, 8);
     return 0;
 }
 

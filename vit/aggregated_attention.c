@@ -1,6 +1,7 @@
 /* Keys and values are a pooled map, shared by all tokens, and each token's 3×3 neighbourhood (spec 2,
  * "Aggregated attention"; TransNeXt, "pixel-focused attention"). */
 #include "attention.h"
+#include "pairs.h"
 #include "parallel.h"
 
 #include <string.h>
@@ -55,13 +56,16 @@ static void follow(void *arg, size_t band, size_t worker)
 {
     const pool_job *job = arg;
     const attention *a = job->attention;
+    const pass *p = job->pass;
     size_t end, first = part(a->side * a->side, band, &end);
     normalise_rows(job, first, end);
     first = part(a->pool * a->pool, band, &end);
     if (first < end)
         pool_cells(job, first, end, worker);
+    if (pairs_alone(p, a))
+        return; // listed with the queries
     for (first = part(a->heads, band, &end); first < end; first++)
-        attention_list_tokens(job->pass, a, first);
+        attention_list_tokens(p, a, first);
 }
 
 static void gather_head(void *arg, size_t head, size_t worker)
@@ -77,11 +81,14 @@ attention_source aggregated_attention_prepare(const pass *p, const attention *a)
     size_t N = a->side * a->side, C = a->C, P = a->pool;
     operand y = coded_operand(p, &a->q, p->s->y, C);
     linear_call from_y[] = {
-        {&a->q, y, p->s->q, C, N, false},
         {&a->kv, y, p->s->kv, 2 * C, N, false},
         {&a->sr, y, p->s->pooled, C, N, false},
+        {&a->q, y, p->s->q, C, N, false},
     };
-    linear_forward(from_y, 3, p->kernels, p->team);
+    bool alone = pairs_alone(p, a);
+    if (alone)
+        pairs_queries(p, a, &a->q);
+    linear_forward(from_y, alone ? 2 : 3, p->kernels, p->team);
     pass_lap(p, OP_QKV);
 
     pool_job job = {p, a};
@@ -91,5 +98,6 @@ attention_source aggregated_attention_prepare(const pass *p, const attention *a)
     linear_forward(&kv, 1, p->kernels, p->team);
     pass_loop(p, a->heads, gather_head, &job);
     pass_lap(p, OP_POOL);
-    return (attention_source){.q = p->s->q, .ldq = C, .kv = p->s->kv, .K = P * P, .key_side = P};
+    return (attention_source){
+        .q = p->s->q, .ldq = alone ? a->d : C, .kv = p->s->kv, .K = P * P, .key_side = P};
 }

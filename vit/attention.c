@@ -1,4 +1,5 @@
 #include "attention.h"
+#include "pairs.h"
 #include "parallel.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ static void route_rows(void *arg, size_t task, size_t worker)
         linear_columns(&scores, 0, r->rows, p->kernels);
     }
     router_gates(r, logits, rows, p->s->gate + row * r->heads, p->s->pick + row * r->heads);
-    if (r->routed)
+    if (r->routed && !pairs_alone(p, a))
         memset(p->s->heads + row * C, 0, rows * C * sizeof(float));
     coded_done(p, attention_reader(a), y, row, rows);
 }
@@ -72,6 +73,12 @@ void attention_gather_keys(const pass *p, const attention *a, size_t head, const
     p->kernels->l2_normalise(keys, d, K, 1, d);
 }
 
+size_t attention_turn(const attention *a, size_t task)
+{
+    size_t turn = 2 * task;
+    return turn < a->heads ? turn : (turn - a->heads) | 1;
+}
+
 /* ---- Heads ----------------------------------------------------------------------------------- */
 
 /* Tokens of one head that a task takes: some tens of microseconds' work. */
@@ -90,11 +97,10 @@ static void head_chunk(void *arg, size_t task, size_t worker)
     const attention *a = job->attention;
     const attention_source *from = job->source;
     const scratch *s = job->pass->s;
-    // Even heads first: the shared ones, which have most tokens, come to lie in both halves.
-    size_t turn = task % a->heads * 2, head = turn < a->heads ? turn : (turn - a->heads) | 1;
+    size_t head = attention_turn(a, task % a->heads);
     size_t first = task / a->heads * HEAD_TOKENS;
     size_t N = a->side * a->side, C = a->C, d = a->d, n = a->grid->offsets;
-    bool all = job->pass->all_heads;
+    bool all = job->pass->all_heads, alone = pairs_alone(job->pass, a);
     const uint32_t *tokens = all ? s->tokens : s->lists + head * N;
     size_t selected = all ? N : s->counts[head];
     if (first >= selected)
@@ -103,15 +109,16 @@ static void head_chunk(void *arg, size_t task, size_t worker)
     attend_job attend = {
         .d = d,
         .tokens = tokens + first,
+        .rows = (alone ? s->tokens : tokens) + first,
         .count = count < HEAD_TOKENS ? count : HEAD_TOKENS,
-        .q = from->q + head * d,
+        .q = from->q + head * (alone ? N * d : d),
         .ldq = from->ldq,
         .query_embedding = a->query_embedding + head * d,
         .scale = a->scale + head * (NEIGHBOURS + 1),
         .gate = s->gate + head,
         .ldgate = a->heads,
-        .out = s->heads + head * d,
-        .ldout = C,
+        .out = s->heads + head * (alone ? N * d : d),
+        .ldout = alone ? d : C,
         .K = from->K,
         .keys = s->keys + head * from->K * d,
         .values = s->values + head * from->K * d,
@@ -139,18 +146,19 @@ void attention_heads(const pass *p, const attention *a, const attention_source *
     pass_loop(p, a->heads * job.chunks, head_chunk, &job);
 }
 
-/* Queries and proj are computed for all heads. Gathering the queries of selected pairs (test_gemm_kernels
- * --bench) takes 1.3 times as long in stage 2 of moh_transnext_base_50, and wins 1.2 and 1.6 times in stages 3
- * and 4: 0.6 % of a forward pass of the one published model that routes so few, for a second copy of these
- * weights. Of proj, sums over 24 channels a head, which then have to be added up, would win less. */
 void attention_forward(const pass *p, const attention *a, float *x)
 {
     attention_source source = a->pool ? aggregated_attention_prepare(p, a) : global_attention_prepare(p, a);
     attention_heads(p, a, &source);
-    coded_all(p, &a->proj, p->s->heads, a->C, a->side * a->side);
-    pass_lap(p, OP_ATTEND);
-    linear_call proj = {&a->proj, coded_operand(p, &a->proj, p->s->heads, a->C), x, a->C, a->side * a->side,
-                        true};
-    linear_forward(&proj, 1, p->kernels, p->team);
+    if (pairs_alone(p, a)) {
+        pass_lap(p, OP_ATTEND);
+        pairs_project(p, a, x);
+    } else {
+        coded_all(p, &a->proj, p->s->heads, a->C, a->side * a->side);
+        pass_lap(p, OP_ATTEND);
+        linear_call proj = {
+            &a->proj, coded_operand(p, &a->proj, p->s->heads, a->C), x, a->C, a->side * a->side, true};
+        linear_forward(&proj, 1, p->kernels, p->team);
+    }
     pass_lap(p, OP_PROJ);
 }

@@ -17,6 +17,7 @@ typedef struct attention {
     linear q, kv;                 /* aggregated: C → C, C → 2C */
     linear qkv;                   /* global: C → 3C */
     linear proj;                  /* C → C */
+    bool gathers;                 /* q and proj are for selected pairs alone where that can be: pairs.h */
     linear sr;                    /* aggregated: C → C, before pooling */
     norm pool_norm;               /* eps 1e-5 */
     const float *query_embedding; /* (heads, d) */
@@ -41,18 +42,24 @@ const linear *attention_reader(const attention *a);
 
 /* Where the shared keys of all heads are, and the queries and neighbourhoods, for attention_heads. */
 typedef struct attention_source {
-    const float *q; /* (N, C), rows ldq apart */
+    const float *q; /* (N, C), rows ldq apart; or (heads, N, d) where pairs_alone */
     size_t ldq;
     const float *kv; /* (N + 1, 2C) = [k | v] with normalised k, row N 0; or NULL: no neighbourhoods */
     size_t K, key_side;
 } attention_source;
 
-/* Prepares s->keys and s->values (heads, K, d) from s->y, and lists each head's tokens; one for each kind. */
+/* Prepares queries, s->keys and s->values (heads, K, d) from s->y, and lists each head's tokens; one for each
+ * kind. */
 attention_source aggregated_attention_prepare(const pass *p, const attention *a);
 attention_source global_attention_prepare(const pass *p, const attention *a);
 
-/* s->heads (N, C) = gated outputs of the selected (token, head) pairs, 0 elsewhere. */
+/* s->heads (N, C) = gated outputs of the selected (token, head) pairs, 0 elsewhere; or (heads, N, d), of each
+ * head's list, where pairs_alone. */
 void attention_heads(const pass *p, const attention *a, const attention_source *source);
+
+/* The head that the task-th turn is for: even ones first, so that the shared heads, which have most tokens,
+ * come to lie in both halves. */
+size_t attention_turn(const attention *a, size_t task);
 
 /* Steps of these for one head. The tokens that selected it, to s->lists and s->counts: */
 void attention_list_tokens(const pass *p, const attention *a, size_t head);

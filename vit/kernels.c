@@ -193,6 +193,9 @@ const kernels NAMED(kernels) = {
 #else
     .gemm = {&NAMED(gemm_f32)},
 #endif
+#if VL >= 8
+    .pairs = &NAMED(pairs),
+#endif
     .attend = NAMED(attend),
     .attend_scratch = NAMED(attend_scratch),
 };

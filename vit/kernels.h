@@ -20,16 +20,17 @@
 typedef struct attend_job {
     size_t d;
     const uint32_t *tokens; /* the tokens that selected this head; the others are never read nor written */
+    const uint32_t *rows;   /* which rows of q and out are theirs: `tokens` again, or 0, 1, 2 … */
     size_t count;
 
-    const float *q; /* (N, d) raw queries */
+    const float *q; /* raw queries, d of each token */
     size_t ldq;
     const float *query_embedding; /* (d) */
     const float *scale; /* softplus(temperature) · ln(keys), indexed by how many neighbours lie inside;
                            global attention: [0] alone */
     const float *gate;  /* (N) */
     size_t ldgate;
-    float *out; /* (N, d): gate · attention, written for `tokens` alone */
+    float *out; /* gate · attention, d of each token */
     size_t ldout;
 
     /* Shared keys: the pooled map, or every token. */
@@ -80,6 +81,38 @@ typedef struct gemm_kernels {
     void (*multiply)(const gemm_tile *t);
 } gemm_kernels;
 
+/* The selected (token, head) pairs alone, in products over weights that gemm[PRECISION_F32] packed: a row of
+ * PAIR_CHANNELS for each token that selected the head, in the order of the head's list, which ascends. */
+#define PAIR_CHANNELS 24 /* of a head in every published variant */
+#define PAIR_TOKENS   98 /* at once, at most */
+#define PAIR_OUTPUTS  32
+
+/* Queries of one head: rows (count, 24) = outputs first … first+23 of a layer of y (N, in). */
+typedef struct pair_queries {
+    float *rows;
+    const uint32_t *tokens; /* (count) */
+    size_t count;
+    const float *y;
+    size_t in, first; /* first a multiple of 8 */
+    const float *packed, *bias;
+} pair_queries;
+
+/* Outputs of all heads, added up: x (N, C) += Σ rows · (their head's inputs of W)ᵀ + bias, for PAIR_OUTPUTS
+ * outputs from col on of tokens first … end−1, PAIR_TOKENS at most. C = heads · 24, a multiple of 32. */
+typedef struct pair_sums {
+    float *x;
+    const float *rows;     /* (heads, N, 24), of which each head's first counts[head] are there */
+    const uint32_t *lists; /* (heads, N) */
+    const size_t *counts;  /* (heads) */
+    size_t heads, N, first, end, col;
+    const float *packed, *bias;
+} pair_sums;
+
+typedef struct pair_kernels {
+    void (*queries)(const pair_queries *job);
+    void (*sums)(const pair_sums *job);
+} pair_kernels;
+
 typedef struct kernels {
     const char *isa; /* "baseline", "avx2", "avx512" */
 
@@ -110,6 +143,9 @@ typedef struct kernels {
 
     /* NULL where the set has no instructions for it; gemm_lacks says what the processor needs besides. */
     const gemm_kernels *gemm[PRECISIONS];
+
+    /* NULL where vectors are too short to win by it. */
+    const pair_kernels *pairs;
 
     /* Attention of one head for the tokens of the job. scratch: attend_scratch() floats. Returns the number
      * of (token, head) pairs that it computed. */

@@ -220,16 +220,16 @@ INLINE void locate(tile *t, const attend_job *job, const uint32_t *tokens, size_
 }
 
 /* q̃ in rows and in lanes. */
-INLINE void load_queries(tile *t, const attend_job *job, const uint32_t *tokens, size_t n, size_t d)
+INLINE void load_queries(tile *t, const attend_job *job, const uint32_t *rows, size_t n, size_t d)
 {
     size_t padded = vectors(d) * VL;
     float squares[LANES];
-    int32_t token[LANES];
+    int32_t at[LANES];
     for (size_t l = 0; l < LANES; l++) {
-        token[l] = (int32_t)tokens[l < n ? l : n - 1];
-        pad_row(t->rows + l * padded, job->q + (size_t)token[l] * job->ldq, d);
+        at[l] = (int32_t)rows[l < n ? l : n - 1];
+        pad_row(t->rows + l * padded, job->q + (size_t)at[l] * job->ldq, d);
     }
-    dot_rows(squares, t->rows, job->q, job->ldq, token, d);
+    dot_rows(squares, t->rows, job->q, job->ldq, at, d);
     for (size_t l = 0; l < LANES; l++) {
         float norm = sqrtf(squares[l]), inverse = 1.0f / (norm < 1e-12f ? 1e-12f : norm), scale = t->scale[l];
         for (size_t i = 0; i < padded; i += VL) {
@@ -353,7 +353,7 @@ INLINE void softmax_numerators(float *score, size_t count, float *inverse)
 }
 
 /* out = gate · (Σ over the shared keys + Σ over the neighbours). */
-INLINE void store_outputs(tile *t, const attend_job *job, const uint32_t *tokens, size_t n, size_t d,
+INLINE void store_outputs(tile *t, const attend_job *job, const uint32_t *rows, size_t n, size_t d,
                           const float *inverse)
 {
     size_t locals = job->k ? NEIGHBOURS : 0, count = vectors(d);
@@ -368,7 +368,7 @@ INLINE void store_outputs(tile *t, const attend_job *job, const uint32_t *tokens
     lanes_to_rows(t->rows, t->sum, d);
     for (size_t l = 0; l < n; l++) {
         const float *row = t->rows + l * count * VL;
-        float *out = job->out + tokens[l] * job->ldout;
+        float *out = job->out + rows[l] * job->ldout;
         if (d < VL) {
             for (size_t i = 0; i < d; i++) {
                 float sum = row[i];
@@ -389,19 +389,20 @@ INLINE void store_outputs(tile *t, const attend_job *job, const uint32_t *tokens
     }
 }
 
-INLINE void attend_tile(tile *t, const attend_job *job, const uint32_t *tokens, size_t n, size_t d)
+INLINE void attend_tile(tile *t, const attend_job *job, size_t first, size_t n, size_t d)
 {
+    const uint32_t *tokens = job->tokens + first, *rows = job->rows + first;
     size_t locals = job->k ? NEIGHBOURS : 0;
     float *shared = t->score + locals * LANES, inverse[LANES];
     locate(t, job, tokens, n);
-    load_queries(t, job, tokens, n, d);
+    load_queries(t, job, rows, n, d);
     if (locals)
         local_scores(t, job, d);
     shared_scores(t, job, shared, d);
     softmax_numerators(t->score, locals + job->K, inverse);
     memset(t->sum, 0, d * LANES * sizeof *t->sum);
     accumulate(t->sum, d, job->values, 1, d, shared, job->K);
-    store_outputs(t, job, tokens, n, d, inverse);
+    store_outputs(t, job, rows, n, d, inverse);
 }
 
 size_t NAMED(attend)(const attend_job *job, float *scratch)
@@ -411,9 +412,9 @@ size_t NAMED(attend)(const attend_job *job, float *scratch)
     for (size_t first = 0; first < job->count; first += LANES) {
         size_t n = job->count - first < LANES ? job->count - first : LANES;
         if (job->d == 24) // every published variant: loops of a known length
-            attend_tile(&t, job, job->tokens + first, n, 24);
+            attend_tile(&t, job, first, n, 24);
         else
-            attend_tile(&t, job, job->tokens + first, n, job->d);
+            attend_tile(&t, job, first, n, job->d);
     }
     return job->count;
 }

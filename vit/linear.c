@@ -52,6 +52,17 @@ static void linear_tile(void *arg, size_t task, size_t worker)
     multiply(call, call->y + row * call->ldy + col, row, rows, col, cols, group->kernels);
 }
 
+linear linear_from(const linear *layer, size_t col, const kernels *k)
+{
+    linear rest = *layer;
+    if (col) {
+        rest.out -= col;
+        rest.weight = (const char *)rest.weight + rest.gemm->packed(k, col, rest.in);
+        rest.bias += col;
+    }
+    return rest;
+}
+
 void linear_forward(const linear_call *calls, size_t count, const kernels *k, team *members)
 {
     linear_group group = {.calls = calls, .kernels = k};

@@ -30,6 +30,9 @@ typedef struct linear_call {
     bool accumulate;
 } linear_call;
 
+/* The same layer without the outputs before col, a multiple of 32, of a gemm by_panels. */
+linear linear_from(const linear *layer, size_t col, const kernels *k);
+
 #define LINEAR_GROUP_MAX 4
 
 /* Runs count (≤ LINEAR_GROUP_MAX) independent calls as one set of tiles over the team. */

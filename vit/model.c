@@ -397,6 +397,7 @@ static void bind_attention(binder *b, attention *a, size_t s)
         bind_linear(b, &a->qkv, g, C, 3 * C, "qkv");
     }
     bind_linear(b, &a->proj, g, C, C, "proj");
+    a->gathers = config_gathers(c, s);
     bind_position_bias(b, a);
     bind_router(b, &a->router, C);
 }
@@ -561,6 +562,7 @@ mohvit_status model_reroute(model **out, const model *base, const config *c, moh
             block *b = &part->blocks[i];
             *b = base->stages[s].blocks[i];
             b->attention.router.routed = c->routed_head[s];
+            b->attention.gathers = config_gathers(c, s);
             b->attention.grid = &part->grid;
         }
     }

@@ -1,0 +1,82 @@
+#include "pairs.h"
+#include "parallel.h"
+
+typedef struct {
+    const pass *pass;
+    const attention *attention;
+    const linear *queries;
+    float *x;
+} pairs_job;
+
+bool pairs_alone(const pass *p, const attention *a)
+{
+    return a->gathers && !p->all_heads && p->kernels->pairs && a->proj.gemm == &gemm_native_f32;
+}
+
+/* Where there are only products there is no router either: as many tokens as it would choose. */
+static void list_any(const pass *p, const attention *a, size_t head)
+{
+    const router *r = &a->router;
+    size_t N = a->side * a->side, candidates = r->heads - r->shared;
+    size_t count = head < r->shared ? N : N * r->routed / candidates;
+    for (size_t i = 0; i < count; i++)
+        p->s->lists[head * N + i] = (uint32_t)(i * N / count);
+    p->s->counts[head] = count;
+}
+
+static void head_queries(void *arg, size_t task, size_t worker)
+{
+    (void)worker;
+    const pairs_job *job = arg;
+    const attention *a = job->attention;
+    const scratch *s = job->pass->s;
+    size_t N = a->side * a->side, head = attention_turn(a, task);
+    if (job->pass->products_only)
+        list_any(job->pass, a, head);
+    else
+        attention_list_tokens(job->pass, a, head);
+    pair_queries queries = {.rows = s->q + head * N * a->d,
+                            .tokens = s->lists + head * N,
+                            .count = s->counts[head],
+                            .y = s->y,
+                            .in = a->C,
+                            .first = head * a->d,
+                            .packed = job->queries->weight,
+                            .bias = job->queries->bias};
+    job->pass->kernels->pairs->queries(&queries);
+}
+
+void pairs_queries(const pass *p, const attention *a, const linear *layer)
+{
+    pairs_job job = {.pass = p, .attention = a, .queries = layer};
+    parallel_for(p->team, a->heads, head_queries, &job);
+}
+
+/* Tasks go down the tokens, as those of linear.c do. */
+static void project_part(void *arg, size_t task, size_t worker)
+{
+    (void)worker;
+    const pairs_job *job = arg;
+    const attention *a = job->attention;
+    const scratch *s = job->pass->s;
+    size_t N = a->side * a->side, parts = a->C / PAIR_OUTPUTS, first = task / parts * PAIR_TOKENS;
+    pair_sums sums = {.x = job->x,
+                      .rows = s->heads,
+                      .lists = s->lists,
+                      .counts = s->counts,
+                      .heads = a->heads,
+                      .N = N,
+                      .first = first,
+                      .end = first + PAIR_TOKENS < N ? first + PAIR_TOKENS : N,
+                      .col = task % parts * PAIR_OUTPUTS,
+                      .packed = a->proj.weight,
+                      .bias = a->proj.bias};
+    job->pass->kernels->pairs->sums(&sums);
+}
+
+void pairs_project(const pass *p, const attention *a, float *x)
+{
+    pairs_job job = {.pass = p, .attention = a, .x = x};
+    parallel_for(p->team, divide_up(a->side * a->side, PAIR_TOKENS) * (a->C / PAIR_OUTPUTS), project_part,
+                 &job);
+}

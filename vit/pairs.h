@@ -1,0 +1,21 @@
+/* pairs.h - q and proj for the selected (token, head) pairs alone.
+ *
+ * A layer over all heads is a dense product; over the selected ones it is a smaller but less even one, which
+ * wins where a token leaves enough heads out. In between, queries and outputs lie head by head in the order
+ * of the head's list, without gaps. */
+#ifndef MOHVIT_PAIRS_H
+#define MOHVIT_PAIRS_H
+
+#include "attention.h"
+
+/* Whether a block does so. Measured: see config_gathers. */
+bool pairs_alone(const pass *p, const attention *a);
+
+/* Lists each head's tokens, and s->q (heads, N, d) = their queries, the first C outputs of the layer; reads
+ * s->y. */
+void pairs_queries(const pass *p, const attention *a, const linear *layer);
+
+/* x (N, C) += proj(s->heads (heads, N, d)). */
+void pairs_project(const pass *p, const attention *a, float *x);
+
+#endif
