@@ -130,34 +130,46 @@ static void answers_are_bitwise_the_same_for_any_batch_and_threads(void **state)
 typedef struct {
     size_t image;
     answer answer;
+    int omp_threads; // that a region of the caller's own has afterwards
 } caller;
+
+#define OWN_THREADS 4
 
 static void *run_often(void *arg)
 {
     caller *c = arg;
+    omp_set_num_threads(OWN_THREADS);
     mohvit_context *ctx = context_with(1, 2, c->image);
     for (int i = 0; i < 5; i++)
         mohvit_run(ctx, 1, NULL);
     c->answer = answer_of(ctx, 0);
     mohvit_context_destroy(ctx);
+    c->omp_threads = omp_get_max_threads();
     return NULL;
+}
+
+#define CALLERS 3
+
+static void run_side_by_side(caller callers[CALLERS])
+{
+    pthread_t threads[CALLERS];
+    for (size_t i = 0; i < CALLERS; i++) {
+        callers[i].image = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, run_often, &callers[i]), 0);
+    }
+    for (size_t i = 0; i < CALLERS; i++)
+        pthread_join(threads[i], NULL);
 }
 
 static void contexts_of_one_model_run_concurrently(void **state)
 {
     (void)state;
     static answer expected[BATCH];
-    static caller callers[3];
-    pthread_t threads[3];
+    static caller callers[CALLERS];
     one_by_one(expected);
-    for (size_t i = 0; i < 3; i++) {
-        callers[i].image = i;
-        assert_int_equal(pthread_create(&threads[i], NULL, run_often, &callers[i]), 0);
-    }
-    for (size_t i = 0; i < 3; i++) {
-        pthread_join(threads[i], NULL);
+    run_side_by_side(callers);
+    for (size_t i = 0; i < CALLERS; i++)
         assert_same(&callers[i].answer, &expected[i]);
-    }
 }
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
@@ -254,6 +266,27 @@ static void a_run_leaves_the_settings_of_openmp_and_openblas(void **state)
     mohvit_context_destroy(ctx);
 }
 
+static void settings_are_as_before_once_the_last_context_is_gone(void **state)
+{
+    (void)state;
+    static caller callers[CALLERS];
+    mohvit_model *another;
+    const mohvit_options options = {.backend = getenv("BACKEND"), .precision = getenv("PRECISION")};
+    omp_set_num_threads(3);
+    openblas_set_num_threads(2);
+    int blas = openblas_get_num_threads(), omp = omp_get_max_threads();
+    int dynamic = omp_get_dynamic(), levels = omp_get_max_active_levels();
+    assert_int_equal(mohvit_open_config(&another, &small, 12, &options, NULL), MOHVIT_OK);
+    run_side_by_side(callers); // whose runs overlap in any order
+    mohvit_close(another);
+    assert_int_equal(openblas_get_num_threads(), blas);
+    assert_int_equal(omp_get_max_threads(), omp);
+    assert_int_equal(omp_get_dynamic(), dynamic);
+    assert_int_equal(omp_get_max_active_levels(), levels);
+    for (size_t i = 0; i < CALLERS; i++)
+        assert_int_equal(callers[i].omp_threads, OWN_THREADS);
+}
+
 static double cpu_seconds(void)
 {
     struct timespec t;
@@ -304,6 +337,7 @@ int main(void)
         cmocka_unit_test(a_forward_pass_allocates_nothing_after_the_first),
 #endif
         cmocka_unit_test(a_run_leaves_the_settings_of_openmp_and_openblas),
+        cmocka_unit_test(settings_are_as_before_once_the_last_context_is_gone),
         cmocka_unit_test(threads_sleep_soon_after_a_run),
         cmocka_unit_test(computed_pairs_are_those_that_the_router_selected),
     };

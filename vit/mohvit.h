@@ -8,9 +8,10 @@
  *     mohvit_prediction top[5];
  *     mohvit_classify_file(ctx, "cat.jpg", top, 5, &err);
  *
- * A model is immutable and may be shared by threads; a context belongs to one caller at a time.
- * Every call that can fail returns a status (0 is success) and, on failure, fills *err (which may
- * be NULL) with a message that says what, where, expected and found. Nothing prints, nothing exits. */
+ * A model is immutable and may be shared by threads; a context belongs to one caller at a time. A forked
+ * child may go on with both, provided that no other thread was inside a call when its parent forked. Every
+ * call that can fail returns a status (0 is success) and, on failure, fills *err (which may be NULL) with a
+ * message that says what, where, expected and found. Nothing prints, nothing exits. */
 #ifndef MOHVIT_H
 #define MOHVIT_H
 

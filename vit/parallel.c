@@ -1,6 +1,7 @@
 #include "parallel.h"
 
 #include <omp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -96,10 +97,55 @@ static void serve(team *t, size_t worker)
     }
 }
 
+/* ---- Forked children --------------------------------------------------------------------------- */
+
+/* libgomp keeps the threads of a region for the next one of the same caller. A fork takes the caller along
+ * and leaves them behind, and the child would wait for them for good. */
+static _Thread_local bool threads_lost;
+
+static void lose_threads(void)
+{
+    threads_lost = true;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, lose_threads); // without memory: as if nobody watched
+}
+
+typedef struct call {
+    size_t threads;
+    void (*body)(void *arg, team *t);
+    void *arg;
+} call;
+
+static void *make_call(void *arg)
+{
+    const call *c = arg;
+    parallel_run(c->threads, c->body, c->arg);
+    return NULL;
+}
+
+/* In a thread of its own, which has lost nothing. */
+static void run_elsewhere(call *c)
+{
+    pthread_t other;
+    if (pthread_create(&other, NULL, make_call, c))
+        c->body(c->arg, NULL);
+    else
+        pthread_join(other, NULL);
+}
+
+/* ---- Running ------------------------------------------------------------------------------------- */
+
 void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
 {
     if (threads <= 1) {
         body(arg, NULL);
+        return;
+    }
+    if (threads_lost) {
+        run_elsewhere(&(call){threads, body, arg});
         return;
     }
     team t = {.size = threads, .shares = threads < SHARES_MAX ? threads : SHARES_MAX};
