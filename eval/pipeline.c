@@ -262,21 +262,26 @@ static bool claim(run *r, loaded *l, bool eager)
     return true;
 }
 
-/* Gives an image a reason in place of a score. */
-static void fail(run *r, loaded *l, const char *prefix, const char *name, const char *message)
+/* Gives an image a reason in place of a score. Want of memory is none: another run may have it, and a record
+ * that says otherwise would stay. */
+static void fail(run *r, loaded *l, const mohvit_error *err)
 {
-    if (asprintf(&l->error, "%s%s%s", prefix, name, message) >= 0)
-        return;
-    l->error = NULL;
-    l->lost = true;
-    stop_without_memory(r);
+    l->error = err->status == MOHVIT_ERROR_MEMORY ? NULL : strdup(err->message);
+    l->lost = !l->error;
+    if (err->status == MOHVIT_ERROR_MEMORY)
+        stop(r, err->status, err);
+    else if (l->lost)
+        stop_without_memory(r);
 }
 
 static void read_bytes(run *r, loaded *l)
 {
-    mohvit_error err;
-    if (dataset_read(r->p->data, l->chunk->first + l->image, &l->sample, &err))
-        fail(r, l, "", err.message, r->p->reader ? r->p->reader : "");
+    mohvit_error cause, err;
+    mohvit_status status = dataset_read(r->p->data, l->chunk->first + l->image, &l->sample, &cause);
+    if (!status)
+        return;
+    error_set(&err, status, "%s%s", cause.message, r->p->reader ? r->p->reader : "");
+    fail(r, l, &err);
 }
 
 /* Reads ahead until nothing is left to read. */
@@ -343,7 +348,7 @@ static size_t prepare_batch(worker *w, size_t count)
         uint64_t start = thread_ns();
         if (!l->error && !l->lost) {
             if (prepare(w, l, slots, &err))
-                fail(w->r, l, "", "", err.message);
+                fail(w->r, l, &err);
             else
                 l->slot = slots++;
         }
@@ -380,8 +385,9 @@ static void take_answer(worker *w, loaded *l, size_t variant, uint64_t spent)
     pthread_mutex_unlock(&w->r->results);
     if (failed && !l->error) {
         mohvit_error cause = err;
-        error_set(&err, cause.status, ": %s", cause.message);
-        fail(w->r, l, dataset_prefix(p->data, item->source), item->name, err.message);
+        error_set(&err, cause.status, "%s%s: %s", dataset_prefix(p->data, item->source), item->name,
+                  cause.message);
+        fail(w->r, l, &err);
     }
 }
 

@@ -32,9 +32,13 @@ static mohvit_status cut_short(const dataset_source *s, const char *what, mohvit
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is cut short: %s", s->argument, what);
 }
 
+/* EILSEQ, EINVAL and −1 are what libarchive has to say; other numbers are from the system. */
 static mohvit_status archive_error(const tar_scan *t, mohvit_error *err)
 {
     const char *cause = archive_error_string(t->archive);
+    errno = archive_errno(t->archive);
+    if (errno > 0 && errno != EILSEQ && errno != EINVAL)
+        return error_errno(err, "%s", t->s->argument);
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: not a whole tar: %s", t->s->argument,
                      cause ? cause : "no reason given");
 }

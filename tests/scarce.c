@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fts.h>
 #include <link.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -43,8 +44,12 @@ static int note_library(struct dl_phdr_info *info, size_t size, void *user)
     return 0;
 }
 
+static _Thread_local bool in_spared_call;
+
 static bool is_spared(const void *caller)
 {
+    if (in_spared_call)
+        return true;
     for (size_t i = 0; i < spared_count; i++)
         if ((uintptr_t)caller >= spared[i].begin && (uintptr_t)caller < spared[i].end)
             return true;
@@ -144,6 +149,15 @@ char *strndup(const char *text, size_t size)
 char *strdup(const char *text)
 {
     return strndup(text, PTRDIFF_MAX);
+}
+
+FTS *fts_open(char *const *roots, int options, int (*compare)(const FTSENT **, const FTSENT **))
+{
+    REAL(FTS *, fts_open, char *const *, int, int (*)(const FTSENT **, const FTSENT **));
+    in_spared_call = true;
+    FTS *walk = real(roots, options, compare);
+    in_spared_call = false;
+    return walk;
 }
 
 /* ---- Preloaded ------------------------------------------------------------------------------------- */

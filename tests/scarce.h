@@ -6,8 +6,8 @@
  *     SCARCE_COUNT=FILE  at the end their number goes there
  *
  * What libgomp, OpenBLAS, jansson and the dynamic loader allocate is given to them and not counted: without
- * memory they end the process (jansson 2.14 by an assertion, where the text of a token cannot grow), and offer no
- * way to be asked first. */
+ * memory they end the process (jansson 2.14 by an assertion, where the text of a token cannot grow), and
+ * offer no way to be asked first. So does fts_open of the C library (glibc 2.36 writes through NULL). */
 #ifndef MOHVIT_SCARCE_H
 #define MOHVIT_SCARCE_H
 

@@ -309,16 +309,6 @@ a_run_killed_at_any_moment_goes_on_to_the_same_result() {
     [ $kills -ge 5 ] || fail "only $kills of 20 runs were killed before their end"
 }
 
-# with_fault FAULT ARGUMENT …
-with_fault() {
-    local fault=$1
-    shift
-    { # the shell's own words about what was killed are not wanted
-        FAULT=$fault FAULT_COUNT=count LD_PRELOAD=$tools/libfault.so \
-            ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 "$mohvit" "$@" >fault.txt 2>fault-err.txt
-    } 2>/dev/null
-}
-
 a_run_that_dies_at_any_write_goes_on_to_the_same_result() {
     local n i point step=$((scale > 1 ? 5 : 1)) # the sanitizers see every fifth
     reference 150

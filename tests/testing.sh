@@ -20,6 +20,16 @@ run() {
     [ $status = "$expected" ] || fail "mohvit $*: status $status, expected $expected: $err"
     grep -q 'Sanitizer\|runtime error' err.txt && fail "mohvit $*: $err"
 }
+# with_fault FAULT ARGUMENT …, starved N ARGUMENT …: the program with fault.c, or scarce.c, preloaded from $tools. Its
+# output goes to fault.txt, messages to fault-err.txt, the number of calls to count.
+with_fault() { FAULT=$1 FAULT_COUNT=count preloaded fault "${@:2}"; }
+starved() { SCARCE=$1 SCARCE_COUNT=count preloaded scarce "${@:2}"; }
+preloaded() {
+    { # the shell's own words about what was killed are not wanted
+        LD_PRELOAD=$tools/lib$1.so ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 "$mohvit" "${@:2}" \
+            >fault.txt 2>fault-err.txt </dev/null
+    } 2>/dev/null
+}
 # get KEY …: a value of the JSON that was printed last.
 get() { "$json" "$@" <out.txt || fail "$(cat out.txt)"; }
 

@@ -138,6 +138,13 @@ static char *next_found(paths *p, mohvit_error *err)
 
 // ---- Arguments and lists ---------------------------------------------------------------------------
 
+static void close_list(paths *p)
+{
+    if (p->list && p->list != stdin)
+        fclose(p->list);
+    p->list = NULL;
+}
+
 /* The next line that is not empty; "-" in a list is a file of that name, since standard input may be the list
  * itself. */
 static char *next_line(paths *p, mohvit_error *err)
@@ -159,7 +166,7 @@ static char *next_line(paths *p, mohvit_error *err)
     if (!p->list || !ferror(p->list))
         return NULL;
     error_errno(err, "%s", p->list_name);
-    clearerr(p->list);
+    close_list(p); // or the next call would fail again, without an end
     return need(strdup(p->list_name));
 }
 
@@ -191,7 +198,6 @@ void paths_close(paths *p)
     for (size_t i = p->found_at; i < p->found_count; i++)
         free(p->found[i].path);
     free(p->found);
-    if (p->list && p->list != stdin)
-        fclose(p->list);
+    close_list(p);
     free(p);
 }

@@ -69,12 +69,15 @@ static json_t *cpu_name(void)
 {
     char line[256], *name = NULL;
     struct utsname system;
+    errno = 0;
     FILE *f = fopen("/proc/cpuinfo", "re");
     while (f && !name && fgets(line, sizeof line, f)) {
         char *colon = strchr(line, ':');
         if (strncmp(line, "model name", 10) == 0 && colon)
             name = colon + 1 + strspn(colon + 1, " ");
     }
+    if (!name && errno == ENOMEM)
+        need(NULL);
     if (f)
         fclose(f);
     if (name)

@@ -25,6 +25,35 @@ static char *directory_name(const char *path)
     return need(length ? strndup(path, (size_t)length) : strdup("."));
 }
 
+/* Those that are neither finished nor cancelled. */
+static replace_file *under_way;
+
+/* Where memory runs out, need() ends the program, whatever is under way. */
+static void remove_temporaries(void)
+{
+    for (const replace_file *f = under_way; f; f = f->next)
+        unlink(f->temporary);
+}
+
+static void enlist(replace_file *f)
+{
+    static bool watching;
+    if (!watching)
+        watching = !atexit(remove_temporaries);
+    f->next = under_way;
+    under_way = f;
+}
+
+static void remove_from_list(const replace_file *f)
+{
+    for (replace_file **at = &under_way; *at; at = &(*at)->next) {
+        if (*at == f) {
+            *at = f->next;
+            break;
+        }
+    }
+}
+
 mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err)
 {
     struct stat st;
@@ -42,6 +71,7 @@ mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err
         return error_errno(err, "%s: getrandom", path);
     if (asprintf(&f->temporary, "%.*s.mohvit-%016llx.tmp", directory_length(path), path, random) < 0)
         f->temporary = need(NULL);
+    enlist(f);
     return MOHVIT_OK;
 }
 
@@ -122,6 +152,7 @@ void replace_cancel(replace_file *f)
 {
     if (f->temporary)
         unlink(f->temporary); // after a rename there is nothing of that name
+    remove_from_list(f);
     free(f->temporary);
     f->temporary = NULL;
 }

@@ -7,10 +7,11 @@
 typedef struct replace_file {
     const char *path; /* borrowed */
     char *temporary;  /* beside it; to be made by replace_write or by a writer that is given the name */
+    struct replace_file *next;
 } replace_file;
 
-/* Refuses a path where something other than a regular file is. replace_cancel or replace_commit must follow.
- */
+/* Refuses a path where something other than a regular file is. replace_cancel or replace_commit must follow,
+ * with *f where it is; where the program ends before, the temporary file goes with it. */
 mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err);
 
 /* Writes and syncs all of the temporary file. */

@@ -70,12 +70,13 @@ mohvit_status(error_set)(mohvit_error *err, mohvit_status status, const char *fo
 mohvit_status(error_errno)(mohvit_error *err, const char *format, ...)
 {
     char reason[128];
+    mohvit_status status = errno == ENOMEM ? MOHVIT_ERROR_MEMORY : MOHVIT_ERROR_IO;
     const char *text = strerror_r(errno, reason, sizeof reason);
     va_list args;
     va_start(args, format);
-    error_vset(err, MOHVIT_ERROR_IO, text, format, args);
+    error_vset(err, status, text, format, args);
     va_end(args);
-    return MOHVIT_ERROR_IO;
+    return status;
 }
 
 mohvit_status(error_library)(mohvit_error *err, mohvit_status status, const char *reason, const char *format,

@@ -19,7 +19,8 @@
  * Control bytes that came in through a file name or a tensor name are written as \xNN. */
 mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* error_set for MOHVIT_ERROR_IO: appends ": " and strerror(errno). */
+/* error_set for what the system refused: appends ": " and strerror(errno). MOHVIT_ERROR_MEMORY where it
+ * lacked that, else MOHVIT_ERROR_IO. */
 mohvit_status error_errno(mohvit_error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* error_set for a library that failed and gave a reason: appends ": " and the reason. Few of them tell a lack
