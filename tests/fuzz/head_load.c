@@ -1,10 +1,50 @@
-/* Files of head load, read and merged with themselves. */
+/* Files of head load: read, asked, and merged with themselves and with what differs from them. */
 #include "head_load.h"
 
 #include "fuzz.h"
 #include "mend.h"
 
 FUZZ_MEND(mend_safetensors)
+
+static void ask(const head_load *l)
+{
+    size_t block;
+    char missing[64];
+    for (size_t i = 0; i < json_array_size(l->sources); i++)
+        head_load_missing(l, i, i % 2, missing, sizeof missing);
+    if (!head_load_last_routed(l, &block))
+        return;
+    for (size_t h = 0; h < head_load_describe(l, block).heads; h++) {
+        fuzz_require(!(head_load_of(l, 0, block, h) > 1), "a head with more than all tokens");
+        fuzz_require(head_load_gate_sum(l, 0, block, h) >= 0, "gates below zero");
+    }
+}
+
+/* Lets a load differ in one thing, so that merging comes to what it checks after that. */
+static void change(head_load *l, size_t what)
+{
+    static const char *const provenance[] = {"weights_hash", "backend"};
+    char *name = l->names.name[0];
+    switch (what) {
+    case 0:
+    case 1:
+        json_object_set_new(l->provenance, provenance[what], json_string("other"));
+        break;
+    case 2:
+        l->config.img_size += 32;
+        break;
+    case 3:
+        l->names.name[0] = l->names.name[l->names.count - 1];
+        l->names.name[l->names.count - 1] = name;
+        break;
+    case 4:
+    case 5:
+        json_array_clear(l->sources);
+        break;
+    default:
+        break; // nothing: itself
+    }
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -14,12 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fuzz_checked(head_load_open(&a, path, &err), &err, NULL))
         return 0;
     fuzz_require(!head_load_open(&b, path, &err), "read once, and not again");
-    size_t block;
-    char missing[64];
-    head_load_last_routed(a, &block);
-    for (size_t i = 0; i < json_array_size(a->sources); i++)
-        head_load_missing(a, i, i % 2, missing, sizeof missing);
-    fuzz_checked(head_load_merge(a, b, "a", "b", true, &err), &err, NULL);
+    ask(a);
+    change(b, size % 8);
+    fuzz_checked(head_load_merge(a, b, "a", "b", size % 2, &err), &err, NULL);
     head_load_destroy(a);
     head_load_destroy(b);
     return 0;

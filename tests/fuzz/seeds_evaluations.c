@@ -5,7 +5,9 @@
 #include "journal.h"
 #include "load_section.h"
 
-enum { IMAGES = 67 }; /* two chunks */
+#include <math.h>
+
+enum { IMAGES = 67 /* two chunks */, MAX_CELLS = STAGES * 2 /* of seed_config's model */ };
 
 /* head_load_testing.h notes it; the façade is not part of what is fuzzed. */
 const char *mohvit_version(void)
@@ -13,52 +15,80 @@ const char *mohvit_version(void)
     return "0";
 }
 
-static void put_number(bytes *b, uint64_t value)
+/* What a network would say of an image: the same of each. */
+struct mohvit_context {
+    int32_t tokens[MAX_CELLS];
+    double gate_sum[MAX_CELLS];
+};
+
+const int32_t *mohvit_head_tokens(const mohvit_context *ctx, UNUSED size_t slot)
 {
-    for (; value >= 0x80; value >>= 7)
-        bytes_put_u8(b, (uint8_t)(value | 0x80));
-    bytes_put_u8(b, (uint8_t)value);
+    return ctx->tokens;
 }
 
-/* As load_section.h's encoder writes a class with so many images: each routed head has half of the tokens. */
-static void add_head_load(bytes *record, const config *c, size_t images)
+const double *mohvit_head_gate_sum(const mohvit_context *ctx, UNUSED size_t slot)
 {
-    bytes b = {0};
-    bytes_put_u8(&b, 1);
-    put_number(&b, 1); // one class: number 0
-    put_number(&b, 0);
-    put_number(&b, images);
+    return ctx->gate_sum;
+}
+
+/* Each routed head has its part of the tokens, and each gate is a half. */
+static mohvit_context answer_of(const config *c)
+{
+    mohvit_context ctx;
+    size_t at = 0;
     for (size_t s = 0; s < STAGES; s++) {
-        for (size_t h = 0; h < c->num_heads[s]; h++) {
-            uint64_t tokens = images * config_side(c, s) * config_side(c, s);
-            if (c->routed_head[s] && h >= c->shared_head[s])
-                put_number(&b, tokens * c->routed_head[s] / config_candidates(c, s));
-            put_number(&b, tokens << 19);
+        int32_t tokens = (int32_t)(config_side(c, s) * config_side(c, s));
+        for (size_t h = 0; h < config_max_heads(c); h++, at++) {
+            bool there = h < c->num_heads[s], routed = c->routed_head[s] && h >= c->shared_head[s];
+            int32_t part =
+                routed ? tokens * (int32_t)c->routed_head[s] / (int32_t)config_candidates(c, s) : tokens;
+            ctx.tokens[at] = there ? part : -1;
+            ctx.gate_sum[at] = there ? part * 0.5 : 0;
         }
     }
-    record_add_section(record, SECTION_HEAD_LOAD, b.data, b.size);
+    return ctx;
+}
+
+static void add_head_load(bytes *record, const config *c, const chunk_result *r, double first_gate)
+{
+    load_section load = {.config = c, .by_prediction = true};
+    chunk_section section = load_section_of(&load);
+    mohvit_context ctx = answer_of(c);
+    void *chunk = section.begin(section.user);
+    bytes b = {0};
+    assert_non_null(chunk);
+    ctx.gate_sum[0] = first_gate;
+    for (size_t i = 0; i < r->images; i++)
+        if (!r->results[i].error)
+            section.add(section.user, chunk, &ctx, 0, 0, r->results[i].item, i % c->num_classes);
+    section.encode(section.user, chunk, &b);
+    section.end(section.user, chunk);
+    record_add_section(record, section.tag, b.data, b.size);
     bytes_free(&b);
 }
 
-static void add_record(journal *j, const config *c, size_t chunk, size_t images)
+/* Of the pictures every third has no class, and every ninth is broken. */
+static void add_record(journal *j, const config *c, size_t chunk, size_t images, double first_gate)
 {
     static char reason[] = "broken";
     image_result results[CHUNK_IMAGES];
-    const dataset_item item = {.name = "x.jpg"};
+    dataset_item items[CHUNK_IMAGES];
     score s = {.top = {1, 0}, .probability = {0.75f, 0.25f}, .top_count = 2, .right5 = true, .loss = 1 << 20};
     mohvit_error err;
     bytes b = {0};
-    for (size_t i = 0; i < images; i++)
-        results[i] = (image_result){&item, i % 9 == 8 ? reason : NULL, &s};
-    record_begin(&b, &(chunk_result){.chunk = chunk, .images = images, .variants = 1, .results = results},
-                 true);
-    add_head_load(&b, c, images);
+    for (size_t i = 0; i < images; i++) {
+        items[i] = (dataset_item){.name = "x.jpg", .class_index = i % 3 ? i % 2 : CLASS_NONE};
+        results[i] = (image_result){&items[i], i % 9 == 8 ? reason : NULL, &s};
+    }
+    const chunk_result r = {.chunk = chunk, .images = images, .variants = 1, .results = results};
+    record_begin(&b, &r, true);
+    add_head_load(&b, c, &r, first_gate);
     expect_ok(journal_append(j, b.data, b.size, &err), &err);
     bytes_free(&b);
 }
 
-/* Its path. */
-static const char *seed_journal(const config *c, size_t chunks)
+/* Its path. first_gate: of the first head, in the last chunk. */
+static const char *seed_journal(const config *c, size_t chunks, double first_gate)
 {
     mohvit_error err;
     journal *j;
@@ -73,7 +103,7 @@ static const char *seed_journal(const config *c, size_t chunks)
     const journal_options options = {.path = path, .header = header};
     expect_ok(journal_open(&j, &options, &err), &err);
     for (size_t i = 0; i < chunks; i++)
-        add_record(j, c, i, i ? IMAGES - CHUNK_IMAGES : CHUNK_IMAGES);
+        add_record(j, c, i, i ? IMAGES - CHUNK_IMAGES : CHUNK_IMAGES, i ? first_gate : 0);
     journal_close(j);
     json_decref(header);
     return path;
@@ -82,7 +112,7 @@ static const char *seed_journal(const config *c, size_t chunks)
 /* Torn in its second record, damaged in its first, torn in its header; and nothing yet. */
 static void seed_damaged_journals(const config *c)
 {
-    blob whole = blob_read(seed_journal(c, 2));
+    blob whole = blob_read(seed_journal(c, 2, 0));
     blob damaged = {0};
     blob_add(&damaged, whole.data, whole.size);
     damaged.data[whole.size / 2] ^= 1;
@@ -93,6 +123,49 @@ static void seed_damaged_journals(const config *c)
     free(whole.data);
 }
 
+/* Takes the load. */
+static void seed_head_load(head_load *load)
+{
+    mohvit_error err;
+    expect_ok(head_load_save(load, seed_path("head_load"), &err), &err);
+    head_load_destroy(load);
+}
+
+static void add_source(head_load *load, const char *shard)
+{
+    json_t *source =
+        json_pack("{s:s, s:i, s:s, s:{s:s, s:i}, s:[s]}", "fingerprint", "f", "images", 100, "shard", shard,
+                  "chosen_from", "fingerprint", "g", "images", 1000, "prefixes", "val/");
+    assert_int_equal(json_array_append_new(load->sources, source), 0);
+}
+
+/* One as a test makes it; one of nothing and one of a picture, which have no sources in common with
+ * themselves; one of parts between which others are missing; and one that is full. */
+static void seed_head_loads(const config *c, const labels *names)
+{
+    mohvit_error err;
+    mohvit_context ctx = answer_of(c);
+    head_load *load;
+    seed_head_load(made_head_load(c, names, 7));
+    for (size_t images = 0; images < 2; images++) {
+        expect_ok(head_load_create(&load, c, names, &err), &err);
+        if (images)
+            expect_ok(head_load_add(load, 1, ctx.tokens, ctx.gate_sum, &err), &err);
+        seed_head_load(load);
+    }
+    load = made_head_load(c, names, 8);
+    json_array_clear(load->sources);
+    add_source(load, "2/9");
+    add_source(load, "2/3");
+    seed_head_load(load);
+    load = made_head_load(c, names, 9);
+    json_array_clear(load->sources);
+    const size_t cells = load->blocks * load->max_heads;
+    for (size_t i = 0; i < cells; i++)
+        load->gate[i] = load->active[i] < 0 ? 0 : INT64_MAX / 2 + 1;
+    seed_head_load(load);
+}
+
 void seed_evaluations(void)
 {
     config c;
@@ -100,11 +173,10 @@ void seed_evaluations(void)
     mohvit_error err;
     expect_ok(config_from_json(&c, seed_config, strlen(seed_config), "seed", &err), &err);
     for (size_t chunks = 0; chunks <= 2; chunks++)
-        seed_journal(&c, chunks);
+        seed_journal(&c, chunks, 0);
+    seed_journal(&c, 2, NAN);
     seed_damaged_journals(&c);
     expect_ok(labels_numbered(&names, c.num_classes, &err), &err);
-    head_load *load = made_head_load(&c, &names, 7);
-    expect_ok(head_load_save(load, seed_path("head_load"), &err), &err);
-    head_load_destroy(load);
+    seed_head_loads(&c, &names);
     labels_free(&names);
 }
