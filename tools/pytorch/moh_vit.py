@@ -447,7 +447,7 @@ class MoHViT(nn.Module):
                     trace(f"block{s.number}.{i}", x)
             x = getattr(self, f"norm{s.number}")(x)
             if s.number < 4:
-                x = x.view(len(x), s.side, s.side, s.channels).permute(0, 3, 1, 2)
+                x = x.view(-1, s.side, s.side, s.channels).permute(0, 3, 1, 2)
         return self.head(x.mean(1)), routings
 
     def forward(self, pixels):
