@@ -139,14 +139,22 @@ static void add_source(head_load *load, const char *shard)
     assert_int_equal(json_array_append_new(load->sources, source), 0);
 }
 
-/* One as a test makes it; one of nothing and one of a picture, which have no sources in common with
- * themselves; one of parts between which others are missing; and one that is full. */
+/* As a test makes it; of a model with a narrow stage; with a token too few; of nothing and of one picture,
+ * which have no sources in common with themselves; of parts between which others are missing; and with sums
+ * at their limit. */
 static void seed_head_loads(const config *c, const labels *names)
 {
     mohvit_error err;
     mohvit_context ctx = answer_of(c);
     head_load *load;
+    config narrow = *c;
+    narrow.num_heads[0] = narrow.shared_head[0] = 1;
+    narrow.routed_head[0] = 0;
     seed_head_load(made_head_load(c, names, 7));
+    seed_head_load(made_head_load(&narrow, names, 7));
+    load = made_head_load(c, names, 7);
+    load->active[0]--;
+    seed_head_load(load);
     for (size_t images = 0; images < 2; images++) {
         expect_ok(head_load_create(&load, c, names, &err), &err);
         if (images)
