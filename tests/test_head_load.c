@@ -252,7 +252,7 @@ static void the_public_interface_counts_and_writes(void **state)
     expect_ok(mohvit_head_load_add(l, ctx, 0, 3, &err), &err);
     expect_ok(mohvit_head_load_add(l, ctx, 1, 3, &err), &err);
     expect_error(mohvit_head_load_add(l, ctx, 2, 3, &err), &err, MOHVIT_ERROR_ARGUMENT, "slot 2",
-                 "batch of 2");
+                 "answered 2");
     expect_error(mohvit_head_load_add(l, ctx, 0, 5, &err), &err, MOHVIT_ERROR_ARGUMENT, "class 5", "5");
     expect_error(mohvit_head_load_add(l, alien, 0, 3, &err), &err, MOHVIT_ERROR_MISMATCH, "head load",
                  "another model");

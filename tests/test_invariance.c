@@ -228,6 +228,14 @@ int posix_memalign(void **p, size_t alignment, size_t size)
     return *p ? 0 : 12;
 }
 
+static int go_on(void *calls, size_t done, size_t total)
+{
+    (void)done;
+    (void)total;
+    ++*(size_t *)calls;
+    return 0;
+}
+
 static void a_forward_pass_allocates_nothing_after_the_first(void **state)
 {
     (void)state;
@@ -236,12 +244,15 @@ static void a_forward_pass_allocates_nothing_after_the_first(void **state)
     for (size_t t = 0; t < 3; t++)
         for (size_t b = 0; b < 3; b++) {
             mohvit_context *ctx = context_with(batches[b], threads[t], 0);
+            size_t calls = 0;
+            mohvit_set_progress(ctx, go_on, &calls);
             mohvit_run(ctx, batches[b], NULL);
             atomic_store(&allocations, 0);
             atomic_store(&counting, true);
             mohvit_run(ctx, batches[b], NULL);
             atomic_store(&counting, false);
             assert_int_equal(atomic_load(&allocations), 0);
+            assert_true(calls >= 4);
             mohvit_context_destroy(ctx);
         }
     atomic_store(&counting, true); // the counter itself works

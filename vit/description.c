@@ -276,7 +276,7 @@ static mohvit_status read_checkpoint_tensor(void *state, const tensor_spec *spec
 
 weight_source checkpoint_source(checkpoint_reader *reader)
 {
-    return (weight_source){reader, read_checkpoint_tensor};
+    return (weight_source){.state = reader, .read = read_checkpoint_tensor};
 }
 
 static int compare_names(const void *a, const void *b)

@@ -63,6 +63,8 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
                 result->routes(result->user, s, b, p->s->gate, p->s->pick, N, now->blocks[b].attention.heads);
             if (result->trace)
                 result->trace(result->user, s, b, x, N, C);
+            if (result->step && !result->step(result->step_user))
+                return;
         }
         norm_forward(p, &now->norm, NULL, x, x, N);
         pass_lap(p, OP_NORM);

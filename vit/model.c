@@ -26,6 +26,8 @@ typedef struct {
     size_t left;              // and how many bytes that is
     staged_tensor staging[2]; // the one in use, and one that was read ahead
     size_t ahead;             // which is the latter
+    size_t read;              // parameters, so far
+    bool cancelled;           // by the source's progress
     team *team;
     mohvit_status status;
     mohvit_error *err;
@@ -116,17 +118,31 @@ static const tensor_spec *lookup(binder *b, const char *owner, const char *leaf)
     return spec;
 }
 
+/* Called by one thread at a time: in a loop over the team one task reads, and the others do not. */
+static mohvit_status read_tensor(binder *b, const tensor_spec *spec, float *dst, mohvit_error *err)
+{
+    const weight_source *from = b->source;
+    mohvit_status status = b->cancelled ? MOHVIT_OK : from->read(from->state, spec, dst, err);
+    if (status)
+        return status;
+    b->read += spec->elements;
+    if (!b->cancelled && from->progress)
+        b->cancelled = from->progress(from->user, b->read, b->list.parameters);
+    return b->cancelled ? error_set(err, MOHVIT_ERROR_CANCELLED, "cancelled while loading") : MOHVIT_OK;
+}
+
 #define WORTH_READING_AHEAD 16384 // elements
 
 static void read_ahead(binder *b)
 {
     staged_tensor *to = &b->staging[b->ahead];
-    to->spec = NULL;
-    for (size_t i = b->cursor; !to->spec && i < b->list.count; i++)
+    const tensor_spec *next = NULL;
+    for (size_t i = b->cursor; !next && i < b->list.count; i++)
         if (b->list.tensors[i].elements >= WORTH_READING_AHEAD)
-            to->spec = &b->list.tensors[i];
-    if (to->spec)
-        to->status = b->source->read(b->source->state, to->spec, to->data, &to->err);
+            next = &b->list.tensors[i];
+    if (next && next != to->spec)
+        to->status = read_tensor(b, next, to->data, &to->err);
+    to->spec = next;
 }
 
 /* A tensor as it lies in the checkpoint; valid until the next call. NULL after a failure. */
@@ -138,7 +154,7 @@ static const float *staged_spec(binder *b, const tensor_spec *spec)
         b->ahead = !b->ahead;
     staged_tensor *t = &b->staging[!b->ahead];
     if (spec != t->spec)
-        t->status = b->source->read(b->source->state, spec, t->data, &t->err);
+        t->status = read_tensor(b, spec, t->data, &t->err);
     t->spec = NULL;
     if ((b->status = t->status) && b->err)
         *b->err = t->err;

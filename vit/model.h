@@ -48,6 +48,8 @@ typedef struct model {
 typedef struct weight_source {
     void *state;
     mohvit_status (*read)(void *state, const tensor_spec *spec, float *dst, mohvit_error *err);
+    mohvit_progress *progress; /* told how many parameters of all have been read; may be NULL */
+    void *user;                /* handed to progress */
 } weight_source;
 
 /* Reads every tensor of the config from source, in the order of config_tensors. backend and precision as
@@ -78,6 +80,9 @@ typedef struct forward_result {
     block_trace *trace;
     route_trace *routes;
     void *user;
+    /* The same, with step_user; false ends the pass there, and nothing it wrote means anything. */
+    bool (*step)(void *step_user);
+    void *step_user;
 } forward_result;
 
 /* input (img_size, img_size, 3), normalised. Allocates nothing. */

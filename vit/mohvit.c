@@ -7,6 +7,7 @@
 #include "synthetic.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,13 @@ struct mohvit_context {
     route_trace *routes;
     void *trace_user;
     bool all_heads, products_only;
-    bool uncounted; /* heads are not counted */
+    bool uncounted;  /* heads are not counted */
+    size_t answered; /* slots of the last run, whose results may be asked for */
+    mohvit_progress *progress;
+    void *progress_user;
+    atomic_size_t done;    /* blocks of the current run, over all its images */
+    size_t total, told;    /* of which `told` is what progress was last called with */
+    atomic_bool cancelled; /* by progress */
 };
 
 const char *mohvit_version(void)
@@ -101,10 +108,13 @@ static mohvit_status create_model(mohvit_model **out, description *d, const weig
 {
     model *network = NULL;
     size_t threads = 1;
+    weight_source told = *source;
+    told.progress = options->progress;
+    told.user = options->user;
     mohvit_status status = choose_threads(&threads, options->threads, err);
     if (!status)
         status =
-            model_create(&network, &d->config, source, options->backend, options->precision, threads, err);
+            model_create(&network, &d->config, &told, options->backend, options->precision, threads, err);
     return wrap_model(out, d, network, status, err);
 }
 
@@ -176,7 +186,7 @@ mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t s
 {
     description d;
     options = options ? options : &no_options;
-    weight_source source = {&seed, read_synthetic_tensor};
+    weight_source source = {.state = &seed, .read = read_synthetic_tensor};
     mohvit_status status = description_of_config(&d, c, options, err);
     return status ? status : create_model(out, &d, &source, options, err);
 }
@@ -318,6 +328,12 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free(ctx);
 }
 
+void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user)
+{
+    ctx->progress = progress;
+    ctx->progress_user = user;
+}
+
 void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user)
 {
     ctx->trace = trace;
@@ -440,12 +456,37 @@ mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
-static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
+/* Only the thread that called mohvit_run does this. */
+static void tell_progress(mohvit_context *ctx, size_t done)
 {
+    ctx->told = done;
+    if (ctx->progress(ctx->progress_user, done, ctx->total))
+        atomic_store(&ctx->cancelled, true);
+}
+
+static bool step_of_caller(void *context)
+{
+    mohvit_context *ctx = context;
+    tell_progress(ctx, atomic_fetch_add(&ctx->done, 1) + 1);
+    return !atomic_load(&ctx->cancelled);
+}
+
+static bool step_of_others(void *context)
+{
+    mohvit_context *ctx = context;
+    atomic_fetch_add(&ctx->done, 1);
+    return !atomic_load(&ctx->cancelled);
+}
+
+/* worker: of the thread that runs the image, or begins its loops; 0 is the caller of mohvit_run. */
+static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
+{
+    if (atomic_load(&ctx->cancelled))
+        return;
     const model *network = ctx->model->network;
     const config *c = &network->config;
     size_t heads = config_blocks(c) * config_max_heads(c);
-    pass p = {network->kernels, t, s, ctx->all_heads, ctx->products_only};
+    pass p = {network->kernels, t, &ctx->scratch[worker], ctx->all_heads, ctx->products_only};
     forward_result result = {
         .logits = ctx->logits + slot * c->num_classes,
         .head_tokens = ctx->uncounted || ctx->products_only ? NULL : ctx->head_tokens + slot * heads,
@@ -453,14 +494,17 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, scratch *s)
         .trace = ctx->trace,
         .routes = ctx->routes,
         .user = ctx->trace_user,
+        .step = !ctx->progress ? NULL
+                : worker       ? step_of_others
+                               : step_of_caller,
+        .step_user = ctx,
     };
     model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
 }
 
 static void run_alone(void *arg, size_t slot, size_t worker)
 {
-    mohvit_context *ctx = arg;
-    run_image(ctx, slot, NULL, &ctx->scratch[worker]);
+    run_image(arg, slot, NULL, worker);
 }
 
 typedef struct {
@@ -477,7 +521,7 @@ static void run_batch(void *arg, team *t)
     size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : run->n / threads * threads;
     parallel_for(t, side_by_side, run_alone, ctx);
     for (size_t slot = side_by_side; slot < run->n; slot++)
-        run_image(ctx, slot, t, &ctx->scratch[0]);
+        run_image(ctx, slot, t, 0);
 }
 
 mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
@@ -487,33 +531,55 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     const gemm *g = ctx->model->network->gemms[PRECISION_F32];
     batch_run run = {ctx, n};
     gemm_saved saved;
-    g->enter(&saved);
-    parallel_run(ctx->threads, run_batch, &run);
-    g->leave(&saved);
+    ctx->answered = 0;
+    ctx->total = n * config_blocks(&ctx->model->description.config);
+    atomic_store(&ctx->done, 0);
+    atomic_store(&ctx->cancelled, false);
+    if (ctx->progress)
+        tell_progress(ctx, 0);
+    if (!atomic_load(&ctx->cancelled)) {
+        g->enter(&saved);
+        parallel_run(ctx->threads, run_batch, &run);
+        g->leave(&saved);
+    }
+    if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->told < ctx->total)
+        tell_progress(ctx, ctx->total); // other threads did the last blocks
+    if (atomic_load(&ctx->cancelled))
+        return error_set(err, MOHVIT_ERROR_CANCELLED, "cancelled after %zu of %zu blocks", ctx->told,
+                         ctx->total);
+    ctx->answered = n;
     return MOHVIT_OK;
+}
+
+static mohvit_status check_answered(const mohvit_context *ctx, size_t slot, mohvit_error *err)
+{
+    if (slot < ctx->answered)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "slot %zu has no result: the last run answered %zu slots",
+                     slot, ctx->answered);
 }
 
 const float *mohvit_logits(const mohvit_context *ctx, size_t slot)
 {
-    return ctx->logits + slot * ctx->model->description.config.num_classes;
+    return slot < ctx->answered ? ctx->logits + slot * ctx->model->description.config.num_classes : NULL;
 }
 
 const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)
 {
     const config *c = &ctx->model->description.config;
-    return ctx->head_tokens + slot * config_blocks(c) * config_max_heads(c);
+    return slot < ctx->answered ? ctx->head_tokens + slot * config_blocks(c) * config_max_heads(c) : NULL;
 }
 
 const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot)
 {
     const config *c = &ctx->model->description.config;
-    return ctx->gate_sum + slot * config_blocks(c) * config_max_heads(c);
+    return slot < ctx->answered ? ctx->gate_sum + slot * config_blocks(c) * config_max_heads(c) : NULL;
 }
 
 mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
                          mohvit_error *err)
 {
-    mohvit_status status = check_slot(ctx, slot, err);
+    mohvit_status status = check_answered(ctx, slot, err);
     if (status)
         return status;
     const float *logits = mohvit_logits(ctx, slot);
@@ -584,7 +650,7 @@ mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context 
                                    size_t class_index, mohvit_error *err)
 {
     const config *c = &ctx->model->description.config;
-    mohvit_status status = check_slot(ctx, slot, err);
+    mohvit_status status = check_answered(ctx, slot, err);
     if (status)
         return status;
     bool same = c->num_classes == load->config.num_classes && c->img_size == load->config.img_size;

@@ -11,7 +11,8 @@
  * A model is immutable and may be shared by threads; a context belongs to one caller at a time. A forked
  * child may go on with both, provided that no other thread was inside a call when its parent forked. Every
  * call that can fail returns a status (0 is success) and, on failure, fills *err (which may be NULL) with a
- * message that says what, where, expected and found. Nothing prints, nothing exits. */
+ * message that says what, where, expected and found; on success *err is untouched. Nothing prints, nothing
+ * exits. What a call is given it reads during the call only, unless it says otherwise. */
 #ifndef MOHVIT_H
 #define MOHVIT_H
 
@@ -37,7 +38,8 @@ typedef enum mohvit_status {
     MOHVIT_ERROR_UNSUPPORTED, /* a known format or feature that is not handled */
     MOHVIT_ERROR_LIMIT,       /* larger than a limit set by the caller or stated in the documentation */
     MOHVIT_ERROR_MISMATCH,    /* the checkpoint does not fit its config */
-    MOHVIT_ERROR_NONFINITE    /* the network answered with NaN or infinity */
+    MOHVIT_ERROR_NONFINITE,   /* the network answered with NaN or infinity */
+    MOHVIT_ERROR_CANCELLED    /* a mohvit_progress asked for it */
 } mohvit_status;
 
 typedef struct mohvit_error {
@@ -48,9 +50,14 @@ typedef struct mohvit_error {
 typedef struct mohvit_model mohvit_model;
 typedef struct mohvit_context mohvit_context;
 
+/* Told that `done` of `total` are done, where done never falls; 0 goes on, anything else cancels the call at
+ * hand, which ends soon with MOHVIT_ERROR_CANCELLED and does not call it again. It returns as usual (no
+ * longjmp, no exception) and leaves the context alone. Work waits for it. */
+typedef int mohvit_progress(void *user, size_t done, size_t total);
+
 /* ---- Opening a model ------------------------------------------------------------------------- */
 
-/* All zero means: everything as the checkpoint says. Strings are read during the call only. */
+/* All zero means: everything as the checkpoint says. */
 typedef struct mohvit_options {
     const char
         *key; /* weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these */
@@ -66,11 +73,14 @@ typedef struct mohvit_options {
     void (*warn)(void *user,
                  const char *message); /* extra tensors, non-finite weights, assumptions; may be NULL. Called
                                           by one thread at a time, any of those that load */
-    void *user;                        /* handed to warn */
+    mohvit_progress *progress;         /* told how many of the model's parameters have been read; may be NULL.
+                                          Called as warn is */
+    void *user;                        /* handed to warn and progress */
 } mohvit_options;
 
 /* Opens a checkpoint (.safetensors or .pth, told apart by content). path NULL opens the embedded demo model.
- * options may be NULL. *model is set on success alone and must be closed. Thread-safe. */
+ * options may be NULL. *model is set on success alone and must be closed. All functions that make a model are
+ * thread-safe. */
 MOHVIT_API mohvit_status mohvit_open(mohvit_model **model, const char *path, const mohvit_options *options,
                                      mohvit_error *err);
 
@@ -84,11 +94,12 @@ MOHVIT_API mohvit_status mohvit_open_synthetic(mohvit_model **model, const char 
                                                const mohvit_options *options, mohvit_error *err);
 
 /* A model that differs from base in routed_heads alone, written as in mohvit_options (NULL: as base); it
- * shares base's weights. Either may be closed first. */
+ * shares base's weights. *model is set on success alone and must be closed; either may be closed first. */
 MOHVIT_API mohvit_status mohvit_reroute(mohvit_model **model, const mohvit_model *base,
                                         const char *routed_heads, mohvit_error *err);
 
-/* NULL is allowed. Every context of the model must have been destroyed. */
+/* Frees a model; NULL is allowed. Every context of it must have been destroyed, and no other thread may use
+ * it any more. */
 MOHVIT_API void mohvit_close(mohvit_model *model);
 
 typedef struct mohvit_info {
@@ -105,25 +116,33 @@ typedef struct mohvit_info {
         *instruction_set; /* how it computes, such as "native", "f32", "avx512" */
 } mohvit_info;
 
-/* Fills *info. Strings live as long as the model. */
+/* Fills *info. Strings are the model's and live as long as it. Cannot fail; thread-safe. */
 MOHVIT_API void mohvit_get_info(const mohvit_model *model, mohvit_info *info);
 
-/* Name of a class, and its WordNet id or NULL; "" and NULL past num_classes. They live as long as the model.
- */
+/* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's
+ * and live as long as it. Thread-safe. */
 MOHVIT_API const char *mohvit_label(const mohvit_model *model, size_t class_index);
 MOHVIT_API const char *mohvit_label_id(const mohvit_model *model, size_t class_index);
 
 /* ---- Classifying ----------------------------------------------------------------------------- */
 
-/* Threads that the affinity mask and the cgroup quota grant to this process; at least 1. */
+/* Threads that the affinity mask and the cgroup quota grant to this process; at least 1. Thread-safe. */
 MOHVIT_API int mohvit_default_threads(void);
 
 /* A context holds the scratch memory for `batch` images and uses `threads` threads (0: the default).
  * The answers for an image are bitwise the same in any slot, batch size and number of threads.
- * One caller at a time; contexts of one model may run concurrently. */
+ * *ctx is set on success alone and must be destroyed, before its model is closed. batch: 1 to 4096.
+ * One caller at a time, for this and all functions below; contexts of one model may run concurrently. */
 MOHVIT_API mohvit_status mohvit_context_create(mohvit_context **ctx, const mohvit_model *model, size_t batch,
                                                int threads, mohvit_error *err);
+/* Frees a context; NULL is allowed. */
 MOHVIT_API void mohvit_context_destroy(mohvit_context *ctx);
+
+/* Has later runs tell progress how many attention blocks are done, of those of all their images: 0 at the
+ * beginning, after each block that the calling thread did, and all at the end. It is called by the thread
+ * that called mohvit_run and by no other. Where as many images as threads or more run side by side, the other
+ * threads' blocks are counted when it is next called. NULL: nothing is told, and that costs nothing. */
+MOHVIT_API void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user);
 
 typedef struct mohvit_prediction {
     size_t class_index;
@@ -132,10 +151,12 @@ typedef struct mohvit_prediction {
     const char *id;    /* as mohvit_label_id */
 } mohvit_prediction;
 
-/* Loads, runs and ranks one image; uses slot 0. top receives min(k, num_classes) predictions, the most
- * likely first, an exact tie to the lower class. */
+/* Loads, runs and ranks one image; uses slot 0. top (k, the caller's) receives min(k, num_classes)
+ * predictions, the most likely first, an exact tie to the lower class. Fails as mohvit_load_file, mohvit_run
+ * and mohvit_top do. */
 MOHVIT_API mohvit_status mohvit_classify_file(mohvit_context *ctx, const char *path, mohvit_prediction *top,
                                               size_t k, mohvit_error *err);
+/* The same from size bytes of an encoded picture at data. */
 MOHVIT_API mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void *data, size_t size,
                                                 mohvit_prediction *top, size_t k, mohvit_error *err);
 
@@ -152,25 +173,30 @@ typedef struct mohvit_image_options {
 MOHVIT_API void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options);
 
 /* JPEG, PNG or WebP by content; resized, cropped and normalised (spec 4) into the slot. "-" is standard
- * input. */
+ * input. A slot is below the context's batch; where a load fails, what the slot held is undefined. */
 MOHVIT_API mohvit_status mohvit_load_file(mohvit_context *ctx, size_t slot, const char *path,
                                           mohvit_error *err);
+/* The same from size bytes of an encoded picture at data. */
 MOHVIT_API mohvit_status mohvit_load_memory(mohvit_context *ctx, size_t slot, const void *data, size_t size,
                                             mohvit_error *err);
-/* rgb (height, width, 3) bytes, rows `stride` bytes apart: preprocessed like a decoded picture. */
+/* rgb (height, width, 3) bytes, 0 … 255, rows `stride` ≥ 3 · width bytes apart: preprocessed like a decoded
+ * picture. */
 MOHVIT_API mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
                                          size_t height, size_t stride, mohvit_error *err);
-/* tensor (3, img_size, img_size) floats, already normalised: taken as it is. */
+/* tensor (3, img_size, img_size) floats, channels red, green, blue, already resized and normalised as the
+ * model wants ((value / 255 − mean) / std): taken as it is. */
 MOHVIT_API mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *tensor,
                                             mohvit_error *err);
 
-/* Forward pass of slots 0 … n−1 (1 ≤ n ≤ batch). Allocates nothing. Slots keep their input until the next
- * run. */
+/* Forward pass of slots 0 … n−1 (1 ≤ n ≤ batch). Allocates nothing. Slots keep their input, also when the run
+ * was cancelled. */
 MOHVIT_API mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err);
 
-/* Results of a slot of the last run. Pointers stay valid until the next run or the context's end. */
+/* Results of a slot of the last run. They are the context's, and valid until its next run or its end. A slot
+ * that was not in the last run, or whose run was cancelled, has none: the pointers are NULL, and the calls
+ * that return a status fail with MOHVIT_ERROR_ARGUMENT. */
 
-/* (num_classes) floats. */
+/* (num_classes) floats: scores before softmax. */
 MOHVIT_API const float *mohvit_logits(const mohvit_context *ctx, size_t slot);
 /* As mohvit_classify_file ranks them; MOHVIT_ERROR_NONFINITE if any logit is NaN or infinite. */
 MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
@@ -180,29 +206,33 @@ MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t s
 /* (blocks, max_heads): sum of the head's final gate over the image's tokens; 0 where a block has fewer heads.
  */
 MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot);
-/* (blocks): tokens of one image in each block. */
+/* (blocks): tokens of one image in each block. The model's, lives as long as it. Thread-safe. */
 MOHVIT_API const size_t *mohvit_block_tokens(const mohvit_model *model);
 
 /* ---- Head load ------------------------------------------------------------------------------- */
 
 /* Which heads work for which class: exact counts over any number of images, the same to the last bit whatever
- * their order. For what the program's "headload" commands show. One caller at a time. */
+ * their order. For what the program's "headload" commands show. One caller at a time for each. */
 typedef struct head_load mohvit_head_load;
 
-/* Nothing counted yet. *load is set on success alone. It does not need the model any longer. */
+/* Nothing counted yet. *load is set on success alone and must be destroyed. It does not need the model any
+ * longer. */
 MOHVIT_API mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *model,
                                                  mohvit_error *err);
+/* Frees it; NULL is allowed. */
 MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
 
-/* Adds an image of a class: what a slot of the last run reports, in a context of the same model. */
+/* Adds an image of a class below num_classes: what a slot of the last run reports, in a context of the same
+ * model, or MOHVIT_ERROR_MISMATCH. On failure nothing is added. */
 MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                               size_t class_index, mohvit_error *err);
 
-/* Writes a safetensors file, whole or not at all; a file of that name is replaced. */
+/* Writes a safetensors file, whole or not at all; a file of that name is replaced. Tensors: images (classes),
+ * tokens (classes, blocks), active (classes, blocks, max_heads) and gate_sum of the same shape. */
 MOHVIT_API mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path,
                                                mohvit_error *err);
 
-/* Of the library, such as "0.1.0". */
+/* Of the library, such as "0.1.0"; a constant. Thread-safe. */
 MOHVIT_API const char *mohvit_version(void);
 
 #ifdef __cplusplus
