@@ -32,29 +32,45 @@ bool spread_started_by_mpirun(void)
 
 /* ---- The module ------------------------------------------------------------------------------ */
 
+/* With a slash behind it; false where it cannot be told. */
+static bool program_folder(char folder[PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
+    if (length < 0)
+        return false;
+    folder[length] = '\0';
+    strrchr(folder, '/')[1] = '\0';
+    return true;
+}
+
 /* Beside the program, where it was built; or where installing puts it. */
-static mohvit_status load_module(spread *s, mohvit_error *err)
+char *spread_module(void)
 {
     static const char *const places[] = {"", MPI_MODULE_FROM_BIN};
-    char program[PATH_MAX], path[PATH_MAX + 256];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length < 0)
-        return error_errno(err, "/proc/self/exe");
-    program[length] = '\0';
-    strrchr(program, '/')[1] = '\0';
-    for (size_t i = 0; !s->library && i < sizeof places / sizeof *places; i++) {
-        snprintf(path, sizeof path, "%s%s%s", program, places[i], MPI_MODULE_FILE);
-        if (access(path, F_OK))
-            continue;
-        s->library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-        if (!s->library)
-            return error_set(err, MOHVIT_ERROR_IO, "%s: cannot be loaded: %s", path, dlerror());
+    char folder[PATH_MAX], *path = NULL;
+    if (!program_folder(folder))
+        return NULL;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (asprintf(&path, "%s%s%s", folder, places[i], MPI_MODULE_FILE) < 0)
+            return NULL;
+        if (!access(path, F_OK))
+            return path;
+        free(path);
     }
-    if (!s->library)
+    return NULL;
+}
+
+static mohvit_status load_module(spread *s, const char *path, mohvit_error *err)
+{
+    char folder[PATH_MAX];
+    if (!path)
         return error_set(err, MOHVIT_ERROR_IO,
-                         "started by mpirun, but %s is neither beside the program nor in %s%s: install "
-                         "libopenmpi-dev and build again, or install the module",
-                         MPI_MODULE_FILE, program, MPI_MODULE_FROM_BIN);
+                         "started by mpirun, but %s is neither beside the program nor in %s%s: install the "
+                         "package mohvit-mpi, or libopenmpi-dev and build again",
+                         MPI_MODULE_FILE, program_folder(folder) ? folder : "", MPI_MODULE_FROM_BIN);
+    s->library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (!s->library)
+        return error_set(err, MOHVIT_ERROR_IO, "%s: cannot be loaded: %s", path, dlerror());
     s->mpi = dlsym(s->library, MPI_MODULE_SYMBOL);
     if (!s->mpi || s->mpi->version != MPI_MODULE_VERSION)
         return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: is the module of another version of mohvit", path);
@@ -71,7 +87,9 @@ mohvit_status spread_join(spread **out, mohvit_error *err)
     spread *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for MPI");
-    mohvit_status status = load_module(s, err);
+    char *path = spread_module();
+    mohvit_status status = load_module(s, path, err);
+    free(path);
     if (!status) {
         int code = s->mpi->join(&s->rank, &s->ranks);
         status = code ? mpi_error(s, "joining", code, err) : MOHVIT_OK;

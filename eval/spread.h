@@ -13,6 +13,9 @@ typedef struct spread spread;
 /* Whether this process was started by mpirun, as its environment has it. */
 bool spread_started_by_mpirun(void);
 
+/* The path of the module, malloc'd; NULL where there is none, or no memory. */
+char *spread_module(void);
+
 /* Joins the other ranks. *out is set on success alone. */
 mohvit_status spread_join(spread **out, mohvit_error *err);
 /* All ranks leave together. NULL is allowed. */

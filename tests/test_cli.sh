@@ -32,7 +32,31 @@ every_command_explains_itself() {
 
 the_version_is_printed() {
     run 0 --version
-    [[ $out =~ ^mohvit\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$out"
+    [[ $(head -n 1 out.txt) =~ ^mohvit\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$out"
+    local text=$out
+    has "$text" "native"
+    has "$text" "libjpeg"
+    run 0 -V
+    equal "$out" "$text"
+    run 0 --version --format json
+    equal "$(wc -l <out.txt)" 1
+    has "$text" "mohvit $(get version)"
+    has "$text" "$(get instruction_set)"
+    has "$text" "$(get libraries libspng)"
+    has "$(get backends openblas)" '"f32"'
+    local best module
+    best=$(get instruction_set) module=$(get mpi_module)
+    [[ $best == baseline || $(get cpu_features) == *"\"$best\""* ]] || fail "$out"
+    [[ -e $module || $module == null ]] || fail "$out"
+    MOHVIT_ISA=baseline run 0 --version --format json
+    equal "$(get instruction_set)" baseline
+    equal "$(get backends native)" '["f32"]' # the other precisions have no portable kernels
+    MOHVIT_ISA=nonsense run 3 --version
+    has "$err" "MOHVIT_ISA=nonsense"
+    run 0 --version --help
+    has "$out" "Usage: mohvit --version "
+    run 2 --version extra
+    run 2 --version --format csv
 }
 
 mistakes_in_usage_end_with_2_and_say_what_was_expected() {

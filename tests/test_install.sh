@@ -30,7 +30,8 @@ cd "$prefix"
 pc=$(find . -name mohvit.pc)
 libdir=$prefix/$(dirname "$(dirname "$pc")")
 for file in bin/mohvit include/mohvit.h share/mohvit/imagenet1k.tsv share/mohvit/samples/sneaker.png \
-    share/man/man1/mohvit.1 share/doc/mohvit/README.md share/doc/mohvit/docs/head_load.svg share/doc/mohvit/LICENSE; do
+    share/man/man1/mohvit.1 share/man/man1/mohvit-headload-plot.1 share/bash-completion/completions/mohvit \
+    share/doc/mohvit/{README,CHANGELOG,SECURITY}.md share/doc/mohvit/docs/head_load.svg share/doc/mohvit/LICENSE; do
     [[ -s $file ]] || fail "$file was not installed"
 done
 for file in libmohvit.so pkgconfig/mohvit.pc cmake/mohvit/mohvitConfig.cmake; do
@@ -46,6 +47,10 @@ fi
 # ---- The program -----------------------------------------------------------------------------------
 
 expect "bin/mohvit --version" '^mohvit [0-9]+\.[0-9]+\.[0-9]+$' "$(bin/mohvit --version)"
+expect "LICENSE" 'Apache License' "$(head -n 2 share/doc/mohvit/LICENSE)"
+if [[ -e $build/mohvit_mpi.so ]]; then
+    expect "bin/mohvit --version" "^module for MPI +$prefix/bin/\.\./.*/mohvit_mpi\.so\$" "$(bin/mohvit --version)"
+fi
 expect "bin/mohvit classify" '^ *1  Sneaker ' "$(bin/mohvit classify share/mohvit/samples/sneaker.png 2>/dev/null)"
 
 # Its module for MPI is found where it was moved to.
@@ -62,9 +67,13 @@ fi
 check() {
     local name=$1 output
     shift
-    output=$("$@" share/mohvit/samples/sneaker.png share/mohvit/samples/trousers.png) || fail "$name does not run"
-    expect "$name" ' %  Sneaker$' "$(sed -n 1p <<<"$output")"
-    expect "$name" ' %  Trouser$' "$(sed -n 4p <<<"$output")"
+    output=$("$@" share/mohvit/samples/sneaker.png) || fail "$name does not run"
+    expect "$name" '^0: Sneaker, [0-9.]+ %; head [0-9]+$' "$output"
+    expect "$name" '^2: ' "$output"
+    if output=$("$@" share/mohvit/imagenet1k.tsv 2>&1); then
+        fail "$name takes a text for a picture: $output"
+    fi
+    expect "$name" '^picture in memory: ' "$output"
 }
 
 {

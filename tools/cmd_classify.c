@@ -19,7 +19,7 @@ static const char help[] =
     "go on, and the exit status is 1.\n\n"
     "  --top K             classes to print; default 5\n"
     "  --format FORMAT     text (default), json: one object a line, or csv: one row a class\n"
-    "  --from-file LIST    also the paths in this file, one a line; \"-\" is standard input\n"
+    "  --from-file FILE    also the paths in this file, one a line; \"-\" is standard input\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "

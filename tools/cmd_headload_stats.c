@@ -16,14 +16,15 @@ static const char help[] =
     "                   block alone; default: of all\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n\n"
-    "load       share of the tokens that select a head; balanced: routed / (heads - shared)\n"
-    "CV         standard deviation of the heads' loads, divided by their mean\n"
-    "entropy    of the heads' shares of the selections, in bits; at most log2(heads - shared)\n"
-    "JS all     Jensen-Shannon divergence of all classes' shares, in bits: what a selected head tells\n"
-    "           of the class; 0 where all classes route alike\n"
-    "JS pair    mean of the divergences of two classes, each 0 to 1\n"
-    "specific   1 - H(class | head) / log2(classes): 0 where every class loads a head the same, 1\n"
-    "           where one class alone does\n"
+    "  load       share of the tokens that select a head; balanced: routed / (heads - shared)\n"
+    "  CV         standard deviation of the heads' loads, divided by their mean\n"
+    "  entropy    of the heads' shares of the selections, in bits; at most log2(heads - shared)\n"
+    "  JS all     Jensen-Shannon divergence of all classes' shares, in bits: what a selected head tells\n"
+    "             of the class; 0 where all classes route alike\n"
+    "  JS pair    mean of the divergences of two classes, each 0 to 1\n"
+    "  specific   1 - H(class | head) / log2(classes): 0 where every class loads a head the same, 1\n"
+    "             where one class alone does\n"
+    "\n"
     "Classes weigh the same, however many images each has. Blocks without a router have no line.\n";
 
 typedef struct stats_options {

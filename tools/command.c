@@ -140,7 +140,7 @@ bool parse_tolerance(double *out, const char *option, const char *text)
 
 int parse_choice(const char *option, const char *text, const char *const *names)
 {
-    char expected[128] = "";
+    char expected[512] = "";
     for (int i = 0; names[i]; i++) {
         if (strcmp(text, names[i]) == 0)
             return i;

@@ -21,7 +21,8 @@ typedef struct command {
 } command;
 
 extern const command command_classify, command_info, command_convert, command_synth, command_preprocess,
-    command_verify, command_bench, command_eval, command_merge, command_headload, command_routes;
+    command_verify, command_bench, command_eval, command_merge, command_headload, command_routes,
+    command_version;
 
 void command_print_help(const command *c);
 

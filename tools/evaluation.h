@@ -63,7 +63,8 @@ enum {
     "\nData:\n"                                                                                              \
     "  --truth FILE       classes of pictures: lines of a name and, behind a TAB or a blank, an\n"           \
     "                     index from 0, a WordNet id or a label\n"                                           \
-    "  --real-labels FILE ImageNet ReaL's real.json in place of the pictures' own classes\n"                 \
+    "  --real-labels FILE\n"                                                                                 \
+    "                     ImageNet ReaL's real.json in place of the pictures' own classes\n"                 \
     "  --subset FILE      only these classes compete, one a line; others' pictures are left out\n"           \
     "  --limit N          the first N pictures\n"                                                            \
     "  --sample N         N pictures at random, in their order\n"                                            \

@@ -46,7 +46,7 @@ static bool parse_backend(const char **out, const char *text)
     for (size_t i = 0; gemm_available(i); i++)
         if (!strcmp(gemm_available(i)->name, text))
             return true;
-    complain("--backend %s: expected auto, native or openblas", text);
+    complain("--backend %s: expected one of auto, native, openblas", text);
     return false;
 }
 
@@ -65,14 +65,11 @@ bool parse_routed(const char **out, const char *text)
 
 static bool parse_variant(const char **out, const char *text)
 {
-    config ignored;
     *out = text;
-    if (config_variant(&ignored, text))
-        return true;
-    complain("--variant %s: no such variant; the published ones are", text);
-    for (size_t i = 0; config_variant_name(i); i++)
-        complain("  %s", config_variant_name(i));
-    return false;
+    const char *names[16] = {NULL};
+    for (size_t i = 0; config_variant_name(i) && i + 1 < sizeof names / sizeof *names; i++)
+        names[i] = config_variant_name(i);
+    return parse_choice("--variant", text, names) >= 0;
 }
 
 bool model_option(void *options, int code, const char *value)

@@ -22,7 +22,7 @@ static void print_overview(void)
     output_printf(
         "\nOptions:\n"
         "  -h, --help     show this\n"
-        "  -V, --version  show the version\n"
+        "  -V, --version  show the version, and what it runs on; --format json: one line\n"
         "\nResults go to standard output, all else to standard error.\n"
         "Exit status: 0 fine, 1 some input failed, 2 wrong usage, 3 the model could not be loaded.\n"
         "\nTry it: mohvit classify photo.jpg\n");
@@ -104,10 +104,8 @@ static int dispatch(int argc, char **argv)
         print_overview();
         return EXIT_FINE;
     }
-    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
-        output_printf("mohvit %s\n", mohvit_version());
-        return EXIT_FINE;
-    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        return command_version.run(argc - 1, argv + 1);
     if (strcmp(name, "help") == 0)
         return help(argc - 1, argv + 1);
     const command *c = find_command(name);

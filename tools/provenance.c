@@ -64,8 +64,7 @@ static json_t *hash_source(const model_source *source)
     }
 }
 
-/* "Intel(R) Xeon(R) …", or the architecture where the kernel tells no more. */
-static json_t *cpu_name(void)
+json_t *cpu_name(void)
 {
     char line[256], *name = NULL;
     struct utsname system;

@@ -13,4 +13,7 @@
  * the file, so a provenance is made only to be printed. */
 json_t *provenance_json(const model_source *source, const config *c, const mohvit_model *m, int threads);
 
+/* "Intel(R) Xeon(R) …", or the architecture where the kernel tells no more. */
+json_t *cpu_name(void);
+
 #endif

@@ -2,28 +2,32 @@
 # DESTDIR work alike.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS mohvit_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# The components are those that packages.cmake makes packages of.
+install(TARGETS mohvit_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tool)
 set_target_properties(mohvit PROPERTIES PUBLIC_HEADER ${PROJECT_SOURCE_DIR}/vit/mohvit.h) # install() starts here, not in vit
 install(TARGETS mohvit EXPORT mohvitTargets
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-if(TARGET mpi_module) # a component of its own, so that it can be a package of its own
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev
+        PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
+if(TARGET mpi_module)
     install(TARGETS mpi_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mohvit COMPONENT mpi)
 endif()
-install(FILES weights/imagenet1k.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit)
-install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit)
-install(FILES tools/mohvit.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES weights/imagenet1k.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit COMPONENT tool)
+install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit COMPONENT tool)
+install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tool
+        FILES_MATCHING PATTERN "*.1")
+install(FILES tools/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME mohvit
+        COMPONENT tool)
+install(FILES README.md CHANGELOG.md SECURITY.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tool)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tool)
 
 # CMake package: find_package(mohvit), target mohvit::mohvit.
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/mohvit)
-install(EXPORT mohvitTargets NAMESPACE mohvit:: DESTINATION ${package_dir})
+install(EXPORT mohvitTargets NAMESPACE mohvit:: DESTINATION ${package_dir} COMPONENT dev)
 configure_package_config_file(tools/cmake/mohvitConfig.cmake.in ${PROJECT_BINARY_DIR}/mohvitConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/mohvitConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/mohvitConfig.cmake ${PROJECT_BINARY_DIR}/mohvitConfigVersion.cmake
-        DESTINATION ${package_dir})
+        DESTINATION ${package_dir} COMPONENT dev)
 
 # pkg-config: the prefix is found from where the file lies, unless the folders were given as absolute paths.
 set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
@@ -42,4 +46,4 @@ foreach(dir LIBDIR INCLUDEDIR)
     endif()
 endforeach()
 configure_file(tools/cmake/mohvit.pc.in ${PROJECT_BINARY_DIR}/mohvit.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/mohvit.pc DESTINATION ${pc_dir})
+install(FILES ${PROJECT_BINARY_DIR}/mohvit.pc DESTINATION ${pc_dir} COMPONENT dev)
