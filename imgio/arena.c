@@ -20,7 +20,9 @@ char *arena_copy(arena *a, const char *text, size_t length)
         if (!block)
             return NULL;
         block->before = a->last;
-        *a = (arena){block, 0, size};
+        a->last = block;
+        a->used = 0;
+        a->size = size;
     }
     char *copy = a->last->bytes + a->used;
     memcpy(copy, text, length);

@@ -82,7 +82,7 @@ static mohvit_status sort_entries(truth *t, const char *path, mohvit_error *err)
     size_t kept = 1;
     for (size_t i = 1; i < t->count; i++) {
         const truth_entry *a = &t->entries[kept - 1], *b = &t->entries[i];
-        if (strcmp(a->name, b->name))
+        if (strcmp(a->name, b->name) != 0)
             t->entries[kept++] = *b;
         else if (a->class_index != b->class_index)
             return error_set(err, MOHVIT_ERROR_FORMAT,

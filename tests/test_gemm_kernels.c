@@ -218,7 +218,8 @@ static void sums_of_the_largest_numbers_are_exact(void **state)
             product_encode(&p);
             product_run(&p, y);
             for (size_t j = 0; j < 6; j++)
-                assert_close((double)y[j], sign * (double)p.in, 2 * (double)FLT_EPSILON * (double)p.in);
+                assert_close((double)y[j], (double)sign * (double)p.in,
+                             2 * (double)FLT_EPSILON * (double)p.in);
             product_free(&p);
         }
 }

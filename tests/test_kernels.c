@@ -609,7 +609,7 @@ static int bench(void)
         };
         for (size_t e = 0; e < LENGTH(entries); e++)
             bench_sets(&entries[e]);
-        const kernels *k, *widest = NULL;
+        const kernels *k, *widest = kernels_available(0);
         FOR_EACH_SET(k)
         widest = k;
         bench_entry plain = entries[3];

@@ -57,7 +57,7 @@ static inline void expect_error(mohvit_status status, const mohvit_error *err, m
 static inline void expect_ok(mohvit_status status, const mohvit_error *err)
 {
     if (status)
-        fail_msg("%s", err->message);
+        fail_msg("%s", err ? err->message : "it failed");
 }
 
 /* Reads every tensor that can be read, as it is stored; the first failure, if there is one. */

@@ -98,8 +98,7 @@ static void text_json(text *t, const char *id, json_t *value)
 
 static void text_base64(text *t, const char *id, const unsigned char *bytes, size_t size)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-                      pad = '=';
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     text_put(t, "<script type=\"text/plain\" id=\"");
     text_put(t, id);
     text_put(t, "\">");
@@ -109,7 +108,7 @@ static void text_base64(text *t, const char *id, const unsigned char *bytes, siz
         unsigned group = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
                          (left > 2 ? bytes[i + 2] : 0);
         for (int k = 0; k < 4; k++)
-            *to++ = (size_t)k <= left ? digits[group >> (18 - 6 * k) & 63] : pad;
+            *to++ = digits[(size_t)k <= left ? group >> (18 - 6 * k) & 63 : 64];
     }
     text_put(t, "</script>\n");
 }

@@ -100,7 +100,10 @@ static void print_list(const char *title, const json_t *names)
     size_t i;
     json_t *name;
     output_printf("%-17s", title);
-    json_array_foreach(names, i, name) output_printf("%s%s", i ? ", " : "", json_string_value(name));
+    json_array_foreach(names, i, name)
+    {
+        output_printf("%s%s", i ? ", " : "", json_string_value(name));
+    }
     output_printf("%s\n", json_array_size(names) ? "" : "none of those that there are kernels for");
 }
 
@@ -123,7 +126,9 @@ static void print_text(json_t *o)
     }
     output_printf("libraries\n");
     json_object_foreach(json_object_get(o, "libraries"), key, value)
+    {
         output_printf("  %-15s%s\n", key, json_string_value(value));
+    }
     const json_t *module = json_object_get(o, "mpi_module");
     output_printf("%-17s%s\n", "module for MPI",
                   json_is_string(module) ? json_string_value(module) : "not found");

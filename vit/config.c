@@ -209,12 +209,9 @@ static double block_macs(const config *c, size_t s, bool every_head)
     double d = C / (double)c->num_heads[s], hidden = (double)config_hidden(c, s),
            P = (double)config_pool(c, s);
     double heads = (double)(every_head ? c->num_heads[s] : config_active_heads(c, s));
-    double queries = N * C * C, proj = N * C * C;
-    if (!every_head && config_gathers(c, s)) {
-        queries *= heads / (double)c->num_heads[s];
-        proj *= heads / (double)c->num_heads[s];
-    }
-    double macs = queries + proj;
+    double macs = 2 * N * C * C; // queries, proj
+    if (!every_head && config_gathers(c, s))
+        macs *= heads / (double)c->num_heads[s];
     macs += N * C * (2 * hidden) + N * hidden * (9 + C); // fc1, depthwise, fc2
     macs += N * C * (double)router_rows(c, s);
     if (config_global(c, s))

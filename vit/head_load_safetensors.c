@@ -78,14 +78,13 @@ static mohvit_status add_derived(safetensors_writer *w, const head_load *l, mohv
     size_t classes = l->config.num_classes, cells = classes * l->blocks * l->max_heads;
     int64_t *tokens = memory_alloc(classes * l->blocks, sizeof *tokens);
     double *gate = memory_alloc(cells, sizeof *gate);
-    mohvit_status status = tokens && gate ? MOHVIT_OK : head_load_no_memory(err);
-    for (size_t b = 0; !status && b < l->blocks; b++)
+    bool room = tokens && gate;
+    for (size_t b = 0; room && b < l->blocks; b++)
         for (size_t c = 0; c < classes; c++)
             tokens[c * l->blocks + b] = head_load_tokens(l, c, b);
-    for (size_t i = 0; !status && i < cells; i++)
+    for (size_t i = 0; room && i < cells; i++)
         gate[i] = (double)l->gate[i] / GATE_UNIT;
-    if (!status)
-        status = safetensors_writer_add_raw(w, tokens, err);
+    mohvit_status status = room ? safetensors_writer_add_raw(w, tokens, err) : head_load_no_memory(err);
     if (!status)
         status = safetensors_writer_add_raw(w, l->active, err);
     if (!status)

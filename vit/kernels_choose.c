@@ -73,7 +73,7 @@ mohvit_status kernels_choose(const kernels **out, mohvit_error *err)
         return MOHVIT_OK;
     }
     for (size_t i = 0; i < TABLES; i++) {
-        if (strcmp(tables[i]->isa, wanted))
+        if (strcmp(tables[i]->isa, wanted) != 0)
             continue;
         if (!supported(tables[i]))
             return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "MOHVIT_ISA=%s: this processor lacks it", wanted);

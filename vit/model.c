@@ -252,7 +252,8 @@ static void pack_part(void *arg, size_t task, size_t worker)
 static linear packed(binder *b, const gemm *g, const float *w, size_t out, size_t in, output_order *order,
                      size_t order_size, const float *bias)
 {
-    size_t outputs = g->by_panels ? PACK_OUTPUTS : out, tasks = divide_up(out, outputs);
+    size_t outputs = g->by_panels ? PACK_OUTPUTS : out;
+    size_t tasks = g->by_panels ? divide_up(out, PACK_OUTPUTS) : 1;
     pack_job job = {
         .binder = b,
         .gemm = g,

@@ -3,13 +3,14 @@
 #define MOHVIT_EMBEDDED_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define EMBEDDED(name)                                                                                       \
     extern const unsigned char embedded_##name[] __attribute__((visibility("hidden")));                      \
     extern const unsigned char embedded_##name##_end[] __attribute__((visibility("hidden")));                \
     static inline size_t embedded_##name##_size(void)                                                        \
     {                                                                                                        \
-        return (size_t)(embedded_##name##_end - embedded_##name);                                            \
+        return (uintptr_t)embedded_##name##_end - (uintptr_t)embedded_##name;                                \
     }
 
 EMBEDDED(model)      /* moh_vit_nano.safetensors: embedded_model, embedded_model_size() */

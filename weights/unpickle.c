@@ -573,7 +573,7 @@ static bool run(machine *m)
 
 mohvit_status unpickle(pickle **out, const void *bytes, size_t size, const char *name, mohvit_error *err)
 {
-    mohvit_error local;
+    mohvit_error local = {0};
     machine m = {.out = pickle_create(), .bytes = bytes, .size = size, .name = name, .err = &local};
     if (!m.out)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", name);
