@@ -33,8 +33,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ONNXRUNTIME = f"{HERE}/onnxruntime"
 IMAGES = 8  # that a contestant classifies in a round, after one to warm up
 
-# How far logits may be from those in float64: RMS, in parts of their standard deviation. Float32 lands near 1e-5,
-# unless rounding decides for a token which of two heads it picks: in eight images of S-75 that made it 1.5e-4.
+# How far logits may be from those in float64: RMS, in parts of their standard deviation. Float32 lands near 1e-5;
+# one of PyTorch's eight images of S-75 was farther off, probably for a head that a token picked otherwise: 1.5e-4 in all.
 TOLERANCE = {"f32": 1e-3, "bf16": 0.15, "int8": 0.3}
 
 
