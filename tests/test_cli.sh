@@ -621,7 +621,7 @@ what_ran_is_stated() {
     run 0 info --variant moh_transnext_small_75 --routed-heads 9
     equal "$err" "" # stage 3 has as many, stage 4 more
     run 0 bench --iters 1 --routed-heads 6
-    has "$err" "a token picks 1, 3, 6, 6 in stages"
+    has "$err" "a token picks 3, 3, 6, 6 in stages"
     run 0 info --variant moh_transnext_base_50 --routed-heads 25% --format json
     equal "$(get variant)" moh_transnext_base_50
     run 3 bench --iters 1 --variant transnext_micro --routed-heads 50%

@@ -266,16 +266,18 @@ class Worker:
 def draw_curve(rows, path):
     import matplotlib
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "mohvit"
     import matplotlib.pyplot as plt
 
     figure, loss = plt.subplots(figsize=(6, 3.5), layout="constrained")
     epochs = [r["epoch"] for r in rows]
     loss.plot(epochs, [r["loss"] for r in rows], color="C1")
-    loss.set(xlabel="epoch", ylabel="training loss")
+    loss.set_xlabel("epoch")
+    loss.set_ylabel("training loss", color="C1")
     top1 = loss.twinx()
     top1.plot(epochs, [r["top1"] for r in rows], color="C0", marker=".")
-    top1.set_ylabel("top-1 on the test pictures, %")
-    figure.savefig(path)
+    top1.set_ylabel("top-1 on the test pictures, %", color="C0")
+    figure.savefig(path, metadata={"Date": None})
 
 
 # ---- Processes -----------------------------------------------------------------------------------------------------
