@@ -146,7 +146,7 @@ pictures_without_a_class_count_as_what_they_are_taken_for() {
 
 the_top_k_of_the_run_is_counted() {
     run 0 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3 -o a.safetensors --quiet
-    adds_up a.safetensors 1 3 3 3
+    adds_up a.safetensors 3 3 3 3
     run 2 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3,50% -o several.safetensors
     run 2 eval "idx:$pictures,$classes" --limit 64 --routed-heads 3,50% --head-load several.safetensors
     absent several.safetensors
@@ -178,7 +178,7 @@ a_failed_picture_is_left_out() {
     has "$err" "val/Sneaker/broken.png"
     equal "$out" "a.safetensors: 2 images of 2 classes, 1 failed"
     run 0 headload export --csv a.safetensors
-    equal "$(grep -c ,256, out.txt)" 4
+    equal "$(grep -c ,256, out.txt)" 8 # stage 1: 2 classes of 4 heads
 }
 
 # ---- Rows ------------------------------------------------------------------------------------------

@@ -650,9 +650,6 @@ mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context 
                                    size_t class_index, mohvit_error *err)
 {
     const config *c = &ctx->model->description.config;
-    mohvit_status status = check_answered(ctx, slot, err);
-    if (status)
-        return status;
     bool same = c->num_classes == load->config.num_classes && c->img_size == load->config.img_size;
     for (size_t s = 0; s < STAGES; s++)
         same = same && c->depths[s] == load->config.depths[s] &&
@@ -661,6 +658,9 @@ mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context 
                c->routed_head[s] == load->config.routed_head[s];
     if (!same) // in what shapes the counts
         return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
+    mohvit_status status = check_answered(ctx, slot, err);
+    if (status)
+        return status;
     return head_load_add(load, class_index, mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),
                          err);
 }
