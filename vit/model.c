@@ -21,9 +21,9 @@ typedef struct {
     const weight_source *source;
     char prefix[TENSOR_NAME_MAX / 2]; // of the names of the part at hand: "block3.4.attn."
     tensor_list list;
-    size_t cursor;            // tensors are asked for nearly in the list's order
-    char *next;               // free memory of the last chunk,
-    size_t left;              // and how many bytes that is
+    size_t cursor; // large tensors are asked for in the order of the list, which read_ahead relies on
+    char *next;    // free memory of the last chunk,
+    size_t left;   // and how many bytes that is
     staged_tensor staging[2]; // the one in use, and one that was read ahead
     size_t ahead;             // which is the latter
     size_t read;              // parameters, so far
@@ -408,12 +408,14 @@ static void bind_attention(binder *b, attention *a, size_t s)
         a->learnable_bias = tensor(b, "learnable_bias", "");
         bind_linear(b, &a->q, g, C, C, "q");
         bind_linear(b, &a->kv, g, C, 2 * C, "kv");
-        bind_linear(b, &a->sr, g, C, C, "sr");
-        bind_norm(b, &a->pool_norm, C, 1e-5f, "norm");
     } else {
         bind_linear(b, &a->qkv, g, C, 3 * C, "qkv");
     }
     bind_linear(b, &a->proj, g, C, C, "proj");
+    if (a->pool) {
+        bind_linear(b, &a->sr, g, C, C, "sr");
+        bind_norm(b, &a->pool_norm, C, 1e-5f, "norm");
+    }
     a->gathers = config_gathers(c, s);
     bind_position_bias(b, a);
     bind_router(b, &a->router, C);
