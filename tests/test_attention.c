@@ -407,6 +407,19 @@ static float *all_heads(const layer_case *l)
     return all;
 }
 
+/* Every stage of the last case, whose embed_dims no other has, where the kernels can. */
+static void check_pairs(layer_case *l)
+{
+    bool able = l->pass.kernels->pairs && l->gemm == &gemm_native_f32;
+    assert_int_equal(pairs_alone(&l->pass, l->attention), able && l->config->embed_dims[0] == 96);
+}
+
+static void selected_pairs_are_alone_where_that_is_faster(void **state)
+{
+    (void)state;
+    for_every_layer(check_pairs);
+}
+
 static void check_forward(layer_case *l)
 {
     size_t N = l->N, C = l->C;
@@ -606,6 +619,7 @@ static void computed_pairs_equal_the_reported_tokens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(selected_pairs_are_alone_where_that_is_faster),
         cmocka_unit_test(attention_agrees_with_the_specification),
         cmocka_unit_test(tokens_are_routed_by_their_normalised_values),
         cmocka_unit_test(unselected_heads_are_neither_computed_nor_read),

@@ -17,7 +17,6 @@ typedef struct attention {
     linear q, kv;                 /* aggregated: C → C, C → 2C */
     linear qkv;                   /* global: C → 3C */
     linear proj;                  /* C → C */
-    bool gathers;                 /* q and proj are for selected pairs alone where that can be: pairs.h */
     linear sr;                    /* aggregated: C → C, before pooling */
     norm pool_norm;               /* eps 1e-5 */
     const float *query_embedding; /* (heads, d) */

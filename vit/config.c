@@ -1,5 +1,4 @@
 #include "config.h"
-#include "kernels.h"
 
 #include <jansson.h>
 #include <ctype.h>
@@ -190,18 +189,6 @@ static size_t router_rows(const config *c, size_t s)
     return config_candidates(c, s) + (routed && shared ? 2 : 0) + (shared > 1 ? shared : 0);
 }
 
-/* Dense products are the more even ones. For the selected pairs alone q and proj take 0.67 and 0.60 of a
- * dense product's time where half of the heads are at work, 0.98 and 0.86 where three quarters are; with all
- * heads they would take 1.28 and 1.09 (tests/test_pairs --bench). In a forward pass on one thread q and kv
- * took 31.8 ms in place of 33.7 and proj 6.2 in place of 8.8 of moh_transnext_base_50's 160; of
- * moh_transnext_small_75's 98 ms proj 4.6 in place of 5.1. */
-bool config_gathers(const config *c, size_t s)
-{
-    size_t C = c->embed_dims[s], heads = c->num_heads[s];
-    return !c->dense && c->routed_head[s] && C == PAIR_CHANNELS * heads && C % PAIR_OUTPUTS == 0 &&
-           4 * config_active_heads(c, s) <= 3 * heads;
-}
-
 /* Multiply-adds of one block of stage s. */
 static double block_macs(const config *c, size_t s, bool every_head)
 {
@@ -209,9 +196,7 @@ static double block_macs(const config *c, size_t s, bool every_head)
     double d = C / (double)c->num_heads[s], hidden = (double)config_hidden(c, s),
            P = (double)config_pool(c, s);
     double heads = (double)(every_head ? c->num_heads[s] : config_active_heads(c, s));
-    double macs = 2 * N * C * C; // queries, proj
-    if (!every_head && config_gathers(c, s))
-        macs *= heads / (double)c->num_heads[s];
+    double macs = 2 * N * C * C;                         // queries, proj
     macs += N * C * (2 * hidden) + N * hidden * (9 + C); // fc1, depthwise, fc2
     macs += N * C * (double)router_rows(c, s);
     if (config_global(c, s))

@@ -75,7 +75,6 @@ mohvit_status config_validate(const config *c, const char *name, mohvit_error *e
 size_t config_side(const config *c, size_t s);   /* side of the stage's square token map */
 size_t config_hidden(const config *c, size_t s); /* width of one half of the gated MLP */
 size_t config_pool(const config *c, size_t s);   /* side of the pooled map; 0 where attention is global */
-bool config_gathers(const config *c, size_t s);  /* q and proj are for selected pairs alone: pairs.h */
 bool config_global(const config *c, size_t s);   /* sr = 1: every token attends to every token */
 size_t config_blocks(const config *c);
 size_t config_max_heads(const config *c);
@@ -85,8 +84,8 @@ size_t config_active_heads(const config *c, size_t s);
 double config_active_percent(const config *c);
 
 /* Multiply-adds of one image: linear layers, convolutions, router, scores and weighted sums. `every_head`
- * counts all heads, else those of selected (token, head) pairs alone, which is what the forward pass performs
- * in float32; where config_gathers, q and proj among them. */
+ * counts all heads, else the scores and sums of selected (token, head) pairs alone; what is left out of q and
+ * proj besides depends on how a model computes: pairs_saved_macs. */
 double config_macs(const config *c, bool every_head);
 
 /* ---- Tensors --------------------------------------------------------------------------------- */

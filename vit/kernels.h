@@ -84,8 +84,9 @@ typedef struct gemm_kernels {
 /* The selected (token, head) pairs alone, in products over weights that gemm[PRECISION_F32] packed: a row of
  * PAIR_CHANNELS for each token that selected the head, in the order of the head's list, which ascends. */
 #define PAIR_CHANNELS 24 /* of a head in every published variant */
-#define PAIR_TOKENS   98 /* at once, at most */
-#define PAIR_OUTPUTS  32
+#define PAIR_TOKENS                                                                                          \
+    98 /* at once, at most: as the dense products cut them, so that a thread stays with its tokens */
+#define PAIR_OUTPUTS 32 /* at once */
 
 /* Queries of one head: rows (count, 24) = outputs first … first+23 of a layer of y (N, in). */
 typedef struct pair_queries {

@@ -1,8 +1,8 @@
 /* Products of the selected (token, head) pairs alone (kernels.h, pair_queries and pair_sums), over weights as
  * kernels_gemm.c packs them for PRECISION_F32. Compiled once per instruction set.
  *
- * Without fetching the next head's weights ahead, q and proj of moh_transnext_base_50 take 33.0 and 7.6 ms in
- * place of 31.9 and 6.3.
+ * Without fetching the next head's weights ahead, q with kv, and proj, of moh_transnext_base_50 take 33.0
+ * and 7.6 ms in place of 31.9 and 6.3.
  *
  * As there, an output is a sum whose order depends on nothing but the layer and, here, on which heads its own
  * token selected: what other tokens do changes no bit. */

@@ -416,7 +416,6 @@ static void bind_attention(binder *b, attention *a, size_t s)
         bind_linear(b, &a->sr, g, C, C, "sr");
         bind_norm(b, &a->pool_norm, C, 1e-5f, "norm");
     }
-    a->gathers = config_gathers(c, s);
     bind_position_bias(b, a);
     bind_router(b, &a->router, C);
 }
@@ -581,7 +580,6 @@ mohvit_status model_reroute(model **out, const model *base, const config *c, moh
             block *b = &part->blocks[i];
             *b = base->stages[s].blocks[i];
             b->attention.router.routed = c->routed_head[s];
-            b->attention.gathers = config_gathers(c, s);
             b->attention.grid = &part->grid;
         }
     }

@@ -3,6 +3,7 @@
 #include "embedded.h"
 #include "facade.h"
 #include "head_load.h"
+#include "pairs.h"
 #include "parallel.h"
 #include "synthetic.h"
 
@@ -212,6 +213,16 @@ void mohvit_close(mohvit_model *m)
 
 /* ---- Asking a model -------------------------------------------------------------------------- */
 
+/* Multiply-adds of one image, as the model performs them. */
+static double performed_macs(const model *m)
+{
+    double macs = config_macs(&m->config, false);
+    for (size_t s = 0; s < STAGES; s++)
+        for (size_t i = 0; i < m->stages[s].depth; i++)
+            macs -= pairs_saved_macs(&m->stages[s].blocks[i].attention, m->kernels);
+    return macs;
+}
+
 void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
 {
     const config *c = &m->description.config;
@@ -223,7 +234,7 @@ void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
         .max_heads = config_max_heads(c),
         .parameters = m->network->parameters,
         .gmacs = config_macs(c, true) / 1e9,
-        .gmacs_routed = config_macs(c, false) / 1e9,
+        .gmacs_routed = performed_macs(m->network) / 1e9,
         .active_heads_percent = config_active_percent(c),
         .backend = m->network->gemms[PRECISION_F32]->name,
         .precision = precision_name(m->network->precision),

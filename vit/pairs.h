@@ -8,8 +8,15 @@
 
 #include "attention.h"
 
-/* Whether a block does so. Measured: see config_gathers. */
+/* Whether a block of the model does so with these kernels: in float32, by the native backend, with heads of
+ * PAIR_CHANNELS, where a token leaves out a quarter of them or more. */
+bool pairs_possible(const attention *a, const kernels *k);
+
+/* Whether it does so in this pass, which may want all heads. */
 bool pairs_alone(const pass *p, const attention *a);
+
+/* Multiply-adds of q and proj that it leaves out. */
+double pairs_saved_macs(const attention *a, const kernels *k);
 
 /* Lists each head's tokens, and s->q (heads, N, d) = their queries, the first C outputs of the layer; reads
  * s->y. */

@@ -11,9 +11,9 @@ typedef enum operation {
     OP_PATCHES,     /* windows of a convolution, copied */
     OP_PATCH_EMBED, /* its product */
     OP_NORM,        /* layer norms on their own */
-    OP_ROUTER,      /* layer norm, router, lists of tokens */
+    OP_ROUTER,      /* layer norm, router */
     OP_QKV,         /* q, kv and sr, or qkv */
-    OP_POOL,        /* the pooled map and its kv, keys normalised and gathered */
+    OP_POOL,        /* the pooled map and its kv, keys normalised and gathered, lists of tokens */
     OP_ATTEND,      /* scores, softmax, weighted sums */
     OP_PROJ,
     OP_FC1,
@@ -37,18 +37,18 @@ uint64_t clock_ns(void);
 
 /* Memory for one image at a time, sized once for the largest stage. Letters as in kernels.h. */
 typedef struct scratch {
-    float *x;        // (N, C) tokens
-    float *y;        // (N, C) normalised tokens
-    float *patches;  // (N, window² · channels) what a convolution sees
-    float *gated;    // (N, hidden; rows conv_glu_ld apart) what leaves the MLP's gate
-    float *q;        // (N, C), or (N, 3C) = [q | k | v] where attention is global
-    float *kv;       // (N + 1, 2C) = [k | v] of the 3×3 neighbourhoods; 0 in row N, outside the image
+    float *x;       // (N, C) tokens
+    float *y;       // (N, C) normalised tokens
+    float *patches; // (N, window² · channels) what a convolution sees
+    float *gated;   // (N, hidden; rows conv_glu_ld apart) what leaves the MLP's gate
+    float *q;  // (N, C), or (N, 3C) = [q | k | v] where attention is global; pairs.h: (h, N, d), then k and v
+    float *kv; // (N + 1, 2C) = [k | v] of the 3×3 neighbourhoods; 0 in row N, outside the image
     float *pooled;   // (N, C) what the pooled map is the mean of
     float *map;      // (P², C) the pooled map
     float *map_kv;   // (P², 2C)
     float *keys;     // (h, K, d) shared keys, head by head
     float *values;   // (h, K, d)
-    float *heads;    // (N, C) gated outputs of the heads, 0 where not selected
+    float *heads;    // (N, C) gated outputs of the heads, 0 where not selected; pairs.h: (h, N, d)
     float *logits;   // (N, router rows)
     float *gate;     // (N, h)
     uint8_t *pick;   // (N, h)
@@ -71,7 +71,8 @@ typedef struct pass {
     const kernels *kernels;
     team *team; // NULL: this thread alone
     scratch *s;
-    bool all_heads;     // compute every (token, head) pair, selected or not; the gates make it the same
+    bool all_heads; // compute every (token, head) pair, selected or not; the gates make it the same but for
+                    // rounding
     bool products_only; // leave out all but the matrix products, which then have no meaning but their time
 } pass;
 

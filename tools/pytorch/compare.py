@@ -4,8 +4,8 @@
     tools/pytorch/compare.py --mohvit build/release/mohvit
 
 measures the time of a batch and prints a Markdown table. Each contestant is a process that waits while another runs,
-and all take their turns round by round, so that an hour in which the machine is slow is slow for all. Every answer
-that is timed is compared with that of tools/pytorch/moh_vit.py in float64; where one is too far off, the run fails.
+and all take their turns round by round, so that an hour in which the machine is slow is slow for all. The last answer
+of each turn is compared with that of tools/pytorch/moh_vit.py in float64; where one is too far off, the run fails.
 
 A contestant gets its job as JSON on the command line and says {"version": …} when it is ready. For each line
 {"batch": B, "runs": N} it runs the first B images N times and says {"ms": […], "logits": […]}.
@@ -72,11 +72,14 @@ class Contestant:
         return f"{self.name} {self.precision}"
 
     def measure(self, batch, runs):
-        print(json.dumps({"batch": batch, "runs": runs}), file=self.process.stdin, flush=True)
+        try:
+            print(json.dumps({"batch": batch, "runs": runs}), file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            pass  # it has died, and hear says so
         return self.hear()
 
     def take_turn(self, batch, expected):
-        self.measure(1, 1)
+        self.measure(batch, 1)
         answer = self.measure(batch, max(1, IMAGES // batch))
         self.ms.setdefault(batch, []).append(statistics.median(answer["ms"]))
         self.check(answer["logits"], expected)

@@ -17,7 +17,8 @@ class Options(ctypes.Structure):
     _fields_ = [*((name, ctypes.c_char_p) for name in ("key", "config", "labels", "preprocess")),
                 ("img_size", ctypes.c_size_t),
                 *((name, ctypes.c_char_p) for name in ("backend", "precision", "routed_heads")),
-                ("threads", ctypes.c_int), ("warn", ctypes.c_void_p), ("user", ctypes.c_void_p)]
+                ("threads", ctypes.c_int), ("warn", ctypes.c_void_p), ("progress", ctypes.c_void_p),
+                ("user", ctypes.c_void_p)]
 
 
 class Error(ctypes.Structure):

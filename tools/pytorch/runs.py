@@ -32,6 +32,10 @@ def is_finished(name):
 def train(name, config, out, *options):
     """Trains, or goes on, unless the log says that it was done; returns the model's path."""
     directory = f"{out}/{name}"
+    model = f"{directory}/model.safetensors"
+    if is_finished(name) and not os.path.exists(model):
+        sys.exit(f"{name}: {log_path(name)} says that it was trained, but there is no {model}; name the --out that it "
+                 "was trained to, or remove the log to train it again")
     if not is_finished(name):
         print(f"== {name}", flush=True)
         os.makedirs(directory, exist_ok=True)
@@ -42,7 +46,7 @@ def train(name, config, out, *options):
         os.makedirs(LOGS, exist_ok=True)
         shutil.copyfile(f"{directory}/log.csv", log_path(name) + ".part")
         os.replace(log_path(name) + ".part", log_path(name))
-    return f"{directory}/model.safetensors"
+    return model
 
 
 def read_csv(path):
