@@ -40,7 +40,10 @@ starve() {
         for ((i = 1; i <= n; i += every)); do
             starved $i$lasting "$@"
             status=$?
-            if [ $status = 0 ]; then
+            # AddressSanitizer itself asks for memory where a thread starts, and gives up without.
+            if grep -q 'CHECK failed: sanitizer_linux_libcdep.*pthread_getattr_np' fault-err.txt; then
+                :
+            elif [ $status = 0 ]; then
                 sound "allocation $i$lasting"
                 same_result fault.txt whole.txt
             else
