@@ -255,6 +255,30 @@ an_output_never_replaces_the_state_or_another_output() {
     [ ! -e x ] || fail "x was written"
 }
 
+an_output_never_replaces_an_input() {
+    mkdir -p val/Bag
+    cp "$(dirname "$golden")"/../tools/samples/bag.png val/Bag/a.png
+    cp val/Bag/a.png before
+    tar -cf val.tar val
+    echo "val/Bag/a.png Bag" >truth
+    echo val/Bag/a.png >list
+    sha256sum val.tar truth list val/Bag/a.png >sums
+    run 2 eval list --truth truth --predictions truth
+    has "$err" "--predictions truth: would replace --truth, which is the same file"
+    run 2 eval list --truth truth --per-class ./list
+    run 2 eval val --subset truth --head-load truth
+    run 2 headload count val.tar -o val.tar
+    has "$err" "-o val.tar: would replace val.tar, which is the same file"
+    run 2 preprocess val/Bag/a.png -o val/../val/Bag/a.png
+    run 2 routes val/Bag/a.png -o val/Bag/a.png
+    has "$err" "-o val/Bag/a.png: would replace val/Bag/a.png, which is the same file"
+    run 0 headload count val.tar -o load --quiet
+    cp load kept
+    run 2 headload report load -o ./load
+    same load kept
+    sha256sum --quiet -c sums || fail "an input has changed"
+}
+
 # Peak memory once a tenth of the pictures is done, and at the end. The state tells how far the run is.
 memory_does_not_grow_with_the_number_of_pictures() {
     local many=$((5000 / scale)) pid i size peak
@@ -564,7 +588,7 @@ results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_chan
     several_top_ks_are_scored_in_one_pass
     pictures_that_fail_are_listed_and_left_out_of_the_percentages mistakes_are_explained
     an_output_that_cannot_be_written_is_known_before_the_run
-    an_output_never_replaces_the_state_or_another_output' ;;
+    an_output_never_replaces_the_state_or_another_output an_output_never_replaces_an_input' ;;
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
 killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;
 faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file' ;;

@@ -397,6 +397,9 @@ static int run_report(int argc, char **argv)
         return usage_error("headload report", "expected one head load");
     if (!output)
         return usage_error("headload report", "expected -o and the name of the page to write");
+    parsed = output_input_check("headload report", output, argv[optind]);
+    if (parsed != PARSED)
+        return parsed;
     head_load *l = choice_open(argv[optind]);
     if (!l)
         return EXIT_INPUT;

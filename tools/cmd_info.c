@@ -15,8 +15,9 @@ static const char help[] =
     "  --format FORMAT  text (default) or json: one line\n"
     "  --tensors        list the tensors too\n"
     "  -h, --help       show this\n" WHICH_MODEL_HELP ROUTED_HEADS_HELP
-    "\nGMACs are 10^9 multiply-adds for one image with all heads. Without any weights, --config\n"
-    "describes that config.\n";
+    "\nGMACs are 10^9 multiply-adds for one image with all heads; gmacs_routed leaves out scores and\n"
+    "sums of unselected heads, and \"bench\" says what is performed, in q and proj too. Without any\n"
+    "weights, --config describes that config.\n";
 
 typedef struct info_options {
     model_options model;
@@ -143,10 +144,12 @@ static void print_text(const subject *s, const info_options *o)
     output_printf("%s", config_name(c));
     output_bold(false);
     output_printf("\n\nsize           %.1f M parameters\n", (double)s->list.parameters / 1e6);
-    output_printf("cost           %.4g GMACs, %.4g with unselected heads skipped\n",
-                  config_macs(c, true) / 1e9, config_macs(c, false) / 1e9);
-    output_printf("active heads   %.0f %% of a block's for each token, on average%s\n",
-                  config_active_percent(c), c->dense ? " (dense: no router)" : "");
+    output_printf("cost           %.4g GMACs", config_macs(c, true) / 1e9);
+    if (!c->dense)
+        output_printf(", %.4g without the attention of unselected heads", config_macs(c, false) / 1e9);
+    output_printf("\n");
+    output_printf("active heads   %.0f %% of all blocks' for each token%s\n", config_active_percent(c),
+                  c->dense ? " (dense: no router)" : "");
     print_input(&s->description);
     print_labels(&s->description.labels);
     print_file(s);

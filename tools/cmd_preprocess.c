@@ -189,7 +189,7 @@ static int parse(preprocess_options *o, int argc, char **argv)
     if (!o->png && !ends_in(o->output, ".safetensors"))
         return usage_error("preprocess", "-o %s: expected a name that ends in .png or .safetensors",
                            o->output);
-    return PARSED;
+    return output_input_check("preprocess", o->output, argv[optind]);
 }
 
 static int run_preprocess(int argc, char **argv)

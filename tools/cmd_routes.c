@@ -350,7 +350,7 @@ static int parse(routes_options *o, int argc, char **argv)
                            o->output);
     if (o->all && !o->json)
         return usage_error("routes", "--block all: needs -o FILE.json; a figure shows one block");
-    return PARSED;
+    return output_input_check("routes", o->output, argv[optind]);
 }
 
 static int run_routes(int argc, char **argv)

@@ -89,6 +89,13 @@ int output_paths_check(const char *name, const output_path *files, size_t output
     return PARSED;
 }
 
+int output_input_check(const char *name, const char *output, const char *input)
+{
+    const output_path files[] = {{"-o", output}, {input, input}};
+    bool streams = !strcmp(output, "-") || !strcmp(input, "-");
+    return streams ? PARSED : output_paths_check(name, files, 1, 2);
+}
+
 // ---- Values ----------------------------------------------------------------------------------------
 
 /* strtoull alone takes signs, blanks and trailing letters. */

@@ -66,6 +66,9 @@ typedef struct output_path {
  * PARSED or EXIT_USAGE. */
 int output_paths_check(const char *command, const output_path *files, size_t outputs, size_t count);
 
+/* Likewise for -o and the one input of a command; either may be "-". */
+int output_input_check(const char *command, const char *output, const char *input);
+
 /* Whole numbers and decimals, all of text and in range, else false and a message. */
 bool parse_whole(size_t *out, const char *option, const char *text, size_t min, size_t max);
 bool parse_seed(uint64_t *out, const char *option, const char *text);

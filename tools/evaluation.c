@@ -129,10 +129,24 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
         return usage_error(name, "--shard: mpirun spreads the whole already");
     if (o->head_load && o->routed_count > 1)
         return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
-    output_path files[OUTPUTS + 1];
+    const output_path inputs[] = {{"--state", o->state},
+                                  {"--truth", o->truth},
+                                  {"--real-labels", o->real_labels},
+                                  {"--subset", o->subset},
+                                  {"--weights", o->model.weights}};
+    const size_t given = sizeof inputs / sizeof *inputs, count = OUTPUTS + given + o->data_count;
+    output_path *files = malloc(count * sizeof *files);
+    if (!files) {
+        complain("no memory for the command line");
+        return EXIT_INPUT;
+    }
     memcpy(files, o->outputs, sizeof o->outputs);
-    files[OUTPUTS] = (output_path){"--state", o->state};
-    return output_paths_check(name, files, OUTPUTS, OUTPUTS + 1);
+    memcpy(files + OUTPUTS, inputs, sizeof inputs);
+    for (size_t i = 0; i < o->data_count; i++)
+        files[OUTPUTS + given + i] = (output_path){o->data[i], o->data[i]};
+    int status = output_paths_check(name, files, OUTPUTS, count);
+    free(files);
+    return status;
 }
 
 // ---- The header ------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ enum {
     "  --quiet            none of these lines\n" WHICH_MODEL_HELP                                            \
     "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
     "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
-    "                     over the data; default: as trained\n" RUNNING_HELP
+    "                     over the data, without head load; default: as trained\n" RUNNING_HELP
 
 #define EVALUATION_MAX_VARIANTS 16
 

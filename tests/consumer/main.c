@@ -11,14 +11,16 @@ static int out_of_time(void *deadline, size_t done, size_t total)
     return done < total && time(NULL) > *(const time_t *)deadline;
 }
 
-/* What is it, and which head of the last block did most of its tokens (patches) select? */
-static void print_slot(const mohvit_context *ctx, const mohvit_info *info, size_t slot)
+/* What is it, and which of the last block's heads, those apart that are always on, did most tokens (patches) select? */
+static void print_slot(const mohvit_context *ctx, const mohvit_model *model, const mohvit_info *info, size_t slot)
 {
     mohvit_prediction top[1];
-    const int32_t *tokens = mohvit_head_tokens(ctx, slot) + (info->blocks - 1) * info->max_heads;
-    size_t busiest = 0;
-    for (size_t head = 1; head < info->max_heads; head++)
-        busiest = tokens[head] > tokens[busiest] ? head : busiest;
+    size_t last = info->blocks - 1, all = mohvit_block_tokens(model)[last], busiest = 0;
+    const int32_t *tokens = mohvit_head_tokens(ctx, slot) + last * info->max_heads;
+    int32_t most = 0;
+    for (size_t head = 0; head < info->max_heads; head++)
+        if (tokens[head] > most && (size_t)tokens[head] < all)
+            most = tokens[busiest = head];
     if (mohvit_top(ctx, slot, top, 1, NULL) == MOHVIT_OK)
         printf("%zu: %s, %.1f %%; head %zu\n", slot, top[0].label, 100 * (double)top[0].probability, busiest);
 }
@@ -46,7 +48,7 @@ int main(int argc, char **argv)
         mohvit_load_tensor(ctx, 2, tensor, &err) || mohvit_run(ctx, 3, &err))
         goto end; /* err.status is MOHVIT_ERROR_CANCELLED where it took more than a minute */
     for (size_t slot = 0; slot < 3; slot++)
-        print_slot(ctx, &info, slot);
+        print_slot(ctx, model, &info, slot);
 end:
     if (err.status)
         fprintf(stderr, "%s\n", err.message);

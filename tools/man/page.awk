@@ -46,6 +46,8 @@ NR == 1 {
     if (split_at)
         text = substr(text, 1, RSTART - 1)
     sub(/^ */, "", meaning)
+    if (in_commands && text ~ /^help/) # has no page
+        next
     if (!in_list) {
         in_list = 1
         in_options = text ~ /^-/

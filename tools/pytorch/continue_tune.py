@@ -3,7 +3,7 @@
 
     tools/pytorch/continue_tune.py --dense small/dense.0/model.safetensors --out small
 
-trains a model of 75 % and one of 50 % of the heads for half an epoch each, keeps their logs in tools/pytorch/runs, and
+trains a model of 75 % and one of 50 % of the heads for one epoch each, keeps their logs in tools/pytorch/runs, and
 draws docs/continue_tune.svg from them. With logs in place it only draws. (The paper's figure 2.)
 """
 
