@@ -4,6 +4,7 @@
 # (default: the built-in one) with 1 thread and with all. ratio = images/s x (decoding + network of a picture, in
 # seconds of a thread) / threads: 1 would be no loss at all. The classes are not the point.
 set -euo pipefail
+[ $# -gt 0 ] || { echo "usage: tests/measure_eval.sh BUILD [WEIGHTS [COUNT]]" >&2 && exit 2; }
 build=$(cd "$1" && pwd)
 weights=${2:+$(realpath "$2")} count=${3:-2000}
 work=$(mktemp -d)

@@ -97,6 +97,8 @@ def make_golden(number, path):
 
 
 def main():
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: tests/pytorch/test_agreement.py MOHVIT [COUNT [FIRST]]")
     program, count, first = sys.argv[1:] + ["6", "0"][len(sys.argv) - 2:]
     count, first = int(count), int(first)
     torch.set_default_dtype(torch.float64)
