@@ -600,11 +600,4 @@ mpi) tests='ranks_add_up_to_the_whole a_full_disk_ends_a_run_over_ranks a_rank_t
     a_run_whose_rank_is_killed_goes_on_to_the_same_result the_program_without_mpirun_has_nothing_of_mpi' ;;
 *) echo "no group $group" && exit 2 ;;
 esac
-for test in $tests; do
-    echo "$test"
-    mkdir "$test" && cd "$test" || exit 1
-    "$test"
-    cd "$work" || exit 1
-    rm -rf "$test"
-done
-[ $failures = 0 ]
+run_each $tests

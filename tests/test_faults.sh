@@ -216,11 +216,4 @@ reading) tests='pictures_and_checkpoints_that_cannot_be_read_are_errors data_set
 writing) tests='what_cannot_be_written_is_an_error_and_never_half_a_file nobody_has_to_read_the_output' ;;
 *) echo "no group $group" && exit 2 ;;
 esac
-for test in $tests; do
-    echo "$test"
-    mkdir "$test" && cd "$test" || exit 1
-    "$test"
-    cd "$work" || exit 1
-    rm -rf "$test"
-done
-[ $failures = 0 ]
+run_each $tests

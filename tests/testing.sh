@@ -20,6 +20,18 @@ run() {
     [ $status = "$expected" ] || fail "mohvit $*: status $status, expected $expected: $err"
     grep -q 'Sanitizer\|runtime error' err.txt && fail "mohvit $*: $err"
 }
+# run_each TEST …: runs each in an empty folder of its own; false where one has failed.
+run_each() {
+    local test
+    for test; do
+        echo "$test"
+        mkdir "$test" && cd "$test" || exit 1
+        "$test"
+        cd "$work" || exit 1
+        rm -rf "$test"
+    done
+    [ $failures = 0 ]
+}
 # with_fault FAULT ARGUMENT …, starved N ARGUMENT …: the program with fault.c, or scarce.c, preloaded from $tools. Its
 # output goes to fault.txt, messages to fault-err.txt, the number of calls to count.
 with_fault() { FAULT=$1 FAULT_COUNT=count preloaded fault "${@:2}"; }
