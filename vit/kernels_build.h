@@ -10,6 +10,8 @@
 #define CONCAT(a, b)  CONCAT_(a, b)
 #define NAMED(name)   CONCAT(name, KERNELS) /* attend → attend_avx2 */
 
+#define PANEL (2 * VL) /* outputs whose weights a product packs together, and pairs read */
+
 extern const kernels NAMED(kernels);
 
 /* kernels_gemm.c */

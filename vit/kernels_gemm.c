@@ -24,7 +24,6 @@
 #define BF16         (PRECISION_IS == IS_bf16)
 #define INT8         (PRECISION_IS == IS_int8)
 
-#define PANEL (2 * VL)
 _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 #if VL == 16
 #define ROWS 14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */

@@ -12,7 +12,6 @@
 
 #define D       PAIR_CHANNELS
 #define VECTORS ((D + VL - 1) / VL) /* that hold the channels of a head, wherever it begins */
-#define PANEL   (2 * VL)
 
 #if VL == 16
 #define ROWS 14 /* 28 sums */
