@@ -27,11 +27,12 @@ cd "$prefix"
 
 # ---- What is where ---------------------------------------------------------------------------------
 
+doc=share/doc/mohvit
 pc=$(find . -name mohvit.pc)
 libdir=$prefix/$(dirname "$(dirname "$pc")")
-for file in bin/mohvit include/mohvit.h share/mohvit/imagenet1k.tsv share/mohvit/samples/sneaker.png \
+for file in bin/mohvit include/mohvit.h share/mohvit/imagenet1k.tsv $doc/tools/samples/sneaker.png \
     share/man/man1/mohvit.1 share/man/man1/mohvit-headload-plot.1 share/bash-completion/completions/mohvit \
-    share/doc/mohvit/{README,CHANGELOG,SECURITY}.md share/doc/mohvit/docs/head_load.svg share/doc/mohvit/LICENSE; do
+    $doc/{README,CHANGELOG,SECURITY}.md; do
     [[ -s $file ]] || fail "$file was not installed"
 done
 for file in libmohvit.so pkgconfig/mohvit.pc cmake/mohvit/mohvitConfig.cmake; do
@@ -44,14 +45,24 @@ if named=$(grep -rlI -e "$work" -e /opt/mohvit -e "$build" --include='*.pc' --in
     fail "names the place where it was installed or built: $named"
 fi
 
+# Every picture and every relative link of a page, which lies as it does in the source.
+links=0
+for page in $doc/*.md $doc/docs/*.md; do
+    while read -r link; do
+        [[ -e $(dirname "$page")/$link ]] || fail "$page leads to $link, which was not installed"
+        links=$((links + 1))
+    done < <(sed -E 's/(\]\(|src=")([^):#"]+)[)#"]/\n@\2\n/g' "$page" | sed -n 's/^@//p')
+done
+[[ $links -ge 20 ]] || fail "found only $links links"
+
 # ---- The program -----------------------------------------------------------------------------------
 
 expect "bin/mohvit --version" '^mohvit [0-9]+\.[0-9]+\.[0-9]+$' "$(bin/mohvit --version)"
-expect "LICENSE" 'Apache License' "$(head -n 2 share/doc/mohvit/LICENSE)"
+expect "LICENSE" 'Apache License' "$(head -n 2 $doc/LICENSE)"
 if [[ -e $build/mohvit_mpi.so ]]; then
     expect "bin/mohvit --version" "^module for MPI +$prefix/bin/\.\./.*/mohvit_mpi\.so\$" "$(bin/mohvit --version)"
 fi
-expect "bin/mohvit classify" '^ *1  Sneaker ' "$(bin/mohvit classify share/mohvit/samples/sneaker.png 2>/dev/null)"
+expect "bin/mohvit classify" '^ *1  Sneaker ' "$(bin/mohvit classify $doc/tools/samples/sneaker.png 2>/dev/null)"
 
 # Its module for MPI is found where it was moved to.
 idx=/usr/share/datasets/fashion-mnist/t10k
@@ -67,7 +78,7 @@ fi
 check() {
     local name=$1 output
     shift
-    output=$("$@" share/mohvit/samples/sneaker.png) || fail "$name does not run"
+    output=$("$@" $doc/tools/samples/sneaker.png) || fail "$name does not run"
     expect "$name" '^0: Sneaker, [0-9.]+ %; head [0-9]+$' "$output"
     expect "$name" '^2: ' "$output"
     if output=$("$@" share/mohvit/imagenet1k.tsv 2>&1); then

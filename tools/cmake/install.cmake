@@ -12,13 +12,16 @@ if(TARGET mpi_module)
     install(TARGETS mpi_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mohvit COMPONENT mpi)
 endif()
 install(FILES weights/imagenet1k.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit COMPONENT tool)
-install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit COMPONENT tool)
 install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tool
         FILES_MATCHING PATTERN "*.1")
 install(FILES tools/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME mohvit
         COMPONENT tool)
 install(FILES README.md CHANGELOG.md SECURITY.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tool)
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tool)
+# Where the pages' pictures and links look for them.
+install(FILES vit/mohvit.h DESTINATION ${CMAKE_INSTALL_DOCDIR}/vit COMPONENT tool)
+install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools COMPONENT tool)
+install(DIRECTORY tools/pytorch/runs DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools/pytorch COMPONENT tool)
 
 # CMake package: find_package(mohvit), target mohvit::mohvit.
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/mohvit)

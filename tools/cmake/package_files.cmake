@@ -10,7 +10,6 @@ foreach(component IN LISTS CPACK_COMPONENTS_ALL)
     file(WRITE ${doc}/changelog "mohvit (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium\n\n"
          "  * What is new is in CHANGELOG.md, in the package mohvit.\n\n"
          " -- ${CPACK_DEBIAN_PACKAGE_MAINTAINER}  ${day}\n")
-    file(REMOVE ${doc}/LICENSE) # is in copyright
     file(GLOB pages ${root}/share/man/man1/*.1)
     execute_process(COMMAND gzip -9 --no-name ${doc}/changelog ${pages} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
