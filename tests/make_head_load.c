@@ -1,5 +1,5 @@
 /* make_head_load.c - for tests of the program: `make_head_load OUT VARIANT LABELS [SEED]` writes a made-up
- * head load of a published variant, or of the embedded model ("nano"), with a class for each line of LABELS.
+ * head load of a published variant, or of the built-in model ("nano"), with a class for each line of LABELS.
  */
 #include "facade.h"
 #include "head_load_testing.h"

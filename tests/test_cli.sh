@@ -148,7 +148,7 @@ a_model_that_cannot_be_loaded_ends_with_3() {
 
 text_has_rank_label_percent_and_bar() {
     run 0 classify "$images/cat_420.jpg"
-    equal "$err" "mohvit: demo model: ten kinds of clothing; use --weights for ImageNet"
+    equal "$err" "mohvit: built-in model: ten kinds of clothing; use --weights for ImageNet"
     equal "$(wc -l <out.txt)" 6
     has "$(sed -n 1p out.txt)" "$images/cat_420.jpg  451 x 300"
     local line=' +1  [^ ].* [0-9]+\.[0-9] %  #+$'
@@ -294,7 +294,7 @@ colour_is_for_terminals_alone() {
 a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one() {
     "$mohvit" classify "$images" "$images" 2>err.txt | head -n 1 >/dev/null
     equal "${PIPESTATUS[0]}" 0
-    equal "$(grep -v 'demo model\|passed over' err.txt)" ""
+    equal "$(grep -v 'built-in model\|passed over' err.txt)" ""
     for arguments in "classify $images/coffee.png" "classify --format json $images" --help "info --format json"; do
         "$mohvit" $arguments >/dev/full 2>err.txt
         equal $? 1
@@ -315,7 +315,7 @@ the_environment_names_the_default_model() {
     MOHVIT_WEIGHTS=missing.pth run 3 classify "$images/coffee.png"
     MOHVIT_WEIGHTS=missing.pth run 0 classify --weights plain.safetensors "$images/coffee.png"
     MOHVIT_WEIGHTS= run 0 classify "$images/coffee.png"
-    has "$err" "demo model"
+    has "$err" "built-in model"
     printf 'n%08d\tanimal %d\n' 1 1 2 2 3 3 4 4 5 5 >five.txt
     run 0 classify --weights plain.safetensors --labels five.txt "$images/coffee.png"
     has "$out" "animal 5"
@@ -369,7 +369,7 @@ info_gives_the_published_figures() {
 
 info_describes_checkpoints() {
     run 0 info
-    has "$err" "demo model"
+    has "$err" "built-in model"
     has "$out" "moh_vit_nano"
     has "$out" "T-shirt/top"
     run 0 info --variant moh_transnext_small_75

@@ -497,7 +497,7 @@ ranks_add_up_to_the_whole() {
     equal "$(result <out.txt)" "$(result <whole.json)"
     same mpi.csv whole.csv
     same mpi-classes.csv whole-classes.csv
-    equal "$(grep -c 'demo model' err.txt)" 1
+    equal "$(grep -c 'built-in model' err.txt)" 1
 }
 
 a_full_disk_ends_a_run_over_ranks() {

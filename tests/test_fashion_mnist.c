@@ -1,5 +1,5 @@
 /* The whole way from pixels to classes on the 10,000 Fashion-MNIST test pictures (Debian's
- * dataset-fashion-mnist): the embedded model, and, where OFFICIAL_MODEL names it, the checkpoint that the
+ * dataset-fashion-mnist): the built-in model, and, where OFFICIAL_MODEL names it, the checkpoint that the
  * published code trained, with its .json of published results beside it. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static void load_gray(mohvit_context *ctx, size_t slot, const uint8_t *gray)
     assert_int_equal(mohvit_load_rgb(ctx, slot, rgb, SIDE, SIDE, (size_t)SIDE * 3, NULL), MOHVIT_OK);
 }
 
-/* path NULL: the embedded model. */
+/* path NULL: the built-in model. */
 static void run_model(score *s, const char *path, const mohvit_options *options)
 {
     mohvit_model *model;
@@ -106,13 +106,13 @@ static size_t disagreements(const score *a, const score *b)
     return differ;
 }
 
-static void the_embedded_model_recognises_clothes(void **state)
+static void the_built_in_model_recognises_clothes(void **state)
 {
     (void)state;
-    static score embedded;
-    run_model(&embedded, NULL, NULL);
-    print_message("embedded model: %.2f %% top-1\n", embedded.accuracy);
-    assert_true(embedded.accuracy >= (IMAGES == 10000 ? 93.9 : 90));
+    static score built_in;
+    run_model(&built_in, NULL, NULL);
+    print_message("built-in model: %.2f %% top-1\n", built_in.accuracy);
+    assert_true(built_in.accuracy >= (IMAGES == 10000 ? 93.9 : 90));
 }
 
 static json_t *published(const char *checkpoint)
@@ -199,7 +199,7 @@ static void the_official_checkpoint_scores_as_published(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_embedded_model_recognises_clothes),
+        cmocka_unit_test(the_built_in_model_recognises_clothes),
         cmocka_unit_test(the_official_checkpoint_scores_as_published),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

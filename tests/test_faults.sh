@@ -193,7 +193,7 @@ closed() {
     exec 9>&-
     rm pipe
     equal "$status" "$expected"
-    equal "$(grep -v 'demo model' err.txt)" ""
+    equal "$(grep -v 'built-in model' err.txt)" ""
 }
 
 nobody_has_to_read_the_output() {

@@ -210,7 +210,7 @@ static void a_picture_that_is_classified_may_be_cancelled(void **state)
 
 typedef mohvit_status opener(mohvit_model **m, const mohvit_options *options, mohvit_error *err);
 
-static mohvit_status open_embedded(mohvit_model **m, const mohvit_options *options, mohvit_error *err)
+static mohvit_status open_built_in(mohvit_model **m, const mohvit_options *options, mohvit_error *err)
 {
     return mohvit_open(m, NULL, options, err);
 }
@@ -227,7 +227,7 @@ static mohvit_status open_synthetic(mohvit_model **m, const mohvit_options *opti
     return mohvit_open_config(m, &small, 5, options, err);
 }
 
-static opener *const openers[] = {open_embedded, open_pth, open_synthetic};
+static opener *const openers[] = {open_built_in, open_pth, open_synthetic};
 
 static void loading_tells_of_every_parameter_once(void **state)
 {

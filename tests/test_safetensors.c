@@ -65,14 +65,14 @@ static void a_golden_file_opens_with_its_tensors_and_metadata(void **state)
     checkpoint_close(cp);
 }
 
-static void the_embedded_model_opens_from_memory(void **state)
+static void the_built_in_model_opens_from_memory(void **state)
 {
     (void)state;
     checkpoint *cp;
     mohvit_error err;
-    expect_ok(
-        checkpoint_open_memory(&cp, embedded_model, embedded_model_size(), "embedded", NULL, NULL, &err),
-        &err);
+    expect_ok(checkpoint_open_memory(&cp, embedded_model, embedded_model_size(), "built-in model", NULL, NULL,
+                                     &err),
+              &err);
     assert_non_null(checkpoint_metadata(cp, "config"));
     assert_non_null(checkpoint_metadata(cp, "labels"));
     expect_ok(read_every_tensor(cp, &err), &err);
@@ -480,7 +480,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_golden_file_opens_with_its_tensors_and_metadata),
-        cmocka_unit_test(the_embedded_model_opens_from_memory),
+        cmocka_unit_test(the_built_in_model_opens_from_memory),
         cmocka_unit_test(a_file_cut_anywhere_is_an_error),
         cmocka_unit_test(lying_header_lengths_are_errors),
         cmocka_unit_test(data_must_be_covered_exactly_once),

@@ -16,7 +16,7 @@ static const char help[] =
     "largest difference of each and where it is; the exit status is 1 where one is too large.\n\n"
     "The file's metadata say which model: config, seed and batch. Weights and input are made from\n"
     "the seed, unless --weights gives the weights or the file has a tensor \"input\".\n"
-    "MOHVIT_WEIGHTS and the demo model play no part.\n\n"
+    "MOHVIT_WEIGHTS and the built-in model play no part.\n\n"
     "  --tolerance X        of logits, gates and blocks; default 2e-4, which is for float32: with\n"
     "                       --precision bf16 or int8 they differ by more\n"
     "  --count-tolerance N  tokens by which a head's count in a block may differ; default 0\n"

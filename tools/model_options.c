@@ -133,8 +133,8 @@ model_source model_source_choose(const model_options *o)
     if (path)
         return (model_source){.kind = SOURCE_FILE, .path = path};
     if (!o->quiet)
-        complain("demo model: ten kinds of clothing; use --weights for ImageNet");
-    return (model_source){.kind = SOURCE_EMBEDDED};
+        complain("built-in model: ten kinds of clothing; use --weights for ImageNet");
+    return (model_source){.kind = SOURCE_BUILT_IN};
 }
 
 model_source model_source_or_synthetic(const model_options *o)
@@ -182,8 +182,8 @@ mohvit_status model_source_checkpoint(checkpoint **cp, const model_source *sourc
     warning_sink warn = {o->open.warn, o->open.user};
     if (source->kind == SOURCE_FILE)
         return checkpoint_open(cp, source->path, o->open.key, &warn, err);
-    return checkpoint_open_memory(cp, embedded_model, embedded_model_size(), "demo model", o->open.key, &warn,
-                                  err);
+    return checkpoint_open_memory(cp, embedded_model, embedded_model_size(), "built-in model", o->open.key,
+                                  &warn, err);
 }
 
 mohvit_status model_describe_synthetic(description *d, const model_options *o, mohvit_error *err)

@@ -58,7 +58,7 @@ enum {
 #define WHICH_MODEL_HELP                                                                                     \
     "\nModel:\n"                                                                                             \
     "  --weights FILE     .safetensors or .pth, told apart by content; default: what the\n"                  \
-    "                     environment variable MOHVIT_WEIGHTS names, else the built-in demo "                \
+    "                     environment variable MOHVIT_WEIGHTS names, else the built-in "                     \
     "model\n" DESCRIPTION_HELP
 
 #define DESCRIPTION_HELP                                                                                     \
@@ -82,7 +82,7 @@ enum {
 
 /* Where a model's weights come from. */
 typedef struct model_source {
-    enum { SOURCE_FILE, SOURCE_EMBEDDED, SOURCE_SYNTHETIC, SOURCE_NONE } kind;
+    enum { SOURCE_FILE, SOURCE_BUILT_IN, SOURCE_SYNTHETIC, SOURCE_NONE } kind;
     const char *path; /* of SOURCE_FILE */
     uint64_t seed;    /* of SOURCE_SYNTHETIC */
 } model_source;
@@ -94,7 +94,7 @@ typedef struct model_options {
     bool seeded;
     size_t batch;
     bool threads_given; /* else open.threads is the default */
-    bool quiet;         /* no word about the demo model */
+    bool quiet;         /* no word about the built-in model */
 } model_options;
 
 /* The defaults. */
@@ -107,7 +107,7 @@ bool model_option(void *model_options, int code, const char *value);
  * has been reported. */
 bool parse_routed(const char **out, const char *text);
 
-/* The file, or the embedded model and a line on standard error that says what it is. */
+/* The file, or the built-in model and a line on standard error that says what it is. */
 model_source model_source_choose(const model_options *o);
 
 /* The same, but synthetic where --variant or, without any weights, --config says what to make. */

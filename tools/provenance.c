@@ -55,7 +55,7 @@ static json_t *hash_source(const model_source *source)
     switch (source->kind) {
     case SOURCE_FILE:
         return hash_file(source->path);
-    case SOURCE_EMBEDDED:
+    case SOURCE_BUILT_IN:
         return hash_text(XXH3_128bits(embedded_model, embedded_model_size()));
     case SOURCE_SYNTHETIC:
         return need(json_sprintf("synthetic:%" PRIu64, source->seed));

@@ -172,7 +172,7 @@ mohvit_status mohvit_open_with_config(mohvit_model **out, const char *path, cons
     warning_sink warn = options_sink(options);
     mohvit_status status = path ? checkpoint_open(&cp, path, options->key, &warn, err)
                                 : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(),
-                                                         "demo model", options->key, &warn, err);
+                                                         "built-in model", options->key, &warn, err);
     return status ? status : open_checkpoint(out, cp, c, options, err);
 }
 

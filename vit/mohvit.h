@@ -78,7 +78,7 @@ typedef struct mohvit_options {
     void *user;                        /* handed to warn and progress */
 } mohvit_options;
 
-/* Opens a checkpoint (.safetensors or .pth, told apart by content). path NULL opens the embedded demo model.
+/* Opens a checkpoint (.safetensors or .pth, told apart by content). path NULL opens the built-in model.
  * options may be NULL. *model is set on success alone and must be closed. All functions that make a model are
  * thread-safe. */
 MOHVIT_API mohvit_status mohvit_open(mohvit_model **model, const char *path, const mohvit_options *options,
