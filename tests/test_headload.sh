@@ -329,8 +329,8 @@ statistics_are_printed_for_people_and_programs() {
     "$make" a.safetensors nano labels.txt
     run 0 headload stats a.safetensors
     has "$out" "block 4.0"
-    has "$out" "most alike    one and two"
-    has "$out" "most class-specific"
+    has "$out" "classes that route most alike:   one and two"
+    has "$out" "most class-specific heads"
     equal "$(grep -c '^  *[1-4]\.[0-2]  ' out.txt)" 6
     run 0 headload stats --block 2.0 a.safetensors
     has "$out" "block 2.0"

@@ -189,10 +189,10 @@ def check_statistics(page):
     check("a line for every block that routes", len(shown) == len(blocks))
     for cells, b in zip(shown, blocks):
         check("statistics", cells[0] == f"{b['stage']}.{b['block']}" and near(cells[3], b["load_balanced"], 3) and
-              near(cells[4], b["load_min"], 3) and near(cells[5], b["load_max"], 3) and near(cells[6], b["load_cv"], 3) and
-              near(cells[7], b["load_max_over_mean"], 3) and near(cells[8].split(" ")[0], b["entropy"], 3) and
-              near(cells[9], b["divergence"], 4) and near(cells[10], b["divergence_of_pair"], 4) and
-              int(cells[11]) == len(b["dead_heads"]), f"{cells} {b}")
+              near(cells[4], b["load_min"], 3) and near(cells[5], b["load_max"], 3) and
+              near(cells[6].split(" ")[0], 100 * b["load_cv"], 1) and near(cells[7].split(" ")[0], b["entropy"], 3) and
+              near(cells[8], b["divergence"], 4) and near(cells[9], b["divergence_of_pair"], 4) and
+              int(cells[10]) == len(b["dead_heads"]), f"{cells} {b}")
     last = blocks[-1]
     page.select_block(f"{last['stage']}.{last['block']}")
     lines = page.js("return [...document.querySelectorAll('#details table')[0].tBodies[0].rows].map("

@@ -245,7 +245,6 @@ static json_t *statistics_json(const head_load *l, const block_statistics *s)
     json_put(object, "min", json_real(s->min));
     json_put(object, "max", json_real(s->max));
     json_put(object, "cv", json_real(s->cv));
-    json_put(object, "maxMean", json_real(s->max_mean));
     json_put(object, "entropy", json_real(s->entropy));
     json_put(object, "divergence", json_real(s->divergence));
     json_put(object, "pair", s->compared ? json_real(s->mean_divergence) : json_null());

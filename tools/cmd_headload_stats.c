@@ -16,14 +16,17 @@ static const char help[] =
     "                   block alone; default: of all\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n\n"
-    "  load       share of the tokens that select a head; balanced: routed / (heads - shared)\n"
-    "  CV         standard deviation of the heads' loads, divided by their mean\n"
-    "  entropy    of the heads' shares of the selections, in bits; at most log2(heads - shared)\n"
-    "  JS all     Jensen-Shannon divergence of all classes' shares, in bits: what a selected head tells\n"
-    "             of the class; 0 where all classes route alike\n"
-    "  JS pair    mean of the divergences of two classes, each 0 to 1\n"
-    "  specific   1 - H(class | head) / log2(classes): 0 where every class loads a head the same, 1\n"
-    "             where one class alone does\n"
+    "  load         share of the tokens that select a head: balanced is what each would have if all\n"
+    "               had the same, routed / (heads - shared); deviation is the standard deviation of\n"
+    "               the heads' loads in parts of that (the coefficient of variation)\n"
+    "  entropy      of the heads' shares of the selections; at most log2(heads - shared), where all\n"
+    "               have the same load\n"
+    "  divergence   Jensen-Shannon's, of the classes' shares: of all classes together, which is how\n"
+    "               much a selected head tells of the class, and the mean of any two, from 0, where\n"
+    "               they route alike, to 1, where they have no head in common\n"
+    "  dead heads   routed heads that no token selects\n"
+    "  specificity  of a head: 1 - H(class | head) / log2(classes), 0 where every class loads it the\n"
+    "               same, 1 where one class alone does\n"
     "\n"
     "Classes weigh the same, however many images each has. Blocks without a router have no line.\n";
 
@@ -53,48 +56,51 @@ static void print_heading(const head_load *l)
     output_printf(": %lld images of %zu classes, %.4g %% of the heads active\n\n", (long long)images, classes,
                   config_active_percent(&l->config));
     output_printf(
-        "block  shared  routed  balanced  load min   max    CV  max/mean  entropy of max  JS all  JS pair  "
-        "dead\n");
+        "                        load of a routed head:                entropy of     divergence of\n"
+        "       shared  a token  share of the tokens that select it    loads, bits    classes, bits   dead\n"
+        "block   heads  selects  balanced  lowest  highest  deviation     is  at most     all     two  "
+        "heads\n");
 }
 
 static void print_line(const block_statistics *s)
 {
     char name[16];
     block_name(name, &s->block);
-    output_printf("%5s  %6zu  %3zu/%-2zu  %8.3f  %8.3f %5.3f %5.3f  %8.3f  %7.3f %6.3f  %6.4f", name,
+    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.3f    %5.3f  %6.4f", name,
                   s->block.shared, s->block.routed, s->block.candidates, s->block.balanced, s->min, s->max,
-                  s->cv, s->max_mean, s->entropy, log2((double)s->block.candidates), s->divergence);
+                  100 * s->cv, s->entropy, log2((double)s->block.candidates), s->divergence);
     if (s->compared)
-        output_printf("  %7.4f", s->mean_divergence);
+        output_printf("  %6.4f", s->mean_divergence);
     else
-        output_printf("        -");
-    output_printf("  %4zu\n", s->dead_count);
+        output_printf("       -");
+    output_printf("  %5zu\n", s->dead_count);
 }
 
 static void print_pair(const head_load *l, const char *what, const class_pair *p)
 {
-    output_printf("%s  ", what);
+    output_printf("%s ", what);
     output_name(l->names.name[p->a]);
     output_printf(" and ");
     output_name(l->names.name[p->b]);
-    output_printf(" (%.4f bits)\n", p->divergence);
+    output_printf(" (divergence %.4f bits)\n", p->divergence);
 }
 
 /* Heads by their number among the routed, as figures have them. */
 static void print_heads(const head_load *l, const block_statistics *s)
 {
     enum { SHOWN = 10 };
-    output_printf("\nmost class-specific routed heads (numbered from 1, as in figures)\n"
-                  "  head  specific   load  of all  class\n");
+    output_printf("\nmost class-specific heads (the routed ones, numbered from 1, as in figures)\n"
+                  "        specificity   load for  mean load\n"
+                  "  head       0 to 1  the class  of classes  the class, which loads it most\n");
     for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
         const specific_head *h = &s->specific[i];
-        output_printf("  %4zu  %8.4f  %5.3f   %5.3f  ", h->head - s->block.shared + 1, h->information,
+        output_printf("  %4zu  %11.4f  %9.3f  %10.3f  ", h->head - s->block.shared + 1, h->information,
                       h->load, h->mean);
         output_name(l->names.name[h->class_index]);
         output_printf("\n");
     }
     if (s->dead_count) {
-        output_printf("\nnever selected:");
+        output_printf("\ndead heads:");
         for (size_t i = 0; i < s->dead_count; i++)
             output_printf(" %zu", s->dead[i] - s->block.shared + 1);
         output_printf("\n");
@@ -121,7 +127,7 @@ static void print_alike(const head_load *l, const block_statistics *s)
             order[count++] = c;
     sort_by = s->like_divergence;
     qsort(order, count, sizeof *order, by_divergence);
-    output_printf("\nwhich classes route alike (divergence in bits)\n");
+    output_printf("\nthe class that routes most like each (divergence in bits)\n");
     for (size_t i = 0; i < count && i < SHOWN; i++) {
         output_printf("  %.4f  ", s->like_divergence[order[i]]);
         output_name(l->names.name[order[i]]);
@@ -148,8 +154,8 @@ static void print_details(const head_load *l, const block_statistics *s)
         return;
     }
     if (s->compared) {
-        print_pair(l, "most alike  ", &s->nearest);
-        print_pair(l, "least alike ", &s->farthest);
+        print_pair(l, "classes that route most alike:  ", &s->nearest);
+        print_pair(l, "classes that route least alike: ", &s->farthest);
     } else {
         output_printf("pairs of classes are compared where there are 2 to %d\n", STATISTICS_MAX_CLASSES);
     }

@@ -399,12 +399,12 @@
   // ---- Statistics ----------------------------------------------------------------------------------------------
 
   const statColumns = [
-    ['block', (b) => b.name], ['shared', (b) => b.shared], ['routed', (b) => `${b.routed} of ${b.heads - b.shared}`],
-    ['balanced', (b) => fixed(b.balanced, 3)], ['load min', (b) => fixed(b.stats.min, 3)], ['max', (b) => fixed(b.stats.max, 3)],
-    ['CV', (b) => fixed(b.stats.cv, 3)], ['max/mean', (b) => fixed(b.stats.maxMean, 3)],
+    ['block', (b) => b.name], ['shared', (b) => b.shared], ['a token selects', (b) => `${b.routed} of ${b.heads - b.shared}`],
+    ['balanced load', (b) => fixed(b.balanced, 3)], ['lowest', (b) => fixed(b.stats.min, 3)], ['highest', (b) => fixed(b.stats.max, 3)],
+    ['deviation', (b) => `${fixed(100 * b.stats.cv, 1)} %`],
     ['entropy', (b) => `${fixed(b.stats.entropy, 3)} of ${fixed(Math.log2(b.heads - b.shared), 3)}`],
-    ['JS all', (b) => fixed(b.stats.divergence, 4)], ['JS pair', (b) => (b.stats.pair === null ? '–' : fixed(b.stats.pair, 4))],
-    ['dead', (b) => b.stats.dead.length],
+    ['divergence', (b) => fixed(b.stats.divergence, 4)], ['of two', (b) => (b.stats.pair === null ? '–' : fixed(b.stats.pair, 4))],
+    ['dead heads', (b) => b.stats.dead.length],
   ];
   function fillStats() {
     $('stats').tHead.replaceChildren(make('tr', {}, ...statColumns.map(([name]) => make('th', { scope: 'col' }, name))));
@@ -434,13 +434,13 @@
       $('details').replaceChildren(make('p', { class: 'note' }, now.routed ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.'));
       return;
     }
-    const parts = [tableOf('Most class-specific routed heads', ['head', 'specific', 'load', 'of all', 'class '],
+    const parts = [tableOf('Most class-specific heads', ['head', 'specificity', 'load for the class', 'mean load', 'class '],
       s.specific.slice(0, 12).map((h) => [headLabel(now, h.head), fixed(h.information, 4), fixed(h.load, 3), fixed(h.mean, 3), names[h.class]]))];
     if (s.like) {
       // The chosen classes first, then those whose nearest is closest.
       const known = Array.from(s.like.keys()).filter((c) => s.like[c] >= 0);
       known.sort((a, b) => chosen.includes(b) - chosen.includes(a) || s.likeDivergence[a] - s.likeDivergence[b] || a - b);
-      parts.push(tableOf(`Which classes route alike: the nearest of each, chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
+      parts.push(tableOf(`The class that routes most like each, chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
         known.slice(0, 12).map((c) => [names[c], names[s.like[c]], fixed(s.likeDivergence[c], 4)])));
     }
     const facts = make('div', { class: 'facts' });
