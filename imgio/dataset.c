@@ -247,13 +247,15 @@ static mohvit_status classes_by_truth(truth *t, dataset_source *s)
 {
     for (size_t i = 0; i < s->count; i++)
         s->items[i].class_index = truth_find(t, s->items[i].name);
+    s->by_number = truth_is_by_number(t);
     return MOHVIT_OK;
 }
 
 static mohvit_status classes_by_label(dataset_source *s, const class_table *t, mohvit_error *err)
 {
-    bool indices = true, zero = false;
+    bool zero = false;
     char where[4096];
+    s->by_number = true;
     for (size_t i = 0; i < s->count; i++) {
         found_item *item = &s->items[i];
         size_t index;
@@ -263,10 +265,10 @@ static mohvit_status classes_by_label(dataset_source *s, const class_table *t, m
         mohvit_status status = class_parse(t, item->label, where, &item->class_index, err);
         if (status)
             return status;
-        indices = indices && class_is_index(item->label, &index);
+        s->by_number = s->by_number && class_is_index(item->label, &index);
         zero = zero || item->class_index == 0;
     }
-    if (indices && !zero)
+    if (s->by_number && !zero)
         warning_send(s->warn, "%s: no picture has class 0: classes are counted from 0 here", s->argument);
     return MOHVIT_OK;
 }
@@ -333,9 +335,10 @@ static mohvit_status classes_by_folder(dataset_source *s, const class_table *t, 
 }
 
 /* By number (idx), which only has to be in range. */
-static mohvit_status check_range(const dataset_source *s, const class_table *t, mohvit_error *err)
+static mohvit_status check_range(dataset_source *s, const class_table *t, mohvit_error *err)
 {
     char where[4096];
+    s->by_number = true;
     for (size_t i = 0; i < s->count; i++) {
         size_t index = s->items[i].class_index;
         if (index == CLASS_NONE || index < class_count(t))
@@ -426,6 +429,36 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
     }
     if (outside)
         warning_send(&o->warn, "%zu pictures of classes outside the subset are left out", outside);
+    return MOHVIT_OK;
+}
+
+/* Classes that are called 0, 1, 2 ... and end before the model's may be another list's. */
+static mohvit_status compare_numbers(const dataset *d, const dataset_options *o, mohvit_error *err)
+{
+    size_t classes = class_count(o->classes), count = 0, end = 0;
+    bool by_number = !o->subset && !o->real_labels;
+    for (size_t k = 0; k < d->source_count; k++)
+        by_number = by_number && d->sources[k].by_number;
+    if (!by_number)
+        return MOHVIT_OK;
+    bool *there = calloc(classes, sizeof *there);
+    if (!there)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes", classes);
+    for (size_t i = 0; i < d->candidate_count; i++) {
+        size_t index = d->candidates[i].class_index;
+        if (index == CLASS_NONE || there[index])
+            continue;
+        there[index] = true;
+        count++;
+        end = index >= end ? index + 1 : end;
+    }
+    free(there);
+    if (count > 1 && count == end && count < classes)
+        warning_send(
+            &o->warn,
+            "the pictures are of %zu classes, 0 to %zu, and the model knows %zu: they are taken for its "
+            "first %zu, and any other answer counts as wrong; --subset FILE lets only some compete",
+            count, count - 1, classes, count);
     return MOHVIT_OK;
 }
 
@@ -526,6 +559,8 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
         status = scan_sources(d, arguments, o, given, err);
     if (!status)
         status = gather(d, o, err);
+    if (!status)
+        status = compare_numbers(d, o, err);
     if (!status)
         status = choose(d, o, err);
     if (!status)

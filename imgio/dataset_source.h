@@ -46,6 +46,7 @@ struct dataset_source {
     size_t count, capacity;
     const char **folders; /* of the items, and empty ones; one may be there more than once */
     size_t folder_count, folder_capacity;
+    bool by_number; /* classes were given as numbers, which say nothing of what they are */
 };
 
 /* A copy in the data set's arena; NULL without memory. */

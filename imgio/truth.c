@@ -21,6 +21,7 @@ typedef struct truth_entry {
 struct truth {
     truth_entry *entries; /* sorted by name, no two of one */
     size_t count, capacity;
+    bool by_number; /* every class is an index */
     arena strings;
 };
 
@@ -96,8 +97,9 @@ static mohvit_status sort_entries(truth *t, const char *path, mohvit_error *err)
 static mohvit_status read_lines(truth *t, line_reader *r, const class_table *classes,
                                 const warning_sink *warn, mohvit_error *err)
 {
-    bool more, indices = true, zero = false;
+    bool more, zero = false;
     mohvit_status status;
+    t->by_number = true;
     while (!(status = lines_next(r, &more, err)) && more) {
         const char *text;
         size_t length, class_index, index;
@@ -106,12 +108,12 @@ static mohvit_status read_lines(truth *t, line_reader *r, const class_table *cla
             status = add_entry(t, r->line, length, class_index, r->number, err);
         if (status)
             return status;
-        indices = indices && class_is_index(text, &index);
+        t->by_number = t->by_number && class_is_index(text, &index);
         zero = zero || class_index == 0;
     }
     if (!status)
         status = sort_entries(t, r->path, err);
-    if (!status && indices && !zero)
+    if (!status && t->by_number && !zero)
         warning_send(
             warn,
             "%s: no picture has class 0: classes are counted from 0 here. ILSVRC's own ids run from 1 to "
@@ -180,6 +182,11 @@ size_t truth_find(truth *t, const char *name)
     if (found == CLASS_NONE && slash && dot)
         found = find_name(t, base, (size_t)(dot - base));
     return found;
+}
+
+bool truth_is_by_number(const truth *t)
+{
+    return t->by_number;
 }
 
 size_t truth_unused(const truth *t)

@@ -18,6 +18,9 @@ void truth_free(truth *t);
  * CLASS_NONE where the file has none of these. */
 size_t truth_find(truth *t, const char *name);
 
+/* Whether every class is an index. */
+bool truth_is_by_number(const truth *t);
+
 /* Lines that truth_find never found. */
 size_t truth_unused(const truth *t);
 

@@ -614,6 +614,39 @@ static void a_subset_leaves_other_classes_out(void **state)
     assert_non_null(strstr(last.message, "subset: line 2: \"wolf\""));
 }
 
+/* Whether opening warns that the pictures' classes may be others than the model's first. */
+static bool doubts(const char *argument, dataset_options o)
+{
+    dataset *d = open_with(argument, o);
+    assert_non_null(d);
+    dataset_close(d);
+    return strstr(warnings, "any other answer counts as wrong");
+}
+
+static void fewer_classes_than_the_model_has_are_warned_about_if_numbers_alone_name_them(void **state)
+{
+    (void)state;
+    const dataset_options by_label = {.classes = thousand},
+                          by_truth = {.truth = "truth", .classes = thousand};
+    const uint8_t zero_one[] = {0, 0, 8, 1, 0, 0, 0, 2, 1, 0};
+    bool chosen[1000] = {true, true};
+    write_idx("i", images, sizeof images, false);
+    write_idx("l", zero_one, sizeof zero_one, false);
+    assert_true(doubts("idx:i,l", by_label));
+    assert_non_null(strstr(warnings, "of 2 classes, 0 to 1, and the model knows 1000"));
+    assert_false(doubts("idx:i,l", (dataset_options){.subset = chosen, .classes = thousand}));
+    shell("mkdir flat; touch flat/0.jpg flat/1.jpg flat/2.jpg; printf 0 >flat/0.cls; printf 1 >flat/1.cls");
+    shell("tar -C flat -cf x.tar 0.jpg 0.cls 1.jpg 1.cls");
+    assert_true(doubts("x.tar", by_label));
+    write_text("truth", "0 0\n1 1\n2 2\n");
+    assert_true(doubts("flat", by_truth));
+    assert_false(doubts("flat", (dataset_options){.truth = "truth"})); // as many as there are
+    write_text("truth", "0 0\n1 1\n2 7\n");                            // some pictures of many classes
+    assert_false(doubts("flat", by_truth));
+    write_text("truth", "0 n01440764\n1 1\n2 2\n");
+    assert_false(doubts("flat", by_truth));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 
 int main(void)
@@ -642,6 +675,7 @@ int main(void)
         TEST(packed_idx_files_are_read_up_to_their_checksum),
         TEST(limit_takes_the_first_and_sample_any_in_their_order),
         TEST(a_subset_leaves_other_classes_out),
+        TEST(fewer_classes_than_the_model_has_are_warned_about_if_numbers_alone_name_them),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
