@@ -143,14 +143,20 @@ typedef struct {
 
 static bars_layout lay_out_bars(const figure *f)
 {
-    enum { NARROWEST = 62 }; // points of a panel
+    enum { NARROWEST = 62, ROWS = 5 }; // points of a panel; rows that a page has room for
     bars_layout b = {0};
     double inside = f->width - BARS_LEFT - BARS_RIGHT;
     size_t fit = (size_t)fmax(1, floor((inside + PANEL_GAP) / (NARROWEST + PANEL_GAP)));
     b.down = divide_up(f->count, fit);
     b.across = divide_up(f->count, b.down);
+    // Ten in rows of three leave one in the last; in rows of two they leave none.
+    size_t fewer = b.across - 1;
+    if (b.across * b.down - f->count > 1 && f->count % fewer == 0 && f->count <= ROWS * fewer) {
+        b.across = fewer;
+        b.down = f->count / fewer;
+    }
     b.width = (inside - PANEL_GAP * (double)(b.across - 1)) / (double)b.across;
-    b.height = fmin(fmax(0.72 * b.width, 46), 110);
+    b.height = fmin(fmax(0.72 * b.width, 46), b.down < ROWS ? 110 : 54);
     if (!figure_range(f, &b.low, &b.high))
         b.low = b.high = f->block.balanced;
     double most = shared_shown(f) ? 1 : fmax(b.high, f->block.balanced);
