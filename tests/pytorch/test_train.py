@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 import torch
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, f"{ROOT}/tools/pytorch")
 
+import ablate
 import tensor_file
 
 MOHVIT = os.path.abspath(sys.argv[1])
@@ -86,6 +88,13 @@ class Training(unittest.TestCase):
             parameters.append(json.loads(result.stdout)["parameters"])
         self.assertEqual(parameters[0], parameters[1])
         self.assertGreater(os.path.getsize(f"{self.directory}/whole/curve.svg"), 1000)
+
+    def test_a_table_of_no_results_says_so(self):
+        results = f"{self.directory}/results.csv"
+        with unittest.mock.patch("ablate.RESULTS", results), self.assertRaises(SystemExit) as end:
+            ablate.table()
+        self.assertEqual(end.exception.code,
+                         f"{results}: no results yet; --out DIRECTORY trains and scores what is missing")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ the table of runs/results.csv. Stopped at any moment, it goes on. --table prints
 
 import argparse
 import statistics
+import sys
 
 import runs
 
@@ -54,6 +55,8 @@ def one_stage_model(model):
 
 def table():
     rows = runs.read_csv(RESULTS)
+    if not rows:
+        sys.exit(f"{RESULTS}: no results yet; --out DIRECTORY trains and scores what is missing")
     print("| model | runs | parameters | active heads | top-1 (mean ± standard deviation) | fastest of 201 images, one thread |")
     print("| --- | --- | --- | --- | --- | --- |")
     for variant in VARIANTS:
