@@ -6,15 +6,6 @@
 #define TEXT_(a) #a
 #define TEXT(a)  TEXT_(a)
 
-/* Sum of the lanes. */
-INLINE float lane_sum(vec x)
-{
-    float sum = 0;
-    for (size_t l = 0; l < VL; l++)
-        sum += x[l];
-    return sum;
-}
-
 static void layer_norm(float *y, const float *x, size_t rows, size_t C, const float *weight,
                        const float *bias, float eps)
 {
@@ -26,18 +17,16 @@ static void layer_norm(float *y, const float *x, size_t rows, size_t C, const fl
             sum += vec_load(x + c);
         if (part)
             sum += tail = vec_load_part(x + whole, part);
-        float mean = lane_sum(sum) / count;
+        float mean = vec_sum(sum) / count;
         for (size_t c = 0; c < whole; c += VL) {
             vec deviation = vec_load(x + c) - mean;
             squares += deviation * deviation;
         }
         if (part) {
-            vec means = {0};
-            for (size_t l = 0; l < part; l++)
-                means[l] = mean;
-            squares += (tail - means) * (tail - means);
+            vec deviation = vec_first(tail - mean, part);
+            squares += deviation * deviation;
         }
-        float scale = 1.0f / sqrtf(lane_sum(squares) / count + eps);
+        float scale = 1.0f / sqrtf(vec_sum(squares) / count + eps);
         for (size_t c = 0; c < whole; c += VL)
             vec_store(y + c, (vec_load(x + c) - mean) * scale * vec_load(weight + c) + vec_load(bias + c));
         if (part)

@@ -67,6 +67,28 @@ INLINE vec vec_select(ivec mask, vec yes, vec no)
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
+/* The first n lanes of x; 0 in the others. */
+INLINE vec vec_first(vec x, size_t n)
+{
+    static const int32_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    ivec lane;
+    memcpy(&lane, lanes, sizeof lane);
+    return (vec)((ivec)x & (lane < (int32_t)n));
+}
+
+/* Sum of the lanes. */
+INLINE float vec_sum(vec x)
+{
+#if VL == 16
+    return _mm512_reduce_add_ps((__m512)x); // by halves: half the latency of lane after lane is what it takes
+#else
+    float sum = 0;
+    for (size_t l = 0; l < VL; l++)
+        sum += x[l];
+    return sum;
+#endif
+}
+
 /* The larger, and the smaller; `a` where either is NaN. */
 INLINE vec vec_max(vec a, vec b)
 {
