@@ -472,7 +472,7 @@ static void check_route(layer_case *l)
         array_free(w);
     }
     assert_int_equal(rows, r->rows);
-    router_gates(r, logits, N, gate, pick);
+    router_gates(r, l->pass.kernels, logits, N, gate, pick);
     for (size_t head = 0; head < h; head++) {
         size_t count = 0;
         for (size_t token = 0; token < N; token++) {

@@ -33,7 +33,7 @@ static void route_rows(void *arg, size_t task, size_t worker)
         linear_call scores = {&r->scores, {y, C * sizeof *y}, logits, r->rows, rows, false};
         linear_columns(&scores, 0, r->rows, p->kernels);
     }
-    router_gates(r, logits, rows, p->s->gate + row * r->heads, p->s->pick + row * r->heads);
+    router_gates(r, p->kernels, logits, rows, p->s->gate + row * r->heads, p->s->pick + row * r->heads);
     if (r->routed && !pairs_alone(p, a))
         memset(p->s->heads + row * C, 0, rows * C * sizeof(float));
     coded_done(p, attention_reader(a), y, row, rows);

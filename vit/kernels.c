@@ -177,6 +177,7 @@ const kernels NAMED(kernels) = {
     .l2_normalise = l2_normalise,
     .depthwise_gelu_gate = depthwise_gelu_gate,
     .affine2_relu = affine2_relu,
+    .gates = NAMED(gates),
 #if VL == 16
     .gemm = {&NAMED(gemm_f32), &NAMED(gemm_bf16), &NAMED(gemm_int8)},
 #else

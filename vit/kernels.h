@@ -52,6 +52,17 @@ typedef struct attend_job {
     const float *learnable_bias;   /* (9) */
 } attend_job;
 
+/* The choice of N tokens among the heads (spec 2, "Router"; MoH, section 3): exactly `routed` of those from
+ * `shared` on, by their logits, of equal ones the lower, NaN last. */
+typedef struct gates_job {
+    size_t heads, shared, routed;
+    size_t rows;         /* logits of a token, as router.h counts them */
+    const float *logits; /* (N, rows) */
+    size_t N;
+    float *gate;   /* (N, heads) */
+    uint8_t *pick; /* (N, heads) */
+} gates_job;
+
 /* What products multiply: floats; bfloat16; bytes with a scale for each output and each row of x. Sums are
  * floats, of bytes exact integers. */
 typedef enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8, PRECISIONS } precision;
@@ -141,6 +152,8 @@ typedef struct kernels {
     /* y (n) = max(0, a·wa + b·wb + bias), elementwise over wa, wb, bias (n): a layer of two inputs. */
     void (*affine2_relu)(float *y, float a, float b, const float *wa, const float *wb, const float *bias,
                          size_t n);
+
+    void (*gates)(const gates_job *job);
 
     /* NULL where the set has no instructions for it; gemm_lacks says what the processor needs besides. */
     const gemm_kernels *gemm[PRECISIONS];

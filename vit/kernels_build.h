@@ -20,6 +20,9 @@ extern const gemm_kernels NAMED(gemm_f32), NAMED(gemm_bf16), NAMED(gemm_int8);
 /* kernels_pairs.c */
 extern const pair_kernels NAMED(pairs);
 
+/* kernels_router.c */
+void NAMED(gates)(const gates_job *job);
+
 /* kernels_attend.c */
 size_t NAMED(attend)(const attend_job *job, float *scratch);
 size_t NAMED(attend_scratch)(size_t d, size_t K);

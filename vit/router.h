@@ -19,6 +19,7 @@ typedef struct router {
  *   gate   (N, heads)  out: weight of each head, exactly 0 where not selected
  *   pick   (N, heads)  out: 1 where selected; shared heads always are
  * Picks exactly `routed` of the candidates, ties to the lower index, NaN last. */
-void router_gates(const router *r, const float *logits, size_t N, float *gate, uint8_t *pick);
+void router_gates(const router *r, const kernels *k, const float *logits, size_t N, float *gate,
+                  uint8_t *pick);
 
 #endif
