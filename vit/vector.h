@@ -3,6 +3,7 @@
 #ifndef MOHVIT_VECTOR_H
 #define MOHVIT_VECTOR_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -67,13 +68,35 @@ INLINE vec vec_select(ivec mask, vec yes, vec no)
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
-/* The first n lanes of x; 0 in the others. */
-INLINE vec vec_first(vec x, size_t n)
+/* 0, 1, 2 … */
+INLINE ivec vec_lanes(void)
 {
     static const int32_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     ivec lane;
     memcpy(&lane, lanes, sizeof lane);
-    return (vec)((ivec)x & (lane < (int32_t)n));
+    return lane;
+}
+
+/* The first n lanes of x, and those from n on; 0 in the others. */
+INLINE vec vec_first(vec x, size_t n)
+{
+    return (vec)((ivec)x & (vec_lanes() < (int32_t)n));
+}
+
+INLINE vec vec_from(vec x, size_t n)
+{
+    return (vec)((ivec)x & (vec_lanes() >= (int32_t)n));
+}
+
+INLINE vec vec_sqrt(vec x)
+{
+#if VL == 16
+    return (vec)_mm512_sqrt_ps((__m512)x);
+#else
+    for (size_t l = 0; l < VL; l++)
+        x[l] = sqrtf(x[l]);
+    return x;
+#endif
 }
 
 /* Sum of the lanes. */
