@@ -77,84 +77,78 @@ static void l2_normalise(float *x, size_t ldx, size_t rows, size_t h, size_t d)
         }
 }
 
-/* The depthwise convolution takes two neighbouring tokens at a time, which share two thirds of their windows.
- */
+#define GATE_TOKENS 4
 
-/* VL channels of `tokens` (1 or 2) tokens, side by side: y and v at channel 0 of the first; u[row][column],
- * NULL outside the image. */
-INLINE void depthwise_vector(float *y, size_t ldy, const float *v, size_t ldv, const float *u[3][4], size_t c,
-                             const float *weight, size_t ldw, vec bias, size_t tokens, bool inside)
+/* The gated middle of `tokens` (a constant) neighbouring tokens from x on: their windows begin at column
+ * x−1+left and end before column x−1+right, rows `top` to bottom−1 of the three. Neighbours share most of
+ * what their windows see. The last vector may reach back over the one before it. */
+INLINE void gate_tokens(float *y, size_t ldy, const float *const uv[3], size_t x, size_t channels,
+                        const float *weight, size_t ldw, const float *bias, size_t tokens, size_t top,
+                        size_t bottom, size_t left, size_t right)
 {
-    vec sum[2] = {bias, bias};
-#pragma GCC unroll 3
-    for (size_t row = 0; row < 3; row++) {
-        vec column[4];
-#pragma GCC unroll 4
-        for (size_t i = 0; i < tokens + 2; i++)
-            column[i] = inside || u[row][i] ? vec_load(u[row][i] + c) : (vec){0};
-#pragma GCC unroll 3
-        for (size_t i = 0; i < 3; i++) {
-            vec w = vec_load(weight + (3 * row + i) * ldw + c);
-            for (size_t t = 0; t < tokens; t++)
-                sum[t] += column[i + t] * w;
+    size_t ld = 2 * channels;
+    for (size_t block = 0; block < channels; block += VL) {
+        size_t c = block + VL <= channels ? block : channels - VL;
+        vec sum[GATE_TOKENS];
+#pragma GCC unroll 8
+        for (size_t t = 0; t < tokens; t++)
+            sum[t] = vec_load(bias + c);
+        for (size_t row = top; row < bottom; row++) {
+            const float *u = uv[row] + c, *w = weight + 3 * row * ldw + c;
+            vec column[3] = {vec_load(w), vec_load(w + ldw), vec_load(w + 2 * ldw)};
+#pragma GCC unroll 8
+            for (size_t i = left; i < right; i++) {
+                vec seen = vec_load(u + (x + i - 1) * ld);
+#pragma GCC unroll 8
+                for (size_t t = 0; t < tokens; t++)
+                    if (i >= t && i < t + 3)
+                        sum[t] += seen * column[i - t];
+            }
         }
+        const float *v = uv[1] + x * ld + channels + c;
+#pragma GCC unroll 8
+        for (size_t t = 0; t < tokens; t++)
+            vec_store(y + (x + t) * ldy + c, vec_gelu(sum[t]) * vec_load(v + t * ld));
     }
-    for (size_t t = 0; t < tokens; t++)
-        vec_store(y + t * ldy + c, vec_gelu(sum[t]) * vec_load(v + t * ldv + c));
-}
-
-/* The last vector may reach back over the one before it. */
-INLINE void depthwise_tokens(float *y, size_t ldy, const float *v, size_t ldv, const float *u[3][4],
-                             size_t channels, const float *weight, size_t ldw, const float *bias,
-                             size_t tokens, bool inside)
-{
-    size_t c = 0;
-    for (; c + VL <= channels; c += VL)
-        depthwise_vector(y, ldy, v, ldv, u, c, weight, ldw, vec_load(bias + c), tokens, inside);
-    if (c < channels)
-        depthwise_vector(y, ldy, v, ldv, u, channels - VL, weight, ldw, vec_load(bias + channels - VL),
-                         tokens, inside);
 }
 
 /* The same for one token and fewer channels than a vector has. */
-static void depthwise_narrow(float *y, const float *v, const float *u[3][4], size_t channels,
-                             const float *weight, size_t ldw, const float *bias)
+static void gate_narrow(float *y, const float *const uv[3], size_t x, size_t channels, const float *weight,
+                        size_t ldw, const float *bias, size_t top, size_t bottom, size_t left, size_t right)
 {
     float sum[VL] = {0};
+    size_t ld = 2 * channels;
     for (size_t c = 0; c < channels; c++) {
         sum[c] = bias[c];
-        for (size_t i = 0; i < NEIGHBOURS; i++)
-            if (u[i / 3][i % 3])
-                sum[c] += u[i / 3][i % 3][c] * weight[i * ldw + c];
+        for (size_t row = top; row < bottom; row++)
+            for (size_t i = left; i < right; i++)
+                sum[c] += uv[row][(x + i - 1) * ld + c] * weight[(3 * row + i) * ldw + c];
     }
     vec_store(sum, vec_gelu(vec_load(sum)));
     for (size_t c = 0; c < channels; c++)
-        y[c] = sum[c] * v[c];
+        y[c] = sum[c] * uv[1][x * ld + channels + c];
 }
 
 static void depthwise_gelu_gate(float *y, size_t ldy, const float *const uv[3], size_t side, size_t channels,
                                 const float *weight, size_t ldw, const float *bias)
 {
-    size_t ld = 2 * channels, step = channels < VL ? 1 : 2;
-    for (size_t x = 0; x < side; x += step) {
-        const float *u[3][4];
-        bool inside = true;
-        for (size_t i = 0; i < 12; i++) { // a column left of the image wraps, and is then ≥ side
-            size_t at = x + i % 4 - 1;
-            bool in = uv[i / 4] && at < side;
-            u[i / 4][i % 4] = in ? uv[i / 4] + at * ld : NULL;
-            inside = inside && in;
-        }
-        float *out = y + x * ldy;
-        const float *v = uv[1] + x * ld + channels;
+    size_t top = uv[0] ? 0 : 1, bottom = uv[2] ? 3 : 2;
+    for (size_t x = 0; x < side;) {
+        size_t left = x ? 0 : 1, right = x + 1 < side ? 3 : 2, tokens = 1;
         if (channels < VL)
-            depthwise_narrow(out, v, u, channels, weight, ldw, bias);
-        else if (inside)
-            depthwise_tokens(out, ldy, v, ld, u, channels, weight, ldw, bias, 2, true);
-        else if (x + 1 < side)
-            depthwise_tokens(out, ldy, v, ld, u, channels, weight, ldw, bias, 2, false);
+            gate_narrow(y + x * ldy, uv, x, channels, weight, ldw, bias, top, bottom, left, right);
+        else if (x && x + GATE_TOKENS < side)
+            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, tokens = GATE_TOKENS, top, bottom, 0,
+                        GATE_TOKENS + 2);
+        else if (left < 1 && right > 2)
+            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 0, 3);
+        else if (right > 2)
+            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 1, 3);
+        else if (left < 1)
+            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 0, 2);
         else
-            depthwise_tokens(out, ldy, v, ld, u, channels, weight, ldw, bias, 1, false);
+            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 1, 2);
+        x += tokens;
     }
 }
 

@@ -247,29 +247,25 @@ INLINE vec vec_exp(vec x)
 #endif
 }
 
-/* erf(x) to 4e-7: x · P(x²)/Q(x²), a least-maximum fit over |x| ≤ 3.92, where float rounds erf to 1. */
-INLINE vec vec_erf(vec x)
-{
-    x = vec_min(vec_max(x, vec_set(-3.92f)), vec_set(3.92f));
-    vec t = x * x;
-    vec p = vec_set(1.99190881e-08f);
-    p = p * t - 1.99400788e-06f;
-    p = p * t + 0.00014895451f;
-    p = p * t + 0.00397190561f;
-    p = p * t + 0.051394477f;
-    p = p * t + 0.206093704f;
-    p = p * t + 1.12837878f;
-    vec q = vec_set(0.00102385492f);
-    q = q * t + 0.0148873575f;
-    q = q * t + 0.117555979f;
-    q = q * t + 0.515974568f;
-    q = q * t + 1.0f;
-    return x * p * vec_reciprocal(q); // q lies between 1 and 700
-}
-
+/* GELU(x) = x · Φ(x), the exact form, where Φ(x) = 1/2 + 1/2 · erf(x/√2) = 1/2 + x · P(x²)/Q(x²) to 2e-7, a
+ * least-maximum fit over |x| ≤ 5.54, where float rounds erf to 1. */
 INLINE vec vec_gelu(vec x)
 {
-    return x * 0.5f * (1.0f + vec_erf(x * 0.707106781f));
+    vec z = vec_min(vec_max(x, vec_set(-5.54371718f)), vec_set(5.54371718f));
+    vec t = z * z;
+    vec p = vec_set(1.10038455e-10f);
+    p = p * t - 2.20308827e-08f;
+    p = p * t + 3.29146075e-06f;
+    p = p * t + 0.000175535087f;
+    p = p * t + 0.0045426729f;
+    p = p * t + 0.0364325639f;
+    p = p * t + 0.398942144f;
+    vec q = vec_set(6.39909325e-05f);
+    q = q * t + 0.00186091969f;
+    q = q * t + 0.0293889948f;
+    q = q * t + 0.257987284f;
+    q = q * t + 1.0f;
+    return x * (0.5f + z * p * vec_reciprocal(q)); // q lies between 1 and 700
 }
 
 #endif
