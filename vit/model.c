@@ -182,19 +182,20 @@ static const float *tensor(binder *b, const char *owner, const char *leaf)
     return dst;
 }
 
-typedef enum layer_part { PART_EMBED, PART_ATTENTION, PART_MLP, PART_EXACT } layer_part;
+typedef enum layer_part { PART_EMBED, PART_ATTENTION, PART_PROJ, PART_MLP, PART_EXACT } layer_part;
 
 /* How the layers of a part of stage s (from 0) are computed. Rounding hurts most where it happens first and
  * where there is no way round it: in the narrow first stages, whose sums average over few channels, and in
  * the patch embeddings, which no residual connection bypasses. These take little of the arithmetic and keep
- * a finer precision. RMS error of the logits of moh_transnext_base_75 in parts of their standard deviation:
- * bf16 everywhere 0.15, as here 0.08; int8 everywhere but in router, first convolution and head 0.28, as here
- * 0.19. */
+ * a finer precision. So does proj where the others are int8, whose rounding nothing evens out before the next
+ * norm. RMS error of the logits of moh_transnext_base_75 in parts of their standard deviation: bf16
+ * everywhere 0.15, as here 0.08; int8 everywhere but in router, first convolution and head 0.28, as here but
+ * for proj 0.20, as here 0.19. */
 static const gemm *gemm_for(const model *m, layer_part p, size_t s)
 {
-    bool finer = p == PART_EMBED || (p == PART_ATTENTION && s == 0);
+    bool attends = p == PART_ATTENTION || p == PART_PROJ, finer = p == PART_EMBED || (attends && s == 0);
     if (m->precision == PRECISION_INT8)
-        finer = finer || s == 0 || (p == PART_ATTENTION && s == 1);
+        finer = finer || s == 0 || (attends && s == 1) || p == PART_PROJ;
     if (p == PART_EXACT || (p == PART_EMBED && s == 0) || !m->precision)
         return m->gemms[PRECISION_F32];
     return m->gemms[finer ? m->precision - 1 : m->precision];
@@ -411,7 +412,7 @@ static void bind_attention(binder *b, attention *a, size_t s)
     } else {
         bind_linear(b, &a->qkv, g, C, 3 * C, "qkv");
     }
-    bind_linear(b, &a->proj, g, C, C, "proj");
+    bind_linear(b, &a->proj, gemm_for(b->model, PART_PROJ, s), C, C, "proj");
     if (a->pool) {
         bind_linear(b, &a->sr, g, C, C, "sr");
         bind_norm(b, &a->pool_norm, C, 1e-5f, "norm");
