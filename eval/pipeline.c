@@ -262,13 +262,14 @@ static bool claim(run *r, loaded *l, bool eager)
     return true;
 }
 
-/* Gives an image a reason in place of a score. Want of memory is none: another run may have it, and a record
- * that says otherwise would stay. */
+/* Gives an image a reason in place of a score. Want of memory or a broken disk is none: another run may fare
+ * better, and a record that says otherwise would stay. */
 static void fail(run *r, loaded *l, const mohvit_error *err)
 {
-    l->error = err->status == MOHVIT_ERROR_MEMORY ? NULL : strdup(err->message);
+    bool may_pass = error_may_pass(err->status);
+    l->error = may_pass ? NULL : strdup(err->message);
     l->lost = !l->error;
-    if (err->status == MOHVIT_ERROR_MEMORY)
+    if (may_pass)
         stop(r, err->status, err);
     else if (l->lost)
         stop_without_memory(r);

@@ -33,7 +33,8 @@ static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t r
                            mohvit_error *err)
 {
     const char *name = entry->fts_path + (entry->fts_level > 0 ? root : 0);
-    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
+    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.', begins;
+    mohvit_status status;
     switch (entry->fts_info) {
     case FTS_D:
         if (hidden)
@@ -49,10 +50,13 @@ static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t r
     case FTS_SLNONE: // a link to nothing: a picture that cannot be read, not one that is not there
         if (hidden)
             return MOHVIT_OK;
-        if (picture_named(entry->fts_name) || picture_begins_file(entry->fts_accpath))
+        if (picture_named(entry->fts_name))
             return add_picture(s, entry, name, err);
-        ++*others;
-        return MOHVIT_OK;
+        status = picture_begins_file(&begins, entry->fts_accpath, err);
+        if (!status && begins)
+            return add_picture(s, entry, name, err);
+        *others += !status;
+        return status;
     default:
         return MOHVIT_OK;
     }

@@ -12,7 +12,10 @@ static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error 
     item.name = source_string(s, path, strlen(path));
     if (!item.name)
         return source_no_memory(s, err);
-    if (!stat(path, &st) && st.st_size > 0) // one that is missing fails when its turn comes
+    bool there = !stat(path, &st);
+    if (!there && errno_may_pass())
+        return error_errno(err, "%s", path);
+    if (there && st.st_size > 0) // one that is missing fails when its turn comes
         item.size = (uint64_t)st.st_size;
     mohvit_status status = source_parent(s, path, &item.folder, err);
     return status ? status : source_add(s, &item, err);

@@ -50,6 +50,14 @@ static size_t label_stem(const char *name)
     return length > 4 && strcmp(name + length - 4, ".cls") == 0 ? length - 4 : 0;
 }
 
+static mohvit_status read_member(const tar_scan *t, const char *name, uint64_t place, void *dst, size_t size,
+                                 mohvit_error *err)
+{
+    mohvit_error cause;
+    mohvit_status status = source_pread(t->s->fd, place, dst, size, &cause);
+    return status ? error_set(err, status, "%s/%s: %s", t->s->argument, name, cause.message) : MOHVIT_OK;
+}
+
 static mohvit_status add_label(tar_scan *t, const char *name, size_t stem, uint64_t place, uint64_t size,
                                mohvit_error *err)
 {
@@ -57,7 +65,7 @@ static mohvit_status add_label(tar_scan *t, const char *name, size_t stem, uint6
     if (size > MAX_LABEL)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s/%s: %llu bytes; expected a class of at most %d",
                          t->s->argument, name, (unsigned long long)size, MAX_LABEL);
-    mohvit_status status = source_pread(t->s->fd, place, text, (size_t)size, err);
+    mohvit_status status = read_member(t, name, place, text, (size_t)size, err);
     if (status)
         return status;
     while (size && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == ' '))
@@ -77,13 +85,18 @@ static mohvit_status add_label(tar_scan *t, const char *name, size_t stem, uint6
     return l->name && l->label ? MOHVIT_OK : source_no_memory(t->s, err);
 }
 
-/* A member that is named like a picture or begins like one. */
-static bool is_picture(const tar_scan *t, const char *name, uint64_t place, uint64_t size)
+/* A picture is named like one or begins like one. */
+static mohvit_status look_at_member(bool *picture, const tar_scan *t, const char *name, uint64_t place,
+                                    uint64_t size, mohvit_error *err)
 {
     uint8_t head[PICTURE_HEAD];
     size_t bytes = size < sizeof head ? (size_t)size : sizeof head;
-    return picture_named(name) ||
-           (!source_pread(t->s->fd, place, head, bytes, NULL) && picture_begins(head, bytes));
+    *picture = picture_named(name);
+    if (*picture)
+        return MOHVIT_OK;
+    mohvit_status status = read_member(t, name, place, head, bytes, err);
+    *picture = !status && picture_begins(head, bytes);
+    return status;
 }
 
 static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, uint64_t size,
@@ -92,7 +105,11 @@ static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, u
     size_t stem = label_stem(name);
     if (stem)
         return add_label(t, name, stem, place, size, err);
-    if (!is_picture(t, name, place, size)) {
+    bool picture;
+    mohvit_status status = look_at_member(&picture, t, name, place, size, err);
+    if (status)
+        return status;
+    if (!picture) {
         size_t length = strlen(name);
         if (length > 4 && strcmp(name + length - 4, ".tar") == 0 && !t->inner)
             t->inner = source_string(t->s, name, length);
@@ -101,8 +118,7 @@ static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, u
     }
     found_item item = {.class_index = CLASS_NONE, .size = size, .place = place};
     item.name = source_string(t->s, name, strlen(name));
-    mohvit_status status =
-        item.name ? source_parent(t->s, name, &item.folder, err) : source_no_memory(t->s, err);
+    status = item.name ? source_parent(t->s, name, &item.folder, err) : source_no_memory(t->s, err);
     return status ? status : source_add(t->s, &item, err);
 }
 

@@ -32,13 +32,15 @@ bool picture_begins(const uint8_t *head, size_t size)
     return false;
 }
 
-bool picture_begins_file(const char *path)
+mohvit_status picture_begins_file(bool *begins, const char *path, mohvit_error *err)
 {
     uint8_t head[PICTURE_HEAD];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, head, sizeof head);
-    close(fd);
-    return n > 0 && picture_begins(head, (size_t)n);
+    ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head);
+    mohvit_status status =
+        n < 0 && errno_may_pass() ? error_errno(err, "%s: cannot be read", path) : MOHVIT_OK;
+    if (fd >= 0)
+        close(fd);
+    *begins = n > 0 && picture_begins(head, (size_t)n);
+    return status;
 }

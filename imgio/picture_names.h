@@ -11,6 +11,8 @@ bool picture_named(const char *name);
 /* By content: enough to tell a picture from the text, films and databases that lie beside it. */
 #define PICTURE_HEAD 16
 bool picture_begins(const uint8_t *head, size_t size);
-bool picture_begins_file(const char *path);
+
+/* A file that may not be opened is none; a system that fails at opening or reading it is an error. */
+mohvit_status picture_begins_file(bool *begins, const char *path, mohvit_error *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "labels.h"
 #include "truth.h"
 
+#include <sys/resource.h>
 #include <zlib.h>
 
 static labels three, imagenet;
@@ -189,6 +190,37 @@ static void a_link_to_nothing_fails_when_its_turn_comes(void **state)
     assert_int_equal(dataset_read(d, 0, &s, &err), MOHVIT_ERROR_IO);
     assert_non_null(strstr(err.message, "links/cat/x.jpg: cannot be opened: No such file"));
     dataset_close(d);
+}
+
+/* Only so many files may be open at a time: whichever comes next fails, and goes well later. */
+static void a_failure_of_the_system_is_not_put_down_to_a_picture(void **state)
+{
+    (void)state;
+    sample s;
+    mohvit_error err;
+    struct rlimit before;
+    make_image_folder();
+    dataset *d = open_one("val");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, before.rlim_max}), 0);
+    mohvit_status status = dataset_read(d, 0, &s, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(status, MOHVIT_ERROR_SYSTEM);
+    assert_non_null(strstr(err.message, dataset_item_at(d, 0)->name));
+    assert_non_null(strstr(err.message, "cannot be opened: Too many open files"));
+    assert_int_equal(dataset_read(d, 0, &s, &err), MOHVIT_OK);
+    sample_free(&s);
+    dataset_close(d);
+}
+
+/* It may be a picture, whatever it is called. */
+static void a_file_that_the_system_fails_to_read_is_not_passed_over(void **state)
+{
+    (void)state;
+    make_image_folder();
+    shell("ln -s /proc/self/mem val/cat/x"); // opens, then EIO
+    refused("val", (dataset_options){0}, "val/cat/x: cannot be read", "Input/output error");
+    assert_int_equal(last.status, MOHVIT_ERROR_SYSTEM);
 }
 
 /* ---- Truth ----------------------------------------------------------------------------------- */
@@ -657,6 +689,8 @@ int main(void)
         TEST(a_picture_without_a_class_is_named),
         TEST(what_is_not_there_or_empty_is_an_error),
         TEST(a_link_to_nothing_fails_when_its_turn_comes),
+        TEST(a_failure_of_the_system_is_not_put_down_to_a_picture),
+        TEST(a_file_that_the_system_fails_to_read_is_not_passed_over),
         TEST(a_truth_file_names_pictures_in_several_ways),
         TEST(classes_out_of_range_are_refused_with_file_and_line),
         TEST(real_labels_replace_classes_and_leave_out_the_unsure),

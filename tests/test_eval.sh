@@ -446,6 +446,35 @@ sigint_stops_cleanly_and_prints_what_stands() {
     equal "$(get complete) $(get images)" "true $count"
 }
 
+# A missing picture stays a failure of its own; one that a broken disk does not give is none, and is read another time.
+a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it() {
+    local n i unread=0
+    "$tools/make_pictures" unpack $images $labels 0 150 png folder "${folders[@]}" || fail make_pictures
+    find folder -name '*.png' | sort >list
+    sed -i '20s/$/.gone/' list
+    local command=(eval list --threads 2 --format json --predictions p.csv --quiet)
+    run 1 "${command[@]}"
+    equal "$(get failed) $(get images)" "1 149"
+    result <out.txt >whole.json
+    mv p.csv whole.csv
+    with_fault reads:0 "${command[@]}" --state state
+    n=$(cat count)
+    for ((i = n; i > n / 3; i -= n / 9)); do
+        rm -f state p.csv
+        with_fault broken:$i "${command[@]}" --state state
+        equal $? 1
+        absent p.csv
+        grep -q '^mohvit: folder/.*png: cannot be read: Input/output error' fault-err.txt || continue # it was the state
+        unread=$((unread + 1))
+        has "$(cat fault-err.txt)" "state: the same command goes on from here"
+        run 1 "${command[@]}" --state state
+        equal "$(result <out.txt)" "$(cat whole.json)"
+        same p.csv whole.csv
+        equal "$(grep -c '^mohvit: folder/.*gone: .*No such file' err.txt)" 1
+    done
+    [ $unread -gt 3 ] || fail "only $unread pictures could not be read"
+}
+
 # ---- Shards and ranks ------------------------------------------------------------------------------
 
 shards_add_up_to_the_whole() {
@@ -591,7 +620,8 @@ results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_chan
     an_output_never_replaces_the_state_or_another_output an_output_never_replaces_an_input' ;;
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
 killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;
-faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file' ;;
+faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file
+    a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it' ;;
 states) tests='a_finished_state_prints_its_result_at_once a_second_process_on_a_state_is_refused
     another_evaluation_is_refused_with_the_difference sigint_stops_cleanly_and_prints_what_stands' ;;
 shards) tests='shards_add_up_to_the_whole' ;;

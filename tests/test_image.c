@@ -591,7 +591,7 @@ static void what_cannot_be_read_is_said_with_its_name(void **state)
     scratch_path(path, "missing.jpg");
     check_unreadable(path, NULL, MOHVIT_ERROR_IO, "No such file");
     check_unreadable(scratch, NULL, MOHVIT_ERROR_IO, "directory");
-    check_unreadable("/proc/self/mem", NULL, MOHVIT_ERROR_IO, "cannot be read"); /* opens, then EIO */
+    check_unreadable("/proc/self/mem", NULL, MOHVIT_ERROR_SYSTEM, "cannot be read"); /* opens, then EIO */
     scratch_path(path, "file.jpg");
     write_file(path, "", 0);
     check_unreadable(path, NULL, MOHVIT_ERROR_FORMAT, "empty");

@@ -358,7 +358,7 @@ static int write_past_limit(const char *path)
     signal(SIGXFSZ, SIG_IGN);
     if (setrlimit(RLIMIT_FSIZE, &limit) || safetensors_writer_create(&w, path, &t, 1, NULL, 0, &err))
         return 1;
-    if (safetensors_writer_add_f32(w, large, &err) != MOHVIT_ERROR_IO || !strstr(err.message, path))
+    if (safetensors_writer_add_f32(w, large, &err) != MOHVIT_ERROR_SYSTEM || !strstr(err.message, path))
         return 2;
     if (safetensors_writer_finish(w, &err) != MOHVIT_ERROR_IO) // also if the caller did not look
         return 3;

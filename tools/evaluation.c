@@ -689,8 +689,6 @@ static void explain_stop(const evaluation *e)
     else
         complain("stopped: %zu images have failed, more than --max-errors %zu", e->progress.failed,
                  e->o->max_errors);
-    if (e->o->state)
-        complain("%s: the same command goes on from here", e->o->state);
 }
 
 static int run(evaluation *e)
@@ -701,6 +699,8 @@ static int run(evaluation *e)
         complain("%s", err.message);
     else if (e->stopped)
         explain_stop(e);
+    if ((e->stopped || error_may_pass(status)) && e->o->state && speaks(e))
+        complain("%s: the same command goes on from here", e->o->state);
     e->broken = status != MOHVIT_OK;
     interrupt_forget();
     return status ? EXIT_INPUT : PARSED;

@@ -67,7 +67,7 @@ static bool is_regular(const FTSENT *entry)
 /* Takes one entry of the walk; true where it was a file that is no picture. */
 static bool visit(paths *p, FTS *walk, FTSENT *entry)
 {
-    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
+    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.', begins;
     switch (entry->fts_info) {
     case FTS_D:
         if (hidden)
@@ -82,7 +82,9 @@ static bool visit(paths *p, FTS *walk, FTSENT *entry)
     default:
         if (hidden || !is_regular(entry))
             return false;
-        if (!picture_named(entry->fts_name) && !picture_begins_file(entry->fts_accpath))
+        // One that cannot be read is taken: it fails, and says so, when its turn comes.
+        if (!picture_named(entry->fts_name) && !picture_begins_file(&begins, entry->fts_accpath, NULL) &&
+            !begins)
             return true;
         add_found(p, entry->fts_path, 0);
         return false;

@@ -67,10 +67,26 @@ mohvit_status(error_set)(mohvit_error *err, mohvit_status status, const char *fo
     return status;
 }
 
+/* Whom a refusal of the system is about. */
+static mohvit_status status_of(int number)
+{
+    static const int of_the_file[] = {ENOENT,       ENOTDIR, EISDIR, EACCES, EPERM,  ELOOP,
+                                      ENAMETOOLONG, EINVAL,  EILSEQ, ENXIO,  ENODEV, EOVERFLOW};
+    for (size_t i = 0; i < sizeof of_the_file / sizeof *of_the_file; i++)
+        if (number == of_the_file[i])
+            return MOHVIT_ERROR_IO;
+    return number == ENOMEM ? MOHVIT_ERROR_MEMORY : MOHVIT_ERROR_SYSTEM;
+}
+
+bool errno_may_pass(void)
+{
+    return error_may_pass(status_of(errno));
+}
+
 mohvit_status(error_errno)(mohvit_error *err, const char *format, ...)
 {
     char reason[128];
-    mohvit_status status = errno == ENOMEM ? MOHVIT_ERROR_MEMORY : MOHVIT_ERROR_IO;
+    mohvit_status status = status_of(errno);
     const char *text = strerror_r(errno, reason, sizeof reason);
     va_list args;
     va_start(args, format);

@@ -20,7 +20,7 @@
 mohvit_status error_set(mohvit_error *err, mohvit_status status, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* error_set for what the system refused: appends ": " and strerror(errno). MOHVIT_ERROR_MEMORY where it
- * lacked that, else MOHVIT_ERROR_IO. */
+ * lacked that, MOHVIT_ERROR_IO where the path or its file is to blame, else MOHVIT_ERROR_SYSTEM. */
 mohvit_status error_errno(mohvit_error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* error_set for a library that failed and gave a reason: appends ": " and the reason. Few of them tell a lack
@@ -28,6 +28,15 @@ mohvit_status error_errno(mohvit_error *err, const char *format, ...) PRINTF_LIK
  * the call. */
 mohvit_status error_library(mohvit_error *err, mohvit_status status, const char *reason, const char *format,
                             ...) PRINTF_LIKE(4, 5);
+
+/* Whether the same may go well another time: nothing is wrong with what was asked for. */
+static inline bool error_may_pass(mohvit_status status)
+{
+    return status == MOHVIT_ERROR_MEMORY || status == MOHVIT_ERROR_SYSTEM;
+}
+
+/* The same of what the system has just refused, by errno. */
+bool errno_may_pass(void);
 
 #ifdef __clang_analyzer__ /* which would follow paths on which an error is MOHVIT_OK: it sees one file at a  \
                              time */

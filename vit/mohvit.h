@@ -33,13 +33,15 @@ typedef enum mohvit_status {
     MOHVIT_OK = 0,
     MOHVIT_ERROR_ARGUMENT,    /* the caller asked for something impossible */
     MOHVIT_ERROR_MEMORY,      /* an allocation failed */
-    MOHVIT_ERROR_IO,          /* the operating system refused: missing file, short read, full disk */
+    MOHVIT_ERROR_IO,          /* the file is missing, may not be read or written, or ends early */
     MOHVIT_ERROR_FORMAT,      /* the file is damaged, or not what it claims to be */
     MOHVIT_ERROR_UNSUPPORTED, /* a known format or feature that is not handled */
     MOHVIT_ERROR_LIMIT,       /* larger than a limit set by the caller or stated in the documentation */
     MOHVIT_ERROR_MISMATCH,    /* the checkpoint does not fit its config */
     MOHVIT_ERROR_NONFINITE,   /* the network answered with NaN or infinity */
-    MOHVIT_ERROR_CANCELLED    /* a mohvit_progress asked for it */
+    MOHVIT_ERROR_CANCELLED,   /* a mohvit_progress asked for it */
+    MOHVIT_ERROR_SYSTEM /* the operating system failed, whatever the file: a disk that is broken or full, too
+                           many open files. Another time it may go better, as after MOHVIT_ERROR_MEMORY */
 } mohvit_status;
 
 typedef struct mohvit_error {
