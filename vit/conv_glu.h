@@ -24,7 +24,8 @@ size_t conv_glu_order(size_t hidden, size_t i);
  * of the L1 cache: fc2 of 784×1024×1536 ran at 118 in place of 200 GFLOP/s. */
 size_t conv_glu_ld(size_t hidden);
 
-/* Memory that a thread needs. */
+/* Memory that a thread needs, and that all share. */
 size_t conv_glu_band_floats(size_t side, size_t hidden);
+size_t conv_glu_seam_floats(size_t side, size_t hidden);
 
 #endif

@@ -24,7 +24,8 @@ static size_t max_size(size_t a, size_t b)
 
 /* Largest extents over the stages. The maxima of config.h keep every product below far from overflow. */
 typedef struct {
-    size_t x, patches, gated, q, kv, pooled, map, heads_x_keys, gates, logits, heads, tokens, coded, lane;
+    size_t x, patches, gated, seam, q, kv, pooled, map, heads_x_keys, gates, logits, heads, tokens, coded,
+        lane;
 } extents;
 
 /* A product that reads N rows of `in`: its encoded rows, and a thread's share of them as floats. */
@@ -50,6 +51,7 @@ static extents measure(const config *c, const gemm *const gemms[PRECISIONS], con
         e.x = max_size(e.x, N * C);
         e.patches = max_size(e.patches, N * window);
         e.gated = max_size(e.gated, N * conv_glu_ld(hidden));
+        e.seam = max_size(e.seam, conv_glu_seam_floats(side, hidden));
         e.q = max_size(e.q, N * (P ? C : 3 * C));
         e.kv = max_size(e.kv, P ? (N + 1) * 2 * C : 0);
         e.pooled = max_size(e.pooled, P ? N * C : 0);
@@ -75,6 +77,7 @@ static void layout(scratch *s, bump *b, const extents *e, size_t threads)
     s->y = bump_take(b, e->x, sizeof *s->y);
     s->patches = bump_take(b, e->patches, sizeof *s->patches);
     s->gated = bump_take(b, e->gated, sizeof *s->gated);
+    s->seam = bump_take(b, e->seam, sizeof *s->seam);
     s->q = bump_take(b, e->q, sizeof *s->q);
     s->kv = bump_take(b, e->kv, sizeof *s->kv);
     s->pooled = bump_take(b, e->pooled, sizeof *s->pooled);

@@ -41,6 +41,7 @@ typedef struct scratch {
     float *y;       // (N, C) normalised tokens
     float *patches; // (N, window² · channels) what a convolution sees
     float *gated;   // (N, hidden; rows conv_glu_ld apart) what leaves the MLP's gate
+    float *seam;    // image rows at which the MLP's parts meet
     float *q;  // (N, C), or (N, 3C) = [q | k | v] where attention is global; pairs.h: (h, N, d), then k and v
     float *kv; // (N + 1, 2C) = [k | v] of the 3×3 neighbourhoods; 0 in row N, outside the image
     float *pooled;   // (N, C) what the pooled map is the mean of
