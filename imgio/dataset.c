@@ -435,12 +435,13 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
 /* Classes that are called 0, 1, 2 ... and end before the model's may be another list's. */
 static mohvit_status compare_numbers(const dataset *d, const dataset_options *o, mohvit_error *err)
 {
-    size_t classes = class_count(o->classes), count = 0, end = 0;
-    bool by_number = !o->subset && !o->real_labels;
+    size_t count = 0, end = 0;
+    bool by_number = o->classes && !o->subset && !o->real_labels;
     for (size_t k = 0; k < d->source_count; k++)
         by_number = by_number && d->sources[k].by_number;
     if (!by_number)
         return MOHVIT_OK;
+    size_t classes = class_count(o->classes);
     bool *there = calloc(classes, sizeof *there);
     if (!there)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes", classes);
