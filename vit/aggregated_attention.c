@@ -11,8 +11,8 @@ typedef struct {
     const attention *attention;
 } pool_job;
 
-/* Tasks that follow the first products: each takes its share of the tokens, the cells and the heads, so that
- * all take as long and stay with the tokens that their worker has had before. */
+/* Tasks that follow the first products: each takes its share of the tokens and the cells, so that all take as
+ * long and stay with the tokens that their worker has had before. */
 
 /* Part `band` of n things: first … *end−1. */
 static size_t part(size_t n, size_t band, size_t *end)
@@ -56,16 +56,11 @@ static void follow(void *arg, size_t band, size_t worker)
 {
     const pool_job *job = arg;
     const attention *a = job->attention;
-    const pass *p = job->pass;
     size_t end, first = part(a->side * a->side, band, &end);
     normalise_rows(job, first, end);
     first = part(a->pool * a->pool, band, &end);
     if (first < end)
         pool_cells(job, first, end, worker);
-    if (pairs_alone(p, a))
-        return; // listed with the queries
-    for (first = part(a->heads, band, &end); first < end; first++)
-        attention_list_tokens(p, a, first);
 }
 
 static void gather_head(void *arg, size_t head, size_t worker)

@@ -39,16 +39,12 @@ static void route_rows(void *arg, size_t task, size_t worker)
     coded_done(p, attention_reader(a), y, row, rows);
 }
 
-void attention_route(const pass *p, const attention *a, const norm *n, const float *x)
+static void list_tokens(void *arg, size_t head, size_t worker)
 {
-    route_job job = {p, a, n, x};
-    pass_loop(p, divide_up(a->side * a->side, CODED_ROWS), route_rows, &job);
-    pass_lap(p, OP_ROUTER);
-}
-
-void attention_list_tokens(const pass *p, const attention *a, size_t head)
-{
-    const scratch *s = p->s;
+    (void)worker;
+    const route_job *job = arg;
+    const attention *a = job->attention;
+    const scratch *s = job->pass->s;
     size_t h = a->heads, N = a->side * a->side, count = 0;
     uint32_t *list = s->lists + head * N;
     for (size_t token = 0; token < N; token++) {
@@ -56,6 +52,14 @@ void attention_list_tokens(const pass *p, const attention *a, size_t head)
         count += s->pick[token * h + head];
     }
     s->counts[head] = count;
+}
+
+void attention_route(const pass *p, const attention *a, const norm *n, const float *x)
+{
+    route_job job = {p, a, n, x};
+    pass_loop(p, divide_up(a->side * a->side, CODED_ROWS), route_rows, &job);
+    pass_loop(p, a->heads, list_tokens, &job);
+    pass_lap(p, OP_ROUTER);
 }
 
 /* ---- Shared keys, head by head ----------------------------------------------------------------- */

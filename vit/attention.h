@@ -29,11 +29,11 @@ typedef struct attention {
     const float *position_bias; /* (heads, offsets, offsets) */
 } attention;
 
-/* s->y (N, C) = LayerNorm(x), for attention_reader to multiply, and with it each token's gates: fills s->gate
- * and s->pick. */
+/* s->y (N, C) = LayerNorm(x), for attention_reader to multiply, and with it each token's gates, and the tokens
+ * that selected each head: fills s->gate, s->pick, s->lists and s->counts. */
 void attention_route(const pass *p, const attention *a, const norm *n, const float *x);
 
-/* x (N, C) += proj(gated heads of s->y), after attention_route; fills s->lists and s->counts. */
+/* x (N, C) += proj(gated heads of s->y), after attention_route. */
 void attention_forward(const pass *p, const attention *a, float *x);
 
 /* The first of the layers that read the block's normalised tokens; all encode them alike. */
@@ -47,8 +47,7 @@ typedef struct attention_source {
     size_t K, key_side;
 } attention_source;
 
-/* Prepares queries, s->keys and s->values (heads, K, d) from s->y, and lists each head's tokens; one for each
- * kind. */
+/* Prepares queries, s->keys and s->values (heads, K, d) from s->y; one for each kind. */
 attention_source aggregated_attention_prepare(const pass *p, const attention *a);
 attention_source global_attention_prepare(const pass *p, const attention *a);
 
@@ -60,10 +59,8 @@ void attention_heads(const pass *p, const attention *a, const attention_source *
  * come to lie in both halves. */
 size_t attention_turn(const attention *a, size_t task);
 
-/* Steps of these for one head. The tokens that selected it, to s->lists and s->counts: */
-void attention_list_tokens(const pass *p, const attention *a, size_t head);
-/* its part of s->keys and s->values, from kv (K rows, ld apart: keys at 0, values at value_offset); keys
- * normalised. */
+/* One head's part of s->keys and s->values, from kv (K rows, ld apart: keys at 0, values at value_offset);
+ * keys normalised. */
 void attention_gather_keys(const pass *p, const attention *a, size_t head, const float *kv, size_t ld,
                            size_t value_offset, size_t K);
 

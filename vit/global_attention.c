@@ -15,8 +15,6 @@ static void prepare_head(void *arg, size_t head, size_t worker)
     (void)worker;
     const global_job *job = arg;
     const attention *a = job->attention;
-    if (!pairs_alone(job->pass, a))
-        attention_list_tokens(job->pass, a, head);
     attention_gather_keys(job->pass, a, head, job->kv, job->ld, a->C, a->side * a->side);
 }
 

@@ -53,8 +53,6 @@ static void head_queries(void *arg, size_t task, size_t worker)
     size_t N = a->side * a->side, head = attention_turn(a, task);
     if (job->pass->products_only)
         list_any(job->pass, a, head);
-    else
-        attention_list_tokens(job->pass, a, head);
     pair_queries queries = {.rows = s->q + head * N * a->d,
                             .tokens = s->lists + head * N,
                             .count = s->counts[head],

@@ -11,9 +11,9 @@ typedef enum operation {
     OP_PATCHES,     /* windows of a convolution, copied */
     OP_PATCH_EMBED, /* its product */
     OP_NORM,        /* layer norms on their own */
-    OP_ROUTER,      /* layer norm, router */
+    OP_ROUTER,      /* layer norm, router, lists of tokens */
     OP_QKV,         /* q, kv and sr, or qkv */
-    OP_POOL,        /* the pooled map and its kv, keys normalised and gathered, lists of tokens */
+    OP_POOL,        /* the pooled map and its kv, keys normalised and gathered */
     OP_ATTEND,      /* scores, softmax, weighted sums */
     OP_PROJ,
     OP_FC1,
