@@ -68,14 +68,24 @@ static void openblas_pack(const kernels *k, void *packed, const float *w, size_t
     transpose(packed, w, out, in);
 }
 
+/* Inputs that OpenBLAS sums at once, at most; it would take some 300. moh_transnext_base_75's largest error
+ * of a logit is 0.8e-4 by every instruction set with these, 0.9e-4 to 1.1e-4 without, and the time is the
+ * same. */
+#define CHAIN 96
+
 static void openblas_multiply(const kernels *k, const gemm_tile *t)
 {
     // The product is added to the bias, which is cheaper than a bias added to the product: y need not be
     // cleared.
     (t->accumulate ? k->add_bias : k->set_bias)(t->y, t->ldy, t->rows, t->cols, t->bias + t->col);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)t->rows, (blasint)t->cols, (blasint)t->in,
-                1.0f, t->x, (blasint)(t->stride / sizeof(float)), (const float *)t->packed + t->col,
-                (blasint)t->out, 1.0f, t->y, (blasint)t->ldy);
+    size_t chains = divide_up(t->in, CHAIN);
+    for (size_t c = 0, first = 0, end; c < chains; c++, first = end) {
+        end = t->in * (c + 1) / chains;
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)t->rows, (blasint)t->cols,
+                    (blasint)(end - first), 1.0f, (const float *)t->x + first,
+                    (blasint)(t->stride / sizeof(float)), (const float *)t->packed + first * t->out + t->col,
+                    (blasint)t->out, 1.0f, t->y, (blasint)t->ldy);
+    }
 }
 
 const gemm gemm_openblas = {
