@@ -1,5 +1,6 @@
 #include "golden.h"
 
+#include "facade.h"
 #include "output.h"
 #include "synthetic.h"
 
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_BATCH 4096
 #define MAX_INPUT ((size_t)1 << 28) /* floats: 1 GiB */
 
 // ---- Metadata --------------------------------------------------------------------------------------
@@ -50,9 +50,9 @@ static mohvit_status read_metadata(golden *g, const config *c, mohvit_error *err
     const tensor_info *logits = checkpoint_find(g->cp, "logits");
     if (!has_batch && logits && logits->rank)
         batch = logits->shape[0];
-    if (!status && (!batch || batch > MAX_BATCH))
+    if (!status && (!batch || batch > CONTEXT_MAX_BATCH))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: a batch of %llu; expected 1 to %d", path,
-                         (unsigned long long)batch, MAX_BATCH);
+                         (unsigned long long)batch, CONTEXT_MAX_BATCH);
     g->batch = (size_t)batch;
     return status;
 }

@@ -3,13 +3,11 @@
 
 #include "embedded.h"
 #include "output.h"
+#include "parallel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_THREADS 1024
-#define MAX_BATCH   4096
 
 void model_options_begin(model_options *o)
 {
@@ -32,7 +30,7 @@ static bool parse_size(size_t *out, const char *text)
 static bool parse_threads(int *out, const char *text)
 {
     size_t threads;
-    if (!parse_whole(&threads, "--threads", text, 1, MAX_THREADS))
+    if (!parse_whole(&threads, "--threads", text, 1, PARALLEL_MAX_THREADS))
         return false;
     *out = (int)threads;
     return true;
@@ -105,7 +103,7 @@ bool model_option(void *options, int code, const char *value)
     case OPTION_ROUTED:
         return parse_routed(&o->open.routed_heads, value);
     case OPTION_BATCH:
-        return parse_whole(&o->batch, "--batch", value, 1, MAX_BATCH);
+        return parse_whole(&o->batch, "--batch", value, 1, CONTEXT_MAX_BATCH);
     case OPTION_VARIANT:
         return parse_variant(&o->variant, value);
     case OPTION_SEED:

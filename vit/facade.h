@@ -4,6 +4,8 @@
 
 #include "description.h"
 
+#define CONTEXT_MAX_BATCH 4096
+
 /* mohvit_open with a config at hand in place of the checkpoint's. */
 mohvit_status mohvit_open_with_config(mohvit_model **model, const char *path, const config *c,
                                       const mohvit_options *options, mohvit_error *err);

@@ -2,7 +2,7 @@
 #ifndef MOHVIT_PARALLEL_H
 #define MOHVIT_PARALLEL_H
 
-#include <stddef.h>
+#include "base.h"
 
 /* Threads that wait for tasks while parallel_run lasts. NULL stands for the calling thread alone. */
 typedef struct team team;
@@ -27,5 +27,10 @@ void parallel_for(team *t, size_t tasks, parallel_task *run, void *arg);
 
 /* Threads that the affinity mask and the cgroup's CPU quota grant; at least 1. */
 size_t parallel_default_threads(void);
+
+#define PARALLEL_MAX_THREADS 1024
+
+/* *threads = what a user asked for; 0 asks for the default. */
+mohvit_status parallel_threads(size_t *threads, int asked, mohvit_error *err);
 
 #endif
