@@ -49,18 +49,6 @@ static mohvit_status config_read(config *out, const char *path, mohvit_error *er
     return status;
 }
 
-static mohvit_status preprocess_read(preprocess *out, const char *path, mohvit_error *err)
-{
-    char *text;
-    size_t size;
-    mohvit_status status = read_text_file(&text, &size, path, err);
-    if (status)
-        return status;
-    status = preprocess_from_json(out, text, size, path, err);
-    free(text);
-    return status;
-}
-
 /* ---- What a checkpoint is -------------------------------------------------------------------- */
 
 warning_sink options_sink(const mohvit_options *options)
@@ -175,36 +163,54 @@ static mohvit_status describe_labels(labels *out, const char *json, const config
     return status;
 }
 
-mohvit_status description_read(description *out, checkpoint *cp, const config *given,
-                               const mohvit_options *options, mohvit_error *err)
+static mohvit_status describe_preprocess(preprocess *out, const char *json, const mohvit_options *options,
+                                         const char *path, mohvit_error *err)
 {
-    description d = {.preprocess = preprocess_default};
-    const char *json = checkpoint_metadata(cp, "preprocess"), *path = checkpoint_path(cp);
-    mohvit_status status = describe_config(&d.config, cp, given, options, err);
-    if (!status && options->preprocess)
-        status = preprocess_read(&d.preprocess, options->preprocess, err);
-    else if (!status && json)
-        status = preprocess_from_json(&d.preprocess, json, strlen(json), path, err);
+    char *text = NULL;
+    size_t size = json ? strlen(json) : 0;
+    mohvit_status status = MOHVIT_OK;
+    *out = preprocess_default;
+    if (options->preprocess) {
+        status = read_text_file(&text, &size, options->preprocess, err);
+        json = text;
+        path = options->preprocess;
+    }
+    if (!status && json)
+        status = preprocess_from_json(out, json, size, path, err);
+    free(text);
+    return status;
+}
+
+/* What goes with a config; cp NULL: no checkpoint has a say. name begins messages. */
+static mohvit_status complete(description *out, const config *c, const checkpoint *cp,
+                              const mohvit_options *options, const char *name, mohvit_error *err)
+{
+    description d = {.config = *c};
+    const char *preprocessing = cp ? checkpoint_metadata(cp, "preprocess") : NULL,
+               *names = cp ? checkpoint_metadata(cp, "labels") : NULL;
+    mohvit_status status = describe_preprocess(&d.preprocess, preprocessing, options, name, err);
     if (!status)
-        status = describe_labels(&d.labels, checkpoint_metadata(cp, "labels"), &d.config, options, path, err);
+        status = describe_labels(&d.labels, names, c, options, name, err);
     if (!status)
         *out = d;
     return status;
 }
 
+mohvit_status description_read(description *out, checkpoint *cp, const config *given,
+                               const mohvit_options *options, mohvit_error *err)
+{
+    config c;
+    mohvit_status status = describe_config(&c, cp, given, options, err);
+    return status ? status : complete(out, &c, cp, options, checkpoint_path(cp), err);
+}
+
 mohvit_status description_of_config(description *out, const config *c, const mohvit_options *options,
                                     mohvit_error *err)
 {
-    description d = {.config = *c, .preprocess = preprocess_default};
+    config adapted = *c;
     const char *name = options->config ? options->config : config_name(c);
-    mohvit_status status = adapt_config(&d.config, options, name, err);
-    if (!status && options->preprocess)
-        status = preprocess_read(&d.preprocess, options->preprocess, err);
-    if (!status)
-        status = describe_labels(&d.labels, NULL, &d.config, options, name, err);
-    if (!status)
-        *out = d;
-    return status;
+    mohvit_status status = adapt_config(&adapted, options, name, err);
+    return status ? status : complete(out, &adapted, NULL, options, name, err);
 }
 
 mohvit_status synthetic_config(config *out, const char *variant, const mohvit_options *options,
