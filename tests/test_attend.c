@@ -220,97 +220,99 @@ static const struct {
                      {5, 3, 1},  {5, 0, 3},  {6, 2, 8},   {7, 0, 24},  {7, 3, 12},  {8, 7, 24},  {9, 0, 40},
                      {9, 4, 32}, {11, 5, 7}, {13, 3, 24}, {14, 7, 24}, {16, 0, 16}, {17, 2, 17}, {17, 0, 5}};
 
+typedef void attend_trial(const kernels *k, attend_case *c, random_stream *r);
+
+/* Each instruction set on each shape with each kind of offsets. */
+static void for_each_case(attend_trial *trial)
+{
+    const kernels *k;
+    FOR_EACH_SET(k)
+    for (size_t i = 0; i < LENGTH(attend_shapes); i++)
+        for (offsets kind = 0; kind < OFFSETS; kind++) {
+            attend_case c =
+                attend_new(k, attend_shapes[i].side, attend_shapes[i].key_side, attend_shapes[i].d, kind);
+            random_stream r = {i + 1};
+            trial(k, &c, &r);
+            attend_free(&c);
+        }
+}
+
+static void check_any_tokens(const kernels *k, attend_case *c, random_stream *r)
+{
+    const size_t counts[] = {0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, c->N / 2, c->N};
+    for (size_t j = 0; j < LENGTH(counts); j++)
+        if (counts[j] <= c->N && (counts[j] < 64 || counts[j] == c->N)) {
+            attend_select(c, r, counts[j]);
+            attend_run(k, c);
+            attend_check(c);
+        }
+}
+
 static void attend_agrees_with_the_reference_for_any_tokens(void **state)
 {
     (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
-    for (size_t shape = 0; shape < OFFSETS * LENGTH(attend_shapes); shape++) {
-        size_t i = shape / OFFSETS;
-        offsets kind = shape % OFFSETS;
-        attend_case c =
-            attend_new(k, attend_shapes[i].side, attend_shapes[i].key_side, attend_shapes[i].d, kind);
-        random_stream r = {i + 1};
-        const size_t counts[] = {0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, c.N / 2, c.N};
-        for (size_t j = 0; j < LENGTH(counts); j++)
-            if (counts[j] <= c.N && (counts[j] < 64 || counts[j] == c.N)) {
-                attend_select(&c, &r, counts[j]);
-                attend_run(k, &c);
-                attend_check(&c);
-            }
-        attend_free(&c);
+    for_each_case(check_any_tokens);
+}
+
+static void spoil_unselected_tokens(const kernels *k, attend_case *c, random_stream *r)
+{
+    size_t d = c->job.d, floats = c->N * c->job.ldout;
+    for (size_t trial = 0; trial < 3; trial++) {
+        attend_select(c, r, random_below(r, c->N + 1));
+        attend_run(k, c);
+        float *clean = array_copy(c->out, floats), *q = array_copy(c->q, c->N * 2 * d),
+              *gate = array_copy(c->gate, c->N * 2);
+        for (size_t token = 0; token < c->N; token++) {
+            bool selected = attend_selected(c, token);
+            c->gate[token * 2] = NAN; // the other head's
+            for (size_t j = 0; j < d; j++)
+                c->q[token * 2 * d + j] = NAN;
+            if (selected)
+                continue;
+            c->gate[token * 2 + 1] = NAN;
+            for (size_t j = 0; j < d; j++)
+                c->q[token * 2 * d + d + j] = NAN;
+        }
+        attend_run(k, c);
+        assert_same_bits(c->out, clean, floats);
+        memcpy(c->q, q, c->N * 2 * d * sizeof *q);
+        memcpy(c->gate, gate, c->N * 2 * sizeof *gate);
+        array_free(clean);
+        array_free(q);
+        array_free(gate);
     }
 }
 
 static void attend_reads_nothing_of_unselected_tokens(void **state)
 {
     (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
-    for (size_t shape = 0; shape < OFFSETS * LENGTH(attend_shapes); shape++) {
-        size_t i = shape / OFFSETS;
-        offsets kind = shape % OFFSETS;
-        attend_case c =
-            attend_new(k, attend_shapes[i].side, attend_shapes[i].key_side, attend_shapes[i].d, kind);
-        size_t d = c.job.d, floats = c.N * c.job.ldout;
-        random_stream r = {i + 77};
-        for (size_t trial = 0; trial < 3; trial++) {
-            attend_select(&c, &r, random_below(&r, c.N + 1));
-            attend_run(k, &c);
-            float *clean = array_copy(c.out, floats), *q = array_copy(c.q, c.N * 2 * d),
-                  *gate = array_copy(c.gate, c.N * 2);
-            for (size_t token = 0; token < c.N; token++) {
-                bool selected = attend_selected(&c, token);
-                c.gate[token * 2] = NAN; // the other head's
-                for (size_t j = 0; j < d; j++)
-                    c.q[token * 2 * d + j] = NAN;
-                if (selected)
-                    continue;
-                c.gate[token * 2 + 1] = NAN;
-                for (size_t j = 0; j < d; j++)
-                    c.q[token * 2 * d + d + j] = NAN;
-            }
-            attend_run(k, &c);
-            assert_same_bits(c.out, clean, floats);
-            memcpy(c.q, q, c.N * 2 * d * sizeof *q);
-            memcpy(c.gate, gate, c.N * 2 * sizeof *gate);
-            array_free(clean);
-            array_free(q);
-            array_free(gate);
+    for_each_case(spoil_unselected_tokens);
+}
+
+static void compare_companies(const kernels *k, attend_case *c, random_stream *r)
+{
+    size_t d = c->job.d, ld = c->job.ldout;
+    attend_run(k, c);
+    float *all = array_copy(c->out, c->N * ld);
+    for (size_t trial = 0; trial < 6; trial++) {
+        if (trial < 3) {
+            attend_select(c, r, 1 + random_below(r, c->N));
+        } else { // some tokens in any order, the same one maybe twice
+            c->job.count = 1 + random_below(r, c->N);
+            for (size_t j = 0; j < c->job.count; j++)
+                c->list[j] = (uint32_t)random_below(r, c->N);
         }
-        attend_free(&c);
+        attend_run(k, c);
+        for (size_t j = 0; j < c->job.count; j++)
+            assert_same_bits(c->out + c->list[j] * ld + d, all + c->list[j] * ld + d, d);
     }
+    array_free(all);
 }
 
 static void attend_answers_a_token_the_same_in_any_company(void **state)
 {
     (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
-    for (size_t shape = 0; shape < OFFSETS * LENGTH(attend_shapes); shape++) {
-        size_t i = shape / OFFSETS;
-        offsets kind = shape % OFFSETS;
-        attend_case c =
-            attend_new(k, attend_shapes[i].side, attend_shapes[i].key_side, attend_shapes[i].d, kind);
-        size_t d = c.job.d, ld = c.job.ldout;
-        random_stream r = {i + 7};
-        attend_run(k, &c);
-        float *all = array_copy(c.out, c.N * ld);
-        for (size_t trial = 0; trial < 6; trial++) {
-            if (trial < 3) {
-                attend_select(&c, &r, 1 + random_below(&r, c.N));
-            } else { // some tokens in any order, the same one maybe twice
-                c.job.count = 1 + random_below(&r, c.N);
-                for (size_t j = 0; j < c.job.count; j++)
-                    c.list[j] = (uint32_t)random_below(&r, c.N);
-            }
-            attend_run(k, &c);
-            for (size_t j = 0; j < c.job.count; j++)
-                assert_same_bits(c.out + c.list[j] * ld + d, all + c.list[j] * ld + d, d);
-        }
-        array_free(all);
-        attend_free(&c);
-    }
+    for_each_case(compare_companies);
 }
 
 /* ---- Position bias ----------------------------------------------------------------------------- */
@@ -447,53 +449,48 @@ static void softmax_is_exact_to_a_few_units_in_the_last_place(void **state)
         }
 }
 
+static void follow_a_nan(const kernels *k, attend_case *c, random_stream *r)
+{
+    size_t d = c->job.d, ld = c->job.ldout, token = c->N / 3, key = c->job.K / 2;
+    attend_run(k, c);
+    float *clean = array_copy(c->out, c->N * ld);
+    // A query: its token. A value: its channel of all tokens; a neighbour's, of those around it. A key:
+    // all, or those around it.
+    enum { QUERY, GATE, VALUE, KEY, LOCAL_VALUE, LOCAL_KEY, PLACES };
+    for (int place = 0; place < (c->job.k ? PLACES : LOCAL_VALUE); place++) {
+        size_t channel = random_below(r, d);
+        float *at[PLACES] = {c->q + token * ld + d + channel,
+                             c->gate + token * 2 + 1,
+                             c->values + key * d + channel,
+                             c->keys + key * d + channel,
+                             c->kv + token * 2 * ld + ld + d + channel,
+                             c->kv + token * 2 * ld + d + channel};
+        float kept = *at[place];
+        *at[place] = NAN;
+        attend_run(k, c);
+        *at[place] = kept;
+        for (size_t j = 0; j < c->N * d; j++) {
+            size_t n = j / d;
+            bool near = labs((long)(n / c->job.side) - (long)(token / c->job.side)) <= 1 &&
+                        labs((long)(n % c->job.side) - (long)(token % c->job.side)) <= 1;
+            bool same_channel = j % d == channel;
+            bool reached = place == QUERY || place == GATE ? n == token
+                           : place == VALUE                ? same_channel
+                           : place == KEY                  ? true
+                           : place == LOCAL_VALUE          ? near && same_channel
+                                                           : near;
+            const float *found = c->out + n * ld + d + j % d;
+            assert_true(reached ? isnan(*found)
+                                : float_bits(*found) == float_bits(clean[n * ld + d + j % d]));
+        }
+    }
+    array_free(clean);
+}
+
 static void attend_passes_a_nan_to_what_depends_on_it(void **state)
 {
     (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
-    for (size_t shape = 0; shape < OFFSETS * LENGTH(attend_shapes); shape++) {
-        size_t i = shape / OFFSETS;
-        offsets kind = shape % OFFSETS;
-        attend_case c =
-            attend_new(k, attend_shapes[i].side, attend_shapes[i].key_side, attend_shapes[i].d, kind);
-        size_t d = c.job.d, ld = c.job.ldout, token = c.N / 3, key = c.job.K / 2;
-        random_stream r = {i + 1};
-        attend_run(k, &c);
-        float *clean = array_copy(c.out, c.N * ld);
-        // A query: its token. A value: its channel of all tokens; a neighbour's, of those around it. A key:
-        // all, or those around it.
-        enum { QUERY, GATE, VALUE, KEY, LOCAL_VALUE, LOCAL_KEY, PLACES };
-        for (int place = 0; place < (c.job.k ? PLACES : LOCAL_VALUE); place++) {
-            size_t channel = random_below(&r, d);
-            float *at[PLACES] = {c.q + token * ld + d + channel,
-                                 c.gate + token * 2 + 1,
-                                 c.values + key * d + channel,
-                                 c.keys + key * d + channel,
-                                 c.kv + token * 2 * ld + ld + d + channel,
-                                 c.kv + token * 2 * ld + d + channel};
-            float kept = *at[place];
-            *at[place] = NAN;
-            attend_run(k, &c);
-            *at[place] = kept;
-            for (size_t j = 0; j < c.N * d; j++) {
-                size_t n = j / d;
-                bool near = labs((long)(n / c.job.side) - (long)(token / c.job.side)) <= 1 &&
-                            labs((long)(n % c.job.side) - (long)(token % c.job.side)) <= 1;
-                bool same_channel = j % d == channel;
-                bool reached = place == QUERY || place == GATE ? n == token
-                               : place == VALUE                ? same_channel
-                               : place == KEY                  ? true
-                               : place == LOCAL_VALUE          ? near && same_channel
-                                                               : near;
-                const float *found = c.out + n * ld + d + j % d;
-                assert_true(reached ? isnan(*found)
-                                    : float_bits(*found) == float_bits(clean[n * ld + d + j % d]));
-            }
-        }
-        array_free(clean);
-        attend_free(&c);
-    }
+    for_each_case(follow_a_nan);
 }
 
 static void attend_survives_queries_of_any_size(void **state)
