@@ -7,27 +7,14 @@
 #include <cmocka.h>
 
 #include "facade.h"
+#include "small_model.h"
 #include "synthetic.h"
 #include "weights_testing.h"
 
 #include <pthread.h>
 #include <string.h>
 
-#define CLASSES 50
-#define BLOCKS  5
-#define PIXELS  (3 * 64 * 64)
-#define BATCH   6
-
-static const config small = {.embed_dims = {24, 48, 72, 96},
-                             .num_heads = {1, 4, 6, 8},
-                             .depths = {1, 2, 1, 1},
-                             .mlp_ratios = {4, 4, 4, 4},
-                             .sr_ratios = {4, 2, 2, 1},
-                             .shared_head = {1, 0, 2, 3},
-                             .routed_head = {0, 2, 3, 1},
-                             .num_classes = CLASSES,
-                             .img_size = 64,
-                             .pretrain_size = 64};
+#define BATCH 6
 
 /* What a progress was told. */
 typedef struct {

@@ -8,25 +8,11 @@
 
 #include "facade.h"
 #include "reference.h"
+#include "small_model.h"
 #include "synthetic.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Stages that route all, some and none of their heads. */
-static const config trained = {.embed_dims = {24, 48, 72, 192},
-                               .num_heads = {1, 4, 6, 8},
-                               .depths = {1, 2, 1, 1},
-                               .mlp_ratios = {4, 4, 4, 4},
-                               .sr_ratios = {4, 2, 2, 1},
-                               .shared_head = {1, 0, 2, 3},
-                               .routed_head = {0, 2, 3, 1},
-                               .num_classes = 50,
-                               .img_size = 64,
-                               .pretrain_size = 64};
-
-#define CLASSES 50
-#define PIXELS  (3 * 64 * 64)
 
 typedef struct {
     float logits[CLASSES];
@@ -37,7 +23,7 @@ static mohvit_model *open_trained(const char *routed_heads)
 {
     mohvit_model *m;
     mohvit_options options = {.routed_heads = routed_heads, .threads = 1};
-    assert_int_equal(mohvit_open_config(&m, &trained, 5, &options, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_open_config(&m, &small, 5, &options, NULL), MOHVIT_OK);
     return m;
 }
 
@@ -68,7 +54,7 @@ static void a_number_or_a_share_of_the_candidates_is_taken(void **state)
         {"100%", {0, 4, 4, 5}}, {"50%", {0, 2, 2, 3}}, {"1%", {0, 1, 1, 1}}, {"30%", {0, 1, 1, 2}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        config c = trained;
+        config c = small;
         assert_int_equal(config_set_routed(&c, cases[i].routed_heads, NULL), MOHVIT_OK);
         assert_memory_equal(c.routed_head, cases[i].expected, sizeof c.routed_head);
         assert_int_equal(config_validate(&c, "test", NULL), MOHVIT_OK);
@@ -82,7 +68,7 @@ static void what_is_no_number_of_heads_is_refused(void **state)
                                  "1.5", "101%", "1%%", "%",  "x",  "1e3", "99999999999999999999999"};
     mohvit_error err;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        config c = trained;
+        config c = small;
         assert_int_equal(config_set_routed(&c, wrong[i], &err), MOHVIT_ERROR_ARGUMENT);
         assert_non_null(strstr(err.message, wrong[i]));
     }
@@ -158,11 +144,11 @@ static void a_model_says_what_it_performs(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mohvit_model *m;
         mohvit_info info;
-        config c = trained;
+        config c = small;
         mohvit_options options = {.backend = cases[i].backend,
                                   .precision = cases[i].precision,
                                   .routed_heads = cases[i].routed_heads};
-        assert_int_equal(mohvit_open_config(&m, &trained, 5, &options, NULL), MOHVIT_OK);
+        assert_int_equal(mohvit_open_config(&m, &small, 5, &options, NULL), MOHVIT_OK);
         if (cases[i].routed_heads)
             assert_int_equal(config_set_routed(&c, cases[i].routed_heads, NULL), MOHVIT_OK);
         mohvit_get_info(m, &info);
