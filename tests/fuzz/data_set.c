@@ -35,6 +35,7 @@ static void open_with(const char *argument, const dataset_options *options, bool
         return;
     char print[FINGERPRINT_SIZE];
     dataset_fingerprint(d, print);
+    dataset_fingerprint_candidates(d, print);
     if (read)
         read_items(d);
     dataset_close(d);

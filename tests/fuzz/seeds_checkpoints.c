@@ -14,25 +14,28 @@ static config tiny_config(void)
 
 /* ---- Safetensors ----------------------------------------------------------------------------- */
 
-static void write_safetensors(const char *target, const tensor_info *tensors, size_t count,
-                              const metadata_entry *metadata, size_t metadata_count)
+/* Every byte of the tensors is `fill`; 0xff makes NaN of all kinds of floats. */
+static void write_safetensors(const tensor_info *tensors, size_t count, const metadata_entry *metadata,
+                              size_t metadata_count, int fill)
 {
     safetensors_writer *w;
     mohvit_error err;
-    expect_ok(
-        safetensors_writer_create(&w, seed_path(target), tensors, count, metadata, metadata_count, &err),
-        &err);
+    expect_ok(safetensors_writer_create(&w, seed_path("safetensors"), tensors, count, metadata,
+                                        metadata_count, &err),
+              &err);
     for (size_t i = 0; i < count; i++) {
-        void *zeros = calloc(tensors[i].elements + 1, 8);
-        expect_ok(safetensors_writer_add_raw(w, zeros, &err), &err);
-        free(zeros);
+        void *values = malloc(8 * (tensors[i].elements + 1));
+        assert_non_null(values);
+        memset(values, fill, 8 * (tensors[i].elements + 1));
+        expect_ok(safetensors_writer_add_raw(w, values, &err), &err);
+        free(values);
     }
     expect_ok(safetensors_writer_finish(w, &err), &err);
 }
 
 /* A whole model, in half precision for the sake of its size; with a tensor that is no part of it, or one of
  * another shape. */
-static void seed_model(bool extra, bool misshaped)
+static void seed_model(bool extra, bool misshaped, int fill)
 {
     const config c = tiny_config();
     const metadata_entry metadata[] = {{"config", seed_config},
@@ -51,7 +54,7 @@ static void seed_model(bool extra, bool misshaped)
     if (misshaped)
         infos[1] = (tensor_info){
             .name = list.tensors[1].name, .dtype = DTYPE_F32, .rank = 1, .shape = {9}, .elements = 9};
-    write_safetensors("safetensors", infos, list.count + extra, metadata, 3);
+    write_safetensors(infos, list.count + extra, metadata, 3, fill);
     free(infos);
     tensor_list_free(&list);
 }
@@ -66,12 +69,13 @@ static void seed_safetensors(void)
         {"e", DTYPE_U8, 1, {3}, 3},
     };
     const metadata_entry metadata[] = {{"format", "pt"}, {"config", seed_config}};
-    write_safetensors("safetensors", few, 5, metadata, 2);
-    write_safetensors("safetensors", few, 1, NULL, 0);
-    write_safetensors("safetensors", few, 0, NULL, 0);
-    seed_model(false, false);
-    seed_model(true, false);
-    seed_model(false, true);
+    write_safetensors(few, 5, metadata, 2, 0);
+    write_safetensors(few, 1, NULL, 0, 0);
+    write_safetensors(few, 0, NULL, 0, 0);
+    seed_model(false, false, 0);
+    seed_model(true, false, 0);
+    seed_model(false, true, 0);
+    seed_model(false, false, 0xff);
     seed_text("safetensors", "\x1f\x8b gzip");
     seed_text("safetensors", "version https://git-lfs.github.com/spec/v1");
 }

@@ -120,9 +120,27 @@ static void seed_lists(void)
     seed_text("lists", "a/x.jpg\n./b/y.jpg\r\nn01440764/z.png\n");
     seed_text("lists", "x.jpg 3\ny.jpg\tn01443537\n\na b.jpg\tT-shirt/top\n./x 3\n");
     seed_text("lists", "ILSVRC2012_val_00000293 n01440764 1\n");
+    seed_text("lists", "x.jpg 10\n");
     seed_text("lists", "0\nn01440764\ngoldfish\nt_shirt_top\ncrane\n");
     seed_text("real_labels", "[[5, 7], [], [9]]");
     seed_text("real_labels", "[[0]]");
+}
+
+/* As the target `folder` has them: of classes by name, by number, in order, and what may be wrong with those.
+ */
+static void seed_folders(void)
+{
+    seed_text("folder",
+              "n01440764/a.JPEG\t\xff\xd8\xff\nn01443537/b\t\x89PNG\r\nn01443537/README\ttext\nn01484850/");
+    seed_text("folder", "coat/a.png\tx\nCoat/b.png\ny");
+    seed_text("folder", "crane/a.png\tx\nbag/b.png\ty");
+    seed_text("folder", "a.png\tx\n.hidden/b.png\tx\n.c.png\nd.png\t->nowhere");
+    seed_text("folder", "bag/a.png\tx\nbag/loop\t->.");
+    seed_text("folder",
+              "0/a.png\n1/a.png\n2/a.png\n3/a.png\n4/a.png\n5/a.png\n6/a.png\n7/a.png\n8/a.png\n9/a.png\tx");
+    seed_text("folder",
+              "1/a.png\n2/a.png\n3/a.png\n4/a.png\n5/a.png\n6/a.png\n7/a.png\n8/a.png\n9/a.png\n10/a.png\tx");
+    seed_text("folder", "a/\nb/\nc/\nd/\ne/\nf/\ng/\nh/\ni/\nj/x.jpg");
 }
 
 /* Files that are no tars. */
@@ -140,4 +158,5 @@ void seed_data_sets(void)
     seed_others();
     seed_idx();
     seed_lists();
+    seed_folders();
 }

@@ -46,6 +46,20 @@ static void seed_pngs(void)
     free(exif.data);
 }
 
+/* Turned each way. The target looks at the EXIF of pictures whose size is odd. */
+static void seed_turned(void)
+{
+    uint8_t pixels[8 * 5 * 3];
+    fill(pixels, sizeof pixels);
+    for (unsigned orientation = 0; orientation <= 9; orientation++) {
+        blob exif = exif_of(orientation, orientation % 2), picture = png_rgb(pixels, 8, 5, 0, &exif);
+        if (picture.size % 2 == 0)
+            blob_add(&picture, "", 1);
+        seed("image", picture);
+        free(exif.data);
+    }
+}
+
 static void seed_webps(void)
 {
     uint8_t pixels[8 * 8 * 4];
@@ -60,6 +74,7 @@ void seed_pictures(void)
 {
     seed_jpegs();
     seed_pngs();
+    seed_turned();
     seed_webps();
     blob large = {0};
     for (int i = 0; i < 1 << 10; i++)
