@@ -230,6 +230,13 @@ static void seed_texts(void)
     }
     seed_text("config", seed_config);
     seed_text("config", "{\"dense\":true,\"fixed_pool_size\":7,\"pretrain_size\":null}");
+    char *named = NULL;
+    assert_true(asprintf(&named, "{\"name\":\"my-net_0.1\",%s", seed_config + 1) > 0);
+    seed_text("config", named);
+    free(named);
+    seed_text("config", "{\"name\":\"my net\"}");
+    seed_text("config", "{\"name\":7,\"dense\":[]}");
+    seed_text("config", "{\"fixed_pool_size\":0}");
     seed_text("preprocess", "{}");
     seed_text("preprocess", "{\"crop_pct\":0.875,\"mean\":[0.485,0.456,0.406],\"std\":[0.229,0.224,0.225],"
                             "\"interpolation\":\"bilinear\"}");
