@@ -412,6 +412,10 @@ static void check_pairs(layer_case *l)
 {
     bool able = l->pass.kernels->pairs && l->gemm == &gemm_native_f32;
     assert_int_equal(pairs_alone(&l->pass, l->attention), able && l->config->embed_dims[0] == 96);
+    // int8 on a processor without bfloat16, where proj alone is float32
+    attention mixed = *l->attention;
+    mixed.proj.gemm = &gemm_native_f32;
+    assert_int_equal(pairs_possible(&mixed, l->pass.kernels), able && l->config->embed_dims[0] == 96);
 }
 
 static void selected_pairs_are_alone_where_that_is_faster(void **state)

@@ -16,8 +16,9 @@ typedef struct {
 bool pairs_possible(const attention *a, const kernels *k)
 {
     const router *r = &a->router;
-    return k->pairs && a->proj.gemm == &gemm_native_f32 && a->d == PAIR_CHANNELS &&
-           a->C % PAIR_OUTPUTS == 0 && !r->dense && r->routed && 4 * (r->shared + r->routed) <= 3 * r->heads;
+    return k->pairs && attention_reader(a)->gemm == &gemm_native_f32 && a->proj.gemm == &gemm_native_f32 &&
+           a->d == PAIR_CHANNELS && a->C % PAIR_OUTPUTS == 0 && !r->dense && r->routed &&
+           4 * (r->shared + r->routed) <= 3 * r->heads;
 }
 
 bool pairs_alone(const pass *p, const attention *a)
