@@ -366,6 +366,40 @@ static const struct {
     {24, 7, false}, {9, 4, true},  {16, 3, true}, {17, 5, false}, {40, 7, false}, {45, 4, true},
 };
 
+/* As where q and proj are computed for selected pairs alone. */
+static void rows_of_q_and_out_may_lie_without_gaps(void **state)
+{
+    (void)state;
+    enum { SIDE = 14 };
+    const size_t channels[] = {3, 20, 24}, counts[] = {1, 16, 17, 32, 40, 90};
+    const kernels *k;
+    FOR_EACH_SET(k)
+    for (size_t i = 0; i < LENGTH(channels) * LENGTH(counts); i++) {
+        size_t d = channels[i % LENGTH(channels)], count = counts[i / LENGTH(channels)];
+        random_stream r = {i};
+        attend_case c = attend_new(k, SIDE, 7, d, GRID);
+        attend_select(&c, &r, count);
+        attend_run(k, &c);
+        float *q = array_new(count * d), *out = array_new(count * d);
+        uint32_t rows[SIDE * SIDE];
+        for (size_t row = 0; row < count; row++) {
+            memcpy(q + row * d, c.job.q + c.list[row] * c.job.ldq, d * sizeof *q);
+            rows[row] = (uint32_t)row;
+        }
+        attend_job job = c.job;
+        job.rows = rows;
+        job.q = q;
+        job.out = out;
+        job.ldq = job.ldout = d;
+        assert_int_equal(k->attend(&job, c.scratch), count);
+        for (size_t row = 0; row < count; row++)
+            assert_same_bits(out + row * d, c.job.out + c.list[row] * c.job.ldout, d);
+        array_free(q);
+        array_free(out);
+        attend_free(&c);
+    }
+}
+
 static void a_window_of_position_bias_gives_the_bits_of_a_lookup(void **state)
 {
     (void)state;
@@ -589,6 +623,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(attend_agrees_with_the_reference_for_any_tokens),
         cmocka_unit_test(attend_reads_nothing_of_unselected_tokens),
         cmocka_unit_test(attend_answers_a_token_the_same_in_any_company),
+        cmocka_unit_test(rows_of_q_and_out_may_lie_without_gaps),
         cmocka_unit_test(a_window_of_position_bias_gives_the_bits_of_a_lookup),
         cmocka_unit_test(position_bias_is_that_of_the_query_and_the_key),
         cmocka_unit_test(softmax_is_exact_to_a_few_units_in_the_last_place),

@@ -245,6 +245,27 @@ static void the_mlp_gives_the_same_bits_for_any_team(void **state)
     for_every_layer(check_threads, false);
 }
 
+/* Images so wide that a band is two image rows, and one. */
+static void narrow_bands_give_the_same_bits_for_any_team(void **state)
+{
+    (void)state;
+    const size_t wide[] = {270, 393};
+    const gemm *g;
+    const kernels *k;
+    for (size_t i = 0; i < LENGTH(wide); i++) {
+        weights w = weights_new(wide[i], 2, 1);
+        for (size_t backend = 0; (g = gemm_available(backend)); backend++)
+            for (size_t set = 0; (k = kernels_available(set)); set++) {
+                if (gemm_lacks(g, k))
+                    continue;
+                layer_case l = layer_new(&w, g, k);
+                check_threads(&l, NULL);
+                layer_free(&l);
+            }
+        weights_free(&w);
+    }
+}
+
 /* ---- Order ------------------------------------------------------------------------------------------ */
 
 /* Blocks of 64 channels, the last one narrower: their u, then their v. */
@@ -305,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mlp_agrees_with_the_specification),
         cmocka_unit_test(the_mlp_gives_the_same_bits_for_any_team),
+        cmocka_unit_test(narrow_bands_give_the_same_bits_for_any_team),
         cmocka_unit_test(fc1_computes_u_and_v_of_a_block_together),
         cmocka_unit_test(the_mlp_passes_a_nan_to_its_neighbours),
     };

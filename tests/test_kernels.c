@@ -575,6 +575,16 @@ static void bench_gate(const kernels *k, void *arg)
         }
 }
 
+/* Half of the heads, none of them shared. */
+static void bench_gates(const kernels *k, void *arg)
+{
+    bench_shape *s = arg;
+    gates_job job = {
+        .heads = s->h, .routed = (s->h + 1) / 2, .rows = s->h, .logits = s->x, .N = s->rows, .gate = s->y};
+    job.pick = (uint8_t *)(s->y + s->rows * s->h);
+    k->gates(&job);
+}
+
 static void bench_affine(const kernels *k, void *arg)
 {
     bench_shape *s = arg;
@@ -606,6 +616,7 @@ static int bench(void)
             {"add_gelu", tokens, "element", floats, 12 * floats, bench_gelu, &s},
             {"l2_normalise", heads, "element", floats, 8 * floats, bench_l2, &s},
             {"depthwise_gelu_gate", mlp, "element", middle, 12 * middle, bench_gate, &s},
+            {"gates", heads, "token", (double)N, 9 * (double)(N * h), bench_gates, &s},
         };
         for (size_t e = 0; e < LENGTH(entries); e++)
             bench_sets(&entries[e]);

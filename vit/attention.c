@@ -39,26 +39,42 @@ static void route_rows(void *arg, size_t task, size_t worker)
     coded_done(p, attention_reader(a), y, row, rows);
 }
 
+/* Where there are only products there is no router either: as many tokens as it would choose. */
+static size_t list_any(const router *r, size_t head, size_t N, uint32_t *list)
+{
+    size_t count = head < r->shared ? N : N * r->routed / (r->heads - r->shared);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (uint32_t)(i * N / count);
+    return count;
+}
+
+static size_t list_selected(const uint8_t *pick, size_t heads, size_t N, uint32_t *list)
+{
+    size_t count = 0;
+    for (size_t token = 0; token < N; token++) {
+        list[count] = (uint32_t)token;
+        count += pick[token * heads];
+    }
+    return count;
+}
+
 static void list_tokens(void *arg, size_t head, size_t worker)
 {
     (void)worker;
     const route_job *job = arg;
-    const attention *a = job->attention;
+    const router *r = &job->attention->router;
     const scratch *s = job->pass->s;
-    size_t h = a->heads, N = a->side * a->side, count = 0;
+    size_t N = job->attention->side * job->attention->side;
     uint32_t *list = s->lists + head * N;
-    for (size_t token = 0; token < N; token++) {
-        list[count] = (uint32_t)token;
-        count += s->pick[token * h + head];
-    }
-    s->counts[head] = count;
+    s->counts[head] = job->pass->products_only ? list_any(r, head, N, list)
+                                               : list_selected(s->pick + head, r->heads, N, list);
 }
 
 void attention_route(const pass *p, const attention *a, const norm *n, const float *x)
 {
     route_job job = {p, a, n, x};
     pass_loop(p, divide_up(a->side * a->side, CODED_ROWS), route_rows, &job);
-    pass_loop(p, a->heads, list_tokens, &job);
+    parallel_for(p->team, a->heads, list_tokens, &job);
     pass_lap(p, OP_ROUTER);
 }
 

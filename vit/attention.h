@@ -29,8 +29,8 @@ typedef struct attention {
     const float *position_bias; /* (heads, offsets, offsets) */
 } attention;
 
-/* s->y (N, C) = LayerNorm(x), for attention_reader to multiply, and with it each token's gates, and the tokens
- * that selected each head: fills s->gate, s->pick, s->lists and s->counts. */
+/* s->y (N, C) = LayerNorm(x), for attention_reader to multiply, and with it each token's gates, and the
+ * tokens that selected each head: fills s->gate, s->pick, s->lists and s->counts. */
 void attention_route(const pass *p, const attention *a, const norm *n, const float *x);
 
 /* x (N, C) += proj(gated heads of s->y), after attention_route. */

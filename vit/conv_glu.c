@@ -32,18 +32,18 @@ size_t conv_glu_ld(size_t hidden)
     return hidden % 512 ? hidden : hidden + 16;
 }
 
-/* Two threads each keep to tokens of their own from the layer norm to fc2: to the upper or the lower half of
- * the image. Between the halves lies a seam: two image rows on either side, since the gates next to it see
- * both. A thread on its own has no use for that, and a small image too few rows; but bands, which the
- * products are cut by, end at the middle either way. */
 #define SEAM_ROWS 4
 #define SEAM_SIDE 14 // of an image, at least
 
+/* A team cuts the image into an upper and a lower half, so that two threads each keep to tokens of their own
+ * from the layer norm to fc2. Between the halves lies a seam: two image rows on either side, since the gates
+ * next to it see both. A thread on its own has no use for that, and a small image too few rows. */
 static size_t parts_of(size_t side, const team *t)
 {
     return side < SEAM_SIDE || parallel_size(t) == 1 ? 1 : 2;
 }
 
+/* Bands, which the products are cut by, end at the middle whoever computes them. */
 static size_t band_end(size_t side, size_t top)
 {
     size_t end = side < SEAM_SIDE || top >= side / 2 ? side : side / 2, bottom = top + band_rows(side);
@@ -67,7 +67,7 @@ typedef struct {
     size_t first, channels;
     size_t top, end;   // image rows of the part
     size_t row_floats; // [u | v] of an image row
-    float *seam;       // (SEAM_ROWS, side, 2·channels)
+    float *seam;       // (SEAM_ROWS, side, 2·channels); NULL: the part is the image
 } glu_piece;
 
 static glu_piece piece_of(const glu_job *job, size_t part, size_t block)
@@ -80,7 +80,7 @@ static glu_piece piece_of(const glu_job *job, size_t part, size_t block)
         .top = part * m->side / job->parts,
         .end = (part + 1) * m->side / job->parts,
         .row_floats = m->side * 2 * channels,
-        .seam = job->pass->s->seam + SEAM_ROWS * m->side * 2 * first,
+        .seam = job->parts == 1 ? NULL : job->pass->s->seam + SEAM_ROWS * m->side * 2 * first,
     };
 }
 
@@ -98,9 +98,7 @@ static void keep_seam(const glu_job *job, const glu_piece *piece, size_t top, si
                       const float *rows)
 {
     size_t middle = job->mlp->side / 2;
-    if (job->parts == 1)
-        return;
-    for (size_t i = 0; i < SEAM_ROWS; i++) {
+    for (size_t i = 0; piece->seam && i < SEAM_ROWS; i++) {
         size_t row = middle - SEAM_ROWS / 2 + i;
         if (row >= top && row < bottom)
             memcpy(piece->seam + i * piece->row_floats, rows + (row - top) * piece->row_floats,

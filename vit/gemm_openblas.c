@@ -68,9 +68,9 @@ static void openblas_pack(const kernels *k, void *packed, const float *w, size_t
     transpose(packed, w, out, in);
 }
 
-/* Inputs that OpenBLAS sums at once, at most; it would take some 300. moh_transnext_base_75's largest error
- * of a logit is 0.8e-4 by every instruction set with these, 0.9e-4 to 1.1e-4 without, and the time is the
- * same. */
+/* Inputs that OpenBLAS sums at once, at most; left alone it takes some 300. moh_transnext_base_75's largest
+ * error of a logit is 0.8e-4 by every instruction set with these, 0.9e-4 to 1.1e-4 without, and the time is
+ * the same. */
 #define CHAIN 96
 
 static void openblas_multiply(const kernels *k, const gemm_tile *t)

@@ -134,20 +134,22 @@ static void depthwise_gelu_gate(float *y, size_t ldy, const float *const uv[3], 
 {
     size_t top = uv[0] ? 0 : 1, bottom = uv[2] ? 3 : 2;
     for (size_t x = 0; x < side;) {
-        size_t left = x ? 0 : 1, right = x + 1 < side ? 3 : 2, tokens = 1;
+        bool at_left = x == 0, at_right = x + 1 == side;
+        size_t tokens = 1;
         if (channels < VL)
-            gate_narrow(y + x * ldy, uv, x, channels, weight, ldw, bias, top, bottom, left, right);
-        else if (x && x + GATE_TOKENS < side)
+            gate_narrow(y + x * ldy, uv, x, channels, weight, ldw, bias, top, bottom, at_left ? 1 : 0,
+                        at_right ? 2 : 3);
+        else if (!at_left && x + GATE_TOKENS < side)
             gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, tokens = GATE_TOKENS, top, bottom, 0,
                         GATE_TOKENS + 2);
-        else if (left < 1 && right > 2)
-            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 0, 3);
-        else if (right > 2)
+        else if (at_left && at_right)
+            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 1, 2);
+        else if (at_left)
             gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 1, 3);
-        else if (left < 1)
+        else if (at_right)
             gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 0, 2);
         else
-            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 1, 2);
+            gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, 1, top, bottom, 0, 3);
         x += tokens;
     }
 }

@@ -1,8 +1,8 @@
 /* kernels.h - the loops that are not matrix products, once per instruction set.
  *
- * kernels.c is plain C over vectors as wide as the instruction set's; CMake compiles it for each of them into
- * a table of this type, and one is chosen when a model is opened. tests/reference.c has the plain version
- * that every entry is checked against.
+ * kernels*.c are plain C over vectors as wide as the instruction set's; CMake compiles them for each of them
+ * into a table of this type, and one is chosen when a model is opened. tests/ has the plain version that
+ * every entry is checked against, in reference.c or, of the gates, in test_router.c.
  *
  * Letters: N tokens, C channels, h heads, d = C/h channels of a head, K keys that all tokens share.
  * Nothing here allocates; pointers must not overlap unless said. */
@@ -11,7 +11,7 @@
 
 #include "base.h"
 
-#define BIAS_MARGIN 32
+#define BIAS_MARGIN 16 /* what a window of the widest vectors reads past its first number */
 
 #define NEIGHBOURS 9 /* of a token, itself included: the 3×3 window, row-major */
 

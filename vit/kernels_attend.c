@@ -294,7 +294,7 @@ INLINE void look_up_bias(tile *t, const attend_job *job, float *bias, size_t wid
 /* The same where a step along the image row is a step along the table's row (bias_steady): tokens of an image
  * row that are less than VL apart, a segment, find theirs in one window of VL numbers, so that a load and a
  * permutation do what a gather takes ten times as long for. */
-enum { SEGMENTS = 6 };
+#define SEGMENTS 6 // more are rare: half of an image's tokens fill a vector from four rows of 14
 
 typedef struct {
     size_t count;

@@ -187,10 +187,10 @@ typedef enum layer_part { PART_EMBED, PART_ATTENTION, PART_PROJ, PART_MLP, PART_
 /* How the layers of a part of stage s (from 0) are computed. Rounding hurts most where it happens first and
  * where there is no way round it: in the narrow first stages, whose sums average over few channels, and in
  * the patch embeddings, which no residual connection bypasses. These take little of the arithmetic and keep
- * a finer precision. So does proj where the others are int8, whose rounding nothing evens out before the next
- * norm. RMS error of the logits of moh_transnext_base_75 in parts of their standard deviation: bf16
- * everywhere 0.15, as here 0.08; int8 everywhere but in router, first convolution and head 0.28, as here but
- * for proj 0.20, as here 0.19. */
+ * a finer precision: bf16 in place of int8, where the processor has it, and float32 in place of bf16. So does
+ * proj where the others are int8, whose rounding nothing evens out before the next norm. RMS error of the
+ * logits of moh_transnext_base_75 in parts of their standard deviation: bf16 everywhere 0.15, as here 0.08;
+ * int8 everywhere but in router, first convolution and head 0.28, as here but for proj 0.20, as here 0.19. */
 static const gemm *gemm_for(const model *m, layer_part p, size_t s)
 {
     bool attends = p == PART_ATTENTION || p == PART_PROJ, finer = p == PART_EMBED || (attends && s == 0);
@@ -348,10 +348,12 @@ static void bind_router(binder *b, router *r, size_t C)
 
 static float softplus(float x)
 {
-    return (float)(x > 20 ? (double)x : log1p(exp((double)x))); // PyTorch's threshold
+    double y = x > 20 ? (double)x : log1p(exp((double)x)); // PyTorch's threshold
+    return (float)(y < 1e-20 ? 1e-20 : y);
 }
 
-/* (heads, 10): softplus(temperature) · ln(keys), for each number of neighbours inside the image. */
+/* (heads, 10): softplus(temperature) · ln(keys), for each number of neighbours inside the image. Kernels
+ * divide by it, so softplus is never 0: below 1e-20 scores are 0 to float either way. */
 static void bind_scale(binder *b, attention *a)
 {
     const float *temperature = staged(b, "temperature", "");

@@ -34,17 +34,6 @@ double pairs_saved_macs(const attention *a, const kernels *k)
     return pairs_possible(a, k) ? 2 * N * C * C * left_out : 0;
 }
 
-/* Where there are only products there is no router either: as many tokens as it would choose. */
-static void list_any(const pass *p, const attention *a, size_t head)
-{
-    const router *r = &a->router;
-    size_t N = a->side * a->side, candidates = r->heads - r->shared;
-    size_t count = head < r->shared ? N : N * r->routed / candidates;
-    for (size_t i = 0; i < count; i++)
-        p->s->lists[head * N + i] = (uint32_t)(i * N / count);
-    p->s->counts[head] = count;
-}
-
 static void head_queries(void *arg, size_t task, size_t worker)
 {
     (void)worker;
@@ -52,8 +41,6 @@ static void head_queries(void *arg, size_t task, size_t worker)
     const attention *a = job->attention;
     const scratch *s = job->pass->s;
     size_t N = a->side * a->side, head = attention_turn(a, task);
-    if (job->pass->products_only)
-        list_any(job->pass, a, head);
     pair_queries queries = {.rows = s->q + head * N * a->d,
                             .tokens = s->lists + head * N,
                             .count = s->counts[head],

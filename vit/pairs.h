@@ -18,8 +18,8 @@ bool pairs_alone(const pass *p, const attention *a);
 /* Multiply-adds of q and proj that it leaves out. */
 double pairs_saved_macs(const attention *a, const kernels *k);
 
-/* Lists each head's tokens, and s->q (heads, N, d) = their queries, the first C outputs of the layer; reads
- * s->y. */
+/* s->q (heads, N, d) = the queries of each head's list, the first C outputs of the layer; reads s->y,
+ * s->lists and s->counts. */
 void pairs_queries(const pass *p, const attention *a, const linear *layer);
 
 /* x (N, C) += proj(s->heads (heads, N, d)). */
