@@ -81,7 +81,7 @@ static void gates_follow_the_specification(void **state)
         router r = router_of(routers[i].heads, routers[i].shared, routers[i].routed);
         float *logits = array_random(&random, N * r.rows, 3), *gate = array_new(N * r.heads);
         uint8_t *pick = malloc(N * r.heads), expected_pick[MAX_HEADS];
-        double expected[MAX_HEADS];
+        double expected[MAX_HEADS] = {0};
         memset(pick, 0xAA, N * r.heads);
         router_gates(&r, *state, logits, N, gate, pick);
         for (size_t n = 0; n < N; n++) {

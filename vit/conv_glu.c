@@ -11,8 +11,9 @@
 
 static size_t band_rows(size_t side)
 {
-    size_t rows = BAND_TOKENS / side;
-    return rows < 1 ? 1 : rows > side ? side : rows;
+    if (side * side <= BAND_TOKENS)
+        return side;
+    return side > BAND_TOKENS ? 1 : BAND_TOKENS / side;
 }
 
 size_t conv_glu_band_floats(size_t side, size_t hidden)
