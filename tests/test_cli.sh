@@ -73,6 +73,8 @@ mistakes_in_usage_end_with_2_and_say_what_was_expected() {
         has "$err" "mohvit $c --help"
         equal "$out" ""
     done
+    run 2 --versio
+    has "$err" "--versio: no such option"
     run 2 classify
     run 2 classify --top
     has "$err" "--top: needs a value"

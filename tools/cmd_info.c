@@ -62,7 +62,7 @@ static const char *source_name(const subject *s)
 
 static void print_stages(const config *c)
 {
-    output_printf("\nstage  blocks  tokens   dim  heads  shared  routed  active  MLP  pooled\n");
+    output_printf("\nstage  blocks  tokens   dim  heads  shared  picked  active  MLP  pooled\n");
     for (size_t s = 0; s < STAGES; s++) {
         size_t side = config_side(c, s), pool = config_pool(c, s);
         char pooled[32] = "-";

@@ -61,6 +61,10 @@ static size_t edit_distance(const char *a, const char *b)
 
 static int unknown_command(const char *name)
 {
+    if (*name == '-') {
+        complain("%s: no such option; try \"mohvit --help\"", name);
+        return EXIT_USAGE;
+    }
     complain("%s: no such command", name);
     bool close = false;
     for (size_t i = 0; i < COMMANDS; i++) {

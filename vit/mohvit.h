@@ -203,7 +203,8 @@ MOHVIT_API const float *mohvit_logits(const mohvit_context *ctx, size_t slot);
 /* As mohvit_classify_file ranks them; MOHVIT_ERROR_NONFINITE if any logit is NaN or infinite. */
 MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
                                     mohvit_error *err);
-/* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. */
+/* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. Heads count
+ * from 0, those that are always on first; figures number the others from 1. */
 MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot);
 /* (blocks, max_heads): sum of the head's final gate over the image's tokens; 0 where a block has fewer heads.
  */

@@ -27,7 +27,7 @@ static void print_slot(const mohvit_context *ctx, const mohvit_model *model, con
 
 int main(int argc, char **argv)
 {
-    static uint8_t file[1 << 20], gray[32 * 32 * 3]; /* a JPEG, PNG or WebP; rows of red, green, blue */
+    static uint8_t file[1 << 24], gray[32 * 32 * 3]; /* a JPEG, PNG or WebP; rows of red, green, blue */
     mohvit_model *model = NULL;
     mohvit_context *ctx = NULL;
     mohvit_error err = {MOHVIT_OK, ""};
