@@ -186,7 +186,7 @@ static void print_comparison(const trial *t, const comparison *c)
 {
     size_t where[3];
     comparison_where(c, where);
-    output_printf("  %-15s %9.3g of %-8.3g %s", c->name, c->worst, tolerance_of(t, c),
+    output_printf("  %-15s %9.3g, at most %-8.3g %s", c->name, c->worst, tolerance_of(t, c),
                   comparison_passed(t, c) ? "fine" : "WRONG");
     if (c->worst > 0) {
         output_printf("%s  at", comparison_passed(t, c) ? " " : "");

@@ -267,10 +267,10 @@ static void print_score(const char *name, double value, const char *unit)
 
 static void print_curve(const eval_report *r, const totals *t)
 {
-    output_printf("%-14s %9s %9s %9s %12s %15s\n", "routed heads", "top-1", "top-5", "loss", "network",
+    output_printf("%-14s %9s %9s %9s %12s %17s\n", "routed heads", "top-1", "top-5", "loss", "network",
                   "images/s/thread");
     for (size_t v = 0; v < t->variants; v++)
-        output_printf("%-14s %7.2f %% %7.2f %% %9.4f %9.2f ms %15.2f\n", variant_name(header_of(r), v),
+        output_printf("%-14s %7.2f %% %7.2f %% %9.4f %9.2f ms %17.2f\n", variant_name(header_of(r), v),
                       totals_top1(t, v), totals_top5(t, v), totals_loss(t, v),
                       milliseconds(t, t->of[v].network_ns), thread_rate(t, v));
 }
@@ -292,7 +292,7 @@ static void print_text(const eval_report *r, const totals *t)
     if (r->rate > 0)
         output_printf("%-8s %9.2f images/s\n", "rate", r->rate);
     else if (t->variants == 1) // how long all of it took, nobody has written down
-        output_printf("%-8s %9.2f images/s/thread\n", "rate", thread_rate(t, 0));
+        output_printf("%-8s %9.2f images/s/thread\n", "network", thread_rate(t, 0));
 }
 
 static mohvit_status write_files(const eval_report *r, const totals *t, mohvit_error *err)
