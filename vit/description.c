@@ -127,6 +127,7 @@ static mohvit_status describe_config(config *out, checkpoint *cp, const config *
 {
     const char *metadata = checkpoint_metadata(cp, "config"), *path = checkpoint_path(cp);
     mohvit_status status = MOHVIT_OK;
+    *out = (config){0};
     if (given)
         *out = *given;
     else if (options->config)
