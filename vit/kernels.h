@@ -53,7 +53,8 @@ typedef struct attend_job {
 } attend_job;
 
 /* The choice of N tokens among the heads (spec 2, "Router"; MoH, section 3): exactly `routed` of those from
- * `shared` on, by their logits, of equal ones the lower, NaN last. */
+ * `shared` on, by their logits, of equal ones the lower, NaN last. Where none is routed all are shared, as
+ * config.c sees to: gates of others would not be written. */
 typedef struct gates_job {
     size_t heads, shared, routed;
     size_t rows;         /* logits of a token, as router.h counts them */
