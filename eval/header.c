@@ -1,6 +1,6 @@
-#include "header.h"
+#include "eval/header.h"
 
-#include "record.h"
+#include "eval/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>

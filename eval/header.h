@@ -9,7 +9,7 @@
 #ifndef MOHVIT_HEADER_H
 #define MOHVIT_HEADER_H
 
-#include "dataset.h"
+#include "imgio/dataset/dataset.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,8 @@
-#include "journal.h"
+#include "eval/journal.h"
 
-#include "header.h"
-#include "json_bounded.h"
+#include "eval/header.h"
+#include "base/json_bounded.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
 #ifndef MOHVIT_JOURNAL_H
 #define MOHVIT_JOURNAL_H
 
-#include "record.h"
+#include "eval/record.h"
 
 #include <jansson.h>
 

@@ -1,5 +1,5 @@
-/* mpi_module.c - the part of the program that is linked with MPI: a module, loaded by spread.c. */
-#include "mpi_module.h"
+/* mpi_module.c - the part of the program that is linked with MPI: a module, loaded by ranks.c. */
+#include "eval/mpi_module.h"
 
 #include <limits.h>
 #include <mpi.h>

@@ -1,6 +1,7 @@
-#include "pipeline.h"
+#include "eval/pipeline.h"
 
-#include "image.h"
+#include "imgio/image.h"
+#include "base/memory.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "record.h"
+#include "eval/record.h"
 
 #include <string.h>
 

@@ -7,9 +7,9 @@
 #ifndef MOHVIT_RECORD_H
 #define MOHVIT_RECORD_H
 
-#include "bytes.h"
-#include "dataset.h"
-#include "score.h"
+#include "base/bytes.h"
+#include "imgio/dataset/dataset.h"
+#include "eval/score.h"
 
 #define CHUNK_IMAGES ((size_t)64)
 

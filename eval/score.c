@@ -1,4 +1,4 @@
-#include "score.h"
+#include "eval/score.h"
 
 #include <math.h>
 #include <string.h>

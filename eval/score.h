@@ -2,7 +2,7 @@
 #ifndef MOHVIT_SCORE_H
 #define MOHVIT_SCORE_H
 
-#include "base.h"
+#include "base/error.h"
 
 #define SCORE_TOP 5
 

@@ -1,6 +1,6 @@
-#include "totals.h"
+#include "eval/totals.h"
 
-#include "header.h"
+#include "eval/header.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef MOHVIT_TOTALS_H
 #define MOHVIT_TOTALS_H
 
-#include "journal.h"
+#include "eval/journal.h"
 
 /* Journals of one evaluation, seen as one set of records. */
 typedef struct record_set {

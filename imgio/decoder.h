@@ -3,7 +3,7 @@
 #ifndef MOHVIT_DECODER_H
 #define MOHVIT_DECODER_H
 
-#include "image.h"
+#include "imgio/image.h"
 
 /* A picture as it lies in its file. */
 typedef struct encoded {

@@ -1,4 +1,5 @@
-#include "decoder.h"
+#include "imgio/decoder.h"
+#include "base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-#include "decoder.h"
+#include "imgio/decoder.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
 #ifndef MOHVIT_IMAGE_H
 #define MOHVIT_IMAGE_H
 
-#include "base.h"
+#include "base/error.h"
 
 /* What a picture may cost. Checked on the header, before anything is allocated. */
 typedef struct image_limits {

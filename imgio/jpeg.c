@@ -1,4 +1,4 @@
-#include "decoder.h"
+#include "imgio/decoder.h"
 
 #include <setjmp.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "decoder.h"
+#include "imgio/decoder.h"
 
 #include <errno.h>
 #include <string.h>

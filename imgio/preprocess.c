@@ -1,5 +1,6 @@
-#include "preprocess.h"
-#include "stb_resize.h"
+#include "imgio/preprocess.h"
+#include "imgio/stb_resize.h"
+#include "base/memory.h"
 
 #include <jansson.h>
 #include <errno.h>
@@ -85,7 +86,8 @@ mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t len
     errno = 0;
     json_t *root = json_loadb(json, length, JSON_REJECT_DUPLICATES, &where);
     if (!root)
-        return error_library(err, MOHVIT_ERROR_FORMAT, where.text, "%s: preprocess: line %d", name, where.line);
+        return error_library(err, MOHVIT_ERROR_FORMAT, where.text, "%s: preprocess: line %d", name,
+                             where.line);
     preprocess p = preprocess_default;
     mohvit_status status = MOHVIT_OK;
     if (!json_is_object(root))

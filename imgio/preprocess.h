@@ -2,7 +2,7 @@
 #ifndef MOHVIT_PREPROCESS_H
 #define MOHVIT_PREPROCESS_H
 
-#include "image.h"
+#include "imgio/image.h"
 
 #define PREPROCESS_MAX_JSON ((size_t)64 << 10)
 

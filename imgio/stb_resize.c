@@ -1,4 +1,4 @@
-#include "stb_resize.h"
+#include "imgio/stb_resize.h"
 
 /* Its assertions watch rounding in its own tables, not its caller; input must not be able to abort us. */
 #define STBIR_ASSERT(condition) ((void)0)

@@ -2,7 +2,7 @@
 #ifndef MOHVIT_STB_RESIZE_H
 #define MOHVIT_STB_RESIZE_H
 
-#include "preprocess.h"
+#include "imgio/preprocess.h"
 
 /* One axis: output pixel j shows the source around (j + 0.5 + shift) / scale. {n, n, 1, 0} copies it. */
 typedef struct stb_axis {

@@ -16,6 +16,8 @@
 #ifndef MOHVIT_H
 #define MOHVIT_H
 
+#include "base/status.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,33 +31,8 @@ extern "C" {
 #define MOHVIT_API
 #endif
 
-typedef enum mohvit_status {
-    MOHVIT_OK = 0,
-    MOHVIT_ERROR_ARGUMENT,    /* the caller asked for something impossible */
-    MOHVIT_ERROR_MEMORY,      /* an allocation failed */
-    MOHVIT_ERROR_IO,          /* the file is missing, may not be read or written, or ends early */
-    MOHVIT_ERROR_FORMAT,      /* the file is damaged, or not what it claims to be */
-    MOHVIT_ERROR_UNSUPPORTED, /* a known format or feature that is not handled */
-    MOHVIT_ERROR_LIMIT,       /* larger than a limit set by the caller or stated in the documentation */
-    MOHVIT_ERROR_MISMATCH,    /* the checkpoint does not fit its config */
-    MOHVIT_ERROR_NONFINITE,   /* the network answered with NaN or infinity */
-    MOHVIT_ERROR_CANCELLED,   /* a mohvit_progress asked for it */
-    MOHVIT_ERROR_SYSTEM /* the operating system failed, whatever the file: a disk that is broken or full, too
-                           many open files. Another time it may go better, as after MOHVIT_ERROR_MEMORY */
-} mohvit_status;
-
-typedef struct mohvit_error {
-    mohvit_status status;
-    char message[1024]; /* one line; the middle of a very long one is left out, control bytes are \xNN */
-} mohvit_error;
-
 typedef struct mohvit_model mohvit_model;
 typedef struct mohvit_context mohvit_context;
-
-/* Told that `done` of `total` are done, where done never falls; 0 goes on, anything else cancels the call at
- * hand, which ends soon with MOHVIT_ERROR_CANCELLED and does not call it again. It returns as usual (no
- * longjmp, no exception) and leaves the context alone. Work waits for it. */
-typedef int mohvit_progress(void *user, size_t done, size_t total);
 
 /* ---- Opening a model ------------------------------------------------------------------------- */
 
@@ -203,8 +180,8 @@ MOHVIT_API const float *mohvit_logits(const mohvit_context *ctx, size_t slot);
 /* As mohvit_classify_file ranks them; MOHVIT_ERROR_NONFINITE if any logit is NaN or infinite. */
 MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
                                     mohvit_error *err);
-/* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. Heads count
- * from 0, those that are always on first; figures number the others from 1. */
+/* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. Heads
+ * count from 0, those that are always on first; figures number the others from 1. */
 MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot);
 /* (blocks, max_heads): sum of the head's final gate over the image's tokens; 0 where a block has fewer heads.
  */

@@ -1,15 +1,16 @@
 /* checkpoint.c - opens a file by its content, finds tensors by name, converts half precision. */
-#include "checkpoint.h"
+#include "weights/checkpoint.h"
 
-#include "container.h"
-#include "half.h"
+#include "weights/container.h"
+#include "weights/half.h"
+#include "base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct checkpoint {
-    source src;
+    byte_source src;
     char *path;
     container *file;
     const tensor_info **by_name; /* (count) sorted: names chosen by an enemy cost no more than others */
@@ -150,7 +151,7 @@ static mohvit_status open_container(checkpoint *cp, const char *key, const warni
 {
     unsigned char head[512];
     size_t length = cp->src.size < sizeof head ? cp->src.size : sizeof head;
-    mohvit_status status = source_read(&cp->src, 0, head, length, err);
+    mohvit_status status = byte_source_read(&cp->src, 0, head, length, err);
     if (status)
         return status;
     if (length == 0)
@@ -168,12 +169,12 @@ static mohvit_status open_container(checkpoint *cp, const char *key, const warni
 }
 
 /* Takes over *src, also on failure. */
-static mohvit_status open_source(checkpoint **out, source *src, const char *name, const char *key,
+static mohvit_status open_source(checkpoint **out, byte_source *src, const char *name, const char *key,
                                  const warning_sink *warn, mohvit_error *err)
 {
     checkpoint *cp = calloc(1, sizeof *cp);
     if (!cp) {
-        source_close(src);
+        byte_source_close(src);
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", name);
     }
     cp->src = *src;
@@ -193,15 +194,15 @@ static mohvit_status open_source(checkpoint **out, source *src, const char *name
 mohvit_status checkpoint_open(checkpoint **out, const char *path, const char *key, const warning_sink *warn,
                               mohvit_error *err)
 {
-    source src;
-    mohvit_status status = source_open(&src, path, err);
+    byte_source src;
+    mohvit_status status = byte_source_open(&src, path, err);
     return status ? status : open_source(out, &src, path, key, warn, err);
 }
 
 mohvit_status checkpoint_open_memory(checkpoint **out, const void *data, size_t size, const char *name,
                                      const char *key, const warning_sink *warn, mohvit_error *err)
 {
-    source src = {.name = name, .fd = -1, .data = data, .size = size};
+    byte_source src = {.name = name, .fd = -1, .data = data, .size = size};
     return open_source(out, &src, name, key, warn, err);
 }
 
@@ -211,7 +212,7 @@ void checkpoint_close(checkpoint *cp)
         return;
     if (cp->file)
         cp->file->ops->close(cp->file);
-    source_close(&cp->src);
+    byte_source_close(&cp->src);
     free(cp->by_name);
     free(cp->chunk);
     free(cp->path);

@@ -2,7 +2,7 @@
 #ifndef MOHVIT_CHECKPOINT_H
 #define MOHVIT_CHECKPOINT_H
 
-#include "base.h"
+#include "base/error.h"
 
 #define TENSOR_MAX_RANK 8
 

@@ -2,8 +2,8 @@
 #ifndef MOHVIT_CONTAINER_H
 #define MOHVIT_CONTAINER_H
 
-#include "checkpoint.h"
-#include "source.h"
+#include "weights/checkpoint.h"
+#include "weights/byte_source.h"
 
 #define CONTAINER_MAX_TENSORS ((size_t)65536)
 
@@ -23,7 +23,7 @@ typedef struct container_ops {
 /* Filled when a format opens; the names and all else belong to the format and live until close. */
 struct container {
     const container_ops *ops;
-    const source *src;
+    const byte_source *src;
     tensor_info *tensors; /* (count); name as the file has it */
     size_t count;
     const char **sets; /* (set_count) weight sets to choose among; none where the file has no such level */
@@ -31,8 +31,8 @@ struct container {
 };
 
 /* Each takes a source that outlives the container. Only the file's directory is read. */
-mohvit_status safetensors_open(container **out, const source *src, mohvit_error *err);
-mohvit_status pth_open(container **out, const source *src, const char *key, const warning_sink *warn,
+mohvit_status safetensors_open(container **out, const byte_source *src, mohvit_error *err);
+mohvit_status pth_open(container **out, const byte_source *src, const char *key, const warning_sink *warn,
                        mohvit_error *err);
 
 /* Multiplies the shape into t->elements and checks that elements · item_size bytes can be counted too. */

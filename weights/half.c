@@ -1,4 +1,4 @@
-#include "half.h"
+#include "weights/half.h"
 
 #include <string.h>
 

@@ -1,8 +1,9 @@
-#include "labels.h"
+#include "weights/labels.h"
 
-#include "embedded.h"
-#include "json_bounded.h"
-#include "source.h"
+#include "weights/embedded.h"
+#include "base/json_bounded.h"
+#include "weights/byte_source.h"
+#include "base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,8 +177,8 @@ mohvit_status labels_parse(labels *out, const char *text, size_t length, const c
 
 mohvit_status labels_read(labels *out, const char *path, mohvit_error *err)
 {
-    source src;
-    mohvit_status status = source_open(&src, path, err);
+    byte_source src;
+    mohvit_status status = byte_source_open(&src, path, err);
     if (status)
         return status;
     char *text = NULL;
@@ -187,11 +188,11 @@ mohvit_status labels_read(labels *out, const char *path, mohvit_error *err)
     else if (!(text = memory_alloc(src.size, 1)))
         status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, src.size);
     else
-        status = source_read(&src, 0, text, src.size, err);
+        status = byte_source_read(&src, 0, text, src.size, err);
     if (!status)
         status = labels_parse(out, text, src.size, path, err);
     free(text);
-    source_close(&src);
+    byte_source_close(&src);
     return status;
 }
 

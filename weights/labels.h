@@ -2,7 +2,7 @@
 #ifndef MOHVIT_LABELS_H
 #define MOHVIT_LABELS_H
 
-#include "base.h"
+#include "base/error.h"
 
 #define LABELS_MAX_BYTES ((size_t)16 << 20) /* of a label file */
 

@@ -1,4 +1,4 @@
-#include "pickle.h"
+#include "weights/pickle.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #ifndef MOHVIT_PICKLE_H
 #define MOHVIT_PICKLE_H
 
-#include "base.h"
+#include "base/error.h"
 
 /* Of the values. They take some ten times the bytes of an honest pickle, in which an element of a weight has
  * no place: 0.8 MB for 207 parameters and their optimizer. */
@@ -58,8 +58,8 @@ typedef struct pickle pickle;
 pickle *pickle_create(void);
 void pickle_free(pickle *p);
 
-/* bytes from the arena, aligned to 16, not cleared; NULL without memory, and past PICKLE_MAX_MEMORY with EOVERFLOW
- * in errno. */
+/* bytes from the arena, aligned to 16, not cleared; NULL without memory, and past PICKLE_MAX_MEMORY with
+ * EOVERFLOW in errno. */
 void *pickle_alloc(pickle *p, size_t bytes);
 
 /* The value that the pickle is of. */

@@ -1,9 +1,10 @@
 /* pth.c - reads what torch.save writes (spec 3): a zip whose data.pkl describes tensors as views of storages,
  * and whose entries data/<key> are those storages. */
-#include "container.h"
-#include "pth_zip.h"
-#include "torch_objects.h"
-#include "unpickle.h"
+#include "weights/container.h"
+#include "weights/pth_zip.h"
+#include "weights/torch_objects.h"
+#include "weights/unpickle.h"
+#include "base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -421,7 +422,7 @@ static const container_ops pth_ops = {
     .close = pth_close,
 };
 
-mohvit_status pth_open(container **out, const source *src, const char *key, const warning_sink *warn,
+mohvit_status pth_open(container **out, const byte_source *src, const char *key, const warning_sink *warn,
                        mohvit_error *err)
 {
     pth *p = calloc(1, sizeof *p);

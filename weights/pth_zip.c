@@ -1,4 +1,5 @@
-#include "pth_zip.h"
+#include "weights/pth_zip.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@
 // ---- Opening ---------------------------------------------------------------------------------------
 
 /* libzip reads the very file that was looked at: by a copy of its descriptor, not by its name. */
-static zip_t *open_archive(const source *src, zip_error_t *why)
+static zip_t *open_archive(const byte_source *src, zip_error_t *why)
 {
     zip_t *zip = NULL;
     errno = 0;
@@ -54,7 +55,7 @@ static uint64_t number_at(const unsigned char *bytes, size_t n)
 
 /* How many entries the record at `tail` says that there are, which ends the archive, or its extension to 64
  * bits; 0 where it is no such record. */
-static uint64_t entries_at(const source *src, const unsigned char *tail, size_t place, size_t before)
+static uint64_t entries_at(const byte_source *src, const unsigned char *tail, size_t place, size_t before)
 {
     enum { LOCATOR_SIZE = 20, END64_SIZE = 56 };
     unsigned char end64[END64_SIZE];
@@ -62,7 +63,7 @@ static uint64_t entries_at(const source *src, const unsigned char *tail, size_t 
              start = number_at(tail + 16, 4);
     const unsigned char *locator = tail - LOCATOR_SIZE;
     if (before >= LOCATOR_SIZE && memcmp(locator, "PK\6\7", 4) == 0 &&
-        !source_read(src, (size_t)number_at(locator + 8, 8), end64, sizeof end64, NULL) &&
+        !byte_source_read(src, (size_t)number_at(locator + 8, 8), end64, sizeof end64, NULL) &&
         memcmp(end64, "PK\6\6", 4) == 0)
         return number_at(end64 + 32, 8);
     return start + size <= place ? entries : 0; // else these are other bytes, which happen to look like one
@@ -70,7 +71,7 @@ static uint64_t entries_at(const source *src, const unsigned char *tail, size_t 
 
 /* libzip reads the whole directory when it opens an archive, so what that says of itself is looked at first.
  * Which of several ends libzip would take does not matter: none may claim too much. */
-static mohvit_status check_entries(const source *src, mohvit_error *err)
+static mohvit_status check_entries(const byte_source *src, mohvit_error *err)
 {
     enum { END_SIZE = 22, TAIL_MAX = END_SIZE + 20 + 65535 };
     size_t size = src->size < TAIL_MAX ? src->size : TAIL_MAX, start = src->size - size;
@@ -78,7 +79,7 @@ static mohvit_status check_entries(const source *src, mohvit_error *err)
     if (!tail)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", src->name);
     uint64_t most = 0;
-    mohvit_status status = source_read(src, start, tail, size, err);
+    mohvit_status status = byte_source_read(src, start, tail, size, err);
     for (size_t at = 0; !status && size >= END_SIZE && at <= size - END_SIZE; at++) {
         if (memcmp(tail + at, "PK\5\6", 4) == 0) {
             uint64_t entries = entries_at(src, tail + at, start + at, at);
@@ -151,7 +152,7 @@ static mohvit_status check_byteorder(pth_zip *z, mohvit_error *err)
     return status;
 }
 
-mohvit_status pth_zip_open(pth_zip *z, const source *src, mohvit_error *err)
+mohvit_status pth_zip_open(pth_zip *z, const byte_source *src, mohvit_error *err)
 {
     *z = (pth_zip){.src = src};
     mohvit_status status = check_entries(src, err);

@@ -2,12 +2,12 @@
 #ifndef MOHVIT_PTH_ZIP_H
 #define MOHVIT_PTH_ZIP_H
 
-#include "source.h"
+#include "weights/byte_source.h"
 
 #include <zip.h>
 
 typedef struct pth_zip {
-    const source *src;
+    const byte_source *src;
     zip_t *zip;
     char *root;        /* what the names of all entries begin with: "archive/" */
     zip_file_t *entry; /* being read; NULL: none */
@@ -18,7 +18,7 @@ typedef struct pth_zip {
 
 /* Opens the archive and finds data.pkl. TorchScript, other byte orders and names that occur twice are errors.
  * pth_zip_close is due also on failure. */
-mohvit_status pth_zip_open(pth_zip *z, const source *src, mohvit_error *err);
+mohvit_status pth_zip_open(pth_zip *z, const byte_source *src, mohvit_error *err);
 
 /* Finds the entry `name` (of `length` bytes, below root + folder) and its size, which the file can really
  * hold. */

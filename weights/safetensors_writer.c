@@ -1,8 +1,9 @@
 /* safetensors_writer.c - writes safetensors under a temporary name, which becomes the real one when all is on
  * disk. */
-#include "safetensors.h"
+#include "weights/safetensors_writer.h"
 
-#include "half.h"
+#include "weights/half.h"
+#include "base/memory.h"
 
 #include <jansson.h>
 

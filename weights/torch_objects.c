@@ -1,4 +1,4 @@
-#include "torch_objects.h"
+#include "weights/torch_objects.h"
 
 #include <stdio.h>
 #include <string.h>

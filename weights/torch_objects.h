@@ -3,8 +3,8 @@
 #ifndef MOHVIT_TORCH_OBJECTS_H
 #define MOHVIT_TORCH_OBJECTS_H
 
-#include "checkpoint.h"
-#include "pickle.h"
+#include "weights/checkpoint.h"
+#include "weights/pickle.h"
 
 /* A strided view of a storage; strides and offset in elements. */
 typedef struct torch_tensor {

@@ -1,5 +1,5 @@
 /* unpickle.c - the pickle machine, restricted: a stack, marks, a memo, and opcodes that only build values. */
-#include "unpickle.h"
+#include "weights/unpickle.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef MOHVIT_UNPICKLE_H
 #define MOHVIT_UNPICKLE_H
 
-#include "pickle.h"
+#include "weights/pickle.h"
 
 #define PICKLE_MAX_BYTES ((size_t)64 << 20)
 #define PICKLE_MAX_STACK ((size_t)1 << 20) /* values, and marks */

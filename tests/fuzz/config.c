@@ -1,8 +1,8 @@
 /* A config in JSON, and what follows from one. */
-#include "config.h"
+#include "vit/network/config.h"
 
-#include "description.h"
-#include "fuzz.h"
+#include "vit/api/description.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <string.h>
 

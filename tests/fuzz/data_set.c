@@ -1,7 +1,7 @@
-#include "data_set.h"
+#include "tests/fuzz/data_set.h"
 
-#include "fuzz.h"
-#include "header.h"
+#include "tests/fuzz/fuzz.h"
+#include "eval/header.h"
 
 const class_table *fuzz_classes(void)
 {

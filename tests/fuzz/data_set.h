@@ -2,7 +2,7 @@
 #ifndef MOHVIT_FUZZ_DATA_SET_H
 #define MOHVIT_FUZZ_DATA_SET_H
 
-#include "dataset.h"
+#include "imgio/dataset/dataset.h"
 
 /* Ten classes, the first with WordNet ids; two have a name in common. */
 const class_table *fuzz_classes(void);

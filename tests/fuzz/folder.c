@@ -1,7 +1,7 @@
 /* Folders of classes. Each line of the input is a file of one: its path and, after a tab, what is in it, or
  * "->" and where it leads; a path that ends in "/" is a folder. */
-#include "data_set.h"
-#include "fuzz.h"
+#include "tests/fuzz/data_set.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <fcntl.h>
 #include <fts.h>

@@ -3,7 +3,7 @@
 #ifndef MOHVIT_FUZZ_H
 #define MOHVIT_FUZZ_H
 
-#include "base.h"
+#include "base/error.h"
 
 #include <stdlib.h>
 

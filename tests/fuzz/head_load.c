@@ -1,8 +1,8 @@
 /* Files of head load: read, asked, and merged with themselves and with what differs from them. */
-#include "head_load.h"
+#include "vit/headload/head_load.h"
 
-#include "fuzz.h"
-#include "mend.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mend.h"
 
 FUZZ_MEND(mend_safetensors)
 

@@ -1,6 +1,6 @@
 /* MNIST's format. The first two bytes part the input: so many bytes of labels, then the pictures. */
-#include "data_set.h"
-#include "fuzz.h"
+#include "tests/fuzz/data_set.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* Pictures of every kind, by content; small ones, so that decoding takes no time. */
-#include "fuzz.h"
-#include "image.h"
-#include "mend.h"
+#include "tests/fuzz/fuzz.h"
+#include "imgio/image.h"
+#include "tests/fuzz/mend.h"
 
 FUZZ_MEND(mend_png)
 

@@ -1,15 +1,15 @@
 /* States of evaluations: read as `merge` reads them, then gone on with as `eval --state` does. */
-#include "journal.h"
+#include "eval/journal.h"
 
-#include "fuzz.h"
-#include "header.h"
-#include "load_section.h"
-#include "mend.h"
-#include "totals.h"
+#include "tests/fuzz/fuzz.h"
+#include "eval/header.h"
+#include "eval/head_load_record.h"
+#include "tests/fuzz/mend.h"
+#include "eval/totals.h"
 
 FUZZ_MEND(mend_journal)
 
-/* What load_section.c counts from, which only happens behind a network. */
+/* What head_load_record.c counts from, which only happens behind a network. */
 const int32_t *mohvit_head_tokens(UNUSED const mohvit_context *ctx, UNUSED size_t slot)
 {
     abort();
@@ -61,7 +61,7 @@ static void add_up(journal *j)
     mohvit_error err;
     fuzz_checked(totals_count(&t, &set, 4, &err), &err, NULL);
     totals_free(&t);
-    if (!fuzz_checked(load_section_collect(&load, &set, "1/2", &err), &err, NULL))
+    if (!fuzz_checked(head_load_collect(&load, &set, "1/2", &err), &err, NULL))
         head_load_destroy(load);
 }
 

@@ -1,8 +1,8 @@
 /* Label files, labels in JSON, and the table of classes that they make. */
-#include "labels.h"
+#include "weights/labels.h"
 
-#include "classes.h"
-#include "fuzz.h"
+#include "imgio/dataset/classes.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Files of lines: pictures' paths (none is opened), their classes, a subset of classes. */
-#include "data_set.h"
-#include "fuzz.h"
-#include "truth.h"
+#include "tests/fuzz/data_set.h"
+#include "tests/fuzz/fuzz.h"
+#include "imgio/dataset/truth.h"
 
 static void check_truth(const char *path)
 {

@@ -1,4 +1,4 @@
-#include "mend.h"
+#include "tests/fuzz/mend.h"
 
 #include <stdbool.h>
 #include <stdio.h>

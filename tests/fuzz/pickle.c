@@ -1,8 +1,8 @@
 /* Pickles: the machine alone; then as data.pkl of a whole file, beside storages "0" and "1", so that no
  * checksum stands between the bytes and the tensors that are made of them. */
-#include "fuzz.h"
-#include "reading.h"
-#include "unpickle.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/reading.h"
+#include "weights/unpickle.h"
 
 #include <string.h>
 #include <zip.h>

@@ -1,7 +1,7 @@
 /* A preprocess in JSON; and, from what it says, a crop of a picture whose sides the input's end gives. */
-#include "preprocess.h"
+#include "imgio/preprocess.h"
 
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Whole files of torch.save. */
-#include "fuzz.h"
-#include "mend.h"
-#include "reading.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mend.h"
+#include "tests/fuzz/reading.h"
 
 FUZZ_MEND(mend_zip)
 

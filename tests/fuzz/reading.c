@@ -1,7 +1,7 @@
-#include "reading.h"
+#include "tests/fuzz/reading.h"
 
-#include "description.h"
-#include "fuzz.h"
+#include "vit/api/description.h"
+#include "tests/fuzz/fuzz.h"
 
 #define NAME "x.pth"
 

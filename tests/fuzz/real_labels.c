@@ -1,7 +1,7 @@
 /* ImageNet ReaL's real.json. */
-#include "data_set.h"
-#include "fuzz.h"
-#include "truth.h"
+#include "tests/fuzz/data_set.h"
+#include "tests/fuzz/fuzz.h"
+#include "imgio/dataset/truth.h"
 
 /* Pictures of the names that ReaL gives classes to, and one of another. */
 static const char pictures[] = "val/ILSVRC2012_val_00000001.JPEG\nval/ILSVRC2012_val_00000002.JPEG\n",

@@ -1,7 +1,7 @@
 /* Checkpoints in safetensors: header, metadata, config, labels, tensors. */
-#include "fuzz.h"
-#include "mend.h"
-#include "reading.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mend.h"
+#include "tests/fuzz/reading.h"
 
 FUZZ_MEND(mend_safetensors)
 

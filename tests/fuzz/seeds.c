@@ -1,5 +1,5 @@
 /* make_seeds FOLDER: writes the seeds as FOLDER/TARGET/NUMBER. */
-#include "seeds.h"
+#include "tests/fuzz/seeds.h"
 
 #include <sys/stat.h>
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "weights_testing.h"
+#include "tests/weights/weights_testing.h"
 
 /* Writes a seed of a target and frees it. */
 void seed(const char *target, blob b);

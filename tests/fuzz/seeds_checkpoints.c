@@ -1,8 +1,8 @@
-#include "seeds.h"
+#include "tests/fuzz/seeds.h"
 
-#include "config.h"
-#include "pickle_writing.h"
-#include "safetensors.h"
+#include "vit/network/config.h"
+#include "tests/weights/pickle_writing.h"
+#include "weights/safetensors_writer.h"
 
 static config tiny_config(void)
 {

@@ -1,4 +1,4 @@
-#include "seeds.h"
+#include "tests/fuzz/seeds.h"
 
 #include <archive.h>
 #include <archive_entry.h>

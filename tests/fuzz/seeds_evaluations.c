@@ -1,9 +1,9 @@
-#include "seeds.h"
+#include "tests/fuzz/seeds.h"
 
-#include "head_load_testing.h"
-#include "header.h"
-#include "journal.h"
-#include "load_section.h"
+#include "tests/vit/headload/head_load_testing.h"
+#include "eval/header.h"
+#include "eval/journal.h"
+#include "eval/head_load_record.h"
 
 #include <math.h>
 
@@ -51,8 +51,8 @@ static mohvit_context answer_of(const config *c)
 
 static void add_head_load(bytes *record, const config *c, const chunk_result *r, double first_gate)
 {
-    load_section load = {.config = c, .by_prediction = true};
-    chunk_section section = load_section_of(&load);
+    head_load_record load = {.config = c, .by_prediction = true};
+    chunk_section section = head_load_record_section(&load);
     mohvit_context ctx = answer_of(c);
     void *chunk = section.begin(section.user);
     bytes b = {0};
@@ -96,7 +96,7 @@ static const char *seed_journal(const config *c, size_t chunks, double first_gat
         json_pack("{s:i, s:{s:o, s:{s:i, s:s}}, s:{s:s}, s:{s:n}, s:i, s:[s,s], s:[s,s], s:[s], s:{s:s}}",
                   "format", HEADER_FORMAT, "match", "config", json_loads(seed_config, 0, NULL), "data",
                   "images", IMAGES, "fingerprint", "f", "hardware", "backend", "native", "run", "shard",
-                  "images", IMAGES, "sections", "predictions", LOAD_SECTION_NAME, "classes",
+                  "images", IMAGES, "sections", "predictions", HEAD_LOAD_SECTION, "classes",
                   "n01440764\ttench", "dress", "prefixes", "val/", "provenance", "version", "0");
     assert_non_null(header);
     const char *path = seed_path("journal");

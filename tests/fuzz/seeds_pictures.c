@@ -1,6 +1,6 @@
-#include "seeds.h"
+#include "tests/fuzz/seeds.h"
 
-#include "picture_writing.h"
+#include "tests/imgio/picture_writing.h"
 
 enum { SIDE = 16 };
 

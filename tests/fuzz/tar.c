@@ -1,7 +1,7 @@
 /* Tars of pictures, in folders or with .cls files beside them. */
-#include "data_set.h"
-#include "fuzz.h"
-#include "mend.h"
+#include "tests/fuzz/data_set.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mend.h"
 
 FUZZ_MEND(mend_tar)
 

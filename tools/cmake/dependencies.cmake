@@ -49,10 +49,8 @@ endif()
 if(NOT MPI_C_FOUND AND NOT MOHVIT_FUZZ)
     message(STATUS "no MPI (libopenmpi-dev): the module for mpirun is left out")
 endif()
-if(NOT MOHVIT_FUZZ) # neither is linked: it is the network that runs on them
-    find_package(OpenMP COMPONENTS C QUIET)
-endif()
-if(NOT OpenMP_C_FOUND AND NOT MOHVIT_FUZZ)
+find_package(OpenMP COMPONENTS C QUIET)
+if(NOT OpenMP_C_FOUND)
     list(APPEND missing libgomp1)
 endif()
 

@@ -1,4 +1,4 @@
-# What a distribution asks of a program that reads strangers' files. tests/test_hardening.sh looks for each of these in
+# What a distribution asks of a program that reads strangers' files. tests/house/test_hardening.sh looks for each of these in
 # what was built.
 include(CheckCSourceCompiles)
 include(CheckPIESupported)

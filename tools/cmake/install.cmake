@@ -4,10 +4,9 @@ include(CMakePackageConfigHelpers)
 
 # The components are those that packages.cmake makes packages of.
 install(TARGETS mohvit_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tool)
-set_target_properties(mohvit PROPERTIES PUBLIC_HEADER ${PROJECT_SOURCE_DIR}/vit/mohvit.h) # install() starts here, not in vit
 install(TARGETS mohvit EXPORT mohvitTargets
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev
-        PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev)
+install(DIRECTORY ${PROJECT_BINARY_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
 if(TARGET mpi_module)
     install(TARGETS mpi_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mohvit COMPONENT mpi)
 endif()

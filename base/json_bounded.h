@@ -1,0 +1,16 @@
+/* json_bounded.h - JSON from a file that nobody vouches for. */
+#ifndef MOHVIT_JSON_BOUNDED_H
+#define MOHVIT_JSON_BOUNDED_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+
+/* Parses length bytes; duplicate keys and \u0000 are errors. NULL on failure, with the reason in why.
+ * jansson spends 235 bytes on each "{}" (measured), 1.3 GB on 16 MiB of them: a text of more than
+ * max_containers objects and arrays, or max_values values, is refused before it is parsed. On failure errno
+ * is ENOMEM where memory ran out, as error_library wants to know. */
+json_t *json_load_bounded(const char *text, size_t length, size_t max_containers, size_t max_values,
+                          json_error_t *why);
+
+#endif

@@ -1,0 +1,25 @@
+/* memory.h - memory that cannot overflow. */
+#ifndef MOHVIT_MEMORY_H
+#define MOHVIT_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* *product = a · b; false, and nothing stored, where that overflows. */
+bool size_mul(size_t a, size_t b, size_t *product);
+
+/* a / b, rounded up. */
+static inline size_t divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* count · size bytes, aligned to 64, not cleared; NULL if that overflows or there is no memory. Free with
+ * free(). */
+void *memory_alloc(size_t count, size_t size) __attribute__((malloc));
+
+/* The same for a lot of memory that is used throughout: on 2 MiB pages where the system has them, which one
+ * page fault in place of 512 fetches. */
+void *memory_alloc_large(size_t bytes) __attribute__((malloc));
+
+#endif

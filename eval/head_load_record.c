@@ -1,0 +1,303 @@
+/* head_load_record.c - the section of a record: for each class of its images
+ *
+ *     class, images, and for every block and head: active (of routed heads alone: shared ones have all
+ * tokens), gate
+ *
+ * as numbers of 7 bits a byte. With a byte before all, 1: it is well. An image takes 3 KB with a B model, in
+ * which most is the low bits of the gate sums; images of one class in a chunk share that. */
+#include "eval/head_load_record.h"
+
+#include "eval/header.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct class_counts {
+    size_t class_index;
+    int64_t images;
+    int64_t *active, *gate; /* (blocks, max_heads), one allocation */
+} class_counts;
+
+/* Of one chunk. */
+typedef struct load_chunk {
+    size_t cells, count;
+    bool no_memory, not_finite;
+    class_counts classes[CHUNK_IMAGES];
+} load_chunk;
+
+// ---- Counting --------------------------------------------------------------------------------------
+
+static void *begin_chunk(void *user)
+{
+    const head_load_record *s = user;
+    load_chunk *c = calloc(1, sizeof *c);
+    if (c)
+        c->cells = config_blocks(s->config) * config_max_heads(s->config);
+    return c;
+}
+
+static void end_chunk(void *user, void *chunk)
+{
+    (void)user;
+    load_chunk *c = chunk;
+    for (size_t i = 0; i < c->count; i++)
+        free(c->classes[i].active);
+    free(c);
+}
+
+/* NULL without memory. */
+static class_counts *counts_of(load_chunk *c, size_t class_index)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->classes[i].class_index == class_index)
+            return &c->classes[i];
+    class_counts *k = &c->classes[c->count];
+    *k = (class_counts){.class_index = class_index, .active = calloc(2 * c->cells, sizeof *k->active)};
+    if (!k->active)
+        return NULL;
+    k->gate = k->active + c->cells;
+    c->count++;
+    return k;
+}
+
+static void add_image(void *user, void *chunk, const mohvit_context *ctx, size_t slot, size_t variant,
+                      const dataset_item *item, size_t predicted)
+{
+    const head_load_record *s = user;
+    load_chunk *c = chunk;
+    size_t class_index = item->class_index;
+    if (class_index == CLASS_NONE && s->by_prediction)
+        class_index = predicted;
+    if (variant || class_index == CLASS_NONE)
+        return;
+    class_counts *k = counts_of(c, class_index);
+    if (!k) {
+        c->no_memory = true;
+        return;
+    }
+    const int32_t *tokens = mohvit_head_tokens(ctx, slot);
+    const double *gate_sum = mohvit_head_gate_sum(ctx, slot);
+    k->images++;
+    for (size_t i = 0; i < c->cells; i++) {
+        int64_t units;
+        if (!head_load_units(&units, gate_sum[i])) {
+            c->not_finite = true;
+            return;
+        }
+        k->active[i] += tokens[i];
+        k->gate[i] += units;
+    }
+}
+
+// ---- Encoding --------------------------------------------------------------------------------------
+
+static void put_number(bytes *b, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        bytes_put_u8(b, (uint8_t)(value | 0x80));
+    bytes_put_u8(b, (uint8_t)value);
+}
+
+static uint64_t get_number(byte_reader *r)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        uint8_t byte = bytes_get_u8(r);
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return value;
+    }
+    r->failed = true;
+    return 0;
+}
+
+static bool counted(const config *c, size_t s, size_t head)
+{
+    return c->routed_head[s] && head >= c->shared_head[s];
+}
+
+static void encode_class(const config *c, const class_counts *k, bytes *out)
+{
+    size_t at = 0, max_heads = config_max_heads(c);
+    put_number(out, k->class_index);
+    put_number(out, (uint64_t)k->images);
+    for (size_t s = 0; s < STAGES; s++) {
+        for (size_t b = 0; b < c->depths[s]; b++, at += max_heads) {
+            for (size_t h = 0; h < c->num_heads[s]; h++) {
+                if (counted(c, s, h))
+                    put_number(out, (uint64_t)k->active[at + h]);
+                put_number(out, (uint64_t)k->gate[at + h]);
+            }
+        }
+    }
+}
+
+static void encode_chunk(void *user, const void *chunk, bytes *out)
+{
+    const head_load_record *s = user;
+    const load_chunk *c = chunk;
+    bytes_put_u8(out, !c->not_finite);
+    put_number(out, c->count);
+    for (size_t i = 0; i < c->count; i++)
+        encode_class(s->config, &c->classes[i], out);
+    out->failed = out->failed || c->no_memory;
+}
+
+chunk_section head_load_record_section(head_load_record *s)
+{
+    return (chunk_section){
+        .tag = SECTION_HEAD_LOAD,
+        .user = s,
+        .begin = begin_chunk,
+        .add = add_image,
+        .encode = encode_chunk,
+        .end = end_chunk,
+    };
+}
+
+// ---- Collecting ------------------------------------------------------------------------------------
+
+typedef struct collector {
+    head_load *load;
+    int64_t *active, *gate; /* (blocks, max_heads) */
+} collector;
+
+static mohvit_status damaged(const journal *from, size_t chunk, const char *what, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: chunk %zu: its head load %s", journal_name(from), chunk,
+                     what);
+}
+
+/* Fills the collector's counts; false where a count is too large for so many images. */
+static bool decode_class(collector *c, int64_t images, byte_reader *in)
+{
+    const config *f = &c->load->config;
+    size_t at = 0;
+    for (size_t s = 0; s < STAGES; s++) {
+        int64_t tokens = images * (int64_t)(config_side(f, s) * config_side(f, s));
+        for (size_t b = 0; b < f->depths[s]; b++, at += c->load->max_heads) {
+            for (size_t h = 0; h < c->load->max_heads; h++) {
+                bool there = h < f->num_heads[s], routed = there && counted(f, s, h);
+                uint64_t active = routed ? get_number(in) : (uint64_t)tokens,
+                         gate = there ? get_number(in) : 0;
+                if (active > (uint64_t)tokens || gate >> 62)
+                    return false;
+                c->active[at + h] = there ? (int64_t)active : -1;
+                c->gate[at + h] = (int64_t)gate;
+            }
+        }
+    }
+    return !in->failed;
+}
+
+static mohvit_status collect_record(void *user, const chunk_record *r, const journal *source,
+                                    mohvit_error *err)
+{
+    collector *c = user;
+    const byte_reader *section = record_section(r, SECTION_HEAD_LOAD);
+    if (!section)
+        return damaged(source, r->chunk, "is not there", err);
+    byte_reader in = *section;
+    if (bytes_get_u8(&in) != 1)
+        return damaged(source, r->chunk, "has gates that are not finite", err);
+    mohvit_status status = MOHVIT_OK;
+    size_t count = get_number(&in), images = 0;
+    for (size_t i = 0; !status && i < count; i++) {
+        size_t class_index = get_number(&in), n = get_number(&in);
+        images += n;
+        if (in.failed || class_index >= c->load->config.num_classes || n > CHUNK_IMAGES ||
+            images > r->images || !decode_class(c, (int64_t)n, &in))
+            return damaged(source, r->chunk, "is damaged", err);
+        status = head_load_add_counts(c->load, class_index, (int64_t)n, c->active, c->gate, err);
+    }
+    return status || !(in.failed || in.size) ? status : damaged(source, r->chunk, "is damaged", err);
+}
+
+/* A member of a header, as text; NULL where it is not there. */
+static char *member_text(const json_t *header, const char *key)
+{
+    const json_t *member = json_object_get(header, key);
+    return member ? json_dumps(member, JSON_COMPACT) : NULL;
+}
+
+static mohvit_status create_load(head_load **out, const json_t *header, const char *name, mohvit_error *err)
+{
+    config c;
+    labels classes = {0};
+    char *shape = member_text(json_object_get(header, "match"), "config"),
+         *names = member_text(header, "classes");
+    mohvit_status status = MOHVIT_OK;
+    if (!shape || !names)
+        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: its header has no %s", name,
+                           shape ? "classes" : "config");
+    if (!status)
+        status = config_from_json(&c, shape, strlen(shape), name, err);
+    if (!status)
+        status = labels_from_json(&classes, names, name, err);
+    if (!status)
+        status = head_load_create(out, &c, &classes, err);
+    labels_free(&classes);
+    free(shape);
+    free(names);
+    return status;
+}
+
+static bool copy_members(json_t *to, const json_t *from, const char *const *keys)
+{
+    for (; *keys; keys++) {
+        json_t *member = json_object_get(from, *keys);
+        if (member && !json_is_null(member) && json_object_set(to, *keys, member))
+            return false;
+    }
+    return true;
+}
+
+/* What was counted, of which data. */
+static mohvit_status describe_load(head_load *l, const json_t *header, const char *shard, mohvit_error *err)
+{
+    static const char *const match[] = {"preprocess", "precision", "routed_heads", "subset", NULL};
+    static const char *const hardware[] = {"backend", "instruction_set", NULL};
+    static const char *const data[] = {"images", "fingerprint", "chosen_from", NULL};
+    json_t *part = json_object();
+    bool predicted = header_has_section(header, HEAD_LOAD_SECTION_PREDICTED);
+    bool fine = part && !json_object_update(l->provenance, json_object_get(header, "provenance")) &&
+                copy_members(l->provenance, json_object_get(header, "match"), match) &&
+                copy_members(l->provenance, json_object_get(header, "hardware"), hardware) &&
+                !json_object_set_new(l->provenance, "counted_by",
+                                     json_string(predicted ? "label, else prediction" : "label")) &&
+                copy_members(part, header, (const char *const[]){"prefixes", NULL}) &&
+                copy_members(part, json_object_get(json_object_get(header, "match"), "data"), data) &&
+                (!shard || !json_object_set_new(part, "shard", json_string(shard))) &&
+                !json_array_append(l->sources, part);
+    json_decref(part);
+    return fine ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
+}
+
+mohvit_status head_load_collect(head_load **out, const record_set *s, const char *shard, mohvit_error *err)
+{
+    const json_t *header = journal_header(s->journals[0]);
+    collector c = {0};
+    mohvit_status status = create_load(&c.load, header, journal_name(s->journals[0]), err);
+    if (status)
+        return status;
+    size_t cells = c.load->blocks * c.load->max_heads;
+    c.active = memory_alloc(cells, sizeof *c.active);
+    c.gate = memory_alloc(cells, sizeof *c.gate);
+    if (!c.active || !c.gate)
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
+    if (!status)
+        status = describe_load(c.load, header, shard, err);
+    if (!status)
+        status = record_set_walk(s, collect_record, &c, err);
+    for (size_t k = 0; !status && k < c.load->config.num_classes; k++)
+        for (size_t b = 0; !status && b < c.load->blocks; b++)
+            status = head_load_check(c.load, k, b, journal_name(s->journals[0]), err);
+    free(c.active);
+    free(c.gate);
+    if (status)
+        head_load_destroy(c.load);
+    else
+        *out = c.load;
+    return status;
+}

@@ -1,0 +1,82 @@
+/* dataset.h - labelled pictures in a fixed order, wherever they lie: one interface over folders, lists, tars
+ * and MNIST's idx files.
+ *
+ *     dataset *data;
+ *     char *arguments[] = {"val"};
+ *     if (dataset_open(&data, arguments, 1, &options, &err)) fatal(err.message);
+ *     for (size_t i = 0; i < dataset_count(data); i++) {
+ *         sample s;
+ *         if (!dataset_read(data, i, &s, &err)) { ... dataset_item_at(data, i)->class_index ...
+ * sample_free(&s); }
+ *     }
+ *
+ * An argument is
+ *     a folder                  with a folder of pictures for each class; or flat, with truth
+ *     a tar                     with folders like these, with truth, or with x.cls beside x.jpg (WebDataset)
+ *     a list of paths           one a line, relative to the working directory
+ *     idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
+ *
+ * Opening reads names, sizes and classes, and of idx all pixels once; no picture is decoded and no archive
+ * unpacked. */
+#ifndef MOHVIT_DATASET_H
+#define MOHVIT_DATASET_H
+
+#include "imgio/dataset/classes.h"
+
+typedef struct dataset dataset;
+
+typedef struct dataset_item {
+    const char *name; /* inside its argument, such as "n01440764/ILSVRC2012_val_00000293.JPEG" */
+    size_t source;    /* index of its argument */
+    uint64_t size;    /* bytes */
+    uint64_t place;   /* where its source finds it */
+    uint32_t check;   /* CRC-32 of its bytes, where name and size tell nothing of them (idx); else 0 */
+    /* CLASS_NONE: none. With several labels (ReaL), its own class, else the first of these. */
+    size_t class_index;
+    const uint32_t *accepted; /* (accepted_count) classes that count as right; NULL: class_index alone */
+    size_t accepted_count;
+} dataset_item;
+
+/* Zero means: all pictures, by the classes that the arguments themselves give. */
+typedef struct dataset_options {
+    const class_table *classes;
+    const char *truth;       /* file of "name TAB class" or "name class" lines */
+    const char *real_labels; /* ImageNet ReaL's real.json */
+    const bool *subset;      /* (classes) pictures of other classes are left out; NULL: none are */
+    size_t limit;            /* the first so many; 0: all; not along with sample */
+    size_t sample;           /* so many at random, in order; 0: all */
+    uint64_t seed;           /* of sample */
+    bool unlabelled;         /* pictures without a class are welcome */
+    warning_sink warn;
+} dataset_options;
+
+/* A picture without a class, a class that the model does not have, and a source that is damaged are errors.
+ * *out is set on success alone. */
+mohvit_status dataset_open(dataset **out, char *const *arguments, size_t count,
+                           const dataset_options *options, mohvit_error *err);
+void dataset_close(dataset *d);
+
+size_t dataset_count(const dataset *d);
+const dataset_item *dataset_item_at(const dataset *d, size_t index);
+
+/* What limit and sample chose from: all pictures, where neither was given. */
+size_t dataset_candidates(const dataset *d);
+const dataset_item *dataset_candidate_at(const dataset *d, size_t index);
+
+/* Arguments, and what of each stands before the names of its items: "val/", "val.tar/", "". */
+size_t dataset_sources(const dataset *d);
+const char *dataset_prefix(const dataset *d, size_t source);
+
+/* An item's bytes: the file of a picture, or pixels. */
+typedef struct sample {
+    uint8_t *bytes;       /* owned: sample_free */
+    size_t size;          /* of the file */
+    size_t width, height; /* of pixels (height, width, 3); 0: a file, yet to be decoded */
+} sample;
+
+/* Thread-safe. The message begins with the item's prefix and name. *out is set on success alone. */
+mohvit_status dataset_read(const dataset *d, size_t index, sample *out, mohvit_error *err);
+
+void sample_free(sample *s);
+
+#endif

@@ -1,0 +1,115 @@
+/* dataset_folder.c - ImageFolder (val/<class>/<image>), or a flat folder. */
+#include "imgio/dataset/dataset_source.h"
+#include "imgio/dataset/picture_names.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A folder that cannot be read would leave pictures out of the score without a word. */
+static mohvit_status unreadable(const FTSENT *entry, mohvit_error *err)
+{
+    errno = entry->fts_errno;
+    return error_errno(err, "%s", entry->fts_path);
+}
+
+static mohvit_status add_picture(dataset_source *s, const FTSENT *entry, const char *name, mohvit_error *err)
+{
+    const char *slash = strchr(name, '/');
+    found_item item = {.class_index = CLASS_NONE, .size = (uint64_t)entry->fts_statp->st_size};
+    item.name = source_string(s, name, strlen(name));
+    if (slash)
+        item.folder = source_string(s, name, (size_t)(slash - name));
+    if (!item.name || (slash && !item.folder))
+        return source_no_memory(s, err);
+    return source_add(s, &item, err);
+}
+
+/* *others counts files that are no pictures. */
+static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t root, size_t *others,
+                           mohvit_error *err)
+{
+    const char *name = entry->fts_path + (entry->fts_level > 0 ? root : 0);
+    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.', begins;
+    mohvit_status status;
+    switch (entry->fts_info) {
+    case FTS_D:
+        if (hidden)
+            fts_set(walk, entry, FTS_SKIP);
+        return hidden || entry->fts_level != 1 ? MOHVIT_OK : source_add_folder(s, name, err);
+    case FTS_DC:
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is a link to a folder that holds it", entry->fts_path);
+    case FTS_DNR:
+    case FTS_ERR:
+    case FTS_NS:
+        return hidden ? MOHVIT_OK : unreadable(entry, err);
+    case FTS_F:
+    case FTS_SLNONE: // a link to nothing: a picture that cannot be read, not one that is not there
+        if (hidden)
+            return MOHVIT_OK;
+        if (picture_named(entry->fts_name))
+            return add_picture(s, entry, name, err);
+        status = picture_begins_file(&begins, entry->fts_accpath, err);
+        if (!status && begins)
+            return add_picture(s, entry, name, err);
+        *others += !status;
+        return status;
+    default:
+        return MOHVIT_OK;
+    }
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const found_item *)a)->name, ((const found_item *)b)->name);
+}
+
+static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
+{
+    char *path = strdup(s->argument);
+    if (!path)
+        return source_no_memory(s, err);
+    size_t length = strlen(path), others = 0;
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
+    s->argument = source_string(s, path, length);
+    mohvit_status status =
+        s->argument ? source_set_prefix(s, strcmp(path, "/") ? "/" : "", err) : source_no_memory(s, err);
+    char *roots[] = {path, NULL};
+    FTS *walk = status ? NULL : fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+    if (!status && !walk)
+        status = error_errno(err, "%s", path);
+    while (!status) {
+        errno = 0;
+        FTSENT *entry = fts_read(walk);
+        if (!entry) {
+            status = errno ? error_errno(err, "%s", path) : MOHVIT_OK;
+            break;
+        }
+        status = visit(s, walk, entry, strlen(s->prefix), &others, err);
+    }
+    if (walk)
+        fts_close(walk);
+    if (s->count)
+        qsort(s->items, s->count, sizeof *s->items, compare_names);
+    if (!status)
+        source_warn_others(s, others);
+    free(path);
+    return status;
+}
+
+static mohvit_status read_folder(const dataset_source *s, const dataset_item *item, sample *out,
+                                 mohvit_error *err)
+{
+    char *path;
+    if (asprintf(&path, "%s%s", s->prefix, item->name) < 0)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a path");
+    mohvit_status status = source_read_path(path, out, err);
+    free(path);
+    return status;
+}
+
+const source_kind source_folder = {scan_folder, read_folder, NULL};

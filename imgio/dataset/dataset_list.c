@@ -1,0 +1,45 @@
+/* dataset_list.c - a file of paths, one a line, relative to the working directory. */
+#include "imgio/dataset/dataset_source.h"
+#include "base/lines.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error *err)
+{
+    struct stat st;
+    found_item item = {.class_index = CLASS_NONE};
+    item.name = source_string(s, path, strlen(path));
+    if (!item.name)
+        return source_no_memory(s, err);
+    bool there = !stat(path, &st);
+    if (!there && errno_may_pass())
+        return error_errno(err, "%s", path);
+    if (there && st.st_size > 0) // one that is missing fails when its turn comes
+        item.size = (uint64_t)st.st_size;
+    mohvit_status status = source_parent(s, path, &item.folder, err);
+    return status ? status : source_add(s, &item, err);
+}
+
+static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
+{
+    line_reader r;
+    bool more;
+    mohvit_status status = lines_open(&r, s->argument, "\r", err);
+    s->prefix = source_string(s, "", 0);
+    if (!status && !s->prefix)
+        status = source_no_memory(s, err);
+    while (!status && !(status = lines_next(&r, &more, err)) && more)
+        status = add_path(s, r.line, err);
+    lines_close(&r);
+    return status;
+}
+
+static mohvit_status read_list(const dataset_source *s, const dataset_item *item, sample *out,
+                               mohvit_error *err)
+{
+    (void)s;
+    return source_read_path(item->name, out, err);
+}
+
+const source_kind source_list = {scan_list, read_list, NULL};

@@ -1,0 +1,78 @@
+/* dataset_source.h - what the kinds of sources share, inside imgio: how they tell a data set what they hold,
+ * and how it reads that again. */
+#ifndef MOHVIT_DATASET_SOURCE_H
+#define MOHVIT_DATASET_SOURCE_H
+
+#include "base/arena.h"
+#include "imgio/dataset/dataset.h"
+
+/* Larger files are no pictures. */
+#define DATASET_MAX_FILE ((uint64_t)256 << 20)
+
+typedef struct dataset_source dataset_source;
+
+/* A way to keep pictures. */
+typedef struct source_kind {
+    /* Adds every item, in the order of the source, and sets the prefix and what read needs. */
+    mohvit_status (*scan)(dataset_source *s, mohvit_error *err);
+    /* Thread-safe. Messages leave the item's name out. */
+    mohvit_status (*read)(const dataset_source *s, const dataset_item *item, sample *out, mohvit_error *err);
+    void (*close)(dataset_source *s); /* may be NULL: source_close does the rest */
+} source_kind;
+
+extern const source_kind source_folder, source_list, source_tar, source_idx;
+
+/* An item as its source knows it. Strings live in the data set's arena. */
+typedef struct found_item {
+    const char *name;
+    const char *folder; /* that may name its class; NULL: none */
+    const char *label;  /* its class as text; NULL: none */
+    size_t class_index; /* its class as a number; CLASS_NONE: none */
+    uint64_t size, place;
+    uint32_t check;
+} found_item;
+
+struct dataset_source {
+    const source_kind *kind;
+    const char *argument;
+    const char *prefix;
+    void *state; /* of the kind */
+    int fd;      /* −1: none */
+
+    /* Up to the end of dataset_open. */
+    arena *strings;
+    const warning_sink *warn;
+    found_item *items;
+    size_t count, capacity;
+    const char **folders; /* of the items, and empty ones; one may be there more than once */
+    size_t folder_count, folder_capacity;
+    bool by_number; /* classes were given as numbers, which say nothing of what they are */
+};
+
+/* A copy in the data set's arena; NULL without memory. */
+char *source_string(dataset_source *s, const char *text, size_t length);
+
+/* "argument" and what stands between it and a name. */
+mohvit_status source_set_prefix(dataset_source *s, const char *between, mohvit_error *err);
+
+mohvit_status source_add(dataset_source *s, const found_item *item, mohvit_error *err);
+mohvit_status source_add_folder(dataset_source *s, const char *folder, mohvit_error *err);
+
+/* The last folder in a path, as a string of the arena; *out NULL where there is none. */
+mohvit_status source_parent(dataset_source *s, const char *path, const char **out, mohvit_error *err);
+
+mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err);
+
+/* Warns of so many files that are no pictures, if there are any. */
+void source_warn_others(const dataset_source *s, size_t others);
+
+/* size bytes of fd from offset on into dst; a file that ends before is an error. */
+mohvit_status source_pread(int fd, uint64_t offset, void *dst, size_t size, mohvit_error *err);
+
+/* The same into a new sample. */
+mohvit_status source_read_file(int fd, uint64_t offset, uint64_t size, sample *out, mohvit_error *err);
+
+/* The same from a file of its own, as large as it is now. */
+mohvit_status source_read_path(const char *path, sample *out, mohvit_error *err);
+
+#endif

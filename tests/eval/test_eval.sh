@@ -1,0 +1,633 @@
+#!/bin/bash
+# Evaluations as users run them: test_eval.sh MOHVIT TOOLS GOLDEN GROUP (ctest runs each group of tests below).
+# TOOLS is the folder of make_pictures, test_cli_json and libfault.so. SCALE (default 1) divides the amount
+# of work where it would take minutes, as under the sanitizers.
+set -u
+mohvit=$1 tools=$2 json=$2/test_cli_json golden=$3 group=$4 scale=${SCALE:-1}
+# shellcheck source=tests/testing.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../testing.sh"
+export TMPDIR=$work
+idx=/usr/share/datasets/fashion-mnist
+images=$idx/t10k-images-idx3-ubyte.gz labels=$idx/t10k-labels-idx1-ubyte.gz
+data=idx:$images,$labels
+# In the order of the built-in model's classes; sorted by name they come in another.
+folders=(t_shirt_top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag "Ankle boot")
+
+# What of a JSON result does not depend on the time it took.
+result() { sed 's/"images_per_s":[^,]*,"decode_ms":[^,]*,"network_ms":[^,]*,//; s/"threads":[0-9]*,//'; }
+
+# The result and files of an uninterrupted run over $1 images, to compare with.
+reference() {
+    run 0 eval "$data" --limit "$1" --format json --predictions whole.csv --per-class whole-classes.csv
+    result <out.txt >whole.json
+}
+
+# ---- Sources ---------------------------------------------------------------------------------------
+
+all_sources_give_the_same_score() {
+    local count=$((10000 / scale))
+    run 0 eval "$data" --limit $count --format json --predictions idx.csv
+    local top1 loss
+    top1=$(get top1) loss=$(get loss)
+    equal "$(get images)" $count
+    if [ "$scale" = 1 ]; then within "$top1" 94.06 0.03; fi
+
+    "$tools/make_pictures" unpack $images $labels 0 $count png folder "${folders[@]}" || fail make_pictures
+    run 0 eval folder --format json
+    equal "$(get top1) $(get loss) $(get images)" "$top1 $loss $count"
+
+    # The same from a tar, in another order; folders are known by name.
+    tar -cf folder.tar folder
+    run 0 eval folder.tar --format json
+    equal "$(get top1) $(get loss) $(get images)" "$top1 $loss $count"
+
+    # And from a list, with the classes by number.
+    (cd folder && find . -name '*.png' | sed 's,^\./,,') >names
+    sed 's,^,folder/,' names >list
+    awk -F/ 'BEGIN { n = split("t_shirt_top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle_boot", c, " ")
+                     for (i = 1; i <= n; i++) k[c[i]] = i - 1 }
+             { name = $1; gsub(" ", "_", name); print "folder/" $0 "\t" k[name] }' names >truth
+    run 0 eval list --truth truth --format json
+    equal "$(get top1) $(get loss) $(get images)" "$top1 $loss $count"
+
+    # JPEG changes pixels, and a few predictions.
+    "$tools/make_pictures" unpack $images $labels 0 $count jpeg jpegs "${folders[@]}" || fail make_pictures
+    tar -C jpegs -cf jpegs.tar .
+    run 0 eval jpegs.tar --format json
+    equal "$(get images)" $count
+    within "$(get top1)" "$top1" 0.3
+}
+
+the_official_checkpoint_scores_as_published() {
+    [ -n "${OFFICIAL_MODEL:-}" ] && [ "$scale" = 1 ] || return
+    tr -d '\n' <"${OFFICIAL_MODEL%.pth}.json" >out.txt && echo >>out.txt
+    get config >config.json
+    get preprocess >preprocess.json
+    local published
+    published=$(get test top1)
+    run 0 eval --weights "$OFFICIAL_MODEL" --config config.json --preprocess preprocess.json "$data" --format json
+    equal "$(get images)" 10000
+    within "$(get top1)" "$published" 0.05
+}
+
+predictions_and_classes_are_tables() {
+    reference 200
+    equal "$(head -1 whole.csv)" path,class,top1,prob1,top2,prob2,top3,prob3,top4,prob4,top5,prob5,loss
+    equal "$(wc -l <whole.csv)" 201
+    equal "$(sed -n 2p whole.csv | cut -d, -f1-3)" "$images#0,9,9"
+    # Accuracy counted from the table is the accuracy that is printed.
+    equal "$(awk -F, 'NR > 1 { n += $2 == $3 } END { print 100 * n / (NR - 1) }' whole.csv)" "$(get top1)"
+    within "$(awk -F, 'NR > 1 { s += $13 } END { print s / (NR - 1) }' whole.csv)" "$(get loss)" 1e-5
+    equal "$(head -1 whole-classes.csv)" \
+        class,id,label,images,top1,top5,confused_class,confused_label,confused_images
+    equal "$(awk -F, 'NR > 1 { n += $4 } END { print n }' whole-classes.csv)" 200
+    run 0 eval "$data" --limit 200
+    has "$out" "top-1"
+    has "$out" " images/s"
+    lacks "$out" thread
+    has "$out" "images         200"
+    run 0 eval "$data" --limit 200 --batch 16 --threads 3 --format json --predictions threads.csv
+    same threads.csv whole.csv
+    equal "$(result <out.txt)" "$(cat whole.json)"
+}
+
+a_subset_and_real_labels_change_what_is_right() {
+    printf 'Sandal\nSneaker\n' >subset
+    run 0 eval "$data" --limit 500 --subset subset --format json --predictions subset.csv
+    has "$err" "classes outside the subset are left out"
+    equal "$(awk -F, 'NR > 1 && $3 != 5 && $3 != 7' subset.csv)" ""
+    run 0 eval "$data" --sample 100 --seed 3 --format json
+    equal "$(get images)" 100
+    local first
+    first=$(get top1)
+    run 0 eval "$data" --sample 100 --seed 3 --format json
+    equal "$(get top1)" "$first"
+    "$tools/make_pictures" unpack $images $labels 0 3 png real || fail make_pictures
+    for i in 0 1 2; do mv real/0000$i.png real/ILSVRC2012_val_0000000$((i + 1)).png; done
+    echo '[[9, 1], [3], []]' >real.json # the first two are an ankle boot and a pullover
+    run 0 eval real --real-labels real.json --format json
+    equal "$(get images) $(get top1)" "2 50.0"
+    run 0 eval "$data" --limit 100 --crop-pct 0.5 --format json --predictions crop.csv
+    run 0 eval "$data" --limit 100 --size 96 --format json
+    run 1 eval "$data" --limit 100 --size 96 --state size.state --predictions x.csv --truth nowhere
+}
+
+several_top_ks_are_scored_in_one_pass() {
+    local count=$((scale > 1 ? 70 : 300))
+    run 0 eval "$data" --limit $count --routed-heads 1,50%,100% --format json --predictions curve.csv
+    equal "$(wc -l <curve.csv)" $((3 * count + 1))
+    equal "$(get curve 0 routed_heads) $(get curve 1 routed_heads) $(get curve 2 routed_heads)" "1 50% 100%"
+    equal "$(get top1)" "$(get curve 0 top1)"
+    local value i=0 top1 loss active
+    for value in 1 50% 100%; do
+        top1[i]=$(get curve $i top1) loss[i]=$(get curve $i loss) active[i]=$(get curve $i active_heads_percent)
+        i=$((i + 1))
+    done
+    equal "${active[2]}" 100.0
+    i=0
+    for value in 1 50% 100%; do
+        run 0 eval "$data" --limit $count --routed-heads $value --format json --predictions one.csv
+        equal "$(get top1) $(get loss)" "${top1[i]} ${loss[i]}"
+        awk -F, -v v=$value 'NR == 1 || $3 == v' curve.csv >of-curve.csv
+        same one.csv of-curve.csv
+        i=$((i + 1))
+    done
+    run 0 eval "$data" --limit $count --routed-heads 1,50%,100% --state state --quiet
+    has "$out" "routed heads"
+    has "$out" "images/s/thread"
+    run 1 eval "$data" --limit $count --routed-heads 1,50% --state state
+    has "$err" 'routed_heads is ["1","50%","100%"], expected ["1","50%"]'
+    for value in 0 x 101% 1, -1 1.5; do run 2 eval "$data" --routed-heads $value; done
+}
+
+# Five of a hundred, each broken in another way.
+pictures_that_fail_are_listed_and_left_out_of_the_percentages() {
+    "$tools/make_pictures" unpack $images $labels 0 100 png folder "${folders[@]}" || fail make_pictures
+    run 0 eval folder --format json --predictions good.csv
+    equal "$(get failed) $(get images)" "0 100"
+    local n=5 broken
+    mapfile -t broken < <(find folder -name '*.png' | sort | awk 'NR % 20 == 7')
+    equal "${#broken[@]}" $n
+    printf 'not a picture' >"${broken[0]}"
+    : >"${broken[1]}"
+    head -c 100 "${broken[2]}" >x && mv x "${broken[2]}"
+    printf 'GIF89a' | dd of="${broken[3]}" conv=notrunc status=none
+    printf '\377\377' | dd of="${broken[4]}" bs=1 seek=16 conv=notrunc status=none # a width of 4 thousand million
+    run 1 eval folder --format json --predictions bad.csv --state bad.state
+    equal "$(get failed) $(get images)" "5 95"
+    equal "$(grep -c '^mohvit: folder/.*png: ' err.txt)" $n
+    has "$err" "5 of 100 images failed"
+    # All others are as they were, and the percentages are theirs.
+    equal "$(wc -l <bad.csv)" 101
+    equal "$(grep -cvxFf good.csv bad.csv)" $n
+    printf '%s\n' "${broken[@]}" | grep -vFf - good.csv >rest.csv
+    equal "$(wc -l <rest.csv)" 96
+    within "$(get top1)" "$(awk -F, 'NR > 1 { n += $2 == $3 } END { print 100 * n / (NR - 1) }' rest.csv)" 1e-4
+    within "$(get top5)" \
+        "$(awk -F, 'NR > 1 { n += $2 == $3 || $2 == $5 || $2 == $7 || $2 == $9 || $2 == $11 }
+                    END { print 100 * n / (NR - 1) }' rest.csv)" 1e-4
+    within "$(get loss)" "$(awk -F, 'NR > 1 { s += $13 } END { print s / (NR - 1) }' rest.csv)" 1e-5
+    run 1 eval folder --format json --predictions again.csv --state bad.state
+    equal "$(get failed)" $n
+    equal "$(grep -c '^mohvit: folder/.*png: ' err.txt)" $n
+    same again.csv bad.csv
+    run 1 eval folder --max-errors $((n - 1)) --format json
+    has "$err" "more than --max-errors $((n - 1))"
+    equal "$(get complete)" false
+    run 1 eval folder --max-errors $n --format json
+    equal "$(get complete)" true
+}
+
+mistakes_are_explained() {
+    run 2 eval
+    run 2 eval x --shard 1/4
+    has "$err" "--shard needs --state"
+    for shard in 0/4 5/4 1 a/b 1/4x -1/4 -1/-1 1/-1 +1/4 1/+4 " 1/4" "1/ 4" 1/4/ /4 1/; do
+        run 2 eval x --shard "$shard" --state s
+        has "$err" "expected I/N"
+    done
+    run 2 eval x --limit 1 --sample 1
+    run 2 eval x --seed 1
+    run 2 eval x --truth a --real-labels b
+    run 2 eval x --crop-pct 0
+    run 2 merge
+    run 3 eval "$data" --weights nowhere.pth
+    run 1 eval nowhere
+    run 1 merge nowhere
+    printf 'not a state' >not.state
+    run 1 eval "$data" --limit 10 --state not.state
+    has "$err" "not the state of an evaluation"
+    equal "$(cat not.state)" "not a state"
+    run 1 merge not.state
+    mkdir class; printf x >class/a.png
+    run 1 eval class
+    has "$err" "class/a.png: has no class"
+    head -c 5000 /dev/urandom >r.png
+    "$tools/make_pictures" unpack $images $labels 0 20 png folder "${folders[@]}" || fail make_pictures
+    tar -cf folder.tar folder
+    head -c 9000 folder.tar >cut.tar
+    run 1 eval cut.tar
+    has "$err" "cut.tar: "
+    run 0 eval "$data" --limit 10 --predictions x.csv --state state --quiet
+    run 1 merge state --predictions nowhere/x.csv --format json
+    has "$err" "nowhere/x.csv"
+    equal "$(get images)" 10 # the result is there all the same
+}
+
+an_output_that_cannot_be_written_is_known_before_the_run() {
+    local option
+    for option in --predictions --per-class --head-load; do
+        run 1 eval "$data" --limit 10 $option nowhere/x --state state
+        has "$err" "nowhere/x"
+        equal "$out" ""
+        [ ! -e state ] || fail "$option: has run"
+    done
+}
+
+an_output_never_replaces_the_state_or_another_output() {
+    local option
+    for option in --predictions --per-class --head-load; do
+        run 2 eval "$data" --limit 10 --state new $option ./new
+        has "$err" "$option ./new: would replace --state"
+    done
+    [ ! -e new ] || fail "has run"
+    run 0 eval "$data" --limit 10 --state state --predictions p.csv --head-load l.safetensors --quiet
+    cp state before
+    ln state other-name
+    for option in --predictions --per-class --head-load; do
+        run 2 eval "$data" --limit 10 --state state $option state
+        run 2 eval "$data" --limit 10 --state state $option other-name
+        run 2 merge state $option state
+        has "$err" "$option state: would replace state, which is the same file"
+        run 2 merge state $option other-name
+    done
+    run 2 headload count "$data" --limit 10 --state state -o state
+    run 2 headload count "$data" --limit 10 --state state -o other-name
+    has "$err" "-o other-name: would replace --state"
+    same state before
+    cp l.safetensors before
+    run 2 merge l.safetensors --head-load ./l.safetensors
+    same l.safetensors before
+    run 2 eval "$data" --limit 10 --per-class x --predictions x
+    has "$err" "--per-class x: would replace --predictions"
+    run 2 merge state --per-class x --predictions ./x
+    run 2 eval "$data" --limit 10 --per-class x --head-load x
+    [ ! -e x ] || fail "x was written"
+}
+
+an_output_never_replaces_an_input() {
+    mkdir -p val/Bag
+    cp "$(dirname "$golden")"/../tools/samples/bag.png val/Bag/a.png
+    cp val/Bag/a.png before
+    tar -cf val.tar val
+    echo "val/Bag/a.png Bag" >truth
+    echo val/Bag/a.png >list
+    sha256sum val.tar truth list val/Bag/a.png >sums
+    run 2 eval list --truth truth --predictions truth
+    has "$err" "--predictions truth: would replace --truth, which is the same file"
+    run 2 eval list --truth truth --per-class ./list
+    run 2 eval val --subset truth --head-load truth
+    run 2 headload count val.tar -o val.tar
+    has "$err" "-o val.tar: would replace val.tar, which is the same file"
+    run 2 preprocess val/Bag/a.png -o val/../val/Bag/a.png
+    run 2 routes val/Bag/a.png -o val/Bag/a.png
+    has "$err" "-o val/Bag/a.png: would replace val/Bag/a.png, which is the same file"
+    run 0 headload count val.tar -o load --quiet
+    cp load kept
+    run 2 headload report load -o ./load
+    same load kept
+    sha256sum --quiet -c sums || fail "an input has changed"
+}
+
+# Peak memory once a tenth of the pictures is done, and at the end. The state tells how far the run is.
+memory_does_not_grow_with_the_number_of_pictures() {
+    local many=$((5000 / scale)) pid i size peak
+    "$tools/make_pictures" photos 100 500 375 photos "${folders[@]}" || fail make_pictures
+    find photos -name '*.jpg' | sort >hundred
+    for ((i = 0; i < many; i += 100)); do cat hundred; done >list
+    "$mohvit" eval list --quiet --state state --predictions many.csv >out.txt 2>err.txt &
+    pid=$!
+    while kill -0 $pid 2>/dev/null; do
+        peak=$(sed -n 's/^VmHWM:[ \t]*\([0-9]*\) kB/\1/p' /proc/$pid/status 2>/dev/null)
+        size=$(stat -c %s state 2>/dev/null)
+        [ -n "$peak" ] && [ -n "$size" ] && echo "$size $peak"
+        sleep 0.02
+    done >samples
+    wait $pid || fail "$(cat err.txt)"
+    awk -v all="$(stat -c %s state)" -v scale="$scale" '
+        $1 <= all / 10 { early = $2 }
+        { late = $2 }
+        END {
+            printf "peak memory: %d KiB after a tenth, %d KiB at the end\n", early, late
+            exit !(NR > 20 && early && (late <= early * 1.05 || scale > 1))
+        }' samples || fail "memory grows"
+}
+
+# ---- States ----------------------------------------------------------------------------------------
+
+# The command whose result $whole has; $1 more arguments.
+scored=(eval "$data" --format json --state state --predictions state.csv --per-class classes.csv --quiet)
+
+# Goes on with the state, and compares with the reference.
+resume() {
+    run 0 "${scored[@]}" --limit "$1"
+    equal "$(result <out.txt)" "$(cat whole.json)"
+    same state.csv whole.csv
+    same classes.csv whole-classes.csv
+    equal "$(find . -name '.*.tmp' | wc -l)" "$2"
+    rm -f state state.csv classes.csv .*.tmp
+}
+
+a_run_killed_at_any_moment_goes_on_to_the_same_result() {
+    local count=$((2000 / scale)) kills=0 i
+    reference $count
+    for ((i = 0; i < 20; i++)); do
+        "$mohvit" "${scored[@]}" --limit $count >/dev/null 2>&1 &
+        local pid=$!
+        sleep "0.$(printf %03d $((RANDOM % 900)))"
+        kill -9 $pid 2>/dev/null && kills=$((kills + 1))
+        wait $pid 2>/dev/null
+        if [ $((i % 3)) = 2 ]; then resume $count "$(find . -name '.*.tmp' | wc -l)"; fi
+    done
+    resume $count "$(find . -name '.*.tmp' | wc -l)"
+    [ $kills -ge 5 ] || fail "only $kills of 20 runs were killed before their end"
+}
+
+a_run_that_dies_at_any_write_goes_on_to_the_same_result() {
+    local n i point step=$((scale > 1 ? 5 : 1)) # the sanitizers see every fifth
+    reference 150
+    with_fault count:0 "${scored[@]}" --limit 150 || fail "$(cat fault-err.txt)"
+    n=$(cat count)
+    [ "$n" -ge 12 ] || fail "only $n calls that change files"
+    rm -f state state.csv classes.csv
+    for ((i = 1; i <= n; i += step)); do
+        for point in before within after; do
+            with_fault $point:$i "${scored[@]}" --limit 150
+            local status=$?
+            [ $status = 137 ] || [ "$i" -gt $((n - 2)) ] || fail "$point:$i: status $status: $(cat fault-err.txt)"
+            [ ! -e state.csv ] || same state.csv whole.csv # whole, or not there
+            [ ! -e classes.csv ] || same classes.csv whole-classes.csv
+            resume 150 "$(find . -name '.*.tmp' | wc -l)"
+        done
+    done
+    echo "died at $n calls in 3 places each"
+}
+
+a_full_disk_is_an_error_and_never_a_truncated_file() {
+    local n i step=$((scale > 1 ? 5 : 1))
+    reference 150
+    with_fault count:0 "${scored[@]}" --limit 150
+    n=$(cat count)
+    rm -f state state.csv classes.csv
+    for ((i = 1; i <= n; i += step)); do
+        with_fault full:$i "${scored[@]}" --limit 150
+        local status=$?
+        if [ $status = 0 ] && [ "$(cat count)" -lt "$i" ]; then
+            : # two records went out in one write this time: there were not as many calls
+        elif [ $status = 0 ]; then
+            fail "full:$i: status 0"
+        elif ! grep -q 'No space left' fault-err.txt; then
+            fail "full:$i: status $status: $(cat fault-err.txt)"
+        fi
+        [ ! -e state.csv ] || same state.csv whole.csv
+        [ ! -e classes.csv ] || same classes.csv whole-classes.csv
+        resume 150 0
+    done
+}
+
+a_finished_state_prints_its_result_at_once() {
+    reference $((2000 / scale))
+    run 0 "${scored[@]}" --limit $((2000 / scale))
+    local before=$SECONDS
+    run 0 "${scored[@]}" --limit $((2000 / scale))
+    equal "$(result <out.txt)" "$(cat whole.json)"
+    [ $((SECONDS - before)) -le 2 ] || [ "$scale" != 1 ] || fail "took $((SECONDS - before)) s"
+}
+
+a_second_process_on_a_state_is_refused() {
+    "$mohvit" eval "$data" --state state --quiet >/dev/null 2>&1 &
+    local pid=$! i
+    for ((i = 0; i < 100; i++)); do
+        [ -s state ] && break
+        sleep 0.02
+    done
+    run 1 eval "$data" --state state
+    has "$err" "state: is in use by another process"
+    run 1 merge state
+    has "$err" "state: is in use by another process"
+    kill -9 $pid
+    wait $pid 2>/dev/null
+}
+
+another_evaluation_is_refused_with_the_difference() {
+    run 0 eval "$data" --limit 100 --state state --quiet
+    cp state before
+    run 1 eval "$data" --limit 101 --state state
+    has "$err" "data.images is 100, expected 101"
+    run 1 eval "$data" --sample 100 --state state
+    has "$err" "data.fingerprint"
+    gunzip -c $images >pixels && printf '\377' | dd of=pixels bs=1 seek=20 conv=notrunc status=none
+    run 1 eval "idx:pixels,$labels" --limit 100 --state state
+    has "$err" "data.fingerprint"
+    run 1 eval "$data" --limit 100 --state state --size 96
+    has "$err" "config.img_size is 64, expected 96"
+    run 1 eval "$data" --limit 100 --state state --crop-pct 0.7
+    has "$err" "preprocess.crop_pct"
+    run 1 eval "$data" --limit 100 --state state --predictions x.csv
+    has "$err" "begun without --predictions"
+    run 0 convert "$golden/../../weights/moh_vit_nano.safetensors" other.safetensors
+    run 1 eval "$data" --limit 100 --state state --weights other.safetensors
+    has "$err" "weights_hash is \""
+    run 1 eval "$data" --limit 100 --state state --backend openblas
+    has "$err" "backend is \"native\", expected \"openblas\""
+    run 0 eval "$data" --limit 100 --state state --backend openblas --allow-mixed
+    has "$err" "was computed in another way"
+    same state before
+}
+
+sigint_stops_cleanly_and_prints_what_stands() {
+    local count=$((10000 / scale))
+    set -m # else the shell has its background processes ignore SIGINT, as nohup would
+    "$mohvit" eval "$data" --limit $count --state state --format json --log-every 1 >out.txt 2>err.txt &
+    local pid=$! i
+    set +m
+    for ((i = 0; i < 200; i++)); do
+        [ "$(stat -c %s state 2>/dev/null || echo 0)" -gt 6000 ] && break
+        sleep 0.02
+    done
+    kill -INT $pid
+    wait $pid
+    equal $? 1
+    has "$(cat err.txt)" "interrupted"
+    has "$(cat err.txt)" "the same command goes on from here"
+    equal "$(get complete)" false
+    [ "$(get images)" -ge 64 ] || fail "$(cat out.txt)"
+    run 0 eval "$data" --limit $count --state state --format json --quiet
+    equal "$(get complete) $(get images)" "true $count"
+}
+
+# A missing picture stays a failure of its own; one that a broken disk does not give is none, and is read another time.
+a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it() {
+    local n i unread=0
+    "$tools/make_pictures" unpack $images $labels 0 150 png folder "${folders[@]}" || fail make_pictures
+    find folder -name '*.png' | sort >list
+    sed -i '20s/$/.gone/' list
+    local command=(eval list --threads 2 --format json --predictions p.csv --quiet)
+    run 1 "${command[@]}"
+    equal "$(get failed) $(get images)" "1 149"
+    result <out.txt >whole.json
+    mv p.csv whole.csv
+    with_fault reads:0 "${command[@]}" --state state
+    n=$(cat count)
+    for ((i = n; i > n / 3; i -= n / 9)); do
+        rm -f state p.csv
+        with_fault broken:$i "${command[@]}" --state state
+        equal $? 1
+        absent p.csv
+        grep -q '^mohvit: folder/.*png: cannot be read: Input/output error' fault-err.txt || continue # it was the state
+        unread=$((unread + 1))
+        has "$(cat fault-err.txt)" "state: the same command goes on from here"
+        run 1 "${command[@]}" --state state
+        equal "$(result <out.txt)" "$(cat whole.json)"
+        same p.csv whole.csv
+        equal "$(grep -c '^mohvit: folder/.*gone: .*No such file' err.txt)" 1
+    done
+    [ $unread -gt 3 ] || fail "only $unread pictures could not be read"
+}
+
+# ---- Shards and ranks ------------------------------------------------------------------------------
+
+shards_add_up_to_the_whole() {
+    local count=$((2000 / scale)) i
+    reference $count
+    for i in 3 1 4 2; do
+        run 0 eval "$data" --limit $count --shard $i/4 --state s$i --predictions p$i.csv --format json --quiet
+        equal "$(get shard)" $i/4
+    done
+    run 0 merge s1 s2 s3 s4 --format json --predictions merged.csv --per-class merged-classes.csv
+    equal "$(result <out.txt | sed 's/"shard":"[^"]*",//')" "$(cat whole.json)"
+    same merged.csv whole.csv
+    same merged-classes.csv whole-classes.csv
+    equal "$(cat p1.csv p2.csv p3.csv p4.csv | grep -v ^path)" "$(grep -v ^path whole.csv)"
+    run 0 merge s4 s2 s1 s3 --format json
+    equal "$(get images_per_s)" null # nobody ran all of it in one go
+    run 0 merge s4 s2 s1 s3
+    has "$out" "images/s/thread"
+    run 1 merge s1 s3 s4
+    has "$err" "are missing"
+    [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are missing"
+    equal "$out" ""
+    run 1 merge s1 s2 s3 s4 s2
+    has "$err" "are in s2 and in s2"
+    [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are in s2 and in s2"
+    run 1 merge s2
+    [ "$scale" != 1 ] || has "$err" "chunks 16 to 31 (images 1024 to 1999) are missing"
+    run 0 eval "$data" --limit 100 --state other --quiet
+    run 1 merge s1 s2 s3 s4 other
+    has "$err" "other: belongs to another evaluation: data"
+    run 1 eval "$data" --limit $count --shard 2/4 --state s1
+    has "$err" "shard is \"1/4\", expected \"2/4\""
+    # More shards than chunks: some have nothing to do, which is fine.
+    for i in 1 2 3; do run 0 eval "$data" --limit 100 --shard $i/3 --state few$i --quiet; done
+    run 0 merge few1 few2 few3 --format json
+    equal "$(get images)" 100
+}
+
+mpi() { timeout 300 mpirun --oversubscribe --mca btl_base_warn_component_unused 0 -n 4 "$mohvit" "$@"; }
+
+# OpenMPI leaves memory behind.
+ranks_add_up_to_the_whole() {
+    command -v mpirun >/dev/null || { echo "no mpirun"; return; }
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+    local count=$((2000 / scale))
+    reference $count
+    mpi eval "$data" --limit $count --threads 1 --format json --predictions mpi.csv --per-class mpi-classes.csv \
+        >out.txt 2>err.txt || fail "$(cat err.txt)"
+    equal "$(result <out.txt)" "$(result <whole.json)"
+    same mpi.csv whole.csv
+    same mpi-classes.csv whole-classes.csv
+    equal "$(grep -c 'built-in model' err.txt)" 1
+}
+
+a_full_disk_ends_a_run_over_ranks() {
+    command -v mpirun >/dev/null || return
+    reference 1000
+    timeout 60 mpirun --oversubscribe -n 4 -x FAULT=full:6 -x "LD_PRELOAD=$tools/libfault.so" \
+        -x ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0:detect_leaks=0 \
+        "$mohvit" "${scored[@]}" --limit 1000 --threads 1 >out.txt 2>err.txt && fail "status 0"
+    has "$(cat err.txt)" "state: cannot be written: No space left"
+    resume 1000 0
+}
+
+a_rank_that_cannot_read_its_files_says_so() {
+    command -v mpirun >/dev/null || return
+    cat >elsewhere <<'END'
+#!/bin/bash
+[ "$OMPI_COMM_WORLD_RANK" = 2 ] && set -- "${@/mine/nowhere}"
+exec "$@"
+END
+    chmod +x elsewhere
+    "$tools/make_pictures" unpack $images $labels 0 100 png mine "${folders[@]}" || fail make_pictures
+    timeout 300 mpirun --oversubscribe -n 4 ./elsewhere "$mohvit" eval mine --threads 1 >out.txt 2>err.txt &&
+        fail "status 0"
+    grep -q 'rank 2 on .*: nowhere: No such file' err.txt || fail "$(cat err.txt)"
+    cp -r mine nowhere
+    rm "nowhere/Coat/$(ls nowhere/Coat | head -1)"
+    timeout 300 mpirun --oversubscribe -n 4 ./elsewhere "$mohvit" eval mine --threads 1 >out.txt 2>err.txt &&
+        fail "status 0"
+    grep -q 'rank 2 on .*data.images is 99, expected 100' err.txt || fail "$(cat err.txt)"
+}
+
+files_are_the_business_of_rank_0_alone() {
+    command -v mpirun >/dev/null || return
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+    cat >apart <<'END'
+#!/bin/bash
+[ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "${@/here/nowhere}"
+exec "$@"
+END
+    chmod +x apart
+    mkdir here
+    timeout 300 mpirun --oversubscribe -n 4 ./apart "$mohvit" eval "$data" --limit 300 --threads 1 --state here/state \
+        --predictions here/p.csv --per-class here/c.csv --head-load here/l.safetensors >out.txt 2>err.txt ||
+        fail "$(cat err.txt)"
+    equal "$(find here nowhere 2>/dev/null | sort | tr '\n' ' ')" \
+        "here here/c.csv here/l.safetensors here/p.csv here/state "
+    mpi eval "$data" --limit 300 --threads 1 --predictions nowhere/p.csv >out.txt 2>err.txt && fail "status 0"
+    equal "$(grep -c 'nowhere/p.csv' err.txt)" 1
+}
+
+a_run_whose_rank_is_killed_goes_on_to_the_same_result() {
+    command -v mpirun >/dev/null || return
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+    local count=$((4000 / scale)) rank i
+    reference $count
+    for rank in 2 0; do
+        mpi "${scored[@]}" --limit $count --threads 1 >out.txt 2>err.txt &
+        local pid=$!
+        for ((i = 0; i < 500; i++)); do
+            [ "$(stat -c %s state 2>/dev/null || echo 0)" -gt 3000 ] && break
+            sleep 0.02
+        done
+        local victim
+        victim=$(grep -lz "^OMPI_COMM_WORLD_RANK=$rank\$" $(grep -lzs "^TMPDIR=$work\$" /proc/[0-9]*/environ) 2>/dev/null |
+            cut -d/ -f3 | while read -r p; do [ "$(readlink /proc/$p/exe)" = "$(readlink -f "$mohvit")" ] && echo "$p"; done)
+        kill -9 $victim
+        wait $pid && fail "killed rank $rank, and status 0"
+        [ "$rank" = 2 ] || { resume $count 0; continue; }
+        mpi "${scored[@]}" --limit $count --threads 1 >out.txt 2>err.txt || fail "$(cat err.txt)"
+        equal "$(result <out.txt)" "$(result <whole.json)"
+        same state.csv whole.csv
+        rm -f state state.csv classes.csv
+    done
+}
+
+the_program_without_mpirun_has_nothing_of_mpi() {
+    ldd "$mohvit" | grep -qi 'libmpi\|libopen-' && fail "linked with MPI"
+    OMPI_COMM_WORLD_SIZE=4 run 0 classify "$golden/images/coffee.png"
+    cp "$mohvit" alone
+    OMPI_COMM_WORLD_SIZE=4 ./alone eval "$data" --limit 10 >out.txt 2>err.txt
+    equal $? 1
+    has "$(cat err.txt)" "mohvit_mpi.so is neither beside the program"
+}
+
+case $group in
+sources) tests='all_sources_give_the_same_score the_official_checkpoint_scores_as_published' ;;
+results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_change_what_is_right
+    several_top_ks_are_scored_in_one_pass
+    pictures_that_fail_are_listed_and_left_out_of_the_percentages mistakes_are_explained
+    an_output_that_cannot_be_written_is_known_before_the_run
+    an_output_never_replaces_the_state_or_another_output an_output_never_replaces_an_input' ;;
+memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
+killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;
+faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file
+    a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it' ;;
+states) tests='a_finished_state_prints_its_result_at_once a_second_process_on_a_state_is_refused
+    another_evaluation_is_refused_with_the_difference sigint_stops_cleanly_and_prints_what_stands' ;;
+shards) tests='shards_add_up_to_the_whole' ;;
+mpi) tests='ranks_add_up_to_the_whole a_full_disk_ends_a_run_over_ranks a_rank_that_cannot_read_its_files_says_so
+    files_are_the_business_of_rank_0_alone
+    a_run_whose_rank_is_killed_goes_on_to_the_same_result the_program_without_mpirun_has_nothing_of_mpi' ;;
+*) echo "no group $group" && exit 2 ;;
+esac
+run_each $tests

@@ -1,0 +1,281 @@
+/* picture_writing.h - JPEG, PNG and WebP files of every kind, made in memory. Include after
+ * weights_testing.h. */
+#ifndef MOHVIT_PICTURE_WRITING_H
+#define MOHVIT_PICTURE_WRITING_H
+
+#include "tests/weights/weights_testing.h"
+
+#include <jpeglib.h>
+#include <spng.h>
+#include <webp/encode.h>
+
+static inline void blob_add_le(blob *b, size_t value, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        blob_add(b, &(uint8_t){(uint8_t)(value >> (8 * i))}, 1);
+}
+
+static inline void put_be(uint8_t *at, uint32_t value, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        at[i] = (uint8_t)(value >> (8 * (count - 1 - i)));
+}
+
+/* Where the marker stands, from `from` on. */
+static inline size_t find(const blob *b, size_t from, const char *marker)
+{
+    while (from + 2 <= b->size && memcmp(b->data + from, marker, 2) != 0)
+        from++;
+    assert_true(from + 2 <= b->size);
+    return from;
+}
+
+/* A smooth picture, that lossy codecs keep. */
+static inline uint8_t smooth(size_t x, size_t y, size_t c)
+{
+    return (uint8_t)(40 + 2 * x + (c == 1 ? 3 * y : y) + 30 * c);
+}
+
+enum { W = 40, H = 30 };
+
+static inline void fill_smooth(uint8_t *pixels, size_t channels)
+{
+    for (size_t i = 0; i < W * H * channels; i++)
+        pixels[i] = smooth(i / channels % W, i / channels / W, i % channels);
+}
+
+/* TIFF structure with the one tag, in either byte order. */
+static inline blob exif_of(unsigned orientation, bool big_endian)
+{
+    static const uint8_t big[] = "MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0";
+    static const uint8_t little[] = "II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\0\0\0\0\0\0\0\0";
+    blob b = {0};
+    blob_add(&b, big_endian ? big : little, 26);
+    b.data[big_endian ? 19 : 18] = (uint8_t)orientation;
+    return b;
+}
+
+typedef struct jpeg_kind {
+    const char *name;
+    J_COLOR_SPACE in, stored;
+    int h_samples, v_samples;
+    bool progressive, arithmetic, no_adobe, separate; /* separate: a scan for each component */
+    int restart_rows;
+} jpeg_kind;
+
+static inline blob jpeg_encode(const jpeg_kind *kind, const uint8_t *pixels, size_t width, size_t height,
+                               const blob *app1)
+{
+    struct jpeg_compress_struct cinfo;
+    struct jpeg_error_mgr errors;
+    unsigned char *data = NULL;
+    unsigned long size = 0;
+    cinfo.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&cinfo);
+    jpeg_mem_dest(&cinfo, &data, &size);
+    cinfo.image_width = (JDIMENSION)width;
+    cinfo.image_height = (JDIMENSION)height;
+    cinfo.in_color_space = kind->in;
+    cinfo.input_components = kind->in == JCS_GRAYSCALE ? 1 : kind->in == JCS_RGB ? 3 : 4;
+    jpeg_set_defaults(&cinfo);
+    jpeg_set_colorspace(&cinfo, kind->stored);
+    jpeg_set_quality(&cinfo, 95, TRUE);
+    if (kind->stored == JCS_YCbCr || kind->stored == JCS_YCCK) {
+        cinfo.comp_info[0].h_samp_factor = kind->h_samples;
+        cinfo.comp_info[0].v_samp_factor = kind->v_samples;
+        if (kind->stored == JCS_YCCK) {
+            cinfo.comp_info[3].h_samp_factor = kind->h_samples;
+            cinfo.comp_info[3].v_samp_factor = kind->v_samples;
+        }
+    }
+    if (kind->progressive)
+        jpeg_simple_progression(&cinfo);
+    static const jpeg_scan_info separate[] = {
+        {1, {0}, 0, 63, 0, 0},
+        {1, {1}, 0, 63, 0, 0},
+        {1, {2}, 0, 63, 0, 0},
+    };
+    static const jpeg_scan_info separate_progressive[] = {
+        {1, {0}, 0, 0, 0, 0},  {1, {1}, 0, 0, 0, 0},  {1, {2}, 0, 0, 0, 0},
+        {1, {0}, 1, 63, 0, 0}, {1, {1}, 1, 63, 0, 0}, {1, {2}, 1, 63, 0, 0},
+    };
+    if (kind->separate) {
+        cinfo.scan_info = kind->progressive ? separate_progressive : separate;
+        cinfo.num_scans = kind->progressive ? 6 : 3;
+    }
+    cinfo.arith_code = kind->arithmetic;
+    cinfo.restart_in_rows = kind->restart_rows;
+    if (kind->no_adobe)
+        cinfo.write_Adobe_marker = FALSE;
+    jpeg_start_compress(&cinfo, TRUE);
+    if (app1)
+        jpeg_write_marker(&cinfo, JPEG_APP0 + 1, app1->data, (unsigned)app1->size);
+    while (cinfo.next_scanline < cinfo.image_height) {
+        JSAMPROW row =
+            (JSAMPROW)(uintptr_t)(pixels + cinfo.next_scanline * width * (size_t)cinfo.input_components);
+        jpeg_write_scanlines(&cinfo, &row, 1);
+    }
+    jpeg_finish_compress(&cinfo);
+    jpeg_destroy_compress(&cinfo);
+    blob b = {0};
+    blob_add(&b, data, size);
+    free(data);
+    return b;
+}
+
+UNUSED static const jpeg_kind jpeg_kinds[] = {
+    {"4:4:4", JCS_RGB, JCS_YCbCr, 1, 1, .progressive = false},
+    {"4:2:2", JCS_RGB, JCS_YCbCr, 2, 1, .progressive = false},
+    {"4:2:0", JCS_RGB, JCS_YCbCr, 2, 2, .progressive = false},
+    {"4:4:0", JCS_RGB, JCS_YCbCr, 1, 2, .progressive = false},
+    {"4:1:1", JCS_RGB, JCS_YCbCr, 4, 1, .progressive = false},
+    {"progressive", JCS_RGB, JCS_YCbCr, 2, 2, .progressive = true},
+    {"arithmetic", JCS_RGB, JCS_YCbCr, 2, 2, .arithmetic = true},
+    {"restarts", JCS_RGB, JCS_YCbCr, 2, 2, .restart_rows = 1},
+    {"RGB", JCS_RGB, JCS_RGB, 1, 1, .progressive = false},
+    {"separate scans", JCS_RGB, JCS_YCbCr, 2, 2, .separate = true},
+    {"separate progressive scans", JCS_RGB, JCS_YCbCr, 2, 2, .progressive = true, .separate = true},
+    {"gray", JCS_GRAYSCALE, JCS_GRAYSCALE, 1, 1, .progressive = false},
+    {"gray progressive", JCS_GRAYSCALE, JCS_GRAYSCALE, 1, 1, .progressive = true},
+};
+
+static inline blob png_encode(struct spng_ihdr header, const void *pixels, size_t size,
+                              struct spng_plte *palette, struct spng_trns *transparent, const blob *exif)
+{
+    spng_ctx *png = spng_ctx_new(SPNG_CTX_ENCODER);
+    assert_non_null(png);
+    spng_set_option(png, SPNG_ENCODE_TO_BUFFER, 1);
+    assert_int_equal(spng_set_ihdr(png, &header), 0);
+    if (palette)
+        assert_int_equal(spng_set_plte(png, palette), 0);
+    if (transparent)
+        assert_int_equal(spng_set_trns(png, transparent), 0);
+    if (exif) {
+        struct spng_exif chunk = {exif->size, (char *)exif->data};
+        assert_int_equal(spng_set_exif(png, &chunk), 0);
+    }
+    int code = spng_encode_image(png, pixels, size, SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
+    if (code)
+        fail_msg("spng: %s", spng_strerror(code));
+    size_t length;
+    uint8_t *data = spng_get_png_buffer(png, &length, &code);
+    assert_non_null(data);
+    blob b = {0};
+    blob_add(&b, data, length);
+    free(data);
+    spng_ctx_free(png);
+    return b;
+}
+
+static inline blob png_rgb(const uint8_t *pixels, size_t width, size_t height, uint8_t interlace,
+                           const blob *exif)
+{
+    struct spng_ihdr header = {(uint32_t)width, (uint32_t)height, 8, SPNG_COLOR_TYPE_TRUECOLOR, 0, 0,
+                               interlace};
+    return png_encode(header, pixels, width * height * 3, NULL, NULL, exif);
+}
+
+typedef enum webp_kind { WEBP_LOSSY, WEBP_LOSSLESS, WEBP_LOSSY_ALPHA, WEBP_LOSSLESS_ALPHA } webp_kind;
+
+static inline blob webp_encode(webp_kind kind, const uint8_t *pixels, int width, int height)
+{
+    uint8_t *data = NULL;
+    size_t size = kind == WEBP_LOSSY      ? WebPEncodeRGB(pixels, width, height, width * 3, 95, &data)
+                  : kind == WEBP_LOSSLESS ? WebPEncodeLosslessRGB(pixels, width, height, width * 3, &data)
+                  : kind == WEBP_LOSSY_ALPHA
+                      ? WebPEncodeRGBA(pixels, width, height, width * 4, 95, &data)
+                      : WebPEncodeLosslessRGBA(pixels, width, height, width * 4, &data);
+    assert_true(size > 0);
+    blob b = {0};
+    blob_add(&b, data, size);
+    WebPFree(data);
+    return b;
+}
+
+static inline void blob_add_chunk(blob *b, const char *fourcc, const void *data, size_t size)
+{
+    blob_add(b, fourcc, 4);
+    blob_add_le(b, size, 4);
+    blob_add(b, data, size);
+    if (size % 2)
+        blob_add(b, "", 1);
+}
+
+/* Of a WebP file, the chunks alone. */
+static inline void blob_add_chunks_of(blob *b, const blob *webp)
+{
+    const size_t header = 12;
+    assert_true(webp->size > header);
+    blob_add(b, webp->data + header, webp->size - header);
+}
+
+/* An extended WebP: flags, canvas and the given chunks, which are freed. */
+static inline blob webp_extended(uint8_t flags, size_t width, size_t height, blob chunks)
+{
+    blob header = {0}, b = {0};
+    blob_add_le(&header, flags, 4);
+    blob_add_le(&header, width - 1, 3);
+    blob_add_le(&header, height - 1, 3);
+    blob_add(&b, "RIFF", 4);
+    blob_add_le(&b, 4 + 18 + chunks.size, 4);
+    blob_add(&b, "WEBP", 4);
+    blob_add_chunk(&b, "VP8X", header.data, header.size);
+    blob_add(&b, chunks.data, chunks.size);
+    free(header.data);
+    free(chunks.data);
+    return b;
+}
+
+/* Two lossless frames of 4 x 2 at (2, 4) on a canvas of 10 x 8; every byte of the first is 10, of the
+ * second 90. */
+static inline blob webp_animated(void)
+{
+    blob chunks = {0};
+    blob_add_chunk(&chunks, "ANIM", "\xff\xff\xff\xff\0\0", 6); /* a white background, that nobody draws */
+    for (int f = 0; f < 2; f++) {
+        uint8_t pixels[4 * 2 * 3];
+        memset(pixels, f ? 90 : 10, sizeof pixels);
+        blob still = webp_encode(WEBP_LOSSLESS, pixels, 4, 2), frame = {0};
+        blob_add_le(&frame, 1, 3); /* x and y are halved */
+        blob_add_le(&frame, 2, 3);
+        blob_add_le(&frame, 4 - 1, 3);
+        blob_add_le(&frame, 2 - 1, 3);
+        blob_add_le(&frame, 100, 4);
+        blob_add_chunks_of(&frame, &still);
+        blob_add_chunk(&chunks, "ANMF", frame.data, frame.size);
+        free(still.data);
+        free(frame.data);
+    }
+    return webp_extended(0x02, 10, 8, chunks);
+}
+
+static inline blob webp_with_exif(webp_kind kind, unsigned orientation, const uint8_t *pixels, int width,
+                                  int height)
+{
+    blob still = webp_encode(kind, pixels, width, height), exif = exif_of(orientation, false), chunks = {0};
+    blob_add_chunks_of(&chunks, &still);
+    blob_add_chunk(&chunks, "EXIF", exif.data, exif.size);
+    free(still.data);
+    free(exif.data);
+    return webp_extended(0x08, (size_t)width, (size_t)height, chunks);
+}
+
+static inline uint32_t crc32_of(const uint8_t *data, size_t size)
+{
+    uint32_t crc = 0xffffffff;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
+static inline void png_claim(blob *file, uint32_t width, uint32_t height)
+{
+    put_be(file->data + 16, width, 4);
+    put_be(file->data + 20, height, 4);
+    put_be(file->data + 29, crc32_of(file->data + 12, 17), 4);
+}
+
+#endif

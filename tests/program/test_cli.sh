@@ -1,0 +1,689 @@
+#!/bin/bash
+# Runs the program as users do: test_cli.sh MOHVIT JSON GOLDEN GROUP (ctest runs each group of tests below).
+# JSON is test_cli_json, GOLDEN the folder of golden files.
+set -u
+mohvit=$1 json=$2 golden=$3 group=$4
+images=$golden/images pth=$golden/pth
+# shellcheck source=tests/testing.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../testing.sh"
+
+# ---- Every command ---------------------------------------------------------------------------------
+
+commands='classify eval merge headload routes info convert synth preprocess verify bench'
+
+every_command_explains_itself() {
+    run 0 --help
+    for c in $commands; do has "$out" "  $c "; done
+    for c in $commands; do
+        run 0 "$c" --help
+        has "$out" "Usage: mohvit $c "
+        has "$out" "--help"
+        equal "$err" ""
+        local help=$out
+        run 0 help "$c"
+        equal "$out" "$help"
+        run 0 "$c" -h
+        equal "$out" "$help"
+        equal "$(sed -n 's/^  \(-., \)\?\(--[a-z-]*\).*/\2/p' out.txt | sort | uniq -d)" "" # each option once
+    done
+    run 0 help
+    has "$out" "Commands:"
+}
+
+the_version_is_printed() {
+    run 0 --version
+    [[ $(head -n 1 out.txt) =~ ^mohvit\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$out"
+    local text=$out
+    has "$text" "native"
+    has "$text" "libjpeg"
+    run 0 -V
+    equal "$out" "$text"
+    run 0 --version --format json
+    equal "$(wc -l <out.txt)" 1
+    has "$text" "mohvit $(get version)"
+    has "$text" "$(get instruction_set)"
+    has "$text" "$(get libraries libspng)"
+    has "$(get backends openblas)" '"f32"'
+    local best module
+    best=$(get instruction_set) module=$(get mpi_module)
+    [[ $best == baseline || $(get cpu_features) == *"\"$best\""* ]] || fail "$out"
+    [[ -e $module || $module == null ]] || fail "$out"
+    MOHVIT_ISA=baseline run 0 --version --format json
+    equal "$(get instruction_set)" baseline
+    equal "$(get backends native)" '["f32"]' # the other precisions have no portable kernels
+    MOHVIT_ISA=nonsense run 3 --version
+    has "$err" "MOHVIT_ISA=nonsense"
+    run 0 --version --help
+    has "$out" "Usage: mohvit --version "
+    run 2 --version extra
+    run 2 --version --format csv
+}
+
+mistakes_in_usage_end_with_2_and_say_what_was_expected() {
+    run 2
+    has "$err" "no command given"
+    run 2 clasify a.jpg
+    has "$err" 'did you mean "mohvit classify"?'
+    run 2 nonsense
+    for c in $commands; do has "$err" "$c"; done
+    run 2 help nonsense
+    for c in $commands; do
+        run 2 "$c" --nonsense
+        has "$err" "--nonsense: no such option"
+        has "$err" "mohvit $c --help"
+        equal "$out" ""
+    done
+    run 2 --versio
+    has "$err" "--versio: no such option"
+    run 2 classify
+    run 2 classify --top
+    has "$err" "--top: needs a value"
+    run 2 classify --help=3
+    has "$err" "--help: takes no value"
+    run 2 classify --p x
+    has "$err" "may mean several"
+    run 2 classify -x a
+    has "$err" "-x: no such option"
+    for value in 0 -1 +1 1.5 5x '' ' 5' 99999999999999999999; do
+        run 2 classify --top "$value" a.jpg
+        has "$err" "--top $value: expected a whole number from 1"
+    done
+    run 2 classify --threads 0 a.jpg
+    run 2 classify --batch 0 a.jpg
+    for size in 32 65 4096; do run 2 classify --size $size a.jpg; done
+    run 2 classify --format xml a.jpg
+    has "$err" "text, json, csv"
+    run 2 classify --provenance a.jpg
+    run 2 classify --from-file - -
+    has "$err" "standard input"
+    run 2 info --format csv
+    run 2 info --variant nonsense
+    has "$err" "moh_transnext_base_50"
+    run 2 info --variant transnext_tiny --weights a.pth
+    run 2 convert a.pth
+    run 2 convert --dtype f64 a.pth b.safetensors
+    run 2 synth --seed 1 a.safetensors
+    run 2 synth --variant transnext_tiny --seed -1 a.safetensors
+    run 2 synth --variant transnext_tiny --config a.json a.safetensors
+    run 2 preprocess "$images/coffee.png"
+    run 2 preprocess "$images/coffee.png" -o a.gif
+    run 2 verify
+    run 2 verify --tolerance nan a.safetensors
+    run 2 verify --count-tolerance 1.5 a.safetensors
+    run 2 bench --iters 0
+    for heads in 0 -1 1.5 x 101% 5%% ''; do
+        run 2 bench --routed-heads "$heads"
+        has "$err" "routed heads"
+    done
+    run 2 bench --precision fp8
+    has "$err" "auto, f32, bf16, int8"
+    run 2 bench extra
+}
+
+a_model_that_cannot_be_loaded_ends_with_3() {
+    : >empty.pth
+    printf 'not a checkpoint' >text.pth
+    printf '{"embed_dims": 3}' >bad.json
+    for weights in missing.pth empty.pth text.pth . "$images/coffee.png"; do
+        run 3 classify --weights $weights "$images/coffee.png"
+        equal "$out" ""
+        has "$err" "$weights: "
+        run 3 info --weights $weights
+        run 3 bench --weights $weights
+        run 3 convert $weights a.safetensors
+        run 3 verify --weights $weights "$pth/golden.safetensors"
+        run 3 preprocess --weights $weights "$images/coffee.png" -o a.png
+    done
+    run 3 classify --weights "$pth/plain.pth" "$images/coffee.png" # an unknown shape needs a config
+    has "$err" "config"
+    run 3 classify --weights "$pth/plain.pth" --config missing.json "$images/coffee.png"
+    run 3 classify --weights "$pth/plain.pth" --config bad.json "$images/coffee.png"
+    run 3 classify --weights "$pth/training.pth" --config "$pth/config.json" --key nonsense "$images/coffee.png"
+    has "$err" nonsense
+    run 3 classify --labels missing.txt "$images/coffee.png"
+    run 3 classify --preprocess missing.json "$images/coffee.png"
+    run 3 synth --config bad.json a.safetensors
+    equal "$(ls -A | grep safetensors)" ""
+}
+
+# ---- classify --------------------------------------------------------------------------------------
+
+text_has_rank_label_percent_and_bar() {
+    run 0 classify "$images/cat_420.jpg"
+    equal "$err" "mohvit: built-in model: ten kinds of clothing; use --weights for ImageNet"
+    equal "$(wc -l <out.txt)" 6
+    has "$(sed -n 1p out.txt)" "$images/cat_420.jpg  451 x 300"
+    local line=' +1  [^ ].* [0-9]+\.[0-9] %  #+$'
+    [[ $(sed -n 2p out.txt) =~ ^$line ]] || fail "$out"
+    run 0 classify --top 2 "$images/cat_420.jpg"
+    equal "$(wc -l <out.txt)" 3
+    run 0 classify --top 50 "$images/cat_420.jpg"
+    equal "$(wc -l <out.txt)" 11
+}
+
+json_is_one_object_a_line_with_the_promised_keys() {
+    run 0 classify --format json --top 3 "$images/cat_420.jpg" "$images/rocket_wide_640x64.jpg"
+    equal "$(wc -l <out.txt)" 2
+    equal "$(get size)" $'[451,300]\n[640,64]'
+    equal "$(get path | sed -n 2p)" "$images/rocket_wide_640x64.jpg"
+    for key in class label prob id; do lacks "$(get top 2 $key)" missing; done
+    equal "$(get top 3)" $'missing\nmissing'
+    lacks "$(get ms)" missing
+    equal "$(get provenance)" $'missing\nmissing'
+    run 0 classify --format json --provenance --threads 1 "$images/cat_420.jpg"
+    for key in version weights_hash config cpu; do lacks "$(get provenance $key)" missing; done
+    equal "$(get provenance threads)" 1
+    [[ $(get provenance weights_hash) =~ ^[0-9a-f]{32}$ ]] || fail "$out"
+}
+
+csv_has_a_header_and_quotes() {
+    cp "$images/cat_gray.png" 'a,"b".png'
+    run 1 classify --format csv --top 2 'a,"b".png' missing.png
+    equal "$(sed -n 1p out.txt)" "path,width,height,rank,class,id,label,prob,ms,error"
+    [[ $(sed -n 2p out.txt) =~ ^'"a,""b"".png",301,257,1,' ]] || fail "$out"
+    [[ $(sed -n 4p out.txt) =~ ^missing.png,,,,,,,,,.*No\ such\ file ]] || fail "$out"
+    for line in 3 4; do equal "$(sed -n ${line}p out.txt | sed 's/"[^"]*"//g' | tr -cd , | wc -c)" 9; done
+    rm -f a,*.png
+}
+
+directories_are_recursive_and_sorted() {
+    mkdir -p d/b/c d/.hidden d/empty
+    for f in d/z.png d/a.png d/b/c/1.png d/b.png d/b-.png d/.hidden/no.png d/.no.png; do
+        cp "$images/cat_gray.png" $f
+    done
+    cp "$images/cat_gray.png" d/no-ending # a picture by content
+    echo 'not a picture' >d/notes.txt
+    ln -s .. d/b/loop
+    ln -s z.png d/link.png
+    mkfifo d/fifo.png
+    run 0 classify --format json d
+    equal "$(get path)" "$(printf '%s\n' d/a.png d/b-.png d/b.png d/b/c/1.png d/link.png d/no-ending d/z.png)"
+    has "$err" "passed over 1 file"
+    run 0 classify --format json d/z.png d/ d/a.png # in the order of the command line
+    equal "$(get path | sed -n '1p;2p;9p')" $'d/z.png\nd/a.png\nd/a.png'
+    run 1 classify d/empty
+    has "$err" "d/empty: no pictures in this directory"
+    equal "$out" ""
+    run 1 classify --format json d/empty d/a.png
+    equal "$(get path)" $'d/empty\nd/a.png'
+    has "$(get error | head -1)" "no pictures"
+    : >empty-list
+    run 1 classify --from-file empty-list
+    has "$err" "empty-list: names no pictures"
+    echo junk >d/broken.jpg # named like a picture: not to be overlooked
+    run 1 classify --format json --batch 3 d
+    equal "$(get path | sed -n 5p)" d/broken.jpg
+    has "$(get error | sed -n 5p)" d/broken.jpg
+    equal "$(get error | grep -c missing)" 7
+    rm -rf d
+}
+
+a_failed_picture_does_not_stop_the_others() {
+    : >empty.png
+    head -c 2000 "$images/cat_420.jpg" >cut.jpg
+    printf 'GIF89a12345678901234567890' >anim.gif
+    mkdir sub
+    for batch in 1 2 3 64; do
+        run 1 classify --format json --batch $batch missing.jpg "$images/coffee.png" empty.png cut.jpg anim.gif \
+            "$images/cat_gray.png" "$images/cat_420.jpg"
+        equal "$(get path | sed 's|.*/||' | tr '\n' ' ')" \
+            "missing.jpg coffee.png empty.png cut.jpg anim.gif cat_gray.png cat_420.jpg "
+        equal "$(get error | grep -n missing$ | cut -d: -f1 | tr '\n' ' ')" "2 6 7 "
+        equal "$(get size | sed -n '2p;6p;7p' | tr '\n' ' ')" "[600,400] [301,257] [451,300] "
+        has "$(get error | sed -n 5p)" "GIF is not supported"
+        has "$err" "4 of 7 pictures failed"
+        get top >top.$batch
+        cmp -s top.1 top.$batch || fail "batch $batch answers differently"
+    done
+    run 1 classify missing.jpg "$images/coffee.png"
+    has "$err" "missing.jpg: "
+    has "$out" coffee.png
+    rmdir sub
+}
+
+standard_input_and_lists_are_read() {
+    "$mohvit" classify --format json - <"$images/coffee.png" 2>err.txt >out.txt || fail "$(cat err.txt)"
+    equal "$(get path)" -
+    equal "$(get size)" '[600,400]'
+    printf '%s\r\n\n%s' "$images/coffee.png" "$images/cat_gray.png" >list
+    run 0 classify --format json --from-file list
+    equal "$(get size)" $'[600,400]\n[301,257]'
+    "$mohvit" classify --format json --from-file - "$images/cat_420.jpg" <list 2>err.txt >out.txt || fail "$(cat err.txt)"
+    equal "$(get size)" $'[451,300]\n[600,400]\n[301,257]'
+    run 1 classify --from-file missing-list
+    has "$err" missing-list
+    run 1 classify -
+    has "$err" "-"
+}
+
+names_cannot_harm_terminals_or_json() {
+    local evil=$'e\033[31m\n\x7f\xc2\x9bx.png' foreign=$'\xe9\xff.png' plain='Käse.png'
+    cp "$images/cat_gray.png" "$evil"
+    cp "$images/cat_gray.png" "$foreign"
+    cp "$images/cat_gray.png" "$plain"
+    run 0 classify --top 1 "$evil" "$foreign" "$plain"
+    has "$out" 'e\x1b[31m\x0a\x7f\xc2\x9bx.png'
+    has "$out" '\xe9\xff.png'
+    has "$out" "$plain"
+    run 0 classify --top 1 --format csv "$evil"
+    equal "$(wc -l <out.txt)" 2
+    lacks "$out" $'\033'
+    run 0 classify --format json "$foreign" "$plain"
+    equal "$(get path)" '\xe9\xff.png'$'\n'"$plain"
+    run 0 classify --format json "$evil"
+    equal "$(get path)" "$evil"
+    rm -- *.png
+    run 1 classify "$evil" "$foreign"
+    lacks "$err" $'\033'
+    has "$err" 'e\x1b[31m\x0a'
+    has "$err" '\xe9\xff.png'
+    run 1 classify --format json "$foreign"
+    has "$(get error)" '\xe9\xff.png'
+    run 2 $'\033[2J'
+    lacks "$err" $'\033'
+}
+
+colour_is_for_terminals_alone() {
+    run 0 classify "$images/cat_gray.png"
+    lacks "$out" $'\033'
+    command -v script >/dev/null || return
+    local try="'$mohvit' classify '$images/cat_gray.png'"
+    has "$(TERM=xterm script -qec "$try" /dev/null </dev/null)" $'\033[1m'
+    lacks "$(TERM=xterm NO_COLOR=1 script -qec "$try" /dev/null </dev/null)" $'\033'
+    lacks "$(TERM=dumb script -qec "$try" /dev/null </dev/null)" $'\033'
+}
+
+a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one() {
+    "$mohvit" classify "$images" "$images" 2>err.txt | head -n 1 >/dev/null
+    equal "${PIPESTATUS[0]}" 0
+    equal "$(grep -v 'built-in model\|passed over' err.txt)" ""
+    for arguments in "classify $images/coffee.png" "classify --format json $images" --help "info --format json"; do
+        "$mohvit" $arguments >/dev/full 2>err.txt
+        equal $? 1
+        has "$(cat err.txt)" "standard output: No space left"
+    done
+    "$mohvit" info >&- 2>err.txt
+    equal $? 1
+    has "$(cat err.txt)" "standard output"
+    "$mohvit" synth --config "$pth/config.json" a.safetensors >&- 2>/dev/null # nothing may end up in the file
+    run 0 info --weights a.safetensors
+}
+
+the_environment_names_the_default_model() {
+    run 0 convert --config "$pth/config.json" "$pth/plain.pth" plain.safetensors
+    MOHVIT_WEIGHTS=plain.safetensors run 0 classify "$images/coffee.png"
+    has "$out" "class 0"
+    equal "$err" ""
+    MOHVIT_WEIGHTS=missing.pth run 3 classify "$images/coffee.png"
+    MOHVIT_WEIGHTS=missing.pth run 0 classify --weights plain.safetensors "$images/coffee.png"
+    MOHVIT_WEIGHTS= run 0 classify "$images/coffee.png"
+    has "$err" "built-in model"
+    printf 'n%08d\tanimal %d\n' 1 1 2 2 3 3 4 4 5 5 >five.txt
+    run 0 classify --weights plain.safetensors --labels five.txt "$images/coffee.png"
+    has "$out" "animal 5"
+    run 3 classify --labels five.txt "$images/coffee.png" # five names for ten classes
+    run 0 classify --weights plain.safetensors --size 96 --threads 3 --batch 2 "$images/coffee.png"
+}
+
+exif_is_honoured_when_asked() {
+    run 0 classify --format json "$images/cat_exif_orientation6.jpg"
+    equal "$(get size)" '[451,300]'
+    run 0 classify --format json --exif-orientation "$images/cat_exif_orientation6.jpg"
+    equal "$(get size)" '[300,451]'
+}
+
+logits_that_are_no_numbers_fail_the_picture() {
+    run 0 synth --config "$pth/config.json" --seed 5 nan.safetensors
+    # head.bias is the last tensor: its five floats end the file
+    head -c -20 nan.safetensors >cut && { cat cut; printf '\0\0\300\177%.0s' {1..5}; } >nan.safetensors
+    run 1 classify --format json --weights nan.safetensors "$images/coffee.png" "$images/cat_gray.png"
+    has "$err" "head.bias"
+    has "$(get error | sed -n 2p)" "cat_gray.png: "
+}
+
+# ---- info ------------------------------------------------------------------------------------------
+
+info_gives_the_published_figures() {
+    local variant parameters active
+    while read -r variant parameters active; do
+        run 0 info --variant "$variant"
+        has "$out" "$variant"
+        has "$out" "$parameters M parameters"
+        has "$out" "active heads   $active %"
+        run 0 info --variant "$variant" --format json
+        equal "$(wc -l <out.txt)" 1
+        equal "$(get variant)" "$variant"
+        equal "$(get provenance variant)" "$variant"
+        equal "$(printf '%.0f' "$(get active_heads_percent)")" "$active"
+        equal "$(get parameters | awk '{printf "%.1f", $1 / 1e6}')" "$parameters"
+        equal "$(get stages 3 heads)" "$(get config num_heads 3)"
+    done <<-END
+		moh_transnext_small_80 49.9 80
+		moh_transnext_small_75 49.9 75
+		moh_transnext_base_75 90.0 75
+		moh_transnext_base_50 90.0 50
+		transnext_micro 12.8 100
+		transnext_tiny 28.3 100
+		transnext_small 49.7 100
+		transnext_base 89.7 100
+	END
+}
+
+info_describes_checkpoints() {
+    run 0 info
+    has "$err" "built-in model"
+    has "$out" "moh_vit_nano"
+    has "$out" "T-shirt/top"
+    run 0 info --variant moh_transnext_small_75
+    has "$out" "1000: tench, goldfish, great white shark ..."
+    run 2 info --threads 1
+    run 0 info --weights "$pth/bf16_with_ema.pth" --config "$pth/config.json" --tensors
+    has "$out" "model (taken), model_ema"
+    has "$out" "head.weight"
+    has "$out" "BF16"
+    run 0 info --weights "$pth/bf16_with_ema.pth" --config "$pth/config.json" --key model_ema --format json --tensors
+    equal "$(get weight_sets)" '["model","model_ema"]'
+    equal "$(get weight_set)" model_ema
+    equal "$(get tensors 0 name)" patch_embed1.proj.weight
+    if command -v xxh128sum >/dev/null; then
+        equal "$(get provenance weights_hash)" "$(xxh128sum "$pth/bf16_with_ema.pth" | cut -d' ' -f1)"
+    fi
+    run 0 info --config "$pth/config.json"
+    has "$out" "64 x 64"
+    run 0 info --variant moh_transnext_small_80 --size 384
+    has "$out" "384 x 384 pixels, position bias trained at 224"
+}
+
+# ---- convert, synth, verify ------------------------------------------------------------------------
+
+golden_of() {
+    case $1 in
+    *half*) echo "$pth/golden_half.safetensors" ;;
+    *bf16*) echo "$pth/golden_bf16.safetensors" ;;
+    *) echo "$pth/golden.safetensors" ;;
+    esac
+}
+
+every_checkpoint_and_its_conversion_give_the_golden_logits() {
+    for f in "$pth"/*.pth; do
+        local base
+        base=$(basename "$f" .pth)
+        run 0 verify --weights "$f" --tolerance 1e-5 "$(golden_of "$f")"
+        run 0 verify --weights "$f" --config "$pth/config.json" --tolerance 1e-5 "$(golden_of "$f")"
+        run 0 convert --config "$pth/config.json" "$f" "$base.safetensors"
+        run 0 verify --weights "$base.safetensors" --tolerance 1e-5 "$(golden_of "$f")"
+        run 0 classify --weights "$base.safetensors" "$images/coffee.png"
+        equal "$err" ""
+    done
+    run 1 verify --weights half.safetensors "$pth/golden.safetensors"
+    run 0 convert --key model_ema --config "$pth/config.json" "$pth/bf16_with_ema.pth" ema.safetensors
+    run 1 verify --weights ema.safetensors "$pth/golden_bf16.safetensors"
+    # what was half precision before loses nothing
+    run 0 convert --dtype f16 half.safetensors half16.safetensors
+    run 0 verify --weights half16.safetensors --tolerance 1e-5 "$pth/golden_half.safetensors"
+    run 0 convert --dtype bf16 bf16_with_ema.safetensors bf16.safetensors
+    run 0 verify --weights bf16.safetensors --tolerance 1e-5 "$pth/golden_bf16.safetensors"
+    [ "$(stat -c %s bf16.safetensors)" -lt 160000 ] || fail "not half as large"
+    run 0 convert --dtype f32 plain.safetensors again.safetensors
+    cmp plain.safetensors again.safetensors || fail "a second conversion changes the file"
+}
+
+conversion_keeps_what_describes_the_model() {
+    printf 'cat\ndog\nowl\nfox\nape\n' >labels.txt
+    printf '{"crop_pct": 0.5, "interpolation": "bilinear"}' >preprocess.json
+    run 0 convert --config "$pth/config.json" --labels labels.txt --preprocess preprocess.json "$pth/plain.pth" a.safetensors
+    has "$out" "140 tensors"
+    run 0 info --format json --weights a.safetensors
+    equal "$(get labels)" '["cat","dog","owl","fox","ape"]'
+    equal "$(get preprocess interpolation)" bilinear
+    equal "$(get preprocess crop_pct)" 0.5
+    equal "$(get config img_size)" 64
+}
+
+a_conversion_that_fails_leaves_nothing() {
+    mkdir o
+    run 2 convert --config "$pth/config.json" "$pth/plain.pth" "$pth/../pth/plain.pth"
+    has "$err" "choose another name"
+    run 1 convert --config "$pth/config.json" "$pth/plain.pth" o/missing/a.safetensors
+    run 1 convert --config "$pth/config.json" "$pth/plain.pth" o
+    run 3 convert "$pth/plain.pth" o/a.safetensors
+    head -c 100000 "$pth/plain.pth" >cut.pth
+    run 3 convert --config "$pth/config.json" cut.pth o/a.safetensors
+    run 0 synth --variant transnext_micro big.safetensors
+    echo before >o/kept.safetensors
+    (ulimit -f 1000; exec "$mohvit" convert big.safetensors o/kept.safetensors) >/dev/null 2>err.txt
+    equal $? 1
+    has "$(cat err.txt)" "kept.safetensors"
+    local interrupted=0
+    for delay in 0.005 0.01 0.02 0.04 0.08; do
+        "$mohvit" convert big.safetensors o/kept.safetensors >/dev/null 2>err.txt &
+        sleep $delay
+        kill -TERM $!
+        wait $! || interrupted=$((interrupted + 1))
+        equal "$(ls -A o)" kept.safetensors
+    done
+    [ $interrupted -gt 0 ] || fail "always too late to interrupt"
+    equal "$(ls -A o)" kept.safetensors
+    run 0 convert big.safetensors o/kept.safetensors # replaced now
+    run 0 info --weights o/kept.safetensors
+    equal "$(ls -A o)" kept.safetensors
+    rm -rf o big.safetensors
+}
+
+extra_tensors_are_named_and_left_out() {
+    run 0 synth --config "$pth/config.json" --seed 5 dense.safetensors
+    # a dense config has no use for the router
+    sed 's/}$/, "dense": true}/' "$pth/config.json" >dense.json
+    run 0 convert --config dense.json dense.safetensors o.safetensors
+    has "$err" "attn.wg.weight is not part of the model"
+    run 0 info --weights o.safetensors
+    equal "$err" ""
+}
+
+synthetic_weights_are_those_of_the_golden_files() {
+    run 0 synth --config "$pth/config.json" --seed 5 a.safetensors
+    run 0 verify --weights a.safetensors --tolerance 1e-5 "$pth/golden.safetensors"
+    run 0 synth --config "$pth/config.json" --seed 6 b.safetensors
+    run 1 verify --weights b.safetensors "$pth/golden.safetensors"
+    run 0 info --weights a.safetensors
+    equal "$err" ""
+}
+
+the_trace_is_within_one_hundred_thousandth() {
+    run 0 verify --tolerance 1.5e-5 --format json "$golden/tiny_trace.safetensors"
+    equal "$(get passed)" true
+    equal "$(get compared 7 tensor)" block4.0
+    equal "$(get provenance weights_hash)" synthetic:3
+    for i in 3 4 5 6 7; do
+        [ "$(get compared $i max_difference | awk '{print ($1 <= 1e-5)}')" = 1 ] || fail "$out"
+    done
+    run 0 verify "$golden/tiny_trace.safetensors"
+    has "$out" ", block 4.0, head "
+    for batch in 1 2; do
+        run 0 verify --tolerance 1.5e-5 --batch $batch --threads $batch "$golden/tiny_trace.safetensors"
+    done
+    run 1 verify --tolerance 0 "$golden/tiny_trace.safetensors"
+    has "$out" WRONG
+    has "$out" ", class "
+}
+
+verify_complains_of_files_without_anything_to_compare() {
+    run 1 verify missing.safetensors "$pth/golden.safetensors"
+    has "$err" "1 of 2 files failed"
+    has "$out" logits
+    run 0 preprocess "$images/coffee.png" -o input.safetensors
+    run 1 verify input.safetensors
+    has "$err" "nothing to compare"
+    run 1 verify --format json input.safetensors
+    has "$(get error)" "nothing to compare"
+    run 1 verify --size 96 "$golden/tiny_trace.safetensors"
+    has "$err" "shape"
+}
+
+all_golden_files_verify() {
+    run 0 verify --format json --tolerance 1e-4 "$golden"/*.safetensors
+    equal "$(wc -l <out.txt)" 8
+    equal "$(get passed | sort -u)" true
+    has "$(get compared 1 max_difference | head -n 1)" 0.0
+}
+
+each_instruction_set_and_backend_verifies() {
+    local files="$golden/tiny_trace.safetensors $golden/transnext_tiny.safetensors $golden/moh_transnext_base_75.safetensors"
+    for isa in avx2 avx512; do
+        MOHVIT_ISA=$isa "$mohvit" bench --iters 1 >out.txt 2>err.txt || { # a processor without it
+            grep -q 'processor lacks it' err.txt || fail "$isa: $(cat err.txt)"
+            continue
+        }
+        MOHVIT_ISA=$isa run 0 verify --format json --tolerance 1e-4 $files
+        equal "$(get passed | sort -u)" true
+        equal "$(get provenance instruction_set | sort -u)" $isa
+    done
+    run 0 verify --format json --backend openblas $files # whose rounding depends on the processor
+    equal "$(get passed | sort -u)" true
+    MOHVIT_ISA=baseline run 0 verify --format json $golden/tiny_trace.safetensors --backend native
+    equal "$(get passed)" true
+    MOHVIT_ISA=baseline run 0 verify --format json $files
+    equal "$(get provenance backend | sort -u)" openblas
+}
+
+# ---- preprocess, bench -----------------------------------------------------------------------------
+
+preprocess_takes_imagenet_defaults_and_never_the_demo_model() {
+    run 0 preprocess "$images/coffee.png" -o crop.png
+    equal "$err" ""
+    has "$out" "crop.png: 224 x 224 of $images/coffee.png (600 x 400)"
+    run 0 preprocess "$images/coffee.png" -o crop64.png --size 64
+    has "$out" "64 x 64"
+    run 0 convert --config "$pth/config.json" "$pth/plain.pth" a.safetensors
+    run 0 preprocess "$images/coffee.png" -o crop.safetensors --weights a.safetensors
+    has "$out" "64 x 64"
+    [ "$(stat -c %s crop.safetensors)" -gt $((64 * 64 * 3 * 4)) ] || fail "no tensor in crop.safetensors"
+    run 0 classify --format json --size 224 crop.png # the crop is a picture again
+    equal "$(get size)" '[224,224]'
+    run 1 preprocess missing.png -o never.png
+    run 1 preprocess "$images/coffee.png" -o missing/never.png
+    equal "$(ls -A | grep -c 'never\|tmp')" 0
+}
+
+bench_reports_all_its_keys() {
+    run 0 bench --iters 3 --format json --threads 1
+    equal "$(wc -l <out.txt)" 1
+    for key in latency_ms_median latency_ms_min latency_ms_max images_per_s gflop_per_image gflop_all_heads \
+        gemm_peak_gflops efficiency load_ms peak_rss_mib batch iters provenance; do
+        lacks "$(get $key)" missing
+    done
+    get gflop_per_image >a
+    get gflop_all_heads >b
+    [ "$(paste a b | awk '{print ($1 > 0 && $1 <= $2)}')" = 1 ] || fail "$out"
+    run 0 bench --iters 1 --batch 2 --config "$pth/config.json" --seed 3 --format json
+    equal "$(get provenance weights_hash)" synthetic:3
+    run 0 bench --iters 1
+    has "$out" "images/s"
+}
+
+bench_tells_operations_and_the_floor() {
+    run 0 bench --iters 2 --profile --format json
+    has "$(get profile operations)" '"name":"fc1"'
+    get profile floor_ms >a
+    get profile product_share >b
+    [ "$(paste a b | awk '{print ($1 > 0 && $2 > 0 && $2 < 1)}')" = 1 ] || fail "$out"
+    run 0 bench --iters 2 --profile
+    for name in patches 'patch embedding' 'layer norm + router' attention proj fc1 depthwise fc2 head 'products alone'; do
+        has "$out" "$name"
+    done
+}
+
+bench_compares_skipping_with_all_heads() {
+    run 0 bench --iters 1 --all-heads --format json --config "$pth/config.json"
+    get skipping_speedup median >a
+    get skipping_speedup low >b
+    get skipping_speedup high >c
+    [ "$(paste a b c | awk '{print (0 < $2 && $2 <= $1 && $1 <= $3)}')" = 1 ] || fail "$out"
+    equal "$(get gflop_per_image)" "$(get gflop_all_heads)"
+    equal "$(get all_heads)" true
+}
+
+a_terminal_is_told_how_many_pairs_are_done() {
+    run 0 bench --iters 1 --head-load
+    lacks "$err" pairs
+    command -v script >/dev/null || return
+    has "$(TERM=xterm script -qec "'$mohvit' bench --iters 1 --head-load" /dev/null </dev/null)" "40 of 41 pairs of runs"
+}
+
+what_ran_is_stated() {
+    run 0 bench --iters 1 --format json
+    equal "$(get provenance precision)" f32
+    run 0 bench --iters 1 --format json --routed-heads 1
+    get provenance active_heads_percent >a
+    run 0 bench --iters 1 --format json --routed-heads 100%
+    equal "$(get provenance active_heads_percent)" 100.0
+    [ "$(awk '{print ($1 > 0 && $1 < 100)}' a)" = 1 ] || fail "$(cat a)"
+    run 0 info --variant moh_transnext_small_75 --routed-heads 99
+    has "$err" "--routed-heads 99: some stages have fewer; a token picks 0, 0, 9, 20 in stages 1 to 4"
+    run 0 info --variant moh_transnext_small_75 --routed-heads 9
+    equal "$err" "" # stage 3 has as many, stage 4 more
+    run 0 bench --iters 1 --routed-heads 6
+    has "$err" "a token picks 3, 3, 6, 6 in stages"
+    run 0 info --variant moh_transnext_base_50 --routed-heads 25% --format json
+    equal "$(get variant)" moh_transnext_base_50
+    run 3 bench --iters 1 --variant transnext_micro --routed-heads 50%
+    has "$err" "dense"
+}
+
+a_precision_that_cannot_be_honoured_is_an_error() {
+    MOHVIT_ISA=baseline run 3 bench --iters 1 --precision bf16
+    has "$err" "AVX512-BF16"
+    MOHVIT_ISA=baseline run 3 bench --iters 1 --precision int8
+    has "$err" "AVX512-VNNI"
+    run 3 bench --iters 1 --precision bf16 --backend openblas
+    has "$err" "openblas"
+}
+
+case $group in
+usage)
+    every_command_explains_itself
+    the_version_is_printed
+    mistakes_in_usage_end_with_2_and_say_what_was_expected
+    a_model_that_cannot_be_loaded_ends_with_3
+    ;;
+classify)
+    text_has_rank_label_percent_and_bar
+    json_is_one_object_a_line_with_the_promised_keys
+    csv_has_a_header_and_quotes
+    directories_are_recursive_and_sorted
+    a_failed_picture_does_not_stop_the_others
+    standard_input_and_lists_are_read
+    names_cannot_harm_terminals_or_json
+    colour_is_for_terminals_alone
+    a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one
+    the_environment_names_the_default_model
+    exif_is_honoured_when_asked
+    logits_that_are_no_numbers_fail_the_picture
+    ;;
+checkpoints)
+    info_gives_the_published_figures
+    info_describes_checkpoints
+    every_checkpoint_and_its_conversion_give_the_golden_logits
+    conversion_keeps_what_describes_the_model
+    a_conversion_that_fails_leaves_nothing
+    extra_tensors_are_named_and_left_out
+    synthetic_weights_are_those_of_the_golden_files
+    preprocess_takes_imagenet_defaults_and_never_the_demo_model
+    ;;
+verify)
+    the_trace_is_within_one_hundred_thousandth
+    verify_complains_of_files_without_anything_to_compare
+    all_golden_files_verify
+    each_instruction_set_and_backend_verifies
+    bench_reports_all_its_keys
+    bench_tells_operations_and_the_floor
+    bench_compares_skipping_with_all_heads
+    a_terminal_is_told_how_many_pairs_are_done
+    what_ran_is_stated
+    a_precision_that_cannot_be_honoured_is_an_error
+    ;;
+*)
+    fail "no group $group"
+    ;;
+esac
+[ $failures = 0 ]

@@ -1,0 +1,473 @@
+#!/bin/bash
+# Head load as users count and look at it: test_headload.sh MOHVIT BUILD GOLDEN GROUP (ctest runs each group of tests
+# below). BUILD is where test_cli_json and make_head_load are. OFFICIAL_MODEL names the checkpoint whose published
+# counts are compared, with its .json beside it; IMAGES is how many of Fashion-MNIST's test pictures are counted.
+set -u
+mohvit=$1 build=$2 golden=$3 group=$4
+json=$build/test_cli_json make=$build/make_head_load
+images=${IMAGES:-10000}
+fmnist=/usr/share/datasets/fashion-mnist
+pictures=$fmnist/t10k-images-idx3-ubyte.gz classes=$fmnist/t10k-labels-idx1-ubyte.gz
+samples=$golden/../../tools/samples
+# shellcheck source=tests/testing.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../testing.sh"
+
+# The numbers of two head loads of the ten classes, which end their files: 10 + 10·6 + 2·10·6·16 of 8 bytes.
+same_counts() {
+    cmp <(tail -c 15920 "$1") <(tail -c 15920 "$2") || fail "$1 and $2 differ"
+}
+
+# ---- Counting --------------------------------------------------------------------------------------
+
+counts_are_the_published_ones() {
+    if [ -z "${OFFICIAL_MODEL:-}" ]; then
+        echo "no official model: its published counts are not compared"
+        return
+    fi
+    local published=${OFFICIAL_MODEL%.pth}.json
+    { cat "$published" && echo; } >published.json
+    "$json" config <published.json >config.json
+    "$json" preprocess <published.json >preprocess.json
+    run 0 headload count "idx:$pictures,$classes" --limit "$images" -o official.safetensors --quiet \
+        --weights "$OFFICIAL_MODEL" --config config.json --preprocess preprocess.json --batch 50
+    equal "$out" "official.safetensors: $images images of 10 classes"
+    [ "$images" = 10000 ] || return
+    run 0 headload export --csv official.safetensors
+    "$json" head_tokens_by_class active <published.json | tr -c '0-9' '\n' | grep . >published.txt
+    # Ten classes, six blocks, sixteen heads, 0 where there is none: class, stage, block, head in order.
+    awk -F, 'NR > 1 { b = $4 < 3 ? $4 - 1 : $4 == 3 ? 2 + $5 : 5; n[($1 * 6 + b) * 16 + $6] = $9 }
+        END { for (i = 0; i < 960; i++) print n[i] + 0 }' out.txt >counted.txt
+    paste -d ' ' published.txt counted.txt |
+        awk '{ d = $1 - $2; sum += d < 0 ? -d : d; all += $1 } END { print sum, all }' >difference.txt
+    local differ all
+    read -r differ all <difference.txt
+    echo "published counts: $differ of $all differ"
+    equal "$all" 8640000
+    [ "$differ" -le 40 ] || fail "$differ of $all counts differ from the published ones"
+}
+
+any_batch_threads_shards_and_ranks_give_the_same_bits() {
+    run 0 headload count "idx:$pictures,$classes" --limit "$images" -o whole.safetensors --quiet
+    equal "$out" "whole.safetensors: $images images of 10 classes"
+    local few=$((images > 1000 ? 1000 : images))
+    run 0 headload count "idx:$pictures,$classes" --limit $few -o few.safetensors --quiet
+    for how in "--threads 1" "--threads 3 --batch 7" "--threads 2 --batch 64"; do
+        # shellcheck disable=SC2086 # several words
+        run 0 headload count "idx:$pictures,$classes" --limit $few -o a.safetensors --quiet $how
+        same_counts few.safetensors a.safetensors
+    done
+    for i in 1 2 3; do
+        run 0 eval "idx:$pictures,$classes" --limit "$images" --quiet --shard $i/3 --state $i.state \
+            --head-load $i.safetensors
+    done
+    run 0 merge 3.state 1.state 2.state --head-load states.safetensors --format json
+    equal "$(get images)" "$images"
+    run 0 merge 2.safetensors 3.safetensors 1.safetensors --head-load files.safetensors
+    equal "$err" ""
+    same_counts whole.safetensors states.safetensors
+    same_counts whole.safetensors files.safetensors
+    run 1 merge 1.safetensors 2.safetensors 1.safetensors --head-load twice.safetensors
+    has "$err" "1.safetensors: has counted what the files before it has"
+    absent twice.safetensors
+    run 1 merge whole.safetensors 1.safetensors --head-load twice.safetensors
+    has "$err" "1.safetensors: has counted what whole.safetensors has"
+    for choice in "--limit 100" "--sample 100"; do
+        # shellcheck disable=SC2086
+        run 0 headload count "idx:$pictures,$classes" $choice -o some.safetensors --quiet
+        run 1 merge few.safetensors some.safetensors --head-load twice.safetensors
+        has "$err" "some.safetensors: has counted pictures of the same data as few.safetensors, chosen in another way"
+    done
+    absent twice.safetensors
+    ln -s "$fmnist" elsewhere
+    run 0 headload count "idx:elsewhere/${pictures##*/},elsewhere/${classes##*/}" --limit $few --quiet -o else.safetensors
+    run 1 merge few.safetensors else.safetensors --head-load twice.safetensors
+    has "$err" "else.safetensors: has counted what few.safetensors has"
+    absent twice.safetensors
+    run 0 merge 3.safetensors 1.safetensors --head-load part.safetensors
+    has "$err" "warning: part.safetensors: of $pictures"
+    has "$err" "shard 2/3 is missing"
+    rm part.safetensors
+    run 1 merge 1.state 2.state --head-load part.safetensors
+    has "$err" "missing"
+    absent part.safetensors
+}
+
+ranks_give_the_same_bits() {
+    run 0 headload count "idx:$pictures,$classes" --limit "$images" -o whole.safetensors --quiet
+    timeout 120 mpirun --oversubscribe -n 4 "$mohvit" headload count "idx:$pictures,$classes" --limit "$images" \
+        -o ranks.safetensors --quiet --threads 1 </dev/null >out.txt 2>err.txt || fail "mpirun: $(cat err.txt)"
+    equal "$(cat out.txt)" "ranks.safetensors: $images images of 10 classes"
+    same_counts whole.safetensors ranks.safetensors
+}
+
+a_killed_count_goes_on() {
+    local few=$((images > 3000 ? 3000 : images)) kills=0
+    run 0 headload count "idx:$pictures,$classes" --limit $few -o whole.safetensors --quiet
+    for seconds in 0.2 0.3 0.5 0.3; do
+        { timeout -s KILL $seconds "$mohvit" headload count "idx:$pictures,$classes" --limit $few --state state \
+            -o resumed.safetensors --quiet --threads 1 >/dev/null </dev/null; } 2>/dev/null && break
+        kills=$((kills + 1))
+    done
+    echo "killed $kills times"
+    [ $kills -gt 0 ] || fail "was never killed"
+    run 0 headload count "idx:$pictures,$classes" --limit $few --state state -o resumed.safetensors
+    same_counts whole.safetensors resumed.safetensors
+    run 1 eval "idx:$pictures,$classes" --limit $few --state state
+    has "$err" head_load
+    run 1 headload count "idx:$pictures,$classes" --limit $few --state state -o other.safetensors --by-prediction
+    absent other.safetensors
+}
+
+pictures_without_a_class_count_as_what_they_are_taken_for() {
+    local few=$((images > 600 ? 600 : images))
+    run 1 headload count "idx:$pictures" --limit $few -o unlabelled.safetensors
+    has "$err" "class"
+    absent unlabelled.safetensors
+    run 0 headload count "idx:$pictures" --limit $few --by-prediction -o a.safetensors --format json --quiet \
+        --state unlabelled.state
+    equal "$(get images)" $few
+    gunzip -c "$pictures" >pixels && printf '\377' | dd of=pixels bs=1 seek=20 conv=notrunc status=none
+    run 1 headload count idx:pixels --limit $few --by-prediction -o d.safetensors --state unlabelled.state
+    has "$err" data.fingerprint
+    absent d.safetensors
+    run 0 eval "idx:$pictures,$classes" --limit $few --predictions predictions.csv --quiet
+    local column
+    column=$(head -n 1 predictions.csv | tr ',' '\n' | grep -n '^top1$\|^id1$\|^class1$\|^top_1$' | head -n 1 | cut -d : -f 1)
+    [ -n "$column" ] || { fail "no column of predictions in $(head -n 1 predictions.csv)" && return; }
+    tail -n +2 predictions.csv | cut -d , -f "$column" | sort -n | uniq -c | awk '{ print $2, $1 }' >predicted.txt
+    run 0 headload export --csv a.safetensors
+    awk -F, 'NR > 1 && $4 == 1 && $6 == 0 && $8 { print $1, $8 / 256 }' out.txt | diff predicted.txt - ||
+        fail "other classes than predicted"
+    # One that has a class counts for it, whatever is predicted.
+    run 0 headload count "idx:$pictures,$classes" --limit $few --by-prediction -o b.safetensors --quiet
+    run 0 headload count "idx:$pictures,$classes" --limit $few -o c.safetensors --quiet
+    same_counts b.safetensors c.safetensors
+}
+
+the_top_k_of_the_run_is_counted() {
+    run 0 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3 -o a.safetensors --quiet
+    adds_up a.safetensors 3 3 3 3
+    run 2 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3,50% -o several.safetensors
+    run 2 eval "idx:$pictures,$classes" --limit 64 --routed-heads 3,50% --head-load several.safetensors
+    absent several.safetensors
+}
+
+every_command_below_explains_itself() {
+    for command in count export plot stats report; do
+        run 0 headload $command --help
+        has "$out" "Usage: mohvit headload $command "
+        equal "$err" ""
+        local help=$out
+        run 0 help headload $command
+        equal "$out" "$help"
+        run 2 headload $command --nonsense
+        has "$err" "mohvit headload $command --help"
+        run 2 headload $command
+    done
+    run 2 headload
+    run 2 headload nonsense
+    has "$err" "expected one of count, export, plot, stats, report"
+}
+
+a_failed_picture_is_left_out() {
+    mkdir -p val/Bag val/Sneaker
+    cp "$samples/bag.png" val/Bag/a.png
+    cp "$samples/sneaker.png" val/Sneaker/a.png
+    head -c 100 "$samples/sneaker.png" >val/Sneaker/broken.png
+    run 1 headload count val -o a.safetensors --quiet
+    has "$err" "val/Sneaker/broken.png"
+    equal "$out" "a.safetensors: 2 images of 2 classes, 1 failed"
+    run 0 headload export --csv a.safetensors
+    equal "$(grep -c ,256, out.txt)" 8 # stage 1: 2 classes of 4 heads
+}
+
+# ---- Rows ------------------------------------------------------------------------------------------
+
+# adds_up FILE ROUTED…: of each stage's routed heads, active adds up to tokens · routed, in every class and block.
+adds_up() {
+    local file=$1
+    run 0 headload export --csv "$file"
+    shift
+    sed 's/"[^"]*"/quoted/' out.txt | awk -F, -v routed="$*" '
+        BEGIN { split(routed, k, " ") }
+        NR > 1 { key = $1 "," $4 "." $5; stage[key] = $4; tokens[key] = $8; all[key] += $9 }
+        NR > 1 && $7 == "routed" { sum[key] += $9 }
+        NR > 1 && $7 == "shared" && $9 != $8 { print "shared head without all tokens: " $0; bad++ }
+        NR > 1 && $8 && ($10 - $9 / $8 > 1e-8 || $9 / $8 - $10 > 1e-8) { print "load: " $0; bad++ }
+        NR > 1 && !$8 && $10 $11 $12 != "" { print "no tokens, but a load: " $0; bad++ }
+        END {
+            for (key in tokens) {
+                checked++
+                if (sum[key] != tokens[key] * k[stage[key]]) {
+                    print key ": " sum[key] " of " tokens[key] " * " k[stage[key]]
+                    bad++
+                }
+            }
+            print checked " classes and blocks add up"
+            exit bad > 0 || checked < 60
+        }' >added.txt || fail "the export of $file does not add up: $(head -n 5 added.txt)"
+}
+
+exported_rows_add_up_in_every_class_and_block() {
+    run 0 headload count "idx:$pictures,$classes" --limit 200 -o counted.safetensors --quiet
+    adds_up counted.safetensors 1 1 2 6
+    head -n 50 "$golden/../../weights/imagenet1k.tsv" >fifty.tsv
+    "$make" base.safetensors moh_transnext_base_50 fifty.tsv
+    adds_up base.safetensors 2 4 6 8
+    "$make" dense.safetensors transnext_tiny fifty.tsv
+    adds_up dense.safetensors 0 0 0 0
+}
+
+csv_and_json_say_the_same() {
+    head -n 9 "$golden/../../weights/imagenet1k.tsv" >nine.tsv
+    "$make" a.safetensors moh_transnext_small_75 nine.tsv
+    run 0 headload export --csv a.safetensors
+    cp out.txt a.csv
+    equal "$(head -n 1 a.csv)" "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean"
+    equal "$(sed -n 2p a.csv | cut -d , -f 1-3)" '0,n01440764,"tench'
+    run 0 headload export --json a.safetensors
+    equal "$(wc -l <out.txt)" 1
+    equal "$(get provenance weights_hash)" synthetic:1
+    equal "$(get data 0 source)" "made up"
+    for i in 0 300 3000; do
+        line=$(sed -n $((i + 2))p a.csv | sed 's/"[^"]*"/X/')
+        # Nine digits in one, as many as needed in the other.
+        equal "$(cut -d , -f 1,4-9 <<<"$line")" \
+            "$(get rows $i class),$(get rows $i stage),$(get rows $i block),$(get rows $i head),$(get rows $i kind),$(
+                get rows $i tokens),$(get rows $i active)"
+        awk -v a="$(cut -d , -f 10 <<<"$line")" -v b="$(get rows $i load)" 'BEGIN { exit !(a - b < 1e-8 && b - a < 1e-8) }' ||
+            fail "row $i: load"
+    done
+    run 2 headload export a.safetensors
+    run 2 headload export --csv --json a.safetensors
+}
+
+# ---- Refusals --------------------------------------------------------------------------------------
+
+what_is_no_head_load_is_refused_with_the_reason() {
+    printf 'a\nb\nc\n' >labels.txt
+    "$make" a.safetensors nano labels.txt
+    head -c 3000 a.safetensors >cut.safetensors
+    "$make" other.safetensors moh_transnext_small_75 labels.txt
+    "$make" seed.safetensors nano labels.txt 2
+    for command in "export --csv" stats "plot -o a.svg" "report -o a.html"; do
+        # shellcheck disable=SC2086
+        run 1 headload $command cut.safetensors
+        has "$err" "cut.safetensors: "
+        equal "$out" ""
+        # shellcheck disable=SC2086
+        run 1 headload $command "$golden/pth/golden.safetensors"
+        has "$err" "golden.safetensors: is no head load"
+        # shellcheck disable=SC2086
+        run 1 headload $command "$golden/images/coffee.png"
+        # shellcheck disable=SC2086
+        run 1 headload $command missing.safetensors
+        has "$err" "No such file"
+    done
+    absent a.svg
+    absent a.html
+    run 1 merge a.safetensors other.safetensors --head-load m.safetensors
+    has "$err" "other.safetensors: is of another model than a.safetensors: embed_dims"
+    run 1 merge a.safetensors seed.safetensors --head-load m.safetensors
+    has "$err" "seed.safetensors: was counted otherwise than a.safetensors: weights_hash"
+    run 1 merge a.safetensors cut.safetensors --head-load m.safetensors
+    has "$err" "cut.safetensors: "
+    absent m.safetensors
+    run 2 merge a.safetensors
+    has "$err" "--head-load"
+}
+
+# ---- Figures and page ------------------------------------------------------------------------------
+
+figures_are_of_the_kind_that_their_name_says() {
+    head -n 140 "$golden/../../weights/imagenet1k.tsv" >labels.tsv
+    echo "n09999999	crane" >>labels.tsv
+    "$make" a.safetensors moh_transnext_base_75 labels.tsv
+    for kind in "" "--heatmap" "--with-shared" "--heatmap --with-shared --block 3.7"; do
+        for ending in svg png pdf; do
+            # shellcheck disable=SC2086
+            run 0 headload plot a.safetensors --classes "goldfish,n01440764,2" $kind -o a.$ending
+            has "$out" "a.$ending: block "
+        done
+        equal "$(head -c 5 a.svg)" "<?xml"
+        equal "$(head -c 4 a.png | tail -c 3)" "PNG"
+        equal "$(head -c 5 a.pdf)" "%PDF-"
+        rm a.svg a.png a.pdf
+    done
+    run 0 headload plot a.safetensors --heatmap -o a.svg
+    has "$out" "141 classes"
+    run 0 headload plot a.safetensors --classes "tench, Tinca tinca" -o a.svg
+    has "$out" "block 4.4, 1 class,"
+    rm a.svg
+    run 1 headload plot a.safetensors -o a.svg
+    has "$err" "choose with --classes"
+    run 1 headload plot a.safetensors --classes crane -o a.svg
+    has "$err" "crane: several classes are called so"
+    has "$err" "140  n09999999  crane"
+    run 1 headload plot a.safetensors --classes "goldfish,shark" -o a.svg
+    has "$err" "shark: no class is called so"
+    has "$err" "great white shark"
+    run 1 headload plot a.safetensors --classes goldfish --block 4.5 -o a.svg
+    has "$err" "there is no such block"
+    run 1 headload plot a.safetensors --classes goldfish --block 1.0 -o a.svg
+    has "$err" "does not route"
+    run 2 headload plot a.safetensors --classes goldfish --block x -o a.svg
+    run 2 headload plot a.safetensors --classes goldfish -o a.gif
+    run 2 headload plot a.safetensors --classes goldfish
+    run 1 headload plot a.safetensors --classes goldfish -o nowhere/a.svg
+    run 1 headload plot a.safetensors --classes goldfish --width 1000 --dpi 1200 -o a.png
+    has "$err" "a.png: a picture of 47244 dots"
+    "$make" dense.safetensors transnext_tiny labels.tsv
+    run 1 headload plot dense.safetensors --classes goldfish -o a.svg
+    has "$err" "no block of this model routes"
+    absent a.svg
+    equal "$(find . -name '*tmp*')" ""
+}
+
+statistics_are_printed_for_people_and_programs() {
+    printf 'one\ntwo\nthree\n' >labels.txt
+    "$make" a.safetensors nano labels.txt
+    run 0 headload stats a.safetensors
+    has "$out" "block 4.0"
+    has "$out" "classes that route most alike:   one and two"
+    has "$out" "most class-specific heads"
+    equal "$(grep -c '^  *[1-4]\.[0-2]  ' out.txt)" 6
+    run 0 headload stats --block 2.0 a.safetensors
+    has "$out" "block 2.0"
+    run 0 headload stats --format json a.safetensors
+    equal "$(wc -l <out.txt)" 1
+    equal "$(get blocks 5 heads)" 16
+    equal "$(get blocks 5 classes)" 2
+    for key in load_balanced load_min load_max load_cv load_max_over_mean entropy entropy_max entropy_of_class divergence \
+        dead_heads specific_heads divergence_of_pair most_alike least_alike like; do
+        [ "$(get blocks 5 $key)" != missing ] || fail "no $key"
+    done
+    run 0 headload stats --format json --block 3.1 a.safetensors
+    equal "$(get blocks 0 stage),$(get blocks 0 block),$(get blocks 1)" 3,1,missing
+    "$make" dense.safetensors transnext_tiny labels.txt
+    run 0 headload stats --format json dense.safetensors
+    equal "$(get blocks 0 routed)" 0
+}
+
+the_page_needs_nothing_but_itself() {
+    printf '%s\n' '</script><script>alert(1)</script>' '<b>bold</b>' 'plain' >labels.txt
+    "$make" '<i>.safetensors' nano labels.txt
+    run 0 headload report '<i>.safetensors' -o page.html
+    # Nothing to fetch: the one address is the name of the SVG vocabulary.
+    equal "$(grep -oE '(https?:|//)[a-z0-9.]+\.(org|com|net|io)[^"'"'"' ]*' page.html | sort -u)" "//www.w3.org/2000/svg"
+    grep -qE '<(link|script|img|iframe)[^>]* src=|@import|url\(' page.html && fail "refers to another file"
+    equal "$(grep -c '</script>' page.html)" "$(grep -c '<script' page.html)"
+    grep -qF 'alert(1)</script>' page.html && fail "a label ends the script"
+    grep -qF '<b>bold' page.html && fail "a label is markup"
+    grep -qF '<title>Head load: &lt;i&gt;.safetensors</title>' page.html || fail "the file's name is not text"
+    grep -qF '{{' <(grep -v '^ ' page.html) && fail "a part was not filled in"
+    run 2 headload report '<i>.safetensors'
+    "$make" dense.safetensors transnext_tiny labels.txt
+    run 0 headload report dense.safetensors -o page.html
+}
+
+# ---- routes ----------------------------------------------------------------------------------------
+
+routes_are_those_that_are_counted() {
+    mkdir -p one/Bag
+    cp "$samples/bag.png" one/Bag
+    run 0 headload count one -o one.safetensors --quiet
+    run 0 headload export --csv one.safetensors
+    grep ,Bag, out.txt >one.csv
+    run 0 routes one/Bag/bag.png --block all -o -
+    equal "$(wc -l <out.txt)" 1
+    equal "$(get path)" one/Bag/bag.png
+    equal "$(get size)" "[28,28]"
+    equal "$(get top label)" Bag
+    [ "$(get provenance weights_hash)" != missing ] || fail "no provenance"
+    local block=0 name
+    for name in 2.0 4.0; do # the second and the sixth
+        block=$((block == 0 ? 1 : 5))
+        equal "$(get blocks $block stage).$(get blocks $block block)" $name
+        local heads
+        heads=$(awk -F, -v s=${name%.*} -v b=${name#*.} '$4 == s && $5 == b' one.csv | wc -l)
+        for ((h = 0; h < heads; h++)); do
+            local row active gates
+            row=$(awk -F, -v s=${name%.*} -v b=${name#*.} -v h=$h '$4 == s && $5 == b && $6 == h' one.csv)
+            active=$(get blocks $block heads $h mask | tr -cd 1 | wc -c)
+            equal "$active" "$(cut -d , -f 9 <<<"$row")"
+            equal "$(get blocks $block heads $h kind)" "$(cut -d , -f 7 <<<"$row")"
+            gates=$(get blocks $block heads $h gate | tr -d '[]' | tr ',' '\n' | awk '{ s += $1 } END { print s / NR }')
+            awk -v a="$gates" -v b="$(cut -d , -f 12 <<<"$row")" 'BEGIN { d = a - b; exit !(d < 1e-5 && d > -1e-5) }' ||
+                fail "block $name, head $h: mean gate $gates, counted: $row"
+            # A gate is 0 where the mask is, and only there.
+            paste -d ' ' <(get blocks $block heads $h mask | tr -d '[]' | tr ',' '\n') \
+                <(get blocks $block heads $h gate | tr -d '[]' | tr ',' '\n') |
+                awk '($1 == 0) != ($2 == 0) { bad = 1 } END { exit bad }' || fail "block $name, head $h: mask and gates"
+        done
+    done
+}
+
+routes_are_drawn() {
+    for ending in svg png pdf json; do
+        run 0 routes "$samples/sneaker.png" -o a.$ending
+        has "$out" "a.$ending: "
+        has "$out" "(Sneaker, "
+    done
+    equal "$(head -c 5 a.svg)" "<?xml"
+    equal "$(head -c 4 a.png | tail -c 3)" "PNG"
+    equal "$(head -c 5 a.pdf)" "%PDF-"
+    run 0 routes "$golden/images/coffee_tall_33x400.png" --block 2.0 --width 40 -o a.png
+    run 1 routes missing.png -o b.png
+    run 1 routes "$0" -o b.png
+    run 2 routes "$samples/sneaker.png" --block 5.0 -o b.png
+    has "$err" "there is no such block"
+    run 2 routes "$samples/sneaker.png" --block all -o b.png
+    run 2 routes "$samples/sneaker.png" -o b.gif
+    run 2 routes "$samples/sneaker.png"
+    run 2 routes -o b.png
+    run 1 routes "$samples/sneaker.png" -o nowhere/b.png
+    absent b.png
+}
+
+# Timed where it happens, so that what else the machine does is in both; the pairs tell how sure they are.
+counting_costs_little() {
+    run 0 bench --head-load --iters 3 --format json
+    is_below 0 "$(get head_load_ms)" || fail "head_load_ms is $(get head_load_ms)"
+    is_below "$(get head_load_percent)" 2 || fail "head_load_percent is $(get head_load_percent)"
+    is_below "$(get head_load_slowdown low)" "$(get head_load_slowdown median)" || fail "low is not below median"
+    is_below "$(get head_load_slowdown median)" "$(get head_load_slowdown high)" || fail "high is not above median"
+    run 0 bench --head-load --iters 1
+    has "$out" "head load "
+    run 0 bench --iters 1 --format json
+    equal "$(get head_load_ms)" missing
+}
+
+case $group in
+count)
+    counts_are_the_published_ones
+    any_batch_threads_shards_and_ranks_give_the_same_bits
+    a_killed_count_goes_on
+    pictures_without_a_class_count_as_what_they_are_taken_for
+    a_failed_picture_is_left_out
+    the_top_k_of_the_run_is_counted
+    ;;
+mpi)
+    ranks_give_the_same_bits
+    ;;
+files)
+    every_command_below_explains_itself
+    exported_rows_add_up_in_every_class_and_block
+    csv_and_json_say_the_same
+    what_is_no_head_load_is_refused_with_the_reason
+    ;;
+figures)
+    figures_are_of_the_kind_that_their_name_says
+    statistics_are_printed_for_people_and_programs
+    the_page_needs_nothing_but_itself
+    ;;
+routes)
+    routes_are_those_that_are_counted
+    routes_are_drawn
+    counting_costs_little
+    ;;
+*)
+    fail "no group $group"
+    ;;
+esac
+[ $failures = 0 ]

@@ -1,0 +1,227 @@
+/* Statistics of a head load against numbers worked out by hand, and classes ordered by how they route. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "vit/headload/head_load_statistics.h"
+#include "tests/vit/headload/head_load_testing.h"
+
+#include <math.h>
+#include <string.h>
+
+static void assert_near(double got, double expected)
+{
+    if (!(fabs(got - expected) <= 1e-12))
+        fail_msg("got %.15g, expected %.15g", got, expected);
+}
+
+/* One shared and four routed heads in the last block, of which each of its four tokens picks two. */
+static head_load *make(size_t classes)
+{
+    static const char json[] =
+        "{\"embed_dims\":[10,10,10,10],\"num_heads\":[1,1,1,5],\"depths\":[1,1,1,1],\"mlp_ratios\":[4,4,4,4],"
+        "\"sr_ratios\":[8,4,2,1],\"shared_head\":[1,1,1,1],\"routed_head\":[0,0,0,2],\"num_classes\":1,"
+        "\"img_size\":64}";
+    config c;
+    labels names;
+    head_load *l;
+    assert_int_equal(config_from_json(&c, json, strlen(json), "test", NULL), MOHVIT_OK);
+    c.num_classes = classes;
+    assert_int_equal(labels_numbered(&names, classes, NULL), MOHVIT_OK);
+    assert_int_equal(head_load_create(&l, &c, &names, NULL), MOHVIT_OK);
+    labels_free(&names);
+    return l;
+}
+
+/* An image of class c, a token of which is picked by a … d of 4 tokens. */
+static void add(head_load *l, size_t c, int32_t a, int32_t b, int32_t d, int32_t e)
+{
+    int32_t tokens[20] = {256, -1, -1, -1, -1, 64, -1, -1, -1, -1, 16, -1, -1, -1, -1, 4, a, b, d, e};
+    double gates[20] = {0};
+    assert_int_equal(a + b + d + e, 8);
+    assert_int_equal(head_load_add(l, c, tokens, gates, NULL), MOHVIT_OK);
+}
+
+static block_statistics compute(const head_load *l, size_t block)
+{
+    block_statistics s;
+    assert_int_equal(block_statistics_compute(&s, l, block, NULL), MOHVIT_OK);
+    return s;
+}
+
+static void the_divergence_is_lins(void **state)
+{
+    (void)state;
+    assert_near(jensen_shannon((double[]){1, 0}, (double[]){0, 1}, 2), 1);
+    assert_near(jensen_shannon((double[]){0.3, 0.7}, (double[]){0.3, 0.7}, 2), 0);
+    // H(5/8, 3/8) - (H(1/2) + H(3/4, 1/4)) / 2
+    double mixed = -0.625 * log2(0.625) - 0.375 * log2(0.375),
+           quarter = -0.75 * log2(0.75) - 0.25 * log2(0.25);
+    assert_near(jensen_shannon((double[]){0.5, 0.5}, (double[]){0.75, 0.25}, 2), mixed - (1 + quarter) / 2);
+}
+
+static void classes_that_share_no_head_are_a_bit_apart(void **state)
+{
+    (void)state;
+    head_load *l = make(3); // the last one without images
+    add(l, 0, 4, 4, 0, 0);
+    add(l, 1, 0, 0, 4, 4);
+    add(l, 1, 0, 0, 4, 4); // more images of a class change nothing
+    block_statistics s = compute(l, 3);
+    assert_int_equal(s.classes, 2);
+    assert_near(s.block.balanced, 0.5);
+    assert_near(s.entropy, 2);
+    assert_near(s.entropy_classes, 1);
+    assert_near(s.divergence, 1);
+    assert_true(s.compared);
+    assert_near(s.mean_divergence, 1);
+    assert_near(s.nearest.divergence, 1);
+    assert_int_equal(s.like[0], 1);
+    assert_int_equal(s.like[1], 0);
+    assert_true(isinf(s.like_divergence[2]));
+    assert_int_equal(s.specific_count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_near(s.specific[i].information, 1);
+        assert_int_equal(s.specific[i].head, i + 1); // ties in order, shared heads before
+        assert_int_equal(s.specific[i].class_index, i / 2);
+        assert_near(s.specific[i].load, 1);
+        assert_near(s.specific[i].mean, 0.5);
+    }
+    block_statistics_free(&s);
+    head_load_destroy(l);
+}
+
+static void balance_is_of_the_loads_of_all_tokens(void **state)
+{
+    (void)state;
+    head_load *l = make(2);
+    add(l, 0, 4, 2, 2, 0);
+    add(l, 1, 4, 2, 2, 0);
+    block_statistics s = compute(l, 3);
+    // loads 1, 0.5, 0.5, 0 around 0.5
+    assert_near(s.min, 0);
+    assert_near(s.max, 1);
+    assert_near(s.cv, sqrt(0.5 / 4) / 0.5);
+    assert_near(s.max_mean, 2);
+    assert_near(s.entropy, 1.5);
+    assert_near(s.divergence, 0);
+    assert_near(s.mean_divergence, 0);
+    assert_int_equal(s.dead_count, 1);
+    assert_int_equal(s.dead[0], 4);
+    assert_int_equal(s.specific_count, 3); // a dead head is nobody's
+    assert_near(s.specific[0].information, 0);
+    block_statistics_free(&s);
+    head_load_destroy(l);
+}
+
+static void there_is_nothing_to_say_of_no_images_or_no_router(void **state)
+{
+    (void)state;
+    head_load *l = make(2);
+    block_statistics s = compute(l, 3);
+    assert_int_equal(s.classes, 0);
+    assert_false(s.compared);
+    block_statistics_free(&s);
+    add(l, 1, 2, 2, 2, 2);
+    s = compute(l, 3); // one class has no pair
+    assert_int_equal(s.classes, 1);
+    assert_false(s.compared);
+    assert_near(s.specific[0].information, 0);
+    block_statistics_free(&s);
+    s = compute(l, 1); // a shared head alone
+    assert_int_equal(s.classes, 1);
+    assert_int_equal(s.specific_count, 0);
+    block_statistics_free(&s);
+    head_load_destroy(l);
+}
+
+static void classes_that_route_alike_stand_together(void **state)
+{
+    (void)state;
+    enum { CLASSES = 30 };
+    head_load *l = make(CLASSES);
+    // Three kinds of routing in turn, each a little different within; the last class has no images.
+    for (size_t c = 0; c + 1 < CLASSES; c++)
+        for (size_t i = 0; i < 40; i++) {
+            bool odd = i < c / 3; // of so many images
+            if (c % 3 == 0)
+                add(l, c, 4, odd ? 3 : 4, odd ? 1 : 0, 0);
+            else if (c % 3 == 1)
+                add(l, c, 0, odd ? 1 : 0, 4, odd ? 3 : 4);
+            else
+                add(l, c, odd ? 3 : 4, odd, 0, 4);
+        }
+    size_t all[CLASSES], order[CLASSES], changes = 0;
+    bool seen[CLASSES] = {false};
+    for (size_t c = 0; c < CLASSES; c++)
+        all[c] = c;
+    assert_int_equal(head_load_order(order, l, 3, all, CLASSES, NULL), MOHVIT_OK);
+    for (size_t i = 0; i < CLASSES; i++) {
+        assert_false(seen[order[i]]);
+        seen[order[i]] = true;
+        changes += i && i + 1 < CLASSES && order[i] % 3 != order[i - 1] % 3;
+    }
+    assert_int_equal(changes, 2);
+    assert_int_equal(order[CLASSES - 1], CLASSES - 1);
+    // A block without a router leaves the order as it is.
+    assert_int_equal(head_load_order(order, l, 0, all, CLASSES, NULL), MOHVIT_OK);
+    assert_memory_equal(order, all, sizeof all);
+    head_load_destroy(l);
+}
+
+/* The chain of nearest neighbours must make the tree that always merging the closest pair makes: of three on
+ * a line, the outer two never touch. */
+static void the_ends_of_an_order_are_the_least_alike(void **state)
+{
+    (void)state;
+    head_load *l = make(3);
+    add(l, 0, 4, 4, 0, 0);
+    add(l, 2, 4, 2, 2, 0);
+    add(l, 1, 4, 0, 4, 0);
+    size_t order[3];
+    assert_int_equal(head_load_order(order, l, 3, (size_t[]){0, 1, 2}, 3, NULL), MOHVIT_OK);
+    assert_int_equal(order[1], 2);
+    head_load_destroy(l);
+}
+
+/* Many classes as far from each other as others are, where means that are rounded decide who is nearest. */
+static void an_order_has_every_class_once_where_distances_are_equal(void **state)
+{
+    (void)state;
+    enum { CLASSES = 301 };
+    head_load *l = make(CLASSES);
+    static const int routing[6][4] = {{4, 4, 0, 0}, {4, 0, 4, 0}, {4, 0, 0, 4},
+                                      {0, 4, 4, 0}, {0, 4, 0, 4}, {0, 0, 4, 4}};
+    for (size_t c = 0; c < CLASSES; c++)
+        for (size_t i = 0; i < 1 + c % 7; i++) {
+            const int *k = routing[(c + i * i) % 6];
+            add(l, c, k[0], k[1], k[2], k[3]);
+        }
+    size_t all[CLASSES], order[CLASSES];
+    bool seen[CLASSES] = {false};
+    for (size_t c = 0; c < CLASSES; c++)
+        all[c] = c;
+    assert_int_equal(head_load_order(order, l, 3, all, CLASSES, NULL), MOHVIT_OK);
+    for (size_t i = 0; i < CLASSES; i++) {
+        assert_true(order[i] < CLASSES);
+        assert_false(seen[order[i]]);
+        seen[order[i]] = true;
+    }
+    head_load_destroy(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_divergence_is_lins),
+        cmocka_unit_test(classes_that_share_no_head_are_a_bit_apart),
+        cmocka_unit_test(balance_is_of_the_loads_of_all_tokens),
+        cmocka_unit_test(there_is_nothing_to_say_of_no_images_or_no_router),
+        cmocka_unit_test(classes_that_route_alike_stand_together),
+        cmocka_unit_test(the_ends_of_an_order_are_the_least_alike),
+        cmocka_unit_test(an_order_has_every_class_once_where_distances_are_equal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,53 @@
+/* drawing.h - a picture drawn with Cairo, which appears under its name when all of it is on disk. */
+#ifndef MOHVIT_DRAWING_H
+#define MOHVIT_DRAWING_H
+
+#include "base/error.h"
+
+#include <cairo.h>
+
+typedef enum drawing_format { DRAWING_SVG, DRAWING_PNG, DRAWING_PDF } drawing_format;
+
+/* By the ending of the name; false where it is none of .svg, .png, .pdf. */
+bool drawing_format_of(drawing_format *out, const char *path);
+
+typedef struct drawing {
+    cairo_t *cr; /* in points, 1/72 inch; white paper */
+    const char *path;
+    drawing_format format;
+    cairo_surface_t *surface;
+    struct drawing_bytes *bytes;
+} drawing;
+
+/* A paper of width x height points; a PNG has dpi dots per inch. */
+mohvit_status drawing_begin(drawing *d, const char *path, drawing_format format, double width, double height,
+                            double dpi, mohvit_error *err);
+
+/* Writes it and frees, also on failure. */
+mohvit_status drawing_finish(drawing *d, mohvit_error *err);
+
+// ---- Colours ---------------------------------------------------------------------------------------
+
+typedef struct colour {
+    double r, g, b; /* 0 … 1 */
+} colour;
+
+void drawing_colour(cairo_t *cr, colour c);
+
+/* Light to dark blue for 0 … 1: one hue whose lightness falls evenly, so that it reads the same to
+ * colour-blind eyes and on a gray printer. */
+colour drawing_ramp(double t);
+
+extern const colour drawing_ink, drawing_faint, drawing_accent, drawing_shared, drawing_absent;
+
+// ---- Text ------------------------------------------------------------------------------------------
+
+void drawing_font(cairo_t *cr, double size, bool bold);
+
+double drawing_text_width(cairo_t *cr, const char *text);
+
+/* At x, with the baseline at y: align 0 starts there, 0.5 is centred on it, 1 ends there. What is not valid
+ * UTF-8 is shown as '?'; what is wider than `room` points ends in "…". */
+void drawing_text(cairo_t *cr, double x, double y, double align, double room, const char *text);
+
+#endif

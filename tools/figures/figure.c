@@ -1,0 +1,405 @@
+#include "tools/figures/figure.h"
+
+#include "tools/program/head_load_choice.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TEXT  7.0  /* size of labels; the least that journals accept */
+#define SMALL 6.0  /* of numbers at the axes */
+#define HEAD  13.0 /* what the first line takes */
+
+// ---- Scales ----------------------------------------------------------------------------------------
+
+bool figure_range(const figure *f, double *low, double *high)
+{
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (size_t i = 0; i < f->count; i++) {
+        for (size_t h = f->block.shared; f->load->images[f->classes[i]] && h < f->block.heads; h++) {
+            double load = head_load_of(f->load, f->classes[i], f->block.index, h);
+            *low = fmin(*low, load);
+            *high = fmax(*high, load);
+        }
+    }
+    return *low <= *high;
+}
+
+double figure_step(double span, size_t most)
+{
+    static const double round_ones[] = {1, 2, 2.5, 5, 10};
+    double power = pow(10, floor(log10(span / (double)most)));
+    for (size_t i = 0; i + 1 < sizeof round_ones / sizeof *round_ones; i++)
+        if (span / (round_ones[i] * power) <= (double)most + 1e-9)
+            return round_ones[i] * power;
+    return 10 * power;
+}
+
+/* Columns of a panel or row: shared heads first, then a gap, then the routed ones. */
+typedef struct {
+    double pitch, shared_width; /* shared_width with its gap */
+} columns;
+
+static size_t shared_shown(const figure *f)
+{
+    return f->with_shared ? f->block.shared : 0;
+}
+
+static columns divide(const figure *f, double width)
+{
+    double shared = (double)shared_shown(f), gap = shared > 0 ? 0.75 : 0;
+    columns c = {.pitch = width / ((double)f->block.candidates + shared + gap)};
+    c.shared_width = c.pitch * (shared + gap);
+    return c;
+}
+
+/* Left end of the column of a head. */
+static double column_x(const figure *f, const columns *c, size_t head)
+{
+    return head < f->block.shared ? c->pitch * (double)head
+                                  : c->shared_width + c->pitch * (double)(head - f->block.shared);
+}
+
+// ---- Text around -----------------------------------------------------------------------------------
+
+static void print_number(char out[24], double value, double step)
+{
+    int decimals = (int)ceil(-log10(step) - 1e-9);
+    if (fabs(step * pow(10, decimals) - round(step * pow(10, decimals))) > 1e-6)
+        decimals++; // a step of 0.25
+    snprintf(out, 24, "%.*f", decimals > 0 ? decimals : 0, value);
+}
+
+/* Which block; and what the line is, which is dashed across bars and solid across a scale. */
+static void draw_head(cairo_t *cr, const figure *f, bool dashed)
+{
+    char text[96], balanced[64];
+    snprintf(text, sizeof text, "Block %zu.%zu, %zu of %zu routed heads", f->block.stage + 1, f->block.block,
+             f->block.routed, f->block.candidates);
+    snprintf(balanced, sizeof balanced, "balanced load %.2f", f->block.balanced);
+    drawing_font(cr, TEXT, false);
+    drawing_colour(cr, drawing_ink);
+    double left = drawing_text_width(cr, text), right = drawing_text_width(cr, balanced), x = f->width - 2;
+    drawing_text(cr, 2, 8.5, 0, f->width, text);
+    if (left + right + 30 > f->width)
+        return;
+    drawing_text(cr, x, 8.5, 1, f->width, balanced);
+    drawing_colour(cr, drawing_accent);
+    cairo_set_line_width(cr, 1);
+    if (dashed)
+        cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
+    cairo_move_to(cr, x - right - 18, 6);
+    cairo_line_to(cr, x - right - 4, 6);
+    cairo_stroke(cr);
+    cairo_set_dash(cr, NULL, 0, 0);
+}
+
+/* Numbers below the columns, from 1, as many as there is room for. */
+static void draw_head_numbers(cairo_t *cr, const figure *f, const columns *c, double x, double y)
+{
+    static const size_t steps[] = {1, 2, 5, 10, 20, 50, 100};
+    size_t n = f->block.candidates, i = 0;
+    drawing_font(cr, SMALL, false);
+    drawing_colour(cr, drawing_ink);
+    double room = drawing_text_width(cr, n >= 100 ? "888" : n >= 10 ? "88" : "8") + 2;
+    while (i + 1 < sizeof steps / sizeof *steps && c->pitch * (double)steps[i] < room)
+        i++;
+    for (size_t id = 1; id <= n; id++) {
+        // From 1 in twos; in larger steps the round numbers, and 1.
+        bool shown = steps[i] <= 2 ? (id - 1) % steps[i] == 0 : id == 1 || id % steps[i] == 0;
+        char text[24];
+        if (!shown)
+            continue;
+        snprintf(text, sizeof text, "%zu", id);
+        drawing_text(cr, x + c->shared_width + c->pitch * ((double)id - 0.5), y, 0.5, 100, text);
+    }
+    if (shared_shown(f))
+        drawing_text(cr, x + c->pitch * (double)shared_shown(f) / 2, y, 0.5, fmax(c->shared_width, 12), "S");
+}
+
+static void draw_x_title(cairo_t *cr, const figure *f, double x, double y, double room)
+{
+    drawing_font(cr, TEXT, false);
+    drawing_colour(cr, drawing_ink);
+    drawing_text(cr, x, y, 0.5, room, shared_shown(f) ? "Routed head ID (S: shared)" : "Routed head ID");
+}
+
+// ---- Bars ------------------------------------------------------------------------------------------
+
+#define BARS_LEFT   25.0
+#define BARS_RIGHT  3.0
+#define PANEL_GAP   8.0
+#define PANEL_TITLE 10.0
+#define PANEL_FOOT  11.0 /* the numbers of the heads */
+#define X_TITLE     9.0
+
+typedef struct {
+    size_t across, down;
+    double width, height; /* of a panel's bars */
+    double top, step;     /* of the scale */
+    double low, high;     /* of the shades */
+} bars_layout;
+
+static bars_layout lay_out_bars(const figure *f)
+{
+    enum { NARROWEST = 62, ROWS = 5 }; // points of a panel; rows that a page has room for
+    bars_layout b = {0};
+    double inside = f->width - BARS_LEFT - BARS_RIGHT;
+    size_t fit = (size_t)fmax(1, floor((inside + PANEL_GAP) / (NARROWEST + PANEL_GAP)));
+    b.down = divide_up(f->count, fit);
+    b.across = divide_up(f->count, b.down);
+    // Ten in rows of three leave one in the last; in rows of two they leave none.
+    size_t fewer = b.across - 1;
+    if (b.across * b.down - f->count > 1 && f->count % fewer == 0 && f->count <= ROWS * fewer) {
+        b.across = fewer;
+        b.down = f->count / fewer;
+    }
+    b.width = (inside - PANEL_GAP * (double)(b.across - 1)) / (double)b.across;
+    b.height = fmin(fmax(0.72 * b.width, 46), b.down < ROWS ? 110 : 54);
+    if (!figure_range(f, &b.low, &b.high))
+        b.low = b.high = f->block.balanced;
+    double most = shared_shown(f) ? 1 : fmax(b.high, f->block.balanced);
+    b.step = figure_step(most, 5);
+    b.top = fmin(1, b.step * ceil(most / b.step - 1e-9));
+    return b;
+}
+
+static double panel_pitch(const bars_layout *b)
+{
+    return PANEL_TITLE + b->height + PANEL_FOOT;
+}
+
+double figure_bars_height(const figure *f)
+{
+    bars_layout b = lay_out_bars(f);
+    return HEAD + panel_pitch(&b) * (double)b.down + 3 * (double)(b.down - 1) + X_TITLE + 2;
+}
+
+static void draw_scale(cairo_t *cr, const bars_layout *b, double x, double y, bool numbers)
+{
+    cairo_set_line_width(cr, 0.5);
+    for (size_t i = 0; (double)i * b->step <= b->top + 1e-9; i++) {
+        double value = (double)i * b->step, at = y + b->height * (1 - value / b->top);
+        char text[24];
+        drawing_colour(cr, i ? drawing_faint : drawing_ink);
+        cairo_move_to(cr, x, at);
+        cairo_line_to(cr, x + b->width, at);
+        cairo_stroke(cr);
+        if (!numbers)
+            continue;
+        print_number(text, value, b->step);
+        drawing_font(cr, SMALL, false);
+        drawing_colour(cr, drawing_ink);
+        drawing_text(cr, x - 2.5, at + SMALL * 0.36, 1, BARS_LEFT, text);
+    }
+}
+
+static void draw_bars(cairo_t *cr, const figure *f, const bars_layout *b, size_t class_index, double x,
+                      double y)
+{
+    columns c = divide(f, b->width);
+    double bar = c.pitch * (c.pitch > 3 ? 0.8 : 0.86), span = b->high - b->low;
+    for (size_t h = shared_shown(f) ? 0 : f->block.shared; h < f->block.heads; h++) {
+        double load = head_load_of(f->load, class_index, f->block.index, h);
+        double shade = span > 0 ? (load - b->low) / span : 0.5;
+        drawing_colour(cr, h < f->block.shared ? drawing_shared : drawing_ramp(0.2 + 0.8 * shade));
+        cairo_rectangle(cr, x + column_x(f, &c, h) + (c.pitch - bar) / 2, y + b->height, bar,
+                        -b->height * load / b->top);
+        cairo_fill(cr);
+    }
+}
+
+static void draw_balanced(cairo_t *cr, const figure *f, const bars_layout *b, double x, double y)
+{
+    columns c = divide(f, b->width);
+    double at = y + b->height * (1 - f->block.balanced / b->top);
+    cairo_set_line_width(cr, 1);
+    cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
+    drawing_colour(cr, drawing_accent);
+    cairo_move_to(cr, x + c.shared_width, at);
+    cairo_line_to(cr, x + b->width, at);
+    cairo_stroke(cr);
+    cairo_set_dash(cr, NULL, 0, 0);
+}
+
+/* x, y: the corner above and left of the bars. */
+static void draw_panel(cairo_t *cr, const figure *f, const bars_layout *b, size_t i, double x, double y)
+{
+    columns c = divide(f, b->width);
+    char *title = choice_title(f->load, f->classes[i]);
+    draw_scale(cr, b, x, y, i % b->across == 0);
+    drawing_font(cr, TEXT, true);
+    drawing_colour(cr, drawing_ink);
+    drawing_text(cr, x + b->width / 2, y - 3.5, 0.5, b->width, title);
+    free(title);
+    if (f->load->images[f->classes[i]]) {
+        draw_bars(cr, f, b, f->classes[i], x, y);
+    } else {
+        drawing_font(cr, TEXT, false);
+        drawing_text(cr, x + b->width / 2, y + b->height / 2, 0.5, b->width, "no images");
+    }
+    draw_balanced(cr, f, b, x, y);
+    drawing_colour(cr, drawing_ink);
+    cairo_set_line_width(cr, 0.5);
+    cairo_move_to(cr, x, y + b->height);
+    cairo_line_to(cr, x + b->width, y + b->height);
+    cairo_stroke(cr);
+    draw_head_numbers(cr, f, &c, x, y + b->height + 7.5);
+}
+
+void figure_bars(cairo_t *cr, const figure *f)
+{
+    bars_layout b = lay_out_bars(f);
+    double pitch = panel_pitch(&b) + 3, bottom = HEAD + pitch * (double)b.down - 3;
+    draw_head(cr, f, true);
+    for (size_t i = 0; i < f->count; i++)
+        draw_panel(cr, f, &b, i, BARS_LEFT + (double)(i % b.across) * (b.width + PANEL_GAP),
+                   HEAD + PANEL_TITLE + (double)(i / b.across) * pitch);
+    draw_x_title(cr, f, BARS_LEFT + (f->width - BARS_LEFT - BARS_RIGHT) / 2, bottom + 6.5, f->width);
+    cairo_save(cr);
+    cairo_translate(cr, 8, HEAD + (bottom - HEAD) / 2);
+    cairo_rotate(cr, -acos(-1) / 2);
+    drawing_text(cr, 0, 0, 0.5, bottom - HEAD, "Density");
+    cairo_restore(cr);
+}
+
+// ---- Heatmap ---------------------------------------------------------------------------------------
+
+#define LEGEND 34.0 /* width of the scale at the right */
+
+typedef struct {
+    double row, left, width, height; /* height of a row; the cells' place */
+    size_t every;                    /* so many rows have one name */
+    double low, high, step;
+} heatmap_layout;
+
+/* What the names at the left take; long ones are cut. */
+static double names_width(cairo_t *cr, const figure *f)
+{
+    double widest = 0, most = 0.3 * f->width;
+    drawing_font(cr, TEXT, false);
+    for (size_t i = 0; i < f->count && widest < most; i++) {
+        char *title = choice_title(f->load, f->classes[i]);
+        widest = fmax(widest, drawing_text_width(cr, title) + 7);
+        free(title);
+    }
+    return fmin(widest, most);
+}
+
+/* cr NULL: the height alone is asked for. */
+static heatmap_layout lay_out_heatmap(cairo_t *cr, const figure *f)
+{
+    enum { TALLEST = 520 };
+    heatmap_layout m = {.row = fmin(9, TALLEST / (double)f->count)};
+    m.every = (size_t)ceil((TEXT + 1) / m.row - 1e-9);
+    m.left = cr ? names_width(cr, f) : 0;
+    m.width = f->width - m.left - LEGEND;
+    m.height = m.row * (double)f->count;
+    if (!figure_range(f, &m.low, &m.high))
+        m.low = m.high = f->block.balanced;
+    if (m.high - m.low < 0.01) {
+        m.low = fmax(0, m.low - 0.005);
+        m.high = m.low + 0.01;
+    }
+    m.step = figure_step(m.high - m.low, 5);
+    m.low = m.step * floor(m.low / m.step + 1e-9);
+    m.high = m.step * ceil(m.high / m.step - 1e-9);
+    return m;
+}
+
+double figure_heatmap_height(const figure *f)
+{
+    return HEAD + fmax(lay_out_heatmap(NULL, f).height, 60) + PANEL_FOOT + X_TITLE + 2;
+}
+
+static double shade(const heatmap_layout *m, double load)
+{
+    return (load - m->low) / (m->high - m->low);
+}
+
+static colour cell_colour(const figure *f, const heatmap_layout *m, size_t row, size_t head)
+{
+    if (!f->load->images[f->classes[row]])
+        return drawing_absent;
+    if (head < f->block.shared)
+        return drawing_shared;
+    return drawing_ramp(shade(m, head_load_of(f->load, f->classes[row], f->block.index, head)));
+}
+
+static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
+{
+    columns c = divide(f, m->width);
+    double gap = m->row >= 4 ? 0.4 : 0; // thin rows touch
+    for (size_t i = 0; i < f->count; i++) {
+        for (size_t h = shared_shown(f) ? 0 : f->block.shared; h < f->block.heads; h++) {
+            drawing_colour(cr, cell_colour(f, m, i, h));
+            cairo_rectangle(cr, m->left + column_x(f, &c, h), HEAD + m->row * (double)i, c.pitch - 0.4,
+                            m->row - gap);
+            cairo_fill(cr);
+        }
+    }
+}
+
+static void draw_class_names(cairo_t *cr, const figure *f, const heatmap_layout *m)
+{
+    drawing_font(cr, TEXT, false);
+    drawing_colour(cr, drawing_ink);
+    for (size_t i = m->every / 2; i < f->count; i += m->every) {
+        char *title = choice_title(f->load, f->classes[i]);
+        double y = HEAD + m->row * ((double)i + 0.5);
+        drawing_text(cr, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, title);
+        free(title);
+        if (m->every == 1)
+            continue;
+        cairo_set_line_width(cr, 0.5);
+        cairo_move_to(cr, m->left - 3, y);
+        cairo_line_to(cr, m->left - 0.5, y);
+        cairo_stroke(cr);
+    }
+}
+
+static void draw_legend(cairo_t *cr, const figure *f, const heatmap_layout *m)
+{
+    double x = f->width - LEGEND + 8, width = 6, height = fmin(fmax(m->height, 60), 120);
+    enum { SLICES = 64 };
+    cairo_pattern_t *ramp = cairo_pattern_create_linear(0, HEAD + height, 0, HEAD);
+    for (size_t i = 0; i <= SLICES; i++) {
+        colour c = drawing_ramp((double)i / SLICES);
+        cairo_pattern_add_color_stop_rgb(ramp, (double)i / SLICES, c.r, c.g, c.b);
+    }
+    cairo_set_source(cr, ramp);
+    cairo_rectangle(cr, x, HEAD, width, height);
+    cairo_fill(cr);
+    cairo_pattern_destroy(ramp);
+    drawing_font(cr, SMALL, false);
+    drawing_colour(cr, drawing_ink);
+    for (size_t i = 0; m->low + (double)i * m->step <= m->high + 1e-9; i++) {
+        char text[24];
+        double value = m->low + (double)i * m->step;
+        print_number(text, value, m->step);
+        drawing_text(cr, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
+                     text);
+    }
+    double balanced = shade(m, f->block.balanced);
+    if (balanced < 0 || balanced > 1)
+        return;
+    drawing_colour(cr, drawing_accent);
+    cairo_set_line_width(cr, 1);
+    cairo_move_to(cr, x - 3, HEAD + height * (1 - balanced));
+    cairo_line_to(cr, x + width, HEAD + height * (1 - balanced));
+    cairo_stroke(cr);
+}
+
+void figure_heatmap(cairo_t *cr, const figure *f)
+{
+    heatmap_layout m = lay_out_heatmap(cr, f);
+    columns c = divide(f, m.width);
+    draw_head(cr, f, false);
+    draw_cells(cr, f, &m);
+    draw_class_names(cr, f, &m);
+    draw_legend(cr, f, &m);
+    draw_head_numbers(cr, f, &c, m.left, HEAD + m.height + 7.5);
+    draw_x_title(cr, f, m.left + m.width / 2, HEAD + m.height + PANEL_FOOT + 6.5, m.width + 60);
+}

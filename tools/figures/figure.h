@@ -1,0 +1,35 @@
+/* figure.h - pictures of a head load: bars as in figure 3 of the MoH paper, and classes x heads.
+ *
+ * Sizes are in points. Text is 7 points and nothing is told by hue alone, so that a figure holds up at the
+ * width of a column (88 mm) and in gray. */
+#ifndef MOHVIT_FIGURE_H
+#define MOHVIT_FIGURE_H
+
+#include "tools/figures/drawing.h"
+#include "vit/headload/head_load.h"
+
+typedef struct figure {
+    const head_load *load;
+    head_load_block block;
+    const size_t *classes; /* (count) in the order of the panels or rows */
+    size_t count;
+    bool with_shared; /* the shared heads too */
+    double width;
+} figure;
+
+/* For each class a panel with a bar for every routed head, as high as its load; one scale for all, a line
+ * where the load is balanced. */
+double figure_bars_height(const figure *f);
+void figure_bars(cairo_t *cr, const figure *f);
+
+/* A row for each class, a column for each head. */
+double figure_heatmap_height(const figure *f);
+void figure_heatmap(cairo_t *cr, const figure *f);
+
+/* The lowest and highest load of a routed head among the classes; false where no class has images. */
+bool figure_range(const figure *f, double *low, double *high);
+
+/* A round step, so that `span` has at most `most` of them. */
+double figure_step(double span, size_t most);
+
+#endif

@@ -1,0 +1,30 @@
+/* route_picture.h - what one head sees of a picture. */
+#ifndef MOHVIT_ROUTE_PICTURE_H
+#define MOHVIT_ROUTE_PICTURE_H
+
+#include "tools/figures/drawing.h"
+
+/* What a block's router chose for one image. */
+typedef struct routes {
+    size_t stage, block; /* from 0 */
+    size_t side, heads, shared, routed;
+    float *gate;   /* (side², heads) */
+    uint8_t *pick; /* (side², heads) */
+    float strong;  /* gate that has the strongest tint, as all above it do */
+} routes;
+
+/* out (S, S, 3) = crop (S, S, 3) as head sees it: in gray and dimmed where a token did not select the head,
+ * tinted by the gate where it did. */
+void route_picture(uint8_t *out, const uint8_t *crop, size_t S, const routes *r, size_t head);
+
+/* The tint of a gate: 0 … 1 of the strong one. */
+colour route_tint(double gate);
+
+/* Share of the tokens that selected the head. */
+double route_load(const routes *r, size_t head);
+
+/* Small multiples of all heads, `width` points wide. */
+double route_figure_height(const routes *r, double width);
+void route_figure(cairo_t *cr, const routes *r, const uint8_t *crop, size_t S, double width);
+
+#endif

@@ -1,0 +1,483 @@
+/* cmd_bench.c - how fast is a model here, against what the machine can do? */
+#include "vit/kernels/gemm.h"
+#include "vit/headload/head_load.h"
+#include "tools/program/model_options.h"
+#include "tools/program/output.h"
+#include "tools/program/progress.h"
+#include "tools/program/provenance.h"
+#include "vit/network/synthetic.h"
+#include "base/memory.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char help[] =
+    "[OPTION ...]\n"
+    "Measures a model: latency of a batch, images per second, time to load, memory, and how much\n"
+    "of the machine's peak it reaches. The peak is that of matrix products on the same threads,\n"
+    "measured before and after in the same run.\n\n"
+    "  --variant NAME   a published variant with synthetic weights\n"
+    "  --seed N         of the synthetic weights and the input; default 0\n"
+    "  --iters N        batches to measure, after two to warm up; default 20\n"
+    "  --profile        time of each operation, and the floor: the matrix products alone\n"
+    "  --all-heads      compute every head, then weight it, instead of skipping what no token\n"
+    "                   selected; and compare the two in pairs of runs\n"
+    "  --head-load      also what counting head load costs, in pairs of runs with and without\n"
+    "  --format FORMAT  text (default) or json: one line\n"
+    "  -h, --help       show this\n" MODEL_OPTIONS_HELP
+    "\nskipping_speedup is the time with all heads over that with skipping: the median of 41 pairs\n"
+    "in alternating order, with the 95 % confidence interval of a median; so is head_load_slowdown,\n"
+    "the time with counting over that without. head_load_percent is the share of their time that the\n"
+    "same runs spent counting, timed where it happens: it stays exact where others use the machine.\n"
+    "FLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
+    "efficiency = batch x gflop_per_image / (seconds of the median batch x gemm_peak_gflops),\n"
+    "where gflop_per_image counts what is performed: no unselected heads.\n";
+
+#define PAIRS 41
+
+typedef struct bench_options {
+    model_options model;
+    size_t iters;
+    bool profile, all_heads;
+    output_format format;
+    bool head_load;
+} bench_options;
+
+/* Of the times of pairs of runs. */
+typedef struct ratio {
+    double median, low, high;
+} ratio;
+
+typedef struct measurement {
+    double load_ms, median_ms, min_ms, max_ms;
+    double peak_gflops, gflop, gflop_all, peak_rss_mib;
+    double operation_ms[OPERATIONS], product_ms, floor_ms; // of a batch
+    ratio speedup, slowdown;                               /* by skipping, and by counting head load */
+    double head_load_ms, head_load_percent;                /* of a batch: spent on counting */
+} measurement;
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+// ---- Memory ----------------------------------------------------------------------------------------
+
+/* So that the matrices of the peak measurement do not count. Where the kernel does not allow it, they do. */
+static void reset_peak_rss(void)
+{
+    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t ignored UNUSED = write(fd, "5", 1);
+    close(fd);
+}
+
+/* 0 where the kernel does not tell. */
+static double peak_rss_mib(void)
+{
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %llu", &kib) != 1)
+        ;
+    if (f)
+        fclose(f);
+    return (double)kib / 1024;
+}
+
+// ---- Measuring -------------------------------------------------------------------------------------
+
+static mohvit_status load_inputs(mohvit_context *ctx, const bench_options *o, size_t S, mohvit_error *err)
+{
+    size_t pixels = 3 * S * S;
+    float *input = need(memory_alloc(o->model.batch * pixels, sizeof *input));
+    synthetic_input(input, o->model.batch, S, o->model.seed);
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; !status && i < o->model.batch; i++)
+        status = mohvit_load_tensor(ctx, i, input + i * pixels, err);
+    free(input);
+    return status;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The middle of n numbers, which are then sorted. */
+static double median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, compare_doubles);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+static double sum_ns(const uint64_t ns[OPERATIONS])
+{
+    double sum = 0;
+    for (size_t op = 0; op < OPERATIONS; op++)
+        sum += (double)ns[op];
+    return sum;
+}
+
+/* Head load, and what one batch after the other spent on it. */
+typedef struct counter {
+    head_load *load;
+    double ms[PAIRS];
+    size_t batches;
+} counter;
+
+/* Milliseconds of a batch; with its head load counted where there is a counter. */
+static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, counter *c, mohvit_error *err)
+{
+    uint64_t ns[OPERATIONS];
+    if (c)
+        mohvit_take_profile(ctx, ns);
+    double start = now_ms();
+    mohvit_status status = mohvit_run(ctx, batch, err);
+    double ran = now_ms();
+    for (size_t i = 0; c && !status && i < batch; i++)
+        status = head_load_add(c->load, i % c->load->config.num_classes, mohvit_head_tokens(ctx, i),
+                               mohvit_head_gate_sum(ctx, i), err);
+    double end = now_ms();
+    *ms = end - start;
+    if (c) {
+        mohvit_take_profile(ctx, ns);
+        c->ms[c->batches++] = (ran - start) * (double)ns[OP_COUNT] / sum_ns(ns) + (end - ran);
+    }
+    return status;
+}
+
+/* Milliseconds of n batches, after two to warm up. */
+static mohvit_status time_batches(double *ms, size_t n, mohvit_context *ctx, size_t batch, mohvit_error *err)
+{
+    enum { WARM_UP = 2 };
+    mohvit_status status = MOHVIT_OK;
+    uint64_t before[OPERATIONS];
+    for (size_t i = 0; !status && i < WARM_UP; i++)
+        status = mohvit_run(ctx, batch, err);
+    mohvit_take_profile(ctx, before);
+    for (size_t i = 0; !status && i < n; i++)
+        status = time_batch(&ms[i], ctx, batch, NULL, err);
+    return status;
+}
+
+static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const bench_options *o,
+                                     mohvit_error *err)
+{
+    double *ms = need(calloc(o->iters, sizeof *ms)), sum;
+    uint64_t ns[OPERATIONS];
+    mohvit_set_all_heads(ctx, o->all_heads);
+    mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
+    mohvit_take_profile(ctx, ns);
+    m->median_ms = median(ms, o->iters);
+    m->min_ms = ms[0];
+    m->max_ms = ms[o->iters - 1];
+    sum = sum_ns(ns);
+    for (operation op = 0; op < OPERATIONS; op++) {
+        m->operation_ms[op] = sum > 0 ? m->median_ms * (double)ns[op] / sum : 0;
+        m->product_ms += operation_is_product(op) ? m->operation_ms[op] : 0;
+    }
+    free(ms);
+    return status;
+}
+
+/* The network's own products, with the same weights, tiles and threads, and nothing between them. */
+static mohvit_status measure_floor(measurement *m, mohvit_context *ctx, const bench_options *o,
+                                   mohvit_error *err)
+{
+    double *ms = need(calloc(o->iters, sizeof *ms));
+    mohvit_set_products_only(ctx, true);
+    mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
+    mohvit_set_products_only(ctx, false);
+    m->floor_ms = median(ms, o->iters);
+    free(ms);
+    return status;
+}
+
+/* Milliseconds of pairs of batches, one after the other so that the machine is as fast for both, in turn of
+ * which comes first: ms[i][1] with `way` on, and then counted where there is a counter, ms[i][0] without. */
+static mohvit_status time_pairs(double ms[PAIRS][2], mohvit_context *ctx, const bench_options *o,
+                                void (*way)(mohvit_context *ctx, bool on), counter *c, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; i < PAIRS; i++) {
+        progress_show(i, PAIRS, "pairs of runs");
+        for (size_t j = 0; !status && j < 2; j++) {
+            bool on = (i + j) % 2;
+            way(ctx, on);
+            status = time_batch(&ms[i][on], ctx, o->model.batch, on ? c : NULL, err);
+        }
+    }
+    progress_show(PAIRS, PAIRS, NULL);
+    return status;
+}
+
+/* Time with over time without. Of 41 sorted ratios the 14th and the 28th enclose the true median with at
+ * least 95 % (binomial). */
+static ratio ratio_of(double ms[PAIRS][2])
+{
+    enum { LOW = 13, HIGH = 27 };
+    double ratios[PAIRS];
+    for (size_t i = 0; i < PAIRS; i++)
+        ratios[i] = ms[i][1] / ms[i][0];
+    double middle = median(ratios, PAIRS);
+    return (ratio){middle, ratios[LOW], ratios[HIGH]};
+}
+
+static mohvit_status measure_skipping(measurement *m, mohvit_context *ctx, const bench_options *o,
+                                      mohvit_error *err)
+{
+    double ms[PAIRS][2] = {{0}};
+    mohvit_status status = time_pairs(ms, ctx, o, mohvit_set_all_heads, NULL, err);
+    mohvit_set_all_heads(ctx, o->all_heads);
+    m->speedup = ratio_of(ms);
+    return status;
+}
+
+static mohvit_status measure_head_load(measurement *m, mohvit_context *ctx, const mohvit_model *opened,
+                                       const bench_options *o, mohvit_error *err)
+{
+    double ms[PAIRS][2] = {{0}}, percent[PAIRS];
+    const description *d = mohvit_describe(opened);
+    counter c = {0};
+    mohvit_status status = head_load_create(&c.load, &d->config, &d->labels, err);
+    if (!status)
+        status = time_pairs(ms, ctx, o, mohvit_count_heads, &c, err);
+    mohvit_count_heads(ctx, true);
+    for (size_t i = 0; i < PAIRS; i++)
+        percent[i] = 100 * c.ms[i] / ms[i][1];
+    m->head_load_ms = median(c.ms, PAIRS);
+    m->head_load_percent = median(percent, PAIRS);
+    m->slowdown = ratio_of(ms);
+    head_load_destroy(c.load);
+    return status;
+}
+
+static double efficiency(const measurement *m, const bench_options *o)
+{
+    return (double)o->model.batch * m->gflop / (m->median_ms / 1e3 * m->peak_gflops);
+}
+
+static double images_per_s(const measurement *m, const bench_options *o)
+{
+    return (double)o->model.batch / (m->median_ms / 1e3);
+}
+
+// ---- Printing --------------------------------------------------------------------------------------
+
+static void print_profile(const measurement *m)
+{
+    output_printf("\n");
+    for (operation op = 0; op < OPERATIONS; op++)
+        output_printf("%-25s %7.2f ms  %4.1f %%\n", operation_name(op), m->operation_ms[op],
+                      100 * m->operation_ms[op] / m->median_ms);
+    output_printf("%-25s %7.2f ms  %4.1f %%\n", "matrix products of these", m->product_ms,
+                  100 * m->product_ms / m->median_ms);
+    output_printf("%-25s %7.2f ms\n", "the products alone", m->floor_ms);
+}
+
+static void print_text(const measurement *m, const bench_options *o, const mohvit_info *info)
+{
+    output_bold(true);
+    output_printf("%s", info->variant);
+    output_bold(false);
+    output_printf(", %zu x %zu, batch %zu, %d thread%s, %zu batches\n", info->img_size, info->img_size,
+                  o->model.batch, o->model.open.threads, o->model.open.threads == 1 ? "" : "s", o->iters);
+    output_printf("%s, %s, %s; %.0f %% of the heads active%s\n\n", info->backend, info->precision,
+                  info->instruction_set, info->active_heads_percent,
+                  o->all_heads ? ", but all are computed" : "");
+    output_printf("latency of a batch  %9.2f ms  median (%.2f to %.2f)\n", m->median_ms, m->min_ms,
+                  m->max_ms);
+    output_printf("throughput          %9.2f images/s\n", images_per_s(m, o));
+    output_printf("work of an image    %9.4g GFLOP (%.4g with all heads)\n", m->gflop, m->gflop_all);
+    output_printf("GEMM peak           %9.2f GFLOP/s  in float32\n", m->peak_gflops);
+    output_printf("efficiency          %9.3f of the peak\n", efficiency(m, o));
+    if (o->head_load)
+        output_printf(
+            "head load           %9.3f ms  of a batch (%.2f %%); with it, %.3f times as long (%.3f to "
+            "%.3f)\n",
+            m->head_load_ms, m->head_load_percent, m->slowdown.median, m->slowdown.low, m->slowdown.high);
+    output_printf("load                %9.2f ms\n", m->load_ms);
+    output_printf("peak memory         %9.1f MiB\n", m->peak_rss_mib);
+    if (o->all_heads)
+        output_printf("skipping is         %9.3f times as fast (%.3f to %.3f)\n", m->speedup.median,
+                      m->speedup.low, m->speedup.high);
+    if (o->profile)
+        print_profile(m);
+}
+
+static json_t *profile_json(const measurement *m)
+{
+    json_t *object = need(json_object()), *operations = need(json_array());
+    for (operation op = 0; op < OPERATIONS; op++) {
+        json_t *entry = need(json_object());
+        json_put(entry, "name", json_text(operation_name(op)));
+        json_put(entry, "ms", json_rounded(m->operation_ms[op]));
+        json_put(entry, "product", json_boolean(operation_is_product(op)));
+        json_array_append_new(operations, entry);
+    }
+    json_put(object, "operations", operations);
+    json_put(object, "product_share", json_real(m->product_ms / m->median_ms));
+    json_put(object, "floor_ms", json_rounded(m->floor_ms));
+    return object;
+}
+
+static json_t *ratio_json(const ratio *r)
+{
+    json_t *object = need(json_object());
+    json_put(object, "median", json_real(r->median));
+    json_put(object, "low", json_real(r->low));
+    json_put(object, "high", json_real(r->high));
+    return object;
+}
+
+static void print_json(const measurement *m, const bench_options *o, const mohvit_model *opened,
+                       const model_source *source)
+{
+    const config *c = &mohvit_describe(opened)->config;
+    json_t *object = need(json_object());
+    json_put(object, "latency_ms_median", json_rounded(m->median_ms));
+    json_put(object, "latency_ms_min", json_rounded(m->min_ms));
+    json_put(object, "latency_ms_max", json_rounded(m->max_ms));
+    json_put(object, "images_per_s", json_rounded(images_per_s(m, o)));
+    json_put(object, "gflop_per_image", json_real(m->gflop));
+    json_put(object, "gflop_all_heads", json_real(m->gflop_all));
+    json_put(object, "gemm_peak_gflops", json_rounded(m->peak_gflops));
+    json_put(object, "efficiency", json_real(efficiency(m, o)));
+    if (o->head_load) {
+        json_put(object, "head_load_ms", json_real(m->head_load_ms));
+        json_put(object, "head_load_percent", json_real(m->head_load_percent));
+        json_put(object, "head_load_slowdown", ratio_json(&m->slowdown));
+    }
+    json_put(object, "load_ms", json_rounded(m->load_ms));
+    json_put(object, "peak_rss_mib", json_rounded(m->peak_rss_mib));
+    json_put(object, "batch", json_integer((json_int_t)o->model.batch));
+    json_put(object, "iters", json_integer((json_int_t)o->iters));
+    json_put(object, "all_heads", json_boolean(o->all_heads));
+    if (o->all_heads)
+        json_put(object, "skipping_speedup", ratio_json(&m->speedup));
+    if (o->profile)
+        json_put(object, "profile", profile_json(m));
+    json_put(object, "provenance", provenance_json(source, c, opened, o->model.open.threads));
+    output_json(object);
+}
+
+// ---- The command -----------------------------------------------------------------------------------
+
+/* Everything but loading. */
+static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_context *ctx,
+                             const bench_options *o, mohvit_error *err)
+{
+    size_t threads = (size_t)o->model.open.threads;
+    mohvit_info info;
+    mohvit_get_info(opened, &info);
+    m->gflop = 2 * (o->all_heads ? info.gmacs : info.gmacs_routed);
+    m->gflop_all = 2 * info.gmacs;
+    m->peak_rss_mib = peak_rss_mib(); // of loading
+    m->peak_gflops = gemm_peak_gflops(threads);
+    reset_peak_rss();
+    mohvit_status status = load_inputs(ctx, o, info.img_size, err);
+    if (!status)
+        status = measure_latency(m, ctx, o, err);
+    if (!status && o->profile)
+        status = measure_floor(m, ctx, o, err);
+    if (!status && o->all_heads)
+        status = measure_skipping(m, ctx, o, err);
+    if (!status && o->head_load)
+        status = measure_head_load(m, ctx, opened, o, err);
+    double running = peak_rss_mib(), after = gemm_peak_gflops(threads);
+    m->peak_rss_mib = running > m->peak_rss_mib ? running : m->peak_rss_mib;
+    m->peak_gflops = after > m->peak_gflops ? after : m->peak_gflops;
+    return status;
+}
+
+static int bench(const bench_options *o)
+{
+    measurement m = {0};
+    mohvit_error err;
+    model_source source = model_source_or_synthetic(&o->model);
+    double start = now_ms();
+    mohvit_model *opened = model_source_open(&source, &o->model);
+    m.load_ms = now_ms() - start;
+    mohvit_context *ctx = opened ? model_context(opened, &o->model) : NULL;
+    int exit = EXIT_MODEL;
+    if (ctx) {
+        mohvit_info info;
+        mohvit_get_info(opened, &info);
+        mohvit_status status = measure(&m, opened, ctx, o, &err);
+        exit = status ? EXIT_INPUT : EXIT_FINE;
+        if (status)
+            complain("%s", err.message);
+        else if (o->format == FORMAT_JSON)
+            print_json(&m, o, opened, &source);
+        else
+            print_text(&m, o, &info);
+    }
+    mohvit_context_destroy(ctx);
+    mohvit_close(opened);
+    return exit;
+}
+
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS, OPTION_PROFILE, OPTION_ALL_HEADS, OPTION_HEAD_LOAD };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    bench_options *o = options;
+    switch (code) {
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_ITERS:
+        return parse_whole(&o->iters, "--iters", value, 1, 1000000);
+    case OPTION_PROFILE:
+        return o->profile = true;
+    case OPTION_ALL_HEADS:
+        return o->all_heads = true;
+    case OPTION_HEAD_LOAD:
+        return o->head_load = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
+static int parse(bench_options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"iters", required_argument, NULL, OPTION_ITERS},
+        {"profile", no_argument, NULL, OPTION_PROFILE},
+        {"all-heads", no_argument, NULL, OPTION_ALL_HEADS},
+        {"head-load", no_argument, NULL, OPTION_HEAD_LOAD},
+        SYNTHETIC_OPTIONS,
+        MODEL_OPTIONS,
+        HELP_OPTION,
+        END_OPTION,
+    };
+    *o = (bench_options){.iters = 20};
+    model_options_begin(&o->model);
+    int parsed = options_read(&command_bench, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
+    if (optind < argc)
+        return usage_error("bench", "%s: expected options alone", argv[optind]);
+    if (o->model.variant && (o->model.weights || o->model.open.config))
+        return usage_error("bench", "--variant brings its own weights and config; leave out --weights and "
+                                    "--config");
+    return PARSED;
+}
+
+static int run_bench(int argc, char **argv)
+{
+    bench_options o;
+    int parsed = parse(&o, argc, argv);
+    return parsed == PARSED ? bench(&o) : parsed;
+}
+
+const command command_bench = {"bench", "measure speed and memory", help, run_bench};

@@ -1,0 +1,336 @@
+/* cmd_classify.c - what is on these pictures? */
+#include "imgio/image.h"
+#include "tools/program/model_options.h"
+#include "tools/program/output.h"
+#include "tools/program/paths.h"
+#include "tools/program/provenance.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char help[] =
+    "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
+    "Prints the most likely classes of pictures (JPEG, PNG or WebP, told by content).\n\n"
+    "A directory stands for the pictures below it, sorted by path: files that begin like a\n"
+    "picture or are named like one. Hidden files are passed over, links to directories are not\n"
+    "followed. \"-\" is a picture on standard input. A picture that fails is reported, the others\n"
+    "go on, and the exit status is 1.\n\n"
+    "  --top K             classes to print; default 5\n"
+    "  --format FORMAT     text (default), json: one object a line, or csv: one row a class\n"
+    "  --from-file FILE    also the paths in this file, one a line; \"-\" is standard input\n"
+    "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
+    "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
+    "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
+    "{\"path\",\"size\":[width,height],\"top\":[{\"class\",\"id\",\"label\",\"prob\"}],\"ms\"}, or\n"
+    "{\"path\",\"error\"}. ms is the time for decoding and resizing the picture, and its share of the\n"
+    "batch's forward pass. Bytes of a path that are not UTF-8 are written as \\xNN.\n";
+
+typedef struct classify_options {
+    model_options model;
+    size_t top;
+    output_format format;
+    bool exif_orientation, provenance;
+    const char *list;
+} classify_options;
+
+/* A picture on its way: it has a slot of the batch, or it failed. */
+typedef struct entry {
+    char *path;
+    size_t width, height, slot;
+    double ms;
+    mohvit_error err; /* status MOHVIT_OK: none */
+} entry;
+
+typedef struct run {
+    const classify_options *options;
+    mohvit_context *ctx;
+    mohvit_prediction *top;    /* (top_count) */
+    size_t top_count;          /* classes of a picture */
+    size_t label_column;       /* width, in text */
+    entry *entries;            /* (capacity), in the order of the input */
+    size_t count, capacity;    /* capacity: failed ones do not fill the batch, but should not pile up */
+    size_t slots;              /* of the batch that are filled */
+    size_t pictures, failures; /* of the whole run */
+    json_t *provenance;        /* or NULL */
+} run;
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+// ---- Printing --------------------------------------------------------------------------------------
+
+/* One column for all pictures where labels are short; a long one widens that of its own picture alone. */
+static size_t label_column(const labels *l)
+{
+    enum { SHORT = 24 };
+    size_t width = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        size_t columns = output_name_width(l->name[i]);
+        width = columns > width && columns <= SHORT ? columns : width;
+    }
+    return width;
+}
+
+static void print_text(const run *r, const entry *e)
+{
+    size_t width = r->label_column;
+    for (size_t i = 0; i < r->top_count; i++) {
+        size_t columns = output_name_width(r->top[i].label);
+        width = columns > width ? columns : width;
+    }
+    output_printf("%s", r->pictures ? "\n" : "");
+    output_bold(true);
+    output_name(e->path);
+    output_bold(false);
+    output_printf("  %zu x %zu\n", e->width, e->height);
+    for (size_t i = 0; i < r->top_count; i++) {
+        double probability = (double)r->top[i].probability;
+        output_printf("%3zu  ", i + 1);
+        output_name_padded(r->top[i].label, width);
+        output_printf("  %5.1f %%  ", 100 * probability);
+        output_bar(probability, 30);
+        output_printf("\n");
+    }
+}
+
+static json_t *prediction_json(const mohvit_prediction *p)
+{
+    json_t *object = need(json_object());
+    json_put(object, "class", json_integer((json_int_t)p->class_index));
+    json_put(object, "id", p->id ? json_text(p->id) : json_null());
+    json_put(object, "label", json_text(p->label));
+    json_put(object, "prob", json_real((double)p->probability));
+    return object;
+}
+
+static void print_json(const run *r, const entry *e)
+{
+    json_t *object = need(json_object()), *top = need(json_array());
+    json_put(object, "path", json_text(e->path));
+    if (e->err.status) {
+        json_put(object, "error", json_text(e->err.message));
+    } else {
+        json_put(object, "size", json_pack("[I, I]", (json_int_t)e->width, (json_int_t)e->height));
+        for (size_t i = 0; i < r->top_count; i++)
+            if (json_array_append_new(top, prediction_json(&r->top[i])))
+                need(NULL);
+        json_put(object, "top", json_incref(top));
+        json_put(object, "ms", json_rounded(e->ms));
+    }
+    json_decref(top);
+    if (r->provenance)
+        json_put(object, "provenance", json_incref(r->provenance));
+    output_json(object);
+}
+
+static void print_csv(const run *r, const entry *e)
+{
+    for (size_t i = 0; !e->err.status && i < r->top_count; i++) {
+        const mohvit_prediction *p = &r->top[i];
+        output_csv_field(e->path);
+        output_printf(",%zu,%zu,%zu,%zu,", e->width, e->height, i + 1, p->class_index);
+        output_csv_field(p->id ? p->id : "");
+        output_printf(",");
+        output_csv_field(p->label);
+        output_printf(",%.9g,%.3f,\n", (double)p->probability, e->ms);
+    }
+    if (e->err.status) {
+        output_csv_field(e->path);
+        output_printf(",,,,,,,,,");
+        output_csv_field(e->err.message);
+        output_printf("\n");
+    }
+}
+
+static void print_entry(const run *r, const entry *e)
+{
+    if (r->options->format == FORMAT_JSON)
+        print_json(r, e);
+    else if (r->options->format == FORMAT_CSV)
+        print_csv(r, e);
+    else if (!e->err.status)
+        print_text(r, e);
+    else
+        complain("%s", e->err.message);
+}
+
+// ---- Running ---------------------------------------------------------------------------------------
+
+/* Runs the filled slots and prints everything that waits, in the order of the input. */
+static void flush_entries(run *r)
+{
+    mohvit_error err = {0};
+    double start = now_ms();
+    mohvit_status status = r->slots ? mohvit_run(r->ctx, r->slots, &err) : MOHVIT_OK;
+    double share = r->slots ? (now_ms() - start) / (double)r->slots : 0;
+    for (size_t i = 0; i < r->count; i++) {
+        entry *e = &r->entries[i];
+        e->ms += share;
+        if (!e->err.status && status)
+            e->err = err;
+        if (!e->err.status && mohvit_top(r->ctx, e->slot, r->top, r->top_count, &err))
+            error_set(&e->err, err.status, "%s: %s", e->path, err.message);
+        print_entry(r, e);
+        r->pictures++;
+        r->failures += e->err.status != MOHVIT_OK;
+        free(e->path);
+    }
+    r->count = r->slots = 0;
+    output_flush();
+}
+
+/* Decodes into the next free slot. */
+static mohvit_status load(run *r, entry *e, mohvit_error *err)
+{
+    image img;
+    e->slot = r->slots;
+    mohvit_status status = image_read(&img, e->path, NULL, r->options->exif_orientation, err);
+    if (status)
+        return status;
+    e->width = img.width;
+    e->height = img.height;
+    status = mohvit_load_rgb(r->ctx, e->slot, img.rgb, img.width, img.height, img.width * 3, err);
+    if (status) { // knows no path
+        mohvit_error cause = *err;
+        error_set(err, status, "%s: %s", e->path, cause.message);
+    }
+    image_free(&img);
+    return status;
+}
+
+/* Takes over path. */
+static void add_entry(run *r, char *path, const mohvit_error *err)
+{
+    entry *e = &r->entries[r->count++];
+    *e = (entry){.path = path, .err = *err};
+    double start = now_ms();
+    if (!e->err.status && !load(r, e, &e->err))
+        r->slots++;
+    e->ms = now_ms() - start;
+    if (r->slots == r->options->model.batch || r->count == r->capacity || !r->slots)
+        flush_entries(r);
+}
+
+static int classify_all(run *r, paths *inputs)
+{
+    mohvit_error err;
+    for (char *path; output_works() && (path = paths_next(inputs, &err));)
+        add_entry(r, path, &err);
+    if (output_works())
+        flush_entries(r);
+    for (size_t i = 0; i < r->count; i++)
+        free(r->entries[i].path);
+    if (!r->pictures && output_works()) {
+        complain("%s: names no pictures", r->options->list);
+        return EXIT_INPUT;
+    }
+    if (r->failures && r->pictures > 1)
+        complain("%zu of %zu pictures failed", r->failures, r->pictures);
+    return r->failures ? EXIT_INPUT : EXIT_FINE;
+}
+
+static int classify_with(const classify_options *o, const mohvit_model *m, mohvit_context *ctx,
+                         const model_source *source, paths *inputs)
+{
+    const config *c = &mohvit_describe(m)->config;
+    run r = {.options = o, .ctx = ctx, .capacity = 2 * o->model.batch};
+    r.top_count = o->top < c->num_classes ? o->top : c->num_classes;
+    r.label_column = label_column(&mohvit_describe(m)->labels);
+    r.top = need(calloc(r.top_count, sizeof *r.top));
+    r.entries = need(calloc(r.capacity, sizeof *r.entries));
+    if (o->provenance)
+        r.provenance = provenance_json(source, c, m, o->model.open.threads);
+    if (o->format == FORMAT_CSV)
+        output_printf("path,width,height,rank,class,id,label,prob,ms,error\n");
+    int status = classify_all(&r, inputs);
+    json_decref(r.provenance);
+    free(r.entries);
+    free(r.top);
+    return status;
+}
+
+static int classify(const classify_options *o, paths *inputs)
+{
+    model_source source = model_source_choose(&o->model);
+    mohvit_model *m = model_source_open(&source, &o->model);
+    mohvit_context *ctx = m ? model_context(m, &o->model) : NULL;
+    int status = ctx ? classify_with(o, m, ctx, &source, inputs) : EXIT_MODEL;
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+    return status;
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+enum { OPTION_TOP = OPTION_OWN, OPTION_FORMAT, OPTION_FROM_FILE, OPTION_EXIF, OPTION_PROVENANCE };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    classify_options *o = options;
+    switch (code) {
+    case OPTION_TOP:
+        return parse_whole(&o->top, "--top", value, 1, CONFIG_MAX_CLASSES);
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, true);
+    case OPTION_FROM_FILE:
+        o->list = value;
+        return true;
+    case OPTION_EXIF:
+        return o->exif_orientation = true;
+    case OPTION_PROVENANCE:
+        return o->provenance = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
+static int parse(classify_options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"top", required_argument, NULL, OPTION_TOP},
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"from-file", required_argument, NULL, OPTION_FROM_FILE},
+        {"exif-orientation", no_argument, NULL, OPTION_EXIF},
+        {"provenance", no_argument, NULL, OPTION_PROVENANCE},
+        MODEL_OPTIONS,
+        HELP_OPTION,
+        END_OPTION,
+    };
+    *o = (classify_options){.top = 5};
+    model_options_begin(&o->model);
+    int parsed = options_read(&command_classify, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
+    size_t inputs = (size_t)(argc - optind), from_stdin = o->list && strcmp(o->list, "-") == 0;
+    for (int i = optind; i < argc; i++)
+        from_stdin += strcmp(argv[i], "-") == 0;
+    if (!inputs && !o->list)
+        return usage_error("classify", "expected a picture or a directory");
+    if (from_stdin > 1)
+        return usage_error("classify", "standard input can be read only once");
+    if (o->provenance && o->format != FORMAT_JSON)
+        return usage_error("classify", "--provenance belongs to --format json");
+    return PARSED;
+}
+
+static int run_classify(int argc, char **argv)
+{
+    classify_options o;
+    int status = parse(&o, argc, argv);
+    if (status != PARSED)
+        return status;
+    paths *inputs = paths_open(argv + optind, (size_t)(argc - optind), o.list);
+    if (!inputs)
+        return EXIT_INPUT;
+    status = classify(&o, inputs);
+    paths_close(inputs);
+    return status;
+}
+
+const command command_classify = {"classify", "say what is on pictures", help, run_classify};

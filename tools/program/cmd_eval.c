@@ -1,0 +1,115 @@
+/* cmd_eval.c - how well does a model do on a labelled data set? */
+#include "tools/program/eval_output.h"
+#include "tools/program/evaluation.h"
+#include "tools/program/head_load_collect.h"
+#include "tools/program/output.h"
+
+static const char help[] =
+    "[OPTION ...] DATA ...\n"
+    "Scores a model on labelled pictures: top-1, top-5, loss, images per second.\n\n" EVALUATION_DATA_HELP
+    "\n  --format FORMAT     text (default) or json: one line\n"
+    "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
+    "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
+    "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
+    "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP
+    "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
+    "then 1. Started by mpirun, all ranks share the work, and rank 0 prints the result.\n";
+
+typedef struct eval_options {
+    evaluation_options run;
+    output_format format;
+    const char *per_class, *predictions, *head_load;
+} eval_options;
+
+static const char *part_of(const eval_options *o)
+{
+    return o->run.shards ? o->run.part : NULL;
+}
+
+static int report(const eval_options *o, const evaluation *e)
+{
+    journal *journals[] = {e->journal};
+    const eval_report r = {
+        .set = {journals, 1},
+        .format = o->format,
+        .per_class = o->per_class,
+        .predictions = o->predictions,
+        .images = e->images,
+        .rate = e->rate,
+        .incomplete = e->stopped,
+        .shard = part_of(o),
+    };
+    return eval_report_print(&r);
+}
+
+/* false and a message where it could not be written. */
+static bool write_head_load(const eval_options *o, const evaluation *e)
+{
+    journal *journals[] = {e->journal};
+    const record_set set = {journals, 1};
+    mohvit_error err;
+    if (e->stopped) {
+        complain("%s: not written: the run is not complete", o->head_load);
+        return true;
+    }
+    if (!head_load_collect_to_file(o->head_load, &set, part_of(o), NULL, NULL, &err))
+        return true;
+    complain("%s", err.message);
+    return false;
+}
+
+static int finish(const void *user, const evaluation *e)
+{
+    const eval_options *o = user;
+    bool written = !o->head_load || write_head_load(o, e);
+    int status = report(o, e);
+    return written ? status : EXIT_INPUT;
+}
+
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_HEAD_LOAD };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    eval_options *o = options;
+    switch (code) {
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_PER_CLASS:
+        o->per_class = value;
+        return true;
+    case OPTION_PREDICTIONS:
+        o->predictions = value;
+        return o->run.predictions = true;
+    case OPTION_HEAD_LOAD:
+        o->head_load = value;
+        return o->run.head_load = true;
+    default:
+        return evaluation_option(&o->run, code, value);
+    }
+}
+
+static int run_eval(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"per-class", required_argument, NULL, OPTION_PER_CLASS},
+        {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
+        {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
+        EVALUATION_OPTIONS,
+        HELP_OPTION,
+        END_OPTION,
+    };
+    eval_options o = {0};
+    evaluation_options_begin(&o.run);
+    int parsed = options_read(&command_eval, argc, argv, "", table, take_option, &o);
+    o.run.outputs[0] = (output_path){"--per-class", o.per_class};
+    o.run.outputs[1] = (output_path){"--predictions", o.predictions};
+    o.run.outputs[2] = (output_path){"--head-load", o.head_load};
+    if (parsed == PARSED)
+        parsed = evaluation_options_check(&o.run, "eval", argc, argv);
+    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
+    evaluation_options_end(&o.run);
+    return status;
+}
+
+const command command_eval = {"eval", "score a model on labelled pictures", help, run_eval};

@@ -1,0 +1,44 @@
+/* cmd_headload.c - which heads work for which class: finds the command below `mohvit headload`. */
+#include "tools/program/cmd_headload.h"
+
+#include "tools/program/output.h"
+
+#include <string.h>
+
+static const char help[] =
+    "COMMAND [OPTION ...] FILE|DATA ...\n"
+    "Counts which heads work for which class, a head load, and shows what it tells.\n\n"
+    "Commands:\n"
+    "  count   count over pictures by their class\n"
+    "  export  print tidy rows: class, block, head, load, share, mean gate\n"
+    "  plot    draw bars for each class, or a heatmap; SVG, PNG or PDF\n"
+    "  stats   print balance, entropy, divergence of classes, dead and specific heads\n"
+    "  report  make a page to explore all of it, in one HTML file\n"
+    "\nOptions:\n"
+    "  -h, --help  show this\n"
+    "\n\"mohvit headload COMMAND --help\" explains each.\n";
+
+static const command *const commands[] = {
+    &command_headload_count, &command_headload_export, &command_headload_plot,
+    &command_headload_stats, &command_headload_report,
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static int run_headload(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
+        command_print_help(&command_headload);
+        return EXIT_FINE;
+    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (!strcmp(strrchr(commands[i]->name, ' ') + 1, name))
+            return commands[i]->run(argc - 1, argv + 1);
+    if (*name == '-')
+        return usage_error("headload", "%s: no such option before a command", name);
+    if (*name)
+        complain("headload %s: no such command", name);
+    return usage_error("headload", "expected one of count, export, plot, stats, report");
+}
+
+const command command_headload = {"headload", "say which heads work for which class", help, run_headload};

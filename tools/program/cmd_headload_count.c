@@ -1,0 +1,129 @@
+/* cmd_headload_count.c - a data set through the network, for its head load alone. */
+#include "tools/program/cmd_headload.h"
+
+#include "tools/program/eval_output.h"
+#include "tools/program/evaluation.h"
+#include "tools/program/head_load_collect.h"
+#include "tools/program/output.h"
+
+#include <inttypes.h>
+
+static const char help[] =
+    "[OPTION ...] DATA ... -o FILE.safetensors\n"
+    "Counts, over pictures by their class, which tokens select which heads.\n\n" EVALUATION_DATA_HELP
+    "\n  -o, --output FILE   the head load to write\n"
+    "  --by-prediction     pictures without a class count for the one that is predicted\n"
+    "  --format FORMAT     text (default) or json: one line\n"
+    "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP
+    "\nA picture that fails is listed and left out; the exit status is then 1. \"eval --head-load FILE\"\n"
+    "does the same beside the accuracy, \"merge --head-load FILE\" from the states of shards.\n";
+
+typedef struct count_options {
+    evaluation_options run;
+    output_format format;
+    const char *output;
+} count_options;
+
+// ---- Printing --------------------------------------------------------------------------------------
+
+typedef struct counted {
+    totals totals;
+    int64_t images;
+    size_t classes;
+} counted;
+
+static void print_json(const count_options *o, const evaluation *e, const counted *c)
+{
+    json_t *object = need(json_object());
+    json_put(object, "file", json_text(o->output));
+    json_put(object, "images", json_integer(c->images));
+    json_put(object, "classes", json_integer((json_int_t)c->classes));
+    json_put(object, "failed", json_integer((json_int_t)c->totals.failed));
+    json_put(object, "images_per_s", e->rate > 0 ? json_rounded(e->rate) : json_null());
+    json_put(object, "provenance", json_incref(json_object_get(journal_header(e->journal), "provenance")));
+    output_json(object);
+}
+
+static void print_text(const count_options *o, const counted *c)
+{
+    output_name(o->output);
+    output_printf(": %" PRId64 " images of %zu classes", c->images, c->classes);
+    if (c->totals.failed)
+        output_printf(", %" PRIu64 " failed", c->totals.failed);
+    output_printf("\n");
+}
+
+static int finish(const void *user, const evaluation *e)
+{
+    const count_options *o = user;
+    const char *part = o->run.shards ? o->run.part : NULL;
+    journal *journals[] = {e->journal};
+    const record_set set = {journals, 1};
+    counted c = {0};
+    mohvit_error err;
+    if (e->stopped) {
+        complain("%s: not written: the run is not complete", o->output);
+        return EXIT_INPUT;
+    }
+    mohvit_status status = totals_count(&c.totals, &set, 0, &err);
+    if (!status)
+        status = eval_list_failures(&set, &err);
+    if (!status)
+        status = head_load_collect_to_file(o->output, &set, part, &c.images, &c.classes, &err);
+    if (status)
+        complain("%s", err.message);
+    else if (o->format == FORMAT_JSON)
+        print_json(o, e, &c);
+    else
+        print_text(o, &c);
+    bool fine = !status && !c.totals.failed;
+    totals_free(&c.totals);
+    return fine ? EXIT_FINE : EXIT_INPUT;
+}
+
+// ---- The command -----------------------------------------------------------------------------------
+
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_BY_PREDICTION };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    count_options *o = options;
+    switch (code) {
+    case 'o':
+        o->output = value;
+        return true;
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_BY_PREDICTION:
+        return o->run.by_prediction = true;
+    default:
+        return evaluation_option(&o->run, code, value);
+    }
+}
+
+static int run_count(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"output", required_argument, NULL, 'o'},
+        {"by-prediction", no_argument, NULL, OPTION_BY_PREDICTION},
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        EVALUATION_OPTIONS,
+        HELP_OPTION,
+        END_OPTION,
+    };
+    count_options o = {0};
+    evaluation_options_begin(&o.run);
+    int parsed = options_read(&command_headload_count, argc, argv, "o:", table, take_option, &o);
+    o.run.head_load = true;
+    o.run.outputs[0] = (output_path){"-o", o.output};
+    if (parsed == PARSED)
+        parsed = evaluation_options_check(&o.run, "headload count", argc, argv);
+    if (parsed == PARSED && !o.output)
+        parsed = usage_error("headload count", "expected -o and the name of the file to write");
+    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
+    evaluation_options_end(&o.run);
+    return status;
+}
+
+const command command_headload_count = {"headload count", "count which heads work for which class", help,
+                                        run_count};

@@ -1,0 +1,181 @@
+/* cmd_headload_plot.c - a head load as a figure. */
+#include "tools/program/cmd_headload.h"
+
+#include "tools/figures/figure.h"
+#include "vit/headload/head_load_statistics.h"
+#include "tools/program/output.h"
+
+#include <stdlib.h>
+
+static const char help[] =
+    "[OPTION ...] FILE -o FIGURE.svg|png|pdf\n"
+    "Draws the load of the routed heads of a block: for each class a panel with a bar for every\n"
+    "head, on one scale, with a line at the balanced load, routed / (heads - shared).\n\n"
+    "  -o, --output FILE  ends in .svg, .png or .pdf, which tells what is written\n"
+    "  --classes LIST     names, WordNet ids or numbers from 0, separated by commas; may be given\n"
+    "                     again; default: all, where they are at most 12, or with --heatmap\n"
+    "  --block S.B        stage (from 1) and block (from 0); default: the last that routes\n"
+    "  --heatmap          classes x heads instead, classes that route alike beside each other\n"
+    "  --with-shared      the shared heads too, in gray: every token uses them\n"
+    "  --width MM         of the figure: 40 to 1000; default 88, a column\n"
+    "  --dpi N            dots per inch of a PNG: 36 to 1200; default 300\n"
+    "  -h, --help         show this\n\n"
+    "Heads are numbered from 1 among the routed ones.\n";
+
+typedef struct plot_options {
+    const char *output, *block;
+    const char **lists; /* (list_count) of --classes */
+    size_t list_count, width, dpi;
+    bool heatmap, with_shared;
+    drawing_format format;
+} plot_options;
+
+// ---- Drawing ---------------------------------------------------------------------------------------
+
+static mohvit_status draw(const figure *f, const plot_options *o, mohvit_error *err)
+{
+    drawing d;
+    double height = o->heatmap ? figure_heatmap_height(f) : figure_bars_height(f);
+    mohvit_status status = drawing_begin(&d, o->output, o->format, f->width, height, (double)o->dpi, err);
+    if (status)
+        return status;
+    (o->heatmap ? figure_heatmap : figure_bars)(d.cr, f);
+    return drawing_finish(&d, err);
+}
+
+/* The classes that were asked for. */
+static bool choose(class_choice *chosen, const head_load *l, const plot_options *o)
+{
+    enum { MOST_PANELS = 12 };
+    for (size_t i = 0; i < o->list_count; i++)
+        if (!choice_add(chosen, l, o->lists[i]))
+            return false;
+    if (chosen->count)
+        return true;
+    if (!o->heatmap && l->names.count > MOST_PANELS) {
+        complain("%zu classes are too many for panels; choose with --classes, or see all with --heatmap",
+                 l->names.count);
+        return false;
+    }
+    choice_add_all(chosen, l);
+    return true;
+}
+
+static bool sort_by_similarity(class_choice *chosen, const head_load *l, size_t block, mohvit_error *err)
+{
+    size_t *order = need(calloc(chosen->count, sizeof *order));
+    mohvit_status status = head_load_order(order, l, block, chosen->classes, chosen->count, err);
+    free(chosen->classes);
+    chosen->classes = order;
+    if (!status)
+        return true;
+    complain("%s", err->message);
+    return false;
+}
+
+static bool plot(const head_load *l, const plot_options *o, class_choice *chosen)
+{
+    enum { MOST_CELLS = 1000000 };
+    mohvit_error err;
+    size_t block;
+    if (!choice_block(&block, &l->config, "--block", o->block) || !choose(chosen, l, o))
+        return false;
+    figure f = {.load = l,
+                .block = head_load_describe(l, block),
+                .with_shared = o->with_shared,
+                .width = (double)o->width * 72 / 25.4};
+    if (!f.block.routed) {
+        complain("block %zu.%zu does not route: all its heads are always on", f.block.stage + 1,
+                 f.block.block);
+        return false;
+    }
+    if (chosen->count > MOST_CELLS / f.block.heads) {
+        complain("%zu classes are too many for one figure; choose with --classes", chosen->count);
+        return false;
+    }
+    if (o->heatmap && !sort_by_similarity(chosen, l, block, &err))
+        return false;
+    f.classes = chosen->classes;
+    f.count = chosen->count;
+    if (draw(&f, o, &err)) {
+        complain("%s", err.message);
+        return false;
+    }
+    output_name(o->output);
+    output_printf(": block %zu.%zu, %zu class%s, %zu mm wide\n", f.block.stage + 1, f.block.block, f.count,
+                  f.count == 1 ? "" : "es", o->width);
+    return true;
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_HEATMAP, OPTION_SHARED, OPTION_WIDTH, OPTION_DPI };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    plot_options *o = options;
+    switch (code) {
+    case 'o':
+        o->output = value;
+        return true;
+    case OPTION_CLASSES:
+        o->lists = need(realloc(o->lists, (o->list_count + 1) * sizeof *o->lists));
+        o->lists[o->list_count++] = value;
+        return true;
+    case OPTION_BLOCK:
+        o->block = value;
+        return choice_block_valid("--block", value);
+    case OPTION_HEATMAP:
+        return o->heatmap = true;
+    case OPTION_SHARED:
+        return o->with_shared = true;
+    case OPTION_WIDTH:
+        return parse_whole(&o->width, "--width", value, 40, 1000);
+    default:
+        return parse_whole(&o->dpi, "--dpi", value, 36, 1200);
+    }
+}
+
+static int parse(plot_options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"output", required_argument, NULL, 'o'},
+        {"classes", required_argument, NULL, OPTION_CLASSES},
+        {"block", required_argument, NULL, OPTION_BLOCK},
+        {"heatmap", no_argument, NULL, OPTION_HEATMAP},
+        {"with-shared", no_argument, NULL, OPTION_SHARED},
+        {"width", required_argument, NULL, OPTION_WIDTH},
+        {"dpi", required_argument, NULL, OPTION_DPI},
+        HELP_OPTION,
+        END_OPTION,
+    };
+    *o = (plot_options){.width = 88, .dpi = 300};
+    int parsed = options_read(&command_headload_plot, argc, argv, "o:", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
+    if (argc - optind != 1)
+        return usage_error("headload plot", "expected one head load");
+    if (!o->output)
+        return usage_error("headload plot", "expected -o and the name of the file to write");
+    if (!drawing_format_of(&o->format, o->output))
+        return usage_error("headload plot", "-o %s: expected a name that ends in .svg, .png or .pdf",
+                           o->output);
+    return PARSED;
+}
+
+static int run_plot(int argc, char **argv)
+{
+    plot_options o;
+    int exit = parse(&o, argc, argv);
+    if (exit == PARSED) {
+        class_choice chosen = {0};
+        head_load *l = choice_open(argv[optind]);
+        exit = l && plot(l, &o, &chosen) ? EXIT_FINE : EXIT_INPUT;
+        choice_free(&chosen);
+        head_load_destroy(l);
+    }
+    free(o.lists);
+    return exit;
+}
+
+const command command_headload_plot = {"headload plot", "draw a head load", help, run_plot};

@@ -1,0 +1,414 @@
+/* cmd_headload_report.c - a page to explore a head load: one file that needs nothing else.
+ *
+ * The page is tools/figures/report/report.html with style, script and data in it. Numbers are base64 of
+ * little-endian arrays, a fifth of what they would take as text; all else is one JSON object. */
+#include "tools/program/cmd_headload.h"
+
+#include "vit/headload/head_load_statistics.h"
+#include "tools/program/output.h"
+#include "tools/program/replace_file.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "FILE -o PAGE.html\n"
+    "Makes a page to explore a head load in a browser: summary, heatmap of every block, classes side\n"
+    "by side, statistics, CSV. One file; neither making nor opening it uses the network.\n\n"
+    "  -o, --output FILE  the page to write\n"
+    "  -h, --help         show this\n";
+
+/* Of class, block and head: a page of 400 MB, which browsers still open. */
+#define MAX_CELLS ((size_t)24 << 20)
+
+extern const char report_html[] __attribute__((visibility("hidden")));
+extern const char report_css[] __attribute__((visibility("hidden")));
+extern const char report_js[] __attribute__((visibility("hidden")));
+
+// ---- Text ------------------------------------------------------------------------------------------
+
+typedef struct text {
+    char *data;
+    size_t size, capacity;
+} text;
+
+static char *text_room(text *t, size_t size)
+{
+    if (t->capacity - t->size < size) {
+        t->capacity = 2 * t->capacity + size;
+        t->data = need(realloc(t->data, t->capacity));
+    }
+    t->size += size;
+    return t->data + t->size - size;
+}
+
+static void text_add(text *t, const char *from, size_t size)
+{
+    memcpy(text_room(t, size), from, size);
+}
+
+static void text_put(text *t, const char *from)
+{
+    text_add(t, from, strlen(from));
+}
+
+/* As HTML text or in a quoted attribute. */
+static void text_escaped(text *t, const char *from)
+{
+    for (; *from; from++) {
+        switch (*from) {
+        case '&':
+            text_put(t, "&amp;");
+            break;
+        case '<':
+            text_put(t, "&lt;");
+            break;
+        case '>':
+            text_put(t, "&gt;");
+            break;
+        case '"':
+            text_put(t, "&quot;");
+            break;
+        default:
+            text_add(t, from, 1);
+        }
+    }
+}
+
+/* JSON in a script element, which ends at "</script" wherever that stands: no "<" is left in it, since \u003c
+ * is the same to JSON. */
+static void text_json(text *t, const char *id, json_t *value)
+{
+    char *json = need(json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+    text_put(t, "<script type=\"application/json\" id=\"");
+    text_put(t, id);
+    text_put(t, "\">");
+    for (const char *p = json; *p; p++) {
+        if (*p == '<')
+            text_put(t, "\\u003c");
+        else
+            text_add(t, p, 1);
+    }
+    text_put(t, "</script>\n");
+    free(json);
+    json_decref(value);
+}
+
+static void text_base64(text *t, const char *id, const unsigned char *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    text_put(t, "<script type=\"text/plain\" id=\"");
+    text_put(t, id);
+    text_put(t, "\">");
+    char *to = text_room(t, divide_up(size, 3) * 4);
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        unsigned group = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
+                         (left > 2 ? bytes[i + 2] : 0);
+        for (int k = 0; k < 4; k++)
+            *to++ = digits[(size_t)k <= left ? group >> (18 - 6 * k) & 63 : 64];
+    }
+    text_put(t, "</script>\n");
+}
+
+// ---- Numbers ---------------------------------------------------------------------------------------
+
+/* Little-endian, whatever this processor is. */
+static void put_u32(unsigned char *to, uint32_t value)
+{
+    for (size_t i = 0; i < 4; i++)
+        to[i] = (unsigned char)(value >> 8 * i);
+}
+
+static void put_f64(unsigned char *to, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    for (size_t i = 0; i < 8; i++)
+        to[i] = (unsigned char)(bits >> 8 * i);
+}
+
+static size_t heads_of_all_blocks(const head_load *l)
+{
+    size_t heads = 0;
+    for (size_t b = 0; b < l->blocks; b++)
+        heads += head_load_describe(l, b).heads;
+    return heads;
+}
+
+/* Counts past 32 bits travel as doubles, exactly up to 2^53. */
+static bool counts_are_wide(const head_load *l)
+{
+    for (size_t i = 0; i < l->config.num_classes * l->blocks * l->max_heads; i++)
+        if (l->active[i] > UINT32_MAX)
+            return true;
+    return false;
+}
+
+/* `active` and `gates` of every class, block and head that there is. */
+static void add_counts(text *t, const head_load *l, bool wide)
+{
+    size_t cells = l->config.num_classes * heads_of_all_blocks(l), size = wide ? 8 : 4;
+    unsigned char *active = need(memory_alloc(cells, size)), *gates = need(memory_alloc(cells, 8));
+    size_t at = 0;
+    for (size_t c = 0; c < l->config.num_classes; c++) {
+        for (size_t b = 0; b < l->blocks; b++) {
+            size_t heads = head_load_describe(l, b).heads;
+            for (size_t h = 0; h < heads; h++, at++) {
+                int64_t count = l->active[head_load_at(l, c, b, h)];
+                if (wide)
+                    put_f64(active + 8 * at, (double)count);
+                else
+                    put_u32(active + 4 * at, (uint32_t)count);
+                put_f64(gates + 8 * at, head_load_gate_sum(l, c, b, h));
+            }
+        }
+    }
+    text_base64(t, "active", active, cells * size);
+    text_base64(t, "gates", gates, cells * 8);
+    free(active);
+    free(gates);
+}
+
+/* Of each block that routes: the classes by similarity. */
+static mohvit_status add_orders(text *t, const head_load *l, mohvit_error *err)
+{
+    size_t classes = l->config.num_classes, at = 0;
+    size_t *all = need(memory_alloc(classes, sizeof *all)),
+           *order = need(memory_alloc(classes, sizeof *order));
+    unsigned char *bytes = need(memory_alloc(classes * l->blocks, 4));
+    mohvit_status status = MOHVIT_OK;
+    for (size_t c = 0; c < classes; c++)
+        all[c] = c;
+    for (size_t b = 0; !status && b < l->blocks; b++) {
+        if (!head_load_describe(l, b).routed)
+            continue;
+        status = head_load_order(order, l, b, all, classes, err);
+        for (size_t c = 0; !status && c < classes; c++)
+            put_u32(bytes + 4 * at++, (uint32_t)order[c]);
+    }
+    text_base64(t, "orders", bytes, 4 * at);
+    free(all);
+    free(order);
+    free(bytes);
+    return status;
+}
+
+// ---- JSON ------------------------------------------------------------------------------------------
+
+static void append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, need(value)))
+        need(NULL);
+}
+
+static json_t *pair_json(const class_pair *p)
+{
+    return json_pack("[I, I, f]", (json_int_t)p->a, (json_int_t)p->b, p->divergence);
+}
+
+static json_t *specific_json(const block_statistics *s)
+{
+    enum { SHOWN = 12 };
+    json_t *array = need(json_array());
+    for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
+        const specific_head *h = &s->specific[i];
+        append(array, json_pack("{s:I, s:I, s:f, s:f, s:f}", "head", (json_int_t)h->head, "class",
+                                (json_int_t)h->class_index, "information", h->information, "load", h->load,
+                                "mean", h->mean));
+    }
+    return array;
+}
+
+/* Beside each class the one that routes most like it (−1: none), and how far it is. */
+static void put_like(json_t *object, const head_load *l, const block_statistics *s)
+{
+    json_t *like = need(json_array()), *divergence = need(json_array());
+    for (size_t c = 0; c < l->config.num_classes; c++) {
+        bool known = isfinite(s->like_divergence[c]);
+        append(like, json_integer(known ? (json_int_t)s->like[c] : -1));
+        append(divergence, json_real(known ? round(s->like_divergence[c] * 1e6) / 1e6 : 0));
+    }
+    json_put(object, "like", like);
+    json_put(object, "likeDivergence", divergence);
+    json_put(object, "nearest", pair_json(&s->nearest));
+    json_put(object, "farthest", pair_json(&s->farthest));
+}
+
+static json_t *statistics_json(const head_load *l, const block_statistics *s)
+{
+    json_t *object = need(json_object()), *dead = need(json_array());
+    for (size_t i = 0; i < s->dead_count; i++)
+        append(dead, json_integer((json_int_t)s->dead[i]));
+    json_put(object, "min", json_real(s->min));
+    json_put(object, "max", json_real(s->max));
+    json_put(object, "cv", json_real(s->cv));
+    json_put(object, "entropy", json_real(s->entropy));
+    json_put(object, "divergence", json_real(s->divergence));
+    json_put(object, "pair", s->compared ? json_real(s->mean_divergence) : json_null());
+    json_put(object, "dead", dead);
+    json_put(object, "specific", specific_json(s));
+    if (s->compared)
+        put_like(object, l, s);
+    return object;
+}
+
+static mohvit_status add_block(json_t *blocks, const head_load *l, size_t index, mohvit_error *err)
+{
+    block_statistics s;
+    mohvit_status status = block_statistics_compute(&s, l, index, err);
+    if (status)
+        return status;
+    json_t *object = need(json_object());
+    json_put(object, "stage", json_integer((json_int_t)s.block.stage + 1));
+    json_put(object, "block", json_integer((json_int_t)s.block.block));
+    json_put(object, "heads", json_integer((json_int_t)s.block.heads));
+    json_put(object, "shared", json_integer((json_int_t)s.block.shared));
+    json_put(object, "routed", json_integer((json_int_t)s.block.routed));
+    json_put(object, "tokens", json_integer((json_int_t)s.block.tokens));
+    json_put(object, "balanced", json_real(s.block.balanced));
+    if (s.block.routed && s.classes)
+        json_put(object, "stats", statistics_json(l, &s));
+    append(blocks, object);
+    block_statistics_free(&s);
+    return MOHVIT_OK;
+}
+
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static mohvit_status add_description(text *t, const head_load *l, const char *path, bool wide,
+                                     mohvit_error *err)
+{
+    json_t *object = need(json_object()), *names = need(json_array()), *ids = need(json_array());
+    json_t *images = need(json_array()), *blocks = need(json_array());
+    mohvit_status status = MOHVIT_OK;
+    for (size_t c = 0; c < l->config.num_classes; c++) {
+        append(names, json_text(l->names.name[c]));
+        append(ids, l->names.id[c] ? json_text(l->names.id[c]) : json_null());
+        append(images, json_integer(l->images[c]));
+    }
+    for (size_t b = 0; !status && b < l->blocks; b++)
+        status = add_block(blocks, l, b, err);
+    json_put(object, "file", json_text(file_name(path)));
+    json_put(object, "model", json_text(config_name(&l->config)));
+    json_put(object, "activePercent", json_real(config_active_percent(&l->config)));
+    json_put(object, "names", names);
+    json_put(object, "ids", ids);
+    json_put(object, "images", images);
+    json_put(object, "blocks", blocks);
+    json_put(object, "wide", json_boolean(wide));
+    json_put(object, "sources", json_incref(l->sources));
+    json_put(object, "provenance", json_incref(l->provenance));
+    text_json(t, "data", object);
+    return status;
+}
+
+// ---- The page --------------------------------------------------------------------------------------
+
+static mohvit_status add_data(text *t, const head_load *l, const char *path, mohvit_error *err)
+{
+    bool wide = counts_are_wide(l);
+    mohvit_status status = add_description(t, l, path, wide, err);
+    add_counts(t, l, wide);
+    return status ? status : add_orders(t, l, err);
+}
+
+/* The template with its {{NAMES}} filled in. */
+static mohvit_status build_page(text *t, const head_load *l, const char *path, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    const char *from = report_html;
+    for (const char *at; !status && (at = strstr(from, "{{")); from = strstr(at, "}}") + 2) {
+        text_add(t, from, (size_t)(at - from));
+        if (!strncmp(at, "{{TITLE}}", 9))
+            text_escaped(t, file_name(path));
+        else if (!strncmp(at, "{{STYLE}}", 9))
+            text_put(t, report_css);
+        else if (!strncmp(at, "{{SCRIPT}}", 10))
+            text_put(t, report_js);
+        else
+            status = add_data(t, l, path, err);
+    }
+    text_put(t, from);
+    return status;
+}
+
+static mohvit_status write_page(const char *path, const text *t, mohvit_error *err)
+{
+    replace_file file;
+    mohvit_status status = replace_begin(&file, path, err);
+    if (!status)
+        status = replace_write(&file, t->data, t->size, err);
+    if (!status)
+        return replace_commit(&file, err);
+    replace_cancel(&file);
+    return status;
+}
+
+static mohvit_status report(const head_load *l, const char *path, const char *output, mohvit_error *err)
+{
+    size_t cells = l->config.num_classes * heads_of_all_blocks(l);
+    if (cells > MAX_CELLS)
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: %zu classes with %zu heads are too many for a page: %zu, at most %zu", path,
+                         l->config.num_classes, heads_of_all_blocks(l), cells, MAX_CELLS);
+    text t = {0};
+    mohvit_status status = build_page(&t, l, path, err);
+    if (!status)
+        status = write_page(output, &t, err);
+    if (!status) {
+        output_name(output);
+        bool large = t.size >= 1000000;
+        output_printf(": %zu classes, %zu blocks, %.*f %s\n", l->config.num_classes, l->blocks, large,
+                      (double)t.size / (large ? 1e6 : 1e3), large ? "MB" : "KB");
+    }
+    free(t.data);
+    return status;
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+static bool take_option(void *options, UNUSED int code, const char *value)
+{
+    *(const char **)options = value;
+    return true;
+}
+
+static int run_report(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"output", required_argument, NULL, 'o'},
+        HELP_OPTION,
+        END_OPTION,
+    };
+    const char *output = NULL;
+    mohvit_error err;
+    int parsed = options_read(&command_headload_report, argc, argv, "o:", table, take_option, &output);
+    if (parsed != PARSED)
+        return parsed;
+    if (argc - optind != 1)
+        return usage_error("headload report", "expected one head load");
+    if (!output)
+        return usage_error("headload report", "expected -o and the name of the page to write");
+    parsed = output_input_check("headload report", output, argv[optind]);
+    if (parsed != PARSED)
+        return parsed;
+    head_load *l = choice_open(argv[optind]);
+    if (!l)
+        return EXIT_INPUT;
+    mohvit_status status = report(l, argv[optind], output, &err);
+    if (status)
+        complain("%s", err.message);
+    head_load_destroy(l);
+    return status ? EXIT_INPUT : EXIT_FINE;
+}
+
+const command command_headload_report = {"headload report", "make a page to explore a head load", help,
+                                         run_report};

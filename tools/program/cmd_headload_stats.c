@@ -1,0 +1,330 @@
+/* cmd_headload_stats.c - is the work balanced, which classes route alike, which heads are dead or special? */
+#include "tools/program/cmd_headload.h"
+
+#include "vit/headload/head_load_statistics.h"
+#include "tools/program/output.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "[OPTION ...] FILE\n"
+    "Prints statistics of a head load, block by block, and details of one block.\n\n"
+    "  --block S.B      details of this block; default: the last that routes. With json: of this\n"
+    "                   block alone; default: of all\n"
+    "  --format FORMAT  text (default) or json: one line\n"
+    "  -h, --help       show this\n\n"
+    "  load         share of the tokens that select a head: balanced is what each would have if all\n"
+    "               had the same, routed / (heads - shared); deviation is the standard deviation of\n"
+    "               the heads' loads in parts of that (the coefficient of variation)\n"
+    "  entropy      of the heads' shares of the selections; at most log2(heads - shared), where all\n"
+    "               have the same load\n"
+    "  divergence   Jensen-Shannon's, of the classes' shares: of all classes together, which is how\n"
+    "               much a selected head tells of the class, and the mean of any two, from 0, where\n"
+    "               they route alike, to 1, where they have no head in common\n"
+    "  dead heads   routed heads that no token selects\n"
+    "  specificity  of a head: 1 - H(class | head) / log2(classes), 0 where every class loads it the\n"
+    "               same, 1 where one class alone does\n"
+    "\n"
+    "Classes weigh the same, however many images each has. Blocks without a router have no line.\n";
+
+typedef struct stats_options {
+    output_format format;
+    const char *block;
+} stats_options;
+
+static void block_name(char out[16], const head_load_block *b)
+{
+    snprintf(out, 16, "%zu.%zu", b->stage + 1, b->block);
+}
+
+// ---- Text ------------------------------------------------------------------------------------------
+
+static void print_heading(const head_load *l)
+{
+    int64_t images = 0;
+    size_t classes = 0;
+    for (size_t c = 0; c < l->config.num_classes; c++) {
+        images += l->images[c];
+        classes += l->images[c] > 0;
+    }
+    output_bold(true);
+    output_printf("%s", config_name(&l->config));
+    output_bold(false);
+    output_printf(": %lld images of %zu classes, %.4g %% of the heads active\n\n", (long long)images, classes,
+                  config_active_percent(&l->config));
+    output_printf(
+        "                        load of a routed head:                entropy of     divergence of\n"
+        "       shared  a token  share of the tokens that select it    loads, bits    classes, bits   dead\n"
+        "block   heads  selects  balanced  lowest  highest  deviation     is  at most     all     two  "
+        "heads\n");
+}
+
+static void print_line(const block_statistics *s)
+{
+    char name[16];
+    block_name(name, &s->block);
+    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.3f    %5.3f  %6.4f", name,
+                  s->block.shared, s->block.routed, s->block.candidates, s->block.balanced, s->min, s->max,
+                  100 * s->cv, s->entropy, log2((double)s->block.candidates), s->divergence);
+    if (s->compared)
+        output_printf("  %6.4f", s->mean_divergence);
+    else
+        output_printf("       -");
+    output_printf("  %5zu\n", s->dead_count);
+}
+
+static void print_pair(const head_load *l, const char *what, const class_pair *p)
+{
+    output_printf("%s ", what);
+    output_name(l->names.name[p->a]);
+    output_printf(" and ");
+    output_name(l->names.name[p->b]);
+    output_printf(" (divergence %.4f bits)\n", p->divergence);
+}
+
+/* Heads by their number among the routed, as figures have them. */
+static void print_heads(const head_load *l, const block_statistics *s)
+{
+    enum { SHOWN = 10 };
+    output_printf("\nmost class-specific heads (the routed ones, numbered from 1, as in figures)\n"
+                  "        specificity   load for  mean load\n"
+                  "  head       0 to 1  the class  of classes  the class, which loads it most\n");
+    for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
+        const specific_head *h = &s->specific[i];
+        output_printf("  %4zu  %11.4f  %9.3f  %10.3f  ", h->head - s->block.shared + 1, h->information,
+                      h->load, h->mean);
+        output_name(l->names.name[h->class_index]);
+        output_printf("\n");
+    }
+    if (s->dead_count) {
+        output_printf("\ndead heads:");
+        for (size_t i = 0; i < s->dead_count; i++)
+            output_printf(" %zu", s->dead[i] - s->block.shared + 1);
+        output_printf("\n");
+    }
+}
+
+static const double *sort_by;
+
+static int by_divergence(const void *a, const void *b)
+{
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    if (sort_by[x] != sort_by[y])
+        return sort_by[x] < sort_by[y] ? -1 : 1;
+    return (x > y) - (x < y);
+}
+
+/* The pairs of each other's nearest, closest first. */
+static void print_alike(const head_load *l, const block_statistics *s)
+{
+    enum { SHOWN = 20 };
+    size_t count = 0, *order = need(calloc(l->config.num_classes, sizeof *order));
+    for (size_t c = 0; c < l->config.num_classes; c++)
+        if (isfinite(s->like_divergence[c]))
+            order[count++] = c;
+    sort_by = s->like_divergence;
+    qsort(order, count, sizeof *order, by_divergence);
+    output_printf("\nthe class that routes most like each (divergence in bits)\n");
+    for (size_t i = 0; i < count && i < SHOWN; i++) {
+        output_printf("  %.4f  ", s->like_divergence[order[i]]);
+        output_name(l->names.name[order[i]]);
+        output_printf(" like ");
+        output_name(l->names.name[s->like[order[i]]]);
+        output_printf("\n");
+    }
+    if (count > SHOWN)
+        output_printf("  ... and %zu more classes; --format json has all\n", count - SHOWN);
+    free(order);
+}
+
+static void print_details(const head_load *l, const block_statistics *s)
+{
+    char name[16];
+    block_name(name, &s->block);
+    output_printf("\n");
+    output_bold(true);
+    output_printf("block %s", name);
+    output_bold(false);
+    output_printf("\n");
+    if (!s->classes) {
+        output_printf("no images\n");
+        return;
+    }
+    if (s->compared) {
+        print_pair(l, "classes that route most alike:  ", &s->nearest);
+        print_pair(l, "classes that route least alike: ", &s->farthest);
+    } else {
+        output_printf("pairs of classes are compared where there are 2 to %d\n", STATISTICS_MAX_CLASSES);
+    }
+    print_heads(l, s);
+    if (s->compared)
+        print_alike(l, s);
+}
+
+static int print_text(const head_load *l, const size_t *detailed, mohvit_error *err)
+{
+    print_heading(l);
+    for (size_t b = 0; output_works() && b < l->blocks; b++) {
+        block_statistics s;
+        if (!head_load_describe(l, b).routed)
+            continue;
+        if (block_statistics_compute(&s, l, b, err))
+            return EXIT_INPUT;
+        if (s.classes)
+            print_line(&s);
+        block_statistics_free(&s);
+    }
+    block_statistics s;
+    if (block_statistics_compute(&s, l, *detailed, err))
+        return EXIT_INPUT;
+    print_details(l, &s);
+    block_statistics_free(&s);
+    return EXIT_FINE;
+}
+
+// ---- JSON ------------------------------------------------------------------------------------------
+
+static void append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, need(value)))
+        need(NULL);
+}
+
+static json_t *pair_json(const class_pair *p)
+{
+    return json_pack("{s:I, s:I, s:f}", "a", (json_int_t)p->a, "b", (json_int_t)p->b, "divergence",
+                     p->divergence);
+}
+
+static json_t *specific_json(const head_load *l, const block_statistics *s)
+{
+    json_t *array = need(json_array());
+    for (size_t i = 0; i < s->specific_count; i++) {
+        const specific_head *h = &s->specific[i];
+        json_t *object = need(json_object());
+        json_put(object, "head", json_integer((json_int_t)h->head));
+        json_put(object, "information", json_real(h->information));
+        json_put(object, "class", json_integer((json_int_t)h->class_index));
+        json_put(object, "label", json_text(l->names.name[h->class_index]));
+        json_put(object, "load", json_real(h->load));
+        json_put(object, "load_mean", json_real(h->mean));
+        append(array, object);
+    }
+    return array;
+}
+
+static json_t *like_json(const head_load *l, const block_statistics *s)
+{
+    json_t *array = need(json_array());
+    for (size_t c = 0; c < l->config.num_classes; c++)
+        if (isfinite(s->like_divergence[c]))
+            append(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like", (json_int_t)s->like[c],
+                                    "divergence", s->like_divergence[c]));
+    return array;
+}
+
+static json_t *statistics_json(const head_load *l, const block_statistics *s)
+{
+    json_t *object = need(json_object()), *dead = need(json_array());
+    json_put(object, "stage", json_integer((json_int_t)s->block.stage + 1));
+    json_put(object, "block", json_integer((json_int_t)s->block.block));
+    json_put(object, "heads", json_integer((json_int_t)s->block.heads));
+    json_put(object, "shared", json_integer((json_int_t)s->block.shared));
+    json_put(object, "routed", json_integer((json_int_t)s->block.routed));
+    json_put(object, "classes", json_integer((json_int_t)s->classes));
+    for (size_t i = 0; i < s->dead_count; i++)
+        append(dead, json_integer((json_int_t)s->dead[i]));
+    if (s->block.routed && s->classes) {
+        json_put(object, "load_balanced", json_real(s->block.balanced));
+        json_put(object, "load_min", json_real(s->min));
+        json_put(object, "load_max", json_real(s->max));
+        json_put(object, "load_cv", json_real(s->cv));
+        json_put(object, "load_max_over_mean", json_real(s->max_mean));
+        json_put(object, "entropy", json_real(s->entropy));
+        json_put(object, "entropy_max", json_real(log2((double)s->block.candidates)));
+        json_put(object, "entropy_of_class", json_real(s->entropy_classes));
+        json_put(object, "divergence", json_real(s->divergence));
+        json_put(object, "dead_heads", json_incref(dead));
+        json_put(object, "specific_heads", specific_json(l, s));
+        json_put(object, "divergence_of_pair", s->compared ? json_real(s->mean_divergence) : json_null());
+        json_put(object, "most_alike", s->compared ? pair_json(&s->nearest) : json_null());
+        json_put(object, "least_alike", s->compared ? pair_json(&s->farthest) : json_null());
+        json_put(object, "like", like_json(l, s));
+    }
+    json_decref(dead);
+    return object;
+}
+
+/* only: the index of a block, or NULL for all. */
+static int print_json(const head_load *l, const size_t *only, mohvit_error *err)
+{
+    output_printf("{\"blocks\":[");
+    for (size_t b = only ? *only : 0; b < (only ? *only + 1 : l->blocks); b++) {
+        block_statistics s;
+        if (block_statistics_compute(&s, l, b, err))
+            return EXIT_INPUT;
+        output_printf("%s", b && !only ? "," : "");
+        output_json_part(statistics_json(l, &s));
+        block_statistics_free(&s);
+    }
+    output_printf("],\"data\":");
+    output_json_part(json_incref(l->sources));
+    output_printf(",\"provenance\":");
+    output_json_part(json_incref(l->provenance));
+    output_printf("}\n");
+    return EXIT_FINE;
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_BLOCK };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    stats_options *o = options;
+    if (code == OPTION_FORMAT)
+        return parse_format(&o->format, value, false);
+    o->block = value;
+    return choice_block_valid("--block", value);
+}
+
+static int print_stats(const head_load *l, const stats_options *o)
+{
+    mohvit_error err = {0};
+    size_t block;
+    bool all = o->format == FORMAT_JSON && !o->block;
+    if (!all && !choice_block(&block, &l->config, "--block", o->block))
+        return EXIT_INPUT;
+    int exit =
+        o->format == FORMAT_JSON ? print_json(l, all ? NULL : &block, &err) : print_text(l, &block, &err);
+    if (exit)
+        complain("%s", err.message);
+    return exit;
+}
+
+static int run_stats(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"block", required_argument, NULL, OPTION_BLOCK},
+        HELP_OPTION,
+        END_OPTION,
+    };
+    stats_options o = {0};
+    int parsed = options_read(&command_headload_stats, argc, argv, "", table, take_option, &o);
+    if (parsed != PARSED)
+        return parsed;
+    if (argc - optind != 1)
+        return usage_error("headload stats", "expected one head load");
+    head_load *l = choice_open(argv[optind]);
+    if (!l)
+        return EXIT_INPUT;
+    int exit = print_stats(l, &o);
+    head_load_destroy(l);
+    return exit;
+}
+
+const command command_headload_stats = {"headload stats", "print statistics of a head load", help, run_stats};

@@ -1,0 +1,343 @@
+/* cmd_info.c - what a model is, without reading its weights. */
+#include "tools/program/model_options.h"
+#include "tools/program/output.h"
+#include "tools/program/provenance.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "[OPTION ...]\n"
+    "Describes a model: size, cost, stages, preprocessing, labels, weight sets of the file. Of a\n"
+    "checkpoint only the directory is read, and checked against its config.\n\n"
+    "  --variant NAME   describe a published variant instead of a checkpoint\n"
+    "  --format FORMAT  text (default) or json: one line\n"
+    "  --tensors        list the tensors too\n"
+    "  -h, --help       show this\n" WHICH_MODEL_HELP ROUTED_HEADS_HELP
+    "\nGMACs are 10^9 multiply-adds for one image with all heads; gmacs_routed leaves out scores and\n"
+    "sums of unselected heads, and \"bench\" says what is performed, in q and proj too. Without any\n"
+    "weights, --config describes that config.\n";
+
+typedef struct info_options {
+    model_options model;
+    output_format format;
+    bool tensors;
+} info_options;
+
+/* All that is known. */
+typedef struct subject {
+    model_source source;
+    description description;
+    tensor_list list;
+    checkpoint *cp; /* NULL without a file */
+} subject;
+
+/* A tensor of the file, or of the config where there is none. */
+typedef struct row {
+    const char *name, *dtype;
+    size_t rank;
+    const size_t *shape;
+} row;
+
+static size_t count_rows(const subject *s)
+{
+    return s->cp ? checkpoint_count(s->cp) : s->list.count;
+}
+
+static row get_row(const subject *s, size_t i)
+{
+    if (!s->cp)
+        return (row){s->list.tensors[i].name, "F32", s->list.tensors[i].rank, s->list.tensors[i].shape};
+    const tensor_info *t = checkpoint_tensor(s->cp, i);
+    return (row){t->name, tensor_dtype_name(t->dtype), t->rank, t->shape};
+}
+
+static const char *source_name(const subject *s)
+{
+    return s->cp ? checkpoint_path(s->cp) : "no weights";
+}
+
+// ---- Text ------------------------------------------------------------------------------------------
+
+static void print_stages(const config *c)
+{
+    output_printf("\nstage  blocks  tokens   dim  heads  shared  picked  active  MLP  pooled\n");
+    for (size_t s = 0; s < STAGES; s++) {
+        size_t side = config_side(c, s), pool = config_pool(c, s);
+        char pooled[32] = "-";
+        if (!config_global(c, s))
+            snprintf(pooled, sizeof pooled, "%zu x %zu", pool, pool);
+        output_printf("%5zu  %6zu  %6zu  %4zu  %5zu  %6zu  %6zu  %4.0f %%  %3g  %s\n", s + 1, c->depths[s],
+                      side * side, c->embed_dims[s], c->num_heads[s], c->shared_head[s], c->routed_head[s],
+                      100.0 * (double)config_active_heads(c, s) / (double)c->num_heads[s], c->mlp_ratios[s],
+                      pooled);
+    }
+}
+
+static void print_input(const description *d)
+{
+    const preprocess *p = &d->preprocess;
+    output_printf("input          %zu x %zu pixels", d->config.img_size, d->config.img_size);
+    if (d->config.pretrain_size != d->config.img_size)
+        output_printf(", position bias trained at %zu", d->config.pretrain_size);
+    if (d->config.fixed_pool_size)
+        output_printf(", pooled to %zu x %zu", d->config.fixed_pool_size, d->config.fixed_pool_size);
+    output_printf("\npreprocessing  %s", p->filter == RESIZE_BICUBIC ? "bicubic" : "bilinear");
+    if (p->crop_pct > 0)
+        output_printf(", crop %g", p->crop_pct);
+    else
+        output_printf(", %s", d->config.img_size < 384 ? "crop 224/256" : "no crop");
+    output_printf(", mean %g %g %g, std %g %g %g\n", (double)p->mean[0], (double)p->mean[1],
+                  (double)p->mean[2], (double)p->std[0], (double)p->std[1], (double)p->std[2]);
+}
+
+static void print_labels(const labels *l)
+{
+    enum { SHOWN = 3 };
+    output_printf("labels         %zu: ", l->count);
+    for (size_t i = 0; i < l->count && i < SHOWN; i++) {
+        char *first = need(strndup(l->name[i], strcspn(l->name[i], ","))); // of several synonyms
+        output_printf("%s", i ? ", " : "");
+        output_name(first);
+        free(first);
+    }
+    output_printf("%s\n", l->count > SHOWN ? " ..." : "");
+}
+
+static void print_file(const subject *s)
+{
+    const char *const *sets;
+    size_t chosen, count = s->cp ? checkpoint_sets(s->cp, &sets, &chosen) : 0;
+    output_printf("weights        ");
+    output_name(source_name(s));
+    if (s->cp)
+        output_printf(", %s, %zu tensors", checkpoint_format(s->cp), checkpoint_count(s->cp));
+    for (size_t i = 0; i < count; i++) {
+        output_printf("%s", i ? ", " : "\nweight sets    ");
+        output_name(sets[i]);
+        output_printf("%s", i == chosen ? " (taken)" : "");
+    }
+    output_printf("\n");
+}
+
+static void print_tensors(const subject *s)
+{
+    output_printf("\n");
+    size_t width = 0;
+    for (size_t i = 0; i < count_rows(s); i++) {
+        size_t columns = output_name_width(get_row(s, i).name);
+        width = columns > width ? columns : width;
+    }
+    for (size_t i = 0; i < count_rows(s); i++) {
+        row r = get_row(s, i);
+        char shape[256];
+        output_name_padded(r.name, width);
+        output_printf("  %-4s  %s\n", r.dtype, tensor_shape_text(shape, sizeof shape, r.rank, r.shape));
+    }
+}
+
+static void print_text(const subject *s, const info_options *o)
+{
+    const config *c = &s->description.config;
+    output_bold(true);
+    output_printf("%s", config_name(c));
+    output_bold(false);
+    output_printf("\n\nsize           %.1f M parameters\n", (double)s->list.parameters / 1e6);
+    output_printf("cost           %.4g GMACs", config_macs(c, true) / 1e9);
+    if (!c->dense)
+        output_printf(", %.4g without the attention of unselected heads", config_macs(c, false) / 1e9);
+    output_printf("\n");
+    output_printf("active heads   %.0f %% of all blocks' for each token%s\n", config_active_percent(c),
+                  c->dense ? " (dense: no router)" : "");
+    print_input(&s->description);
+    print_labels(&s->description.labels);
+    print_file(s);
+    print_stages(c);
+    if (o->tensors)
+        print_tensors(s);
+}
+
+// ---- JSON ------------------------------------------------------------------------------------------
+
+static json_t *parsed(char *text)
+{
+    json_t *value = need(json_loads(need(text), 0, NULL));
+    free(text);
+    return value;
+}
+
+static void append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, need(value)))
+        need(NULL);
+}
+
+static json_t *stages_json(const config *c)
+{
+    json_t *array = need(json_array());
+    for (size_t s = 0; s < STAGES; s++) {
+        json_t *entry = need(json_object());
+        size_t tokens = config_side(c, s) * config_side(c, s);
+        json_put(entry, "blocks", json_integer((json_int_t)c->depths[s]));
+        json_put(entry, "tokens", json_integer((json_int_t)tokens));
+        json_put(entry, "dim", json_integer((json_int_t)c->embed_dims[s]));
+        json_put(entry, "heads", json_integer((json_int_t)c->num_heads[s]));
+        json_put(entry, "shared", json_integer((json_int_t)c->shared_head[s]));
+        json_put(entry, "routed", json_integer((json_int_t)c->routed_head[s]));
+        json_put(entry, "mlp_ratio", json_real(c->mlp_ratios[s]));
+        json_put(entry, "sr_ratio", json_integer((json_int_t)c->sr_ratios[s]));
+        json_put(entry, "pool",
+                 config_global(c, s) ? json_null() : json_integer((json_int_t)config_pool(c, s)));
+        append(array, entry);
+    }
+    return array;
+}
+
+static json_t *labels_array(const labels *l)
+{
+    json_t *array = need(json_array());
+    for (size_t i = 0; i < l->count; i++)
+        append(array, json_text(l->name[i]));
+    return array;
+}
+
+static json_t *sets_array(const checkpoint *cp)
+{
+    json_t *array = need(json_array());
+    const char *const *sets;
+    size_t chosen, count = cp ? checkpoint_sets(cp, &sets, &chosen) : 0;
+    for (size_t i = 0; i < count; i++)
+        append(array, json_text(sets[i]));
+    return array;
+}
+
+static json_t *chosen_set(const checkpoint *cp)
+{
+    const char *const *sets;
+    size_t chosen, count = cp ? checkpoint_sets(cp, &sets, &chosen) : 0;
+    return count && chosen < count ? json_text(sets[chosen]) : json_null();
+}
+
+static json_t *tensors_array(const subject *s)
+{
+    json_t *array = need(json_array());
+    for (size_t i = 0; i < count_rows(s); i++) {
+        row r = get_row(s, i);
+        json_t *tensor = need(json_object()), *shape = need(json_array());
+        for (size_t k = 0; k < r.rank; k++)
+            append(shape, json_integer((json_int_t)r.shape[k]));
+        json_put(tensor, "name", json_text(r.name));
+        json_put(tensor, "dtype", json_text(r.dtype));
+        json_put(tensor, "shape", shape);
+        append(array, tensor);
+    }
+    return array;
+}
+
+static void print_json(const subject *s, const info_options *o)
+{
+    const config *c = &s->description.config;
+    json_t *object = need(json_object());
+    json_put(object, "variant", json_text(config_name(c)));
+    json_put(object, "parameters", json_integer((json_int_t)s->list.parameters));
+    json_put(object, "gmacs", json_real(config_macs(c, true) / 1e9));
+    json_put(object, "gmacs_routed", json_real(config_macs(c, false) / 1e9));
+    json_put(object, "active_heads_percent", json_real(config_active_percent(c)));
+    json_put(object, "config", parsed(config_to_json(c)));
+    json_put(object, "stages", stages_json(c));
+    json_put(object, "preprocess", parsed(preprocess_to_json(&s->description.preprocess)));
+    json_put(object, "labels", labels_array(&s->description.labels));
+    json_put(object, "path", s->source.kind == SOURCE_FILE ? json_text(s->source.path) : json_null());
+    json_put(object, "container", s->cp ? json_text(checkpoint_format(s->cp)) : json_null());
+    json_put(object, "weight_sets", sets_array(s->cp));
+    json_put(object, "weight_set", chosen_set(s->cp));
+    if (o->tensors)
+        json_put(object, "tensors", tensors_array(s));
+    json_put(object, "provenance", provenance_json(&s->source, c, NULL, o->model.open.threads));
+    output_json(object);
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_TENSORS };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    info_options *o = options;
+    switch (code) {
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_TENSORS:
+        return o->tensors = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
+static int parse(info_options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"tensors", no_argument, NULL, OPTION_TENSORS},
+        {"variant", required_argument, NULL, OPTION_VARIANT},
+        WHICH_MODEL_OPTIONS,
+        ROUTED_HEADS_OPTION,
+        HELP_OPTION,
+        END_OPTION,
+    };
+    *o = (info_options){0};
+    model_options_begin(&o->model);
+    int parsed = options_read(&command_info, argc, argv, "", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
+    if (optind < argc)
+        return usage_error("info", "%s: expected options alone; a checkpoint is given as --weights FILE",
+                           argv[optind]);
+    if (o->model.variant && (o->model.weights || o->model.open.config))
+        return usage_error("info", "--variant stands for a config without weights; leave out --weights and "
+                                   "--config");
+    return PARSED;
+}
+
+/* Fills s->cp and s->description. */
+static mohvit_status describe(subject *s, const model_options *o, mohvit_error *err)
+{
+    if (s->source.kind == SOURCE_SYNTHETIC) {
+        s->source.kind = SOURCE_NONE;
+        return model_describe_synthetic(&s->description, o, err);
+    }
+    warning_sink warn = {o->open.warn, o->open.user};
+    mohvit_status status = model_source_checkpoint(&s->cp, &s->source, o, err);
+    if (!status)
+        status = description_read(&s->description, s->cp, NULL, &o->open, err);
+    return status ? status : checkpoint_check(s->cp, &s->description.config, &warn, err);
+}
+
+static int run_info(int argc, char **argv)
+{
+    info_options o;
+    int parsed_to = parse(&o, argc, argv);
+    if (parsed_to != PARSED)
+        return parsed_to;
+    mohvit_error err;
+    subject s = {.source = model_source_or_synthetic(&o.model)};
+    mohvit_status status = describe(&s, &o.model, &err);
+    if (!status) {
+        model_warn_routed(&s.description.config, o.model.open.routed_heads, &o.model);
+        status = config_tensors(&s.list, &s.description.config, &err);
+    }
+    if (status)
+        complain("%s", err.message);
+    else if (o.format == FORMAT_JSON)
+        print_json(&s, &o);
+    else
+        print_text(&s, &o);
+    if (s.list.tensors)
+        tensor_list_free(&s.list);
+    description_free(&s.description);
+    checkpoint_close(s.cp);
+    return status ? EXIT_MODEL : EXIT_FINE;
+}
+
+const command command_info = {"info", "describe a model", help, run_info};

@@ -1,0 +1,319 @@
+/* cmd_merge.c - the results of shards, added up: of states, or of head loads. */
+#include "tools/program/eval_output.h"
+#include "tools/program/head_load_choice.h"
+#include "tools/program/head_load_collect.h"
+#include "eval/header.h"
+#include "tools/program/output.h"
+#include "tools/program/replace_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+static const char help[] =
+    "[OPTION ...] STATE ... | --head-load FILE LOAD.safetensors ...\n"
+    "Adds up the states of an evaluation's shards (eval --shard I/N --state FILE). The result is that\n"
+    "of one run over all pictures. Parts that are missing, or there more than once, are named.\n"
+    "Head loads, as \"headload count\" writes them, are added up into one.\n\n"
+    "  --format FORMAT     text (default) or json: one line\n"
+    "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
+    "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
+    "  --head-load FILE    safetensors: which heads work for which class; of states that have it, or\n"
+    "                      of head loads\n"
+    "  --allow-mixed       takes states of different processors and backends together\n"
+    "  -h, --help          show this\n";
+
+typedef struct merge_options {
+    output_format format;
+    const char *per_class, *predictions, *head_load;
+    bool allow_mixed;
+    char **states; /* (count) */
+    size_t count;
+} merge_options;
+
+// ---- Opening ---------------------------------------------------------------------------------------
+
+/* Thousands of shards are no reason to give up at the 1,024 files of a shell's soft limit. */
+static void allow_many_files(void)
+{
+    struct rlimit files;
+    if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static mohvit_status open_states(const merge_options *o, journal **journals, mohvit_error *err)
+{
+    const warning_sink warn = {output_warning, NULL};
+    mohvit_status status = MOHVIT_OK;
+    allow_many_files();
+    for (size_t i = 0; !status && i < o->count; i++) {
+        status = journal_open_finished(&journals[i], o->states[i], &warn, err);
+        if (!status && i)
+            status = header_compare(journal_header(journals[0]), journal_header(journals[i]), false,
+                                    o->allow_mixed, o->states[i], &warn, err);
+        if (!status && o->predictions && !header_has_section(journal_header(journals[i]), "predictions"))
+            status = error_set(err, MOHVIT_ERROR_MISMATCH,
+                               "%s: was made without --predictions, and its records lack them", o->states[i]);
+        if (!status && i)
+            journal_forget_classes(journals[i]);
+    }
+    return status;
+}
+
+// ---- Whole, and each part once ---------------------------------------------------------------------
+
+static void name_chunks(const char *what, const record_set *s, size_t first, size_t end)
+{
+    size_t images = header_images(journal_header(s->journals[0]));
+    size_t last = end * CHUNK_IMAGES < images ? end * CHUNK_IMAGES : images;
+    if (end - first == 1)
+        complain("chunk %zu (images %zu to %zu) %s", first, first * CHUNK_IMAGES, last - 1, what);
+    else
+        complain("chunks %zu to %zu (images %zu to %zu) %s", first, end - 1, first * CHUNK_IMAGES, last - 1,
+                 what);
+}
+
+static void name_doubled(const record_set *s, size_t first, size_t end, size_t a, size_t b)
+{
+    char *what;
+    if (asprintf(&what, "are in %s and in %s", journal_name(s->journals[a]), journal_name(s->journals[b])) <
+        0)
+        what = need(NULL);
+    name_chunks(what, s, first, end);
+    free(what);
+}
+
+/* Names stretches of chunks that are in two states. */
+static bool check_once(const record_set *s, const record_place *p, size_t count)
+{
+    bool once = true;
+    for (size_t i = 0, k; i + 1 < count; i = k) {
+        k = i + 1;
+        if (p[i].chunk != p[i + 1].chunk)
+            continue;
+        size_t chunk = p[i].chunk, first = p[i].journal, second = p[i + 1].journal;
+        for (k = i + 2; k + 1 < count && p[k].chunk == chunk + 1 && p[k + 1].chunk == chunk + 1 &&
+                        p[k].journal == first && p[k + 1].journal == second;
+             k += 2)
+            chunk++;
+        name_doubled(s, p[i].chunk, chunk + 1, first, second);
+        once = false;
+    }
+    return once;
+}
+
+/* Names stretches of chunks that are in none. */
+static bool check_there(const record_set *s, const record_place *p, size_t count)
+{
+    size_t next = 0, chunks = record_set_chunks(s);
+    bool there = true;
+    for (size_t i = 0; i <= count; i++) {
+        size_t chunk = i < count ? p[i].chunk : chunks;
+        if (chunk > next) {
+            name_chunks("are missing", s, next, chunk);
+            there = false;
+        }
+        next = chunk + 1;
+    }
+    return there;
+}
+
+static bool check_complete(const record_set *s)
+{
+    record_place *places = need(record_set_places(s));
+    size_t count = record_set_done(s);
+    bool once = check_once(s, places, count), there = check_there(s, places, count);
+    free(places);
+    return once && there;
+}
+
+static int merge_opened(const merge_options *o, journal **journals)
+{
+    const eval_report r = {
+        .set = {journals, o->count},
+        .format = o->format,
+        .per_class = o->per_class,
+        .predictions = o->predictions,
+        .images = header_images(journal_header(journals[0])),
+    };
+    if (!check_complete(&r.set)) {
+        complain("these states are not one whole evaluation: no result");
+        return EXIT_INPUT;
+    }
+    mohvit_error err;
+    mohvit_status status =
+        o->head_load ? head_load_collect_to_file(o->head_load, &r.set, NULL, NULL, NULL, &err) : MOHVIT_OK;
+    if (status)
+        complain("%s", err.message);
+    int exit = eval_report_print(&r);
+    return status ? EXIT_INPUT : exit;
+}
+
+static int merge(const merge_options *o)
+{
+    mohvit_error err;
+    journal **journals = need(calloc(o->count, sizeof *journals));
+    mohvit_status status = open_states(o, journals, &err);
+    if (status)
+        complain("%s", err.message);
+    int exit = status ? EXIT_INPUT : merge_opened(o, journals);
+    for (size_t i = 0; i < o->count; i++)
+        journal_close(journals[i]);
+    free(journals);
+    return exit;
+}
+
+// ---- Head loads ------------------------------------------------------------------------------------
+
+static int64_t images_of(const head_load *l)
+{
+    int64_t images = 0;
+    for (size_t c = 0; c < l->config.num_classes; c++)
+        images += l->images[c];
+    return images;
+}
+
+static void print_merged(const merge_options *o, const head_load *l)
+{
+    if (o->format == FORMAT_JSON) {
+        json_t *object = need(json_object());
+        json_put(object, "file", json_text(o->head_load));
+        json_put(object, "images", json_integer(images_of(l)));
+        json_put(object, "data", json_incref(l->sources));
+        json_put(object, "provenance", json_incref(l->provenance));
+        output_json(object);
+    } else {
+        output_name(o->head_load);
+        output_printf(": %lld images\n", (long long)images_of(l));
+    }
+}
+
+/* Unlike states, head loads may be of any parts of any data: what is missing may be meant to be. */
+static void name_missing_parts(const merge_options *o, const head_load *l)
+{
+    char missing[128];
+    for (size_t i = 0; i < json_array_size(l->sources); i++) {
+        const json_t *source = json_array_get(l->sources, i);
+        const char *name = json_string_value(json_array_get(json_object_get(source, "prefixes"), 0));
+        if (!name)
+            name = json_string_value(json_object_get(source, "fingerprint"));
+        for (int behind = 0; behind < 2; behind++)
+            if (head_load_missing(l, i, behind, missing, sizeof missing))
+                complain("warning: %s: of %s, %s", o->head_load, name ? name : "the data", missing);
+    }
+}
+
+static int merge_head_loads(const merge_options *o)
+{
+    mohvit_error err;
+    mohvit_status status = MOHVIT_OK;
+    head_load *sum = choice_open(o->states[0]);
+    for (size_t i = 1; sum && !status && i < o->count; i++) {
+        head_load *l = NULL;
+        status = head_load_open(&l, o->states[i], &err);
+        if (!status)
+            status = head_load_merge(sum, l, i > 1 ? "the files before it" : o->states[0], o->states[i],
+                                     o->allow_mixed, &err);
+        head_load_destroy(l);
+    }
+    if (sum && !status)
+        status = head_load_save(sum, o->head_load, &err);
+    if (sum && status)
+        complain("%s", err.message);
+    bool fine = sum && !status;
+    if (fine) {
+        name_missing_parts(o, sum);
+        print_merged(o, sum);
+    }
+    head_load_destroy(sum);
+    return fine ? EXIT_FINE : EXIT_INPUT;
+}
+
+/* Which kind all files are of. */
+static int merge_any(const merge_options *o)
+{
+    bool loads = head_load_is_in(o->states[0]);
+    for (size_t i = 1; i < o->count; i++) {
+        if (head_load_is_in(o->states[i]) == loads)
+            continue;
+        complain("%s and %s: one is a head load and one is not", o->states[0], o->states[i]);
+        return EXIT_INPUT;
+    }
+    if (!loads)
+        return merge(o);
+    if (!o->head_load || o->per_class || o->predictions)
+        return usage_error("merge",
+                           "%s: is a head load: expected --head-load FILE, and neither --per-class nor "
+                           "--predictions",
+                           o->states[0]);
+    return merge_head_loads(o);
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_HEAD_LOAD, OPTION_MIXED };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    merge_options *o = options;
+    switch (code) {
+    case OPTION_FORMAT:
+        return parse_format(&o->format, value, false);
+    case OPTION_PER_CLASS:
+        o->per_class = value;
+        return true;
+    case OPTION_PREDICTIONS:
+        o->predictions = value;
+        return true;
+    case OPTION_HEAD_LOAD:
+        o->head_load = value;
+        return true;
+    case OPTION_MIXED:
+        return o->allow_mixed = true;
+    default:
+        return false;
+    }
+}
+
+/* No output may be another, or one of the states, which it would destroy. */
+static int check_outputs(const merge_options *o)
+{
+    output_path *files = need(calloc(3 + o->count, sizeof *files));
+    files[0] = (output_path){"--per-class", o->per_class};
+    files[1] = (output_path){"--predictions", o->predictions};
+    files[2] = (output_path){"--head-load", o->head_load};
+    for (size_t i = 0; i < o->count; i++)
+        files[3 + i] = (output_path){o->states[i], o->states[i]};
+    int status = output_paths_check("merge", files, 3, 3 + o->count);
+    free(files);
+    return status;
+}
+
+static int run_merge(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"per-class", required_argument, NULL, OPTION_PER_CLASS},
+        {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
+        {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
+        {"allow-mixed", no_argument, NULL, OPTION_MIXED},
+        HELP_OPTION,
+        END_OPTION,
+    };
+    merge_options o = {0};
+    int parsed = options_read(&command_merge, argc, argv, "", table, take_option, &o);
+    if (parsed != PARSED)
+        return parsed;
+    o.states = argv + optind;
+    o.count = (size_t)(argc - optind);
+    if (!o.count)
+        return usage_error("merge", "expected the states of an evaluation's shards");
+    int status = check_outputs(&o);
+    if (status == PARSED)
+        status = replace_possible(o.head_load) ? merge_any(&o) : EXIT_INPUT;
+    return status;
+}
+
+const command command_merge = {"merge", "add up the shards of an evaluation", help, run_merge};

@@ -1,0 +1,365 @@
+/* cmd_routes.c - which heads each patch of a picture selects. */
+#include "tools/program/head_load_choice.h"
+#include "imgio/image.h"
+#include "tools/program/model_options.h"
+#include "tools/program/output.h"
+#include "tools/program/provenance.h"
+#include "tools/program/replace_file.h"
+#include "tools/figures/route_picture.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const char help[] =
+    "[OPTION ...] IMAGE -o FIGURE.svg|png|pdf|json\n"
+    "Shows which heads each patch of a picture selects in a block: for each head the picture,\n"
+    "dimmed where patches did not select it, tinted by its gate where they did.\n\n"
+    "  -o, --output FILE   ends in .svg, .png, .pdf or .json; \"-\" is JSON on standard output\n"
+    "  --block S.B         stage (from 1) and block (from 0); default: the last that routes;\n"
+    "                      \"all\" with JSON\n"
+    "  --width MM          of the figure: 40 to 1000; default 180\n"
+    "  --dpi N             dots per inch of a PNG: 36 to 1200; default 200\n"
+    "  --exif-orientation  turn the picture as its EXIF says; the reference does not\n"
+    "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nJSON is one line: "
+    "{\"path\",\"size\",\"top\",\"blocks\":[{\"stage\",\"block\",\"side\",\"shared\",\"routed\",\n"
+    "\"heads\":[{\"head\",\"kind\",\"load\",\"mask\":[...],\"gate\":[...]}]}],\"provenance\"}; mask and gate "
+    "have a\n"
+    "number for each patch, row by row. \"-\" for IMAGE is a picture on standard input.\n";
+
+typedef struct routes_options {
+    model_options model;
+    const char *output, *block;
+    size_t width, dpi;
+    bool json, all, exif_orientation;
+    drawing_format format;
+} routes_options;
+
+/* What the blocks that were asked for chose. */
+typedef struct recorder {
+    const config *config;
+    size_t wanted; /* block over all stages; SIZE_MAX: all */
+    routes *blocks;
+    size_t count;
+} recorder;
+
+static size_t block_index(const config *c, size_t stage_at, size_t block_at)
+{
+    size_t index = block_at;
+    for (size_t s = 0; s < stage_at; s++)
+        index += c->depths[s];
+    return index;
+}
+
+static void *copy(const void *from, size_t count, size_t size)
+{
+    void *to = need(memory_alloc(count, size));
+    memcpy(to, from, count * size);
+    return to;
+}
+
+static int compare_floats(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* All but a fiftieth of the selected gates are at most this: a few may be ten times the others. */
+static float strong_gate(const float *gate, const uint8_t *pick, size_t n)
+{
+    float *selected = need(memory_alloc(n, sizeof *selected));
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (pick[i])
+            selected[count++] = gate[i];
+    qsort(selected, count, sizeof *selected, compare_floats);
+    float strong = count ? selected[(count - 1) * 49 / 50] : 0;
+    free(selected);
+    return strong;
+}
+
+static void record(void *user, size_t stage_at, size_t block_at, const float *gate, const uint8_t *pick,
+                   size_t N, size_t heads)
+{
+    recorder *r = user;
+    const config *c = r->config;
+    if (r->wanted != SIZE_MAX && r->wanted != block_index(c, stage_at, block_at))
+        return;
+    routes *to = &r->blocks[r->count++];
+    *to = (routes){.stage = stage_at,
+                   .block = block_at,
+                   .side = config_side(c, stage_at),
+                   .heads = heads,
+                   .shared = c->shared_head[stage_at],
+                   .routed = c->routed_head[stage_at],
+                   .gate = copy(gate, N * heads, sizeof *gate),
+                   .pick = copy(pick, N * heads, sizeof *pick)};
+    to->strong = strong_gate(gate, pick, N * heads);
+}
+
+static void recorder_free(recorder *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        free(r->blocks[i].gate);
+        free(r->blocks[i].pick);
+    }
+    free(r->blocks);
+}
+
+// ---- JSON ------------------------------------------------------------------------------------------
+
+static void append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, need(value)))
+        need(NULL);
+}
+
+static json_t *head_json(const routes *r, size_t head)
+{
+    json_t *object = need(json_object()), *mask = need(json_array()), *gate = need(json_array());
+    for (size_t n = 0; n < r->side * r->side; n++) {
+        append(mask, json_integer(r->pick[n * r->heads + head]));
+        append(gate, json_real((double)r->gate[n * r->heads + head]));
+    }
+    json_put(object, "head", json_integer((json_int_t)head));
+    json_put(object, "kind", json_text(r->routed && head >= r->shared ? "routed" : "shared"));
+    json_put(object, "load", json_real(route_load(r, head)));
+    json_put(object, "mask", mask);
+    json_put(object, "gate", gate);
+    return object;
+}
+
+static json_t *block_json(const routes *r)
+{
+    json_t *object = need(json_object()), *heads = need(json_array());
+    json_put(object, "stage", json_integer((json_int_t)r->stage + 1));
+    json_put(object, "block", json_integer((json_int_t)r->block));
+    json_put(object, "side", json_integer((json_int_t)r->side));
+    json_put(object, "shared", json_integer((json_int_t)r->shared));
+    json_put(object, "routed", json_integer((json_int_t)r->routed));
+    for (size_t h = 0; h < r->heads; h++)
+        append(heads, head_json(r, h));
+    json_put(object, "heads", heads);
+    return object;
+}
+
+static mohvit_status write_text(const char *path, const char *text, mohvit_error *err)
+{
+    replace_file file;
+    mohvit_status status = replace_begin(&file, path, err);
+    if (!status)
+        status = replace_write(&file, text, strlen(text), err);
+    if (!status)
+        return replace_commit(&file, err);
+    replace_cancel(&file);
+    return status;
+}
+
+/* To standard output, or to the file with a newline. */
+static mohvit_status put_json(json_t *object, const char *path, mohvit_error *err)
+{
+    if (!strcmp(path, "-")) {
+        output_json(object);
+        return MOHVIT_OK;
+    }
+    char *text = need(json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+    size_t length = strlen(text);
+    text = need(realloc(text, length + 2));
+    memcpy(text + length, "\n", 2);
+    json_decref(object);
+    mohvit_status status = write_text(path, text, err);
+    free(text);
+    return status;
+}
+
+/* The picture as it was decoded, and what it was taken for. */
+typedef struct picture {
+    const char *path;
+    size_t width, height;
+    uint8_t *crop; /* (S, S, 3) */
+    mohvit_prediction top;
+} picture;
+
+static mohvit_status write_json(const recorder *r, const picture *p, const mohvit_model *m,
+                                const routes_options *o, const model_source *source, mohvit_error *err)
+{
+    json_t *object = need(json_object()), *blocks = need(json_array()), *top = need(json_object());
+    json_put(top, "class", json_integer((json_int_t)p->top.class_index));
+    json_put(top, "id", p->top.id ? json_text(p->top.id) : json_null());
+    json_put(top, "label", json_text(p->top.label));
+    json_put(top, "prob", json_real((double)p->top.probability));
+    json_put(object, "path", json_text(p->path));
+    json_put(object, "size", json_pack("[I, I]", (json_int_t)p->width, (json_int_t)p->height));
+    json_put(object, "top", top);
+    for (size_t i = 0; i < r->count; i++)
+        append(blocks, block_json(&r->blocks[i]));
+    json_put(object, "blocks", blocks);
+    json_put(object, "provenance", provenance_json(source, r->config, m, o->model.open.threads));
+    return put_json(object, o->output, err);
+}
+
+// ---- Running ---------------------------------------------------------------------------------------
+
+static mohvit_status write_figure(const routes *r, const picture *p, size_t S, const routes_options *o,
+                                  mohvit_error *err)
+{
+    drawing d;
+    double width = (double)o->width * 72 / 25.4;
+    mohvit_status status =
+        drawing_begin(&d, o->output, o->format, width, route_figure_height(r, width), (double)o->dpi, err);
+    if (status)
+        return status;
+    route_figure(d.cr, r, p->crop, S, width);
+    return drawing_finish(&d, err);
+}
+
+/* Decodes and crops, and keeps the crop to draw on. */
+static mohvit_status load(picture *p, mohvit_context *ctx, const description *d, const routes_options *o,
+                          mohvit_error *err)
+{
+    image img;
+    size_t S = d->config.img_size;
+    mohvit_status status = image_read(&img, p->path, NULL, o->exif_orientation, err);
+    if (status)
+        return status;
+    p->width = img.width;
+    p->height = img.height;
+    p->crop = need(memory_alloc(S * S, 3));
+    status = preprocess_crop(&d->preprocess, img.rgb, img.width, img.height, img.width * 3, S, p->crop, err);
+    if (!status)
+        preprocess_normalise(&d->preprocess, p->crop, S, mohvit_slot_input(ctx, 0));
+    image_free(&img);
+    return status;
+}
+
+static mohvit_status trace(recorder *r, picture *p, mohvit_context *ctx, const description *d,
+                           const routes_options *o, mohvit_error *err)
+{
+    mohvit_status status = load(p, ctx, d, o, err);
+    if (status)
+        return status;
+    mohvit_set_route_trace(ctx, record, r);
+    status = mohvit_run(ctx, 1, err);
+    return status ? status : mohvit_top(ctx, 0, &p->top, 1, err);
+}
+
+static void announce(const picture *p, const routes *r, const routes_options *o)
+{
+    output_name(o->output);
+    output_printf(": ");
+    output_name(p->path);
+    output_printf(" (");
+    output_name(p->top.label);
+    output_printf(", %.1f %%)", 100 * (double)p->top.probability);
+    if (!o->all)
+        output_printf(", block %zu.%zu, %zu heads", r->stage + 1, r->block, r->heads);
+    output_printf("\n");
+}
+
+static mohvit_status show(const char *path, const mohvit_model *m, mohvit_context *ctx, size_t wanted,
+                          const model_source *source, const routes_options *o, mohvit_error *err)
+{
+    const description *d = mohvit_describe(m);
+    recorder r = {.config = &d->config, .wanted = o->all ? SIZE_MAX : wanted};
+    picture p = {.path = path};
+    r.blocks = need(calloc(config_blocks(&d->config), sizeof *r.blocks));
+    mohvit_status status = trace(&r, &p, ctx, d, o, err);
+    if (!status)
+        status = o->json ? write_json(&r, &p, m, o, source, err)
+                         : write_figure(&r.blocks[0], &p, d->config.img_size, o, err);
+    if (!status && strcmp(o->output, "-") != 0)
+        announce(&p, &r.blocks[0], o);
+    recorder_free(&r);
+    free(p.crop);
+    return status;
+}
+
+static int routes_of(const char *path, const routes_options *o)
+{
+    mohvit_error err;
+    model_source source = model_source_choose(&o->model);
+    mohvit_model *m = model_source_open(&source, &o->model);
+    mohvit_context *ctx = m ? model_context(m, &o->model) : NULL;
+    size_t wanted = 0;
+    int exit = EXIT_MODEL;
+    if (ctx) {
+        exit = EXIT_INPUT;
+        if (!o->all && !choice_block(&wanted, &mohvit_describe(m)->config, "--block", o->block))
+            exit = EXIT_USAGE;
+        else if (show(path, m, ctx, wanted, &source, o, &err))
+            complain("%s", err.message);
+        else
+            exit = EXIT_FINE;
+    }
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+    return exit;
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+enum { OPTION_BLOCK = OPTION_OWN, OPTION_WIDTH, OPTION_DPI, OPTION_EXIF };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    routes_options *o = options;
+    switch (code) {
+    case 'o':
+        o->output = value;
+        return true;
+    case OPTION_BLOCK:
+        o->block = value;
+        o->all = !strcmp(value, "all");
+        return o->all || choice_block_valid("--block", value);
+    case OPTION_WIDTH:
+        return parse_whole(&o->width, "--width", value, 40, 1000);
+    case OPTION_DPI:
+        return parse_whole(&o->dpi, "--dpi", value, 36, 1200);
+    case OPTION_EXIF:
+        return o->exif_orientation = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
+static int parse(routes_options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"output", required_argument, NULL, 'o'},
+        {"block", required_argument, NULL, OPTION_BLOCK},
+        {"width", required_argument, NULL, OPTION_WIDTH},
+        {"dpi", required_argument, NULL, OPTION_DPI},
+        {"exif-orientation", no_argument, NULL, OPTION_EXIF},
+        MODEL_OPTIONS,
+        HELP_OPTION,
+        END_OPTION,
+    };
+    *o = (routes_options){.width = 180, .dpi = 200};
+    model_options_begin(&o->model);
+    int parsed = options_read(&command_routes, argc, argv, "o:", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
+    if (argc - optind != 1)
+        return usage_error("routes", "expected one picture");
+    if (!o->output)
+        return usage_error("routes", "expected -o and the name of the file to write");
+    size_t length = strlen(o->output);
+    o->json = !strcmp(o->output, "-") || (length > 5 && !strcasecmp(o->output + length - 5, ".json"));
+    if (!o->json && !drawing_format_of(&o->format, o->output))
+        return usage_error("routes", "-o %s: expected a name that ends in .svg, .png, .pdf or .json",
+                           o->output);
+    if (o->all && !o->json)
+        return usage_error("routes", "--block all: needs -o FILE.json; a figure shows one block");
+    return output_input_check("routes", o->output, argv[optind]);
+}
+
+static int run_routes(int argc, char **argv)
+{
+    routes_options o;
+    int parsed = parse(&o, argc, argv);
+    return parsed == PARSED ? routes_of(argv[optind], &o) : parsed;
+}
+
+const command command_routes = {"routes", "show which heads each patch of a picture selects", help,
+                                run_routes};

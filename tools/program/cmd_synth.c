@@ -1,0 +1,110 @@
+/* cmd_synth.c - a checkpoint of deterministic test weights (spec 6). */
+#include "tools/program/interrupt.h"
+#include "tools/program/model_options.h"
+#include "tools/program/output.h"
+#include "weights/safetensors_writer.h"
+#include "vit/network/synthetic.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "--variant NAME|--config FILE [--seed N] OUT.safetensors\n"
+    "Writes a checkpoint of deterministic weights, for tests and benchmarks without a download.\n\n"
+    "  --variant NAME  a published variant, such as moh_transnext_small_75\n"
+    "  --config FILE   JSON config of any other model\n"
+    "  --seed N        the same seed gives the same weights; default 0\n"
+    "  --size S        side of the square input: 64 to 2048, a multiple of 32\n"
+    "  -h, --help      show this\n";
+
+static tensor_info info_of(const tensor_spec *spec)
+{
+    tensor_info info = {
+        .name = spec->name, .dtype = DTYPE_F32, .rank = spec->rank, .elements = spec->elements};
+    memcpy(info.shape, spec->shape, spec->rank * sizeof *spec->shape);
+    return info;
+}
+
+static mohvit_status write_tensors(safetensors_writer *w, const tensor_list *list, uint64_t seed,
+                                   const char *path, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; !status && i < list->count; i++) {
+        const tensor_spec *spec = &list->tensors[i];
+        float *values = need(memory_alloc(spec->elements, sizeof *values));
+        synthetic_tensor(values, spec, seed);
+        status = interrupt_check(path, err);
+        if (!status)
+            status = safetensors_writer_add_f32(w, values, err);
+        free(values);
+    }
+    return status;
+}
+
+static mohvit_status write_checkpoint(const char *path, const config *c, uint64_t seed, mohvit_error *err)
+{
+    tensor_list list;
+    mohvit_status status = config_tensors(&list, c, err);
+    if (status)
+        return status;
+    char *config_text = need(config_to_json(c)), seed_text[24];
+    snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)seed);
+    const metadata_entry metadata[] = {{"config", config_text}, {"seed", seed_text}};
+    tensor_info *infos = need(calloc(list.count, sizeof *infos));
+    for (size_t i = 0; i < list.count; i++)
+        infos[i] = info_of(&list.tensors[i]);
+    safetensors_writer *w = NULL;
+    status = safetensors_writer_create(&w, path, infos, list.count, metadata, 2, err);
+    if (!status)
+        status = write_tensors(w, &list, seed, path, err);
+    if (status)
+        safetensors_writer_abort(w);
+    else
+        status = safetensors_writer_finish(w, err);
+    if (!status) {
+        output_name(path);
+        output_printf(": %zu tensors, %.1f M parameters\n", list.count, (double)list.parameters / 1e6);
+    }
+    free(infos);
+    free(config_text);
+    tensor_list_free(&list);
+    return status;
+}
+
+static int run_synth(int argc, char **argv)
+{
+    static const struct option table[] = {
+        SYNTHETIC_OPTIONS,
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"size", required_argument, NULL, OPTION_SIZE},
+        HELP_OPTION,
+        END_OPTION,
+    };
+    model_options o;
+    model_options_begin(&o);
+    int parsed = options_read(&command_synth, argc, argv, "", table, model_option, &o);
+    if (parsed != PARSED)
+        return parsed;
+    if (!o.variant == !o.open.config)
+        return usage_error("synth", "expected --variant NAME or --config FILE");
+    if (argc - optind != 1)
+        return usage_error("synth", "expected the name of one file to write");
+
+    description d;
+    mohvit_error err;
+    if (model_describe_synthetic(&d, &o, &err)) {
+        complain("%s", err.message);
+        return EXIT_MODEL;
+    }
+    interrupt_begin();
+    mohvit_status status = write_checkpoint(argv[optind], &d.config, o.seed, &err);
+    description_free(&d);
+    if (status)
+        complain("%s", err.message);
+    interrupt_end();
+    return status ? EXIT_INPUT : EXIT_FINE;
+}
+
+const command command_synth = {"synth", "write a checkpoint of test weights", help, run_synth};

@@ -1,0 +1,182 @@
+/* cmd_version.c - which mohvit this is, what it stands on, and what of this machine it can use. */
+#include "tools/program/command.h"
+#include "vit/api/internal.h"
+#include "tools/program/output.h"
+#include "tools/program/provenance.h"
+#include "eval/ranks.h"
+
+#include <archive.h>
+#include <cairo.h>
+#include <cblas.h>
+#include <jansson.h>
+#include <jpeglib.h>
+#include <spng.h>
+#include <stdlib.h>
+#include <string.h>
+#include <webp/decode.h>
+#include <zip.h>
+#include <zlib.h>
+
+static const char help[] =
+    "[--format FORMAT]\n"
+    "Shows the version, and what matters in a report of a fault: the processor, the instruction set in\n"
+    "use, who multiplies matrices in which precision, the libraries underneath, and whether the module\n"
+    "for MPI is there.\n\n"
+    "  --format FORMAT  text (default) or json: one line\n"
+    "  -h, --help       show this\n";
+
+#define TEXT_OF(macro)  #macro
+#define VALUE_OF(macro) TEXT_OF(macro)
+
+/* What follows the library's own name. */
+static const char *without_name(const char *version)
+{
+    const char *blank = strchr(version, ' ');
+    return blank ? blank + 1 : version;
+}
+
+/* Of the libraries that say one: what is loaded now. libjpeg has but the header that it was built with. */
+static json_t *libraries(void)
+{
+    json_t *object = need(json_object());
+    int webp = WebPGetDecoderVersion();
+#ifdef LIBJPEG_TURBO_VERSION
+    json_put(object, "libjpeg-turbo", json_text(VALUE_OF(LIBJPEG_TURBO_VERSION)));
+#else
+    json_put(object, "libjpeg", json_text(VALUE_OF(JPEG_LIB_VERSION)));
+#endif
+    json_put(object, "libspng", json_text(spng_version_string()));
+    json_put(object, "libwebp", need(json_sprintf("%d.%d.%d", webp >> 16, webp >> 8 & 255, webp & 255)));
+    json_put(object, "libzip", json_text(zip_libzip_version()));
+    json_put(object, "jansson", json_text(jansson_version_str()));
+    json_put(object, "libarchive", json_text(without_name(archive_version_string())));
+    json_put(object, "zlib", json_text(zlibVersion()));
+    json_put(object, "cairo", json_text(cairo_version_string()));
+    json_put(object, "OpenBLAS", json_text(without_name(openblas_get_config())));
+    return object;
+}
+
+/* {backend: [precision …]}, of those that this processor and these kernels can compute. */
+static json_t *backends(const kernels *k)
+{
+    json_t *object = need(json_object());
+    for (size_t i = 0; gemm_available(i); i++) {
+        const gemm *g = gemm_available(i);
+        if (gemm_lacks(g, k))
+            continue;
+        if (!json_object_get(object, g->name))
+            json_put(object, g->name, need(json_array()));
+        json_array_append_new(json_object_get(object, g->name), json_text(precision_name(g->precision)));
+    }
+    return object;
+}
+
+/* What the processor has of what there are kernels for, whatever MOHVIT_ISA says. */
+static json_t *features(void)
+{
+    json_t *array = need(json_array());
+    const kernels *best = kernels_available(0);
+    for (size_t i = 1; kernels_available(i); i++) {
+        best = kernels_available(i);
+        json_array_append_new(array, json_text(best->isa));
+    }
+    if (!gemm_lacks(&gemm_native_bf16, best))
+        json_array_append_new(array, json_text("avx512_bf16"));
+    if (!gemm_lacks(&gemm_native_int8, best))
+        json_array_append_new(array, json_text("avx512_vnni"));
+    return array;
+}
+
+static json_t *module_path(void)
+{
+    char *path = ranks_module();
+    json_t *text = path ? json_text(path) : json_null();
+    free(path);
+    return text;
+}
+
+static void print_list(const char *title, const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    output_printf("%-17s", title);
+    json_array_foreach(names, i, name)
+    {
+        output_printf("%s%s", i ? ", " : "", json_string_value(name));
+    }
+    output_printf("%s\n", json_array_size(names) ? "" : "none of those that there are kernels for");
+}
+
+static void print_text(json_t *o)
+{
+    const char *key, *title = "backends";
+    json_t *value;
+    output_printf("mohvit %s\n", json_string_value(json_object_get(o, "version")));
+    output_printf("%-17s%s\n", "processor", json_string_value(json_object_get(o, "cpu")));
+    print_list("has", json_object_get(o, "cpu_features"));
+    output_printf("%-17s%s\n", "instruction set", json_string_value(json_object_get(o, "instruction_set")));
+    json_object_foreach(json_object_get(o, "backends"), key, value)
+    {
+        char name[32];
+        snprintf(name, sizeof name, "  %s", key);
+        if (title)
+            output_printf("%s\n", title);
+        title = NULL;
+        print_list(name, value);
+    }
+    output_printf("libraries\n");
+    json_object_foreach(json_object_get(o, "libraries"), key, value)
+    {
+        output_printf("  %-15s%s\n", key, json_string_value(value));
+    }
+    const json_t *module = json_object_get(o, "mpi_module");
+    output_printf("%-17s%s\n", "module for MPI",
+                  json_is_string(module) ? json_string_value(module) : "not found");
+    json_decref(o);
+}
+
+typedef struct version_options {
+    output_format format;
+} version_options;
+
+enum { OPTION_FORMAT = OPTION_OWN };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    version_options *o = options;
+    (void)code;
+    return parse_format(&o->format, value, false);
+}
+
+static int run_version(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"format", required_argument, NULL, OPTION_FORMAT}, HELP_OPTION, END_OPTION};
+    version_options o = {FORMAT_TEXT};
+    const kernels *k;
+    mohvit_error err;
+    int parsed = options_read(&command_version, argc, argv, "", table, take_option, &o);
+    if (parsed != PARSED)
+        return parsed;
+    if (optind < argc)
+        return usage_error("--version", "%s: expected no argument", argv[optind]);
+    if (kernels_choose(&k, &err)) {
+        complain("%s", err.message);
+        return EXIT_MODEL;
+    }
+    json_t *object = need(json_object());
+    json_put(object, "version", json_text(mohvit_version()));
+    json_put(object, "cpu", cpu_name());
+    json_put(object, "cpu_features", features());
+    json_put(object, "instruction_set", json_text(k->isa));
+    json_put(object, "backends", backends(k));
+    json_put(object, "libraries", libraries());
+    json_put(object, "mpi_module", module_path());
+    if (o.format == FORMAT_JSON)
+        output_json(object);
+    else
+        print_text(object);
+    return EXIT_FINE;
+}
+
+const command command_version = {"--version", "show the version", help, run_version};

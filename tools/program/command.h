@@ -1,0 +1,85 @@
+/* command.h - what every command of the program shares: its entry in the table, its options, its exit
+ * status. */
+#ifndef MOHVIT_COMMAND_H
+#define MOHVIT_COMMAND_H
+
+#include "base/error.h"
+
+#include <getopt.h>
+
+typedef enum exit_status {
+    EXIT_FINE = 0,
+    EXIT_INPUT = 1, /* some input failed, or a result could not be written */
+    EXIT_USAGE = 2,
+    EXIT_MODEL = 3 /* the model could not be loaded */
+} exit_status;
+
+typedef struct command {
+    const char *name, *summary;
+    const char *help; /* what follows "Usage: mohvit NAME " */
+    int (*run)(int argc, char **argv);
+} command;
+
+extern const command command_classify, command_info, command_convert, command_synth, command_preprocess,
+    command_verify, command_bench, command_eval, command_merge, command_headload, command_routes,
+    command_version;
+
+void command_print_help(const command *c);
+
+/* ---- Options --------------------------------------------------------------------------------- */
+
+/* Codes of options without a letter; evaluation.h and model_options.h go on from theirs. */
+enum { OPTION_OWN = 256, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
+
+enum { OPTION_HELP = 'h' };
+
+#define HELP_OPTION                                                                                          \
+    {                                                                                                        \
+        "help", no_argument, NULL, OPTION_HELP                                                               \
+    }
+#define END_OPTION                                                                                           \
+    {                                                                                                        \
+        NULL, 0, NULL, 0                                                                                     \
+    }
+
+/* What a parser answers once all options are read; any other value is the exit status to leave with. */
+enum { PARSED = -1 };
+
+/* Takes one option of a command's table into its options; false where its value is wrong, which has been
+ * reported. */
+typedef bool option_taker(void *options, int code, const char *value);
+
+/* getopt_long over the whole command line with messages of our own: hands each option to take. PARSED, with
+ * optind at the first argument that is none; or the exit status, after a mistake or the help. */
+int options_read(const command *c, int argc, char **argv, const char *letters, const struct option *table,
+                 option_taker *take, void *options);
+
+/* Reports a mistake in the command line and how to get help; returns EXIT_USAGE. */
+int usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
+
+typedef struct output_path {
+    const char *option; /* for the message */
+    const char *path;   /* or NULL */
+} output_path;
+
+/* Of files (count) the first `outputs` replace what has their name, which may be none of the other files.
+ * PARSED or EXIT_USAGE. */
+int output_paths_check(const char *command, const output_path *files, size_t outputs, size_t count);
+
+/* Likewise for -o and the one input of a command; either may be "-". */
+int output_input_check(const char *command, const char *output, const char *input);
+
+/* Whole numbers and decimals, all of text and in range, else false and a message. */
+bool parse_whole(size_t *out, const char *option, const char *text, size_t min, size_t max);
+bool parse_seed(uint64_t *out, const char *option, const char *text);
+bool parse_tolerance(double *out, const char *option, const char *text);
+
+/* The index of text in names (ended by NULL), else −1 and a message. */
+int parse_choice(const char *option, const char *text, const char *const *names);
+
+typedef enum output_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV } output_format;
+
+/* text or json; csv as well where the command has it. */
+bool parse_format(output_format *out, const char *text, bool csv);
+
+#endif

@@ -1,0 +1,339 @@
+#include "tools/program/eval_output.h"
+
+#include "eval/header.h"
+#include "tools/program/output.h"
+#include "tools/program/text_file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const json_t *header_of(const eval_report *r)
+{
+    return journal_header(r->set.journals[0]);
+}
+
+/* What stood before the names of source `source` where the run was begun. */
+static const char *prefix_of(const json_t *header, size_t source)
+{
+    const char *prefix = json_string_value(json_array_get(json_object_get(header, "prefixes"), source));
+    return prefix ? prefix : "";
+}
+
+/* "25%" of --routed-heads, or NULL where it was not given. */
+static const char *variant_name(const json_t *header, size_t variant)
+{
+    const json_t *list = json_object_get(json_object_get(header, "match"), "routed_heads");
+    return json_string_value(json_array_get(list, variant));
+}
+
+// ---- Failures --------------------------------------------------------------------------------------
+
+static mohvit_status list_failures(UNUSED void *user, const chunk_record *r, UNUSED const journal *source,
+                                   UNUSED mohvit_error *err)
+{
+    byte_reader at = *record_section(r, SECTION_FAILURES);
+    failure_record f;
+    while (record_next_failure(&f, &at))
+        complain("%.*s", (int)f.message_length, f.message); // which begins with the path
+    return MOHVIT_OK;
+}
+
+mohvit_status eval_list_failures(const record_set *s, mohvit_error *err)
+{
+    return record_set_walk(s, list_failures, NULL, err);
+}
+
+// ---- By class --------------------------------------------------------------------------------------
+
+/* A class of the header: "id TAB name" or a name. */
+typedef struct class_text {
+    char *id, *label; /* id "" where there is none */
+} class_text;
+
+static class_text read_class(const json_t *classes, size_t index)
+{
+    const char *text = json_string_value(json_array_get(classes, index));
+    text = text ? text : "";
+    const char *tab = strchr(text, '\t');
+    class_text c = {need(tab ? strndup(text, (size_t)(tab - text)) : strdup("")),
+                    need(strdup(tab ? tab + 1 : text))};
+    return c;
+}
+
+static void free_class(class_text *c)
+{
+    free(c->id);
+    free(c->label);
+}
+
+static void write_class(text_file *f, const totals *t, const json_t *classes, size_t index)
+{
+    const class_totals *c = &t->classes[index];
+    class_text name = read_class(classes, index);
+    uint64_t times;
+    size_t other = totals_confused_with(t, index, &times);
+    text_printf(f, "%zu,", index);
+    text_csv_field(f, name.id);
+    text_printf(f, ",");
+    text_csv_field(f, name.label);
+    text_printf(f, ",%" PRIu64 ",", c->images);
+    if (c->images)
+        text_printf(f, "%.4f,%.4f,", 100.0 * (double)c->right1 / (double)c->images,
+                    100.0 * (double)c->right5 / (double)c->images);
+    else
+        text_printf(f, ",,");
+    if (other != CLASS_NONE) {
+        class_text mistaken = read_class(classes, other);
+        text_printf(f, "%zu,", other);
+        text_csv_field(f, mistaken.label);
+        text_printf(f, ",%" PRIu64 "\n", times);
+        free_class(&mistaken);
+    } else {
+        text_printf(f, ",,\n");
+    }
+    free_class(&name);
+}
+
+static mohvit_status write_per_class(const eval_report *r, const totals *t, mohvit_error *err)
+{
+    text_file f;
+    mohvit_status status = text_open(&f, r->per_class, err);
+    if (status)
+        return status;
+    const json_t *classes = json_object_get(header_of(r), "classes");
+    text_printf(&f, "class,id,label,images,top1,top5,confused_class,confused_label,confused_images\n");
+    for (size_t i = 0; i < t->class_count; i++)
+        write_class(&f, t, classes, i);
+    return text_close(&f, MOHVIT_OK, err);
+}
+
+// ---- Predictions -----------------------------------------------------------------------------------
+
+typedef struct prediction_writer {
+    text_file file;
+    const json_t *header;
+} prediction_writer;
+
+static void write_path(text_file *f, const char *prefix, const char *name, size_t length)
+{
+    char *path = need(malloc(strlen(prefix) + length + 1));
+    memcpy(path, prefix, strlen(prefix));
+    memcpy(path + strlen(prefix), name, length);
+    path[strlen(prefix) + length] = '\0';
+    text_csv_field(f, path);
+    free(path);
+}
+
+/* A picture's row for one model. */
+static void write_row(prediction_writer *w, const prediction_record *p, const image_record *image,
+                      size_t variant)
+{
+    text_file *f = &w->file;
+    const char *name = variant_name(w->header, variant);
+    write_path(f, prefix_of(w->header, p->source), p->name, p->name_length);
+    if (image->class_index == CLASS_UNKNOWN)
+        text_printf(f, ",");
+    else
+        text_printf(f, ",%" PRIu32, image->class_index);
+    if (name)
+        text_printf(f, ",%s", name);
+    for (size_t k = 0; k < SCORE_TOP; k++) {
+        if (k < p->tops[variant].top_count)
+            text_printf(f, ",%" PRIu32 ",%.9g", p->tops[variant].top[k],
+                        (double)p->tops[variant].probability[k]);
+        else
+            text_printf(f, ",,");
+    }
+    if (image->failed)
+        text_printf(f, ",\n");
+    else
+        text_printf(f, ",%.9g\n", (double)image->scores[variant].loss / LOSS_UNITS);
+}
+
+static mohvit_status write_chunk(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
+{
+    prediction_writer *w = user;
+    const byte_reader *section = record_section(r, SECTION_PREDICTIONS);
+    byte_reader results = r->results;
+    if (!section)
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was made without --predictions",
+                         journal_name(source));
+    byte_reader at = *section;
+    for (size_t i = 0; i < r->images; i++) {
+        prediction_record p;
+        image_record image;
+        if (!record_next_prediction(&p, &at, r->variants))
+            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the predictions of chunk %zu are damaged",
+                             journal_name(source), r->chunk);
+        record_next_result(&image, &results, r->variants);
+        for (size_t v = 0; v < r->variants; v++)
+            write_row(w, &p, &image, v);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status write_predictions(const eval_report *r, mohvit_error *err)
+{
+    prediction_writer w = {.header = header_of(r)};
+    mohvit_status status = text_open(&w.file, r->predictions, err);
+    if (status)
+        return status;
+    text_printf(&w.file, "path,class,%s", variant_name(w.header, 0) ? "routed_heads," : "");
+    for (size_t k = 1; k <= SCORE_TOP; k++)
+        text_printf(&w.file, "top%zu,prob%zu,", k, k);
+    text_printf(&w.file, "loss\n");
+    return text_close(&w.file, record_set_walk(&r->set, write_chunk, &w, err), err);
+}
+
+// ---- The result ------------------------------------------------------------------------------------
+
+/* Milliseconds of one thread for an image. */
+static double milliseconds(const totals *t, uint64_t ns)
+{
+    uint64_t images = t->images + t->failed;
+    return images ? (double)ns / 1e6 / (double)images : 0;
+}
+
+/* Images that a thread decodes and runs through one model in a second. */
+static double thread_rate(const totals *t, size_t variant)
+{
+    double ms = milliseconds(t, t->decode_ns + t->of[variant].network_ns);
+    return ms > 0 ? 1e3 / ms : 0;
+}
+
+static json_t *json_score(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
+}
+
+static void put_scores(json_t *object, const totals *t, size_t variant)
+{
+    json_put(object, "top1", json_score(totals_top1(t, variant)));
+    json_put(object, "top5", json_score(totals_top5(t, variant)));
+    json_put(object, "loss", json_score(totals_loss(t, variant)));
+}
+
+static void put_cost(json_t *point, const json_t *header, const char *key, size_t variant)
+{
+    json_t *value = json_array_get(json_object_get(header, key), variant);
+    if (value)
+        json_put(point, key, json_incref(value));
+}
+
+static json_t *curve_json(const eval_report *r, const totals *t)
+{
+    json_t *curve = need(json_array());
+    for (size_t v = 0; v < t->variants; v++) {
+        json_t *point = need(json_object());
+        json_put(point, "routed_heads", json_text(variant_name(header_of(r), v)));
+        put_cost(point, header_of(r), "gmacs", v);
+        put_cost(point, header_of(r), "active_heads_percent", v);
+        put_scores(point, t, v);
+        json_put(point, "network_ms", json_rounded(milliseconds(t, t->of[v].network_ns)));
+        json_put(point, "images_per_thread_s", json_rounded(thread_rate(t, v)));
+        if (json_array_append_new(curve, point))
+            need(NULL);
+    }
+    return curve;
+}
+
+static void print_json(const eval_report *r, const totals *t)
+{
+    json_t *object = need(json_object());
+    put_scores(object, t, 0);
+    json_put(object, "images", json_integer((json_int_t)t->images));
+    json_put(object, "failed", json_integer((json_int_t)t->failed));
+    json_put(object, "images_per_s", r->rate > 0 ? json_rounded(r->rate) : json_null());
+    json_put(object, "decode_ms", json_rounded(milliseconds(t, t->decode_ns)));
+    json_put(object, "network_ms", json_rounded(milliseconds(t, t->of[0].network_ns)));
+    json_put(object, "complete", json_boolean(!r->incomplete));
+    if (r->shard)
+        json_put(object, "shard", json_text(r->shard));
+    if (variant_name(header_of(r), 0))
+        json_put(object, "curve", curve_json(r, t));
+    json_put(object, "provenance", json_incref(need(json_object_get(header_of(r), "provenance"))));
+    output_json(object);
+}
+
+static void print_score(const char *name, double value, const char *unit)
+{
+    if (isnan(value))
+        output_printf("%-8s %9s\n", name, "-");
+    else
+        output_printf("%-8s %9.4f%s\n", name, value, unit);
+}
+
+static void print_curve(const eval_report *r, const totals *t)
+{
+    output_printf("%-14s %9s %9s %9s %12s %17s\n", "routed heads", "top-1", "top-5", "loss", "network",
+                  "images/s/thread");
+    for (size_t v = 0; v < t->variants; v++)
+        output_printf("%-14s %7.2f %% %7.2f %% %9.4f %9.2f ms %17.2f\n", variant_name(header_of(r), v),
+                      totals_top1(t, v), totals_top5(t, v), totals_loss(t, v),
+                      milliseconds(t, t->of[v].network_ns), thread_rate(t, v));
+}
+
+static void print_text(const eval_report *r, const totals *t)
+{
+    if (t->variants > 1) {
+        print_curve(r, t);
+    } else {
+        print_score("top-1", totals_top1(t, 0), " %");
+        print_score("top-5", totals_top5(t, 0), " %");
+        print_score("loss", totals_loss(t, 0), "");
+    }
+    output_printf("%-8s %9" PRIu64, "images", t->images);
+    if (t->images + t->failed < r->images)
+        output_printf(" of %zu", r->images);
+    output_printf("\n");
+    output_printf("%-8s %9" PRIu64 "\n", "failed", t->failed);
+    if (r->rate > 0)
+        output_printf("%-8s %9.2f images/s\n", "rate", r->rate);
+    else if (t->variants == 1) // how long all of it took, nobody has written down
+        output_printf("%-8s %9.2f images/s/thread\n", "network", thread_rate(t, 0));
+}
+
+static mohvit_status write_files(const eval_report *r, const totals *t, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    if (r->incomplete) {
+        if (r->per_class || r->predictions)
+            complain("%s: not written: the run is not complete",
+                     r->predictions ? r->predictions : r->per_class);
+        return MOHVIT_OK;
+    }
+    if (r->per_class)
+        status = write_per_class(r, t, err);
+    if (!status && r->predictions)
+        status = write_predictions(r, err);
+    return status;
+}
+
+int eval_report_print(const eval_report *r)
+{
+    totals t;
+    mohvit_error err;
+    size_t classes = json_array_size(json_object_get(header_of(r), "classes"));
+    mohvit_status status = totals_count(&t, &r->set, r->per_class ? classes : 0, &err);
+    if (!status && t.failed)
+        status = eval_list_failures(&r->set, &err);
+    bool fine = !status && !t.failed && !r->incomplete;
+    if (status) {
+        complain("%s", err.message);
+    } else {
+        if (write_files(r, &t, &err)) {
+            complain("%s", err.message);
+            fine = false;
+        }
+        if (t.failed)
+            complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed, t.failed + t.images);
+        if (r->format == FORMAT_JSON)
+            print_json(r, &t);
+        else
+            print_text(r, &t);
+    }
+    totals_free(&t);
+    return fine ? EXIT_FINE : EXIT_INPUT;
+}

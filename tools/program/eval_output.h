@@ -1,0 +1,24 @@
+/* eval_output.h - what a set of records says, printed and written: for eval and merge alike. */
+#ifndef MOHVIT_EVAL_OUTPUT_H
+#define MOHVIT_EVAL_OUTPUT_H
+
+#include "tools/program/command.h"
+#include "eval/totals.h"
+
+typedef struct eval_report {
+    record_set set;
+    output_format format;
+    const char *per_class, *predictions; /* files, or NULL */
+    size_t images;                       /* that there should be: of the data set, or of a shard */
+    double rate;                         /* images/s of this run; 0: it had nothing to do */
+    bool incomplete;                     /* the run was stopped: files are not written */
+    const char *shard;                   /* "1/4", or NULL */
+} eval_report;
+
+/* Lists failed images on standard error, writes the files, prints the result. Returns the exit status. */
+int eval_report_print(const eval_report *r);
+
+/* Says on standard error which images failed, and why. */
+mohvit_status eval_list_failures(const record_set *s, mohvit_error *err);
+
+#endif

@@ -1,0 +1,149 @@
+/* evaluation.h - from a command line to a journal of results: what every command that runs a data set through
+ * a network shares. It prints what goes wrong and how far it is; results are its callers' business. */
+#ifndef MOHVIT_EVALUATION_H
+#define MOHVIT_EVALUATION_H
+
+#include "tools/program/command.h"
+#include "eval/journal.h"
+#include "eval/head_load_record.h"
+#include "tools/program/model_options.h"
+#include "eval/pipeline.h"
+#include "tools/program/progress.h"
+#include "eval/ranks.h"
+
+#include <pthread.h>
+
+enum {
+    OPTION_TRUTH = OPTION_EVALUATION,
+    OPTION_REAL_LABELS,
+    OPTION_SUBSET,
+    OPTION_LIMIT,
+    OPTION_SAMPLE,
+    OPTION_SAMPLE_SEED,
+    OPTION_CROP_PCT,
+    OPTION_ROUTED_VALUES,
+    OPTION_STATE,
+    OPTION_SHARD,
+    OPTION_ALLOW_MIXED,
+    OPTION_MAX_ERRORS,
+    OPTION_LOG_EVERY,
+    OPTION_QUIET
+};
+
+// clang-format off
+#define EVALUATION_OPTIONS                                         \
+    {"truth", required_argument, NULL, OPTION_TRUTH},              \
+    {"real-labels", required_argument, NULL, OPTION_REAL_LABELS},  \
+    {"subset", required_argument, NULL, OPTION_SUBSET},            \
+    {"limit", required_argument, NULL, OPTION_LIMIT},              \
+    {"sample", required_argument, NULL, OPTION_SAMPLE},            \
+    {"seed", required_argument, NULL, OPTION_SAMPLE_SEED},         \
+    {"crop-pct", required_argument, NULL, OPTION_CROP_PCT},        \
+    {"routed-heads", required_argument, NULL, OPTION_ROUTED_VALUES}, \
+    {"state", required_argument, NULL, OPTION_STATE},              \
+    {"shard", required_argument, NULL, OPTION_SHARD},              \
+    {"allow-mixed", no_argument, NULL, OPTION_ALLOW_MIXED},        \
+    {"max-errors", required_argument, NULL, OPTION_MAX_ERRORS},    \
+    {"log-every", required_argument, NULL, OPTION_LOG_EVERY},      \
+    {"quiet", no_argument, NULL, OPTION_QUIET},                    \
+    WHICH_MODEL_OPTIONS,                                           \
+    RUNNING_OPTIONS
+// clang-format on
+
+#define EVALUATION_DATA_HELP                                                                                 \
+    "DATA is one or more of\n"                                                                               \
+    "  FOLDER             a folder of pictures for each class, called by WordNet id or label;\n"             \
+    "                     or flat, with --truth\n"                                                           \
+    "  FILE.tar           read without unpacking: with folders like these, with --truth, or with\n"          \
+    "                     x.cls beside x.jpg (WebDataset)\n"                                                 \
+    "  LIST               a file of paths, one a line, with --truth or from folders like these\n"            \
+    "  idx:IMAGES,LABELS  MNIST's format, .gz or not\n"
+
+#define EVALUATION_OPTIONS_HELP                                                                              \
+    "\nData:\n"                                                                                              \
+    "  --truth FILE       classes of pictures: lines of a name and, behind a TAB or a blank, an\n"           \
+    "                     index from 0, a WordNet id or a label\n"                                           \
+    "  --real-labels FILE\n"                                                                                 \
+    "                     ImageNet ReaL's real.json in place of the pictures' own classes\n"                 \
+    "  --subset FILE      only these classes compete, one a line; others' pictures are left out\n"           \
+    "  --limit N          the first N pictures\n"                                                            \
+    "  --sample N         N pictures at random, in their order\n"                                            \
+    "  --seed S           of --sample; default 0\n"                                                          \
+    "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
+    "\nThe run:\n"                                                                                           \
+    "  --state FILE       keeps results as they come; the same command goes on from there\n"                 \
+    "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
+    "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
+    "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
+    "  --log-every S      seconds between lines about progress, off a terminal; default 60\n"                \
+    "  --quiet            none of these lines\n" WHICH_MODEL_HELP                                            \
+    "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
+    "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
+    "                     over the data, without head load; default: as trained\n" RUNNING_HELP
+
+#define EVALUATION_MAX_VARIANTS 16
+
+typedef struct evaluation_options {
+    model_options model;
+    char **data; /* (data_count) arguments */
+    size_t data_count;
+    const char *truth, *real_labels, *subset, *state;
+    size_t limit, sample; /* 0: all */
+    uint64_t seed;
+    bool seeded;
+    double crop_pct;                             /* 0: the model's */
+    char *routed_text;                           /* owned; what the next point into */
+    const char *routed[EVALUATION_MAX_VARIANTS]; /* (routed_count) values of --routed-heads */
+    size_t routed_count;
+    size_t shard, shards; /* shard from 1; 0 of 0: all in one */
+    bool allow_mixed, quiet;
+    size_t max_errors; /* SIZE_MAX: any number */
+    size_t log_every;
+    char part[48];               /* "I/N" of these, as results name it */
+    bool predictions, head_load; /* the records have to have them */
+    bool by_prediction;     /* pictures without a class are welcome: their head load is their prediction's */
+    output_path outputs[3]; /* files that are written in the end */
+} evaluation_options;
+
+void evaluation_options_begin(evaluation_options *o);
+void evaluation_options_end(evaluation_options *o);
+bool evaluation_option(void *evaluation_options, int code, const char *value);
+/* Takes the arguments from argv[optind] on, and checks what options say together. PARSED or EXIT_USAGE. */
+int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv);
+
+typedef struct evaluation {
+    const evaluation_options *o;
+    head_load_record load;
+    chunk_section section; /* of its counts */
+    int threads;
+    model_source source;
+    mohvit_model *models[EVALUATION_MAX_VARIANTS]; /* (variants) */
+    size_t variants;
+    class_table *classes;
+    bool *competes; /* of --subset, or NULL */
+    preprocess preprocess;
+    dataset *data;
+    json_t *header;
+    ranks *ranks; /* NULL: alone */
+    char rank_name[128];
+    journal *journal; /* NULL on ranks other than 0 */
+
+    /* The run. */
+    pthread_mutex_t lock; /* of the rest */
+    size_t first, end;    /* chunks of the shard */
+    size_t next;          /* from which on chunks may still be handed out */
+    size_t images;        /* of the shard */
+    progress progress;
+    double rate;  /* images/s of this run; 0 where it had nothing to do */
+    bool stopped; /* before it was complete */
+    bool broken;  /* by something other than pictures: a full disk, no memory */
+} evaluation;
+
+/* Prints what there is to print from e->journal, and returns the exit status. */
+typedef int evaluation_finisher(const void *user, const evaluation *e);
+
+/* Opens everything, runs what is missing and, where that went well, has one process finish: the only one, or
+ * rank 0, which alone looks at the outputs. Returns the exit status of this process. */
+int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user);
+
+#endif

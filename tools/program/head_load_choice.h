@@ -1,0 +1,34 @@
+/* head_load_choice.h - which classes and which block a command line means. */
+#ifndef MOHVIT_HEAD_LOAD_CHOICE_H
+#define MOHVIT_HEAD_LOAD_CHOICE_H
+
+#include "vit/headload/head_load.h"
+
+/* Opens the file; NULL where the reason has been reported. */
+head_load *choice_open(const char *path);
+
+/* "last": the last block that routes; "S.B": stage from 1, block from 0, as in the names of the tensors.
+ * False and a message where there is no such block. text NULL means last. */
+bool choice_block(size_t *block, const config *c, const char *option, const char *text);
+
+/* Whether text is well formed, at all: to be asked before anything is opened. */
+bool choice_block_valid(const char *option, const char *text);
+
+typedef struct class_choice {
+    size_t *classes; /* (count), owned */
+    size_t count;
+} class_choice;
+
+/* Adds the classes of a list "Sneaker,Bag,n02012849,7": names (in any case; of "tench, Tinca tinca" the part
+ * before the comma is enough), WordNet ids, or numbers from 0. A name that none or several classes have is
+ * reported: false. */
+bool choice_add(class_choice *chosen, const head_load *l, const char *list);
+
+void choice_add_all(class_choice *chosen, const head_load *l);
+
+void choice_free(class_choice *chosen);
+
+/* malloc'd: a class's name without its synonyms, for titles. */
+char *choice_title(const head_load *l, size_t class_index);
+
+#endif

@@ -1,0 +1,123 @@
+/* mohvit.c - the program: finds the command and lets it run. */
+#include "tools/program/command.h"
+#include "tools/program/output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const command *const commands[] = {
+    &command_classify, &command_eval,  &command_merge,      &command_headload, &command_routes, &command_info,
+    &command_convert,  &command_synth, &command_preprocess, &command_verify,   &command_bench,
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static void print_overview(void)
+{
+    output_printf("Usage: mohvit COMMAND [OPTION ...] [ARGUMENT ...]\n"
+                  "Classifies images with MoH-ViT on the CPU.\n\n"
+                  "Commands:\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        output_printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    output_printf("  %-11s %s\n", "help", "explain a command, as \"mohvit COMMAND --help\" does");
+    output_printf(
+        "\nOptions:\n"
+        "  -h, --help     show this\n"
+        "  -V, --version  show the version, and what it runs on; --format json: one line\n"
+        "\nResults go to standard output, all else to standard error.\n"
+        "Exit status: 0 fine, 1 some input failed, 2 wrong usage, 3 the model could not be loaded.\n"
+        "\nTry it: mohvit classify photo.jpg\n");
+}
+
+static const command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+/* Letters to insert, remove or replace to make b of a; names longer than any command count as far off. */
+static size_t edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 31 };
+    size_t row[LONGEST + 1], m = strlen(a), n = strlen(b);
+    if (m > LONGEST || n > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= m; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
+            best = above + 1 < best ? above + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            diagonal = above;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+static int unknown_command(const char *name)
+{
+    if (*name == '-') {
+        complain("%s: no such option; try \"mohvit --help\"", name);
+        return EXIT_USAGE;
+    }
+    complain("%s: no such command", name);
+    bool close = false;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        bool prefix = *name && strncmp(commands[i]->name, name, strlen(name)) == 0;
+        if (prefix || edit_distance(name, commands[i]->name) <= 2) {
+            complain("did you mean \"mohvit %s\"?", commands[i]->name);
+            close = true;
+        }
+    }
+    for (size_t i = 0; !close && i < COMMANDS; i++)
+        complain("  %-11s %s", commands[i]->name, commands[i]->summary);
+    complain("try \"mohvit --help\"");
+    return EXIT_USAGE;
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "help") == 0) {
+        print_overview();
+        return EXIT_FINE;
+    }
+    const command *c = find_command(argv[1]);
+    if (!c)
+        return unknown_command(argv[1]);
+    if (argc > 2) { // of a command below it
+        char *rest[] = {argv[1], argv[2], "--help", NULL};
+        return c->run(3, rest);
+    }
+    command_print_help(c);
+    return EXIT_FINE;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        complain("no command given; try \"mohvit --help\"");
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        print_overview();
+        return EXIT_FINE;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        return command_version.run(argc - 1, argv + 1);
+    if (strcmp(name, "help") == 0)
+        return help(argc - 1, argv + 1);
+    const command *c = find_command(name);
+    return c ? c->run(argc - 1, argv + 1) : unknown_command(name);
+}
+
+int main(int argc, char **argv)
+{
+    output_begin();
+    return output_end(dispatch(argc, argv));
+}

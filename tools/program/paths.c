@@ -1,0 +1,205 @@
+#include "tools/program/paths.h"
+
+#include "tools/program/output.h"
+#include "imgio/dataset/picture_names.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NO_PICTURES (-1)
+
+/* A picture, or a directory that gives none and why. */
+typedef struct found {
+    char *path;
+    int error; /* an errno, or NO_PICTURES */
+} found;
+
+struct paths {
+    char **arguments;
+    size_t count, at;
+    FILE *list;
+    const char *list_name;
+    found *found; /* (found_count), of the directory being given out */
+    size_t found_count, found_capacity, found_at;
+};
+
+paths *paths_open(char **arguments, size_t count, const char *list)
+{
+    paths *p = need(calloc(1, sizeof *p));
+    p->arguments = arguments;
+    p->count = count;
+    p->list_name = list;
+    if (list) {
+        p->list = strcmp(list, "-") == 0 ? stdin : fopen(list, "re");
+        if (!p->list) {
+            complain("%s: %s", list, strerror(errno));
+            paths_close(p);
+            return NULL;
+        }
+    }
+    return p;
+}
+
+// ---- Directories -----------------------------------------------------------------------------------
+
+static void add_found(paths *p, const char *path, int error)
+{
+    if (p->found_count == p->found_capacity) {
+        p->found_capacity = 2 * p->found_capacity + 64;
+        p->found = need(realloc(p->found, p->found_capacity * sizeof *p->found));
+    }
+    p->found[p->found_count++] = (found){need(strdup(path)), error};
+}
+
+/* What find -L would call a regular file. */
+static bool is_regular(const FTSENT *entry)
+{
+    struct stat st;
+    if (entry->fts_info == FTS_F)
+        return true;
+    return entry->fts_info == FTS_SL && !stat(entry->fts_accpath, &st) && S_ISREG(st.st_mode);
+}
+
+/* Takes one entry of the walk; true where it was a file that is no picture. */
+static bool visit(paths *p, FTS *walk, FTSENT *entry)
+{
+    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.', begins;
+    switch (entry->fts_info) {
+    case FTS_D:
+        if (hidden)
+            fts_set(walk, entry, FTS_SKIP);
+        return false;
+    case FTS_DNR:
+    case FTS_ERR:
+    case FTS_NS:
+        if (!hidden)
+            add_found(p, entry->fts_path, entry->fts_errno);
+        return false;
+    default:
+        if (hidden || !is_regular(entry))
+            return false;
+        // One that cannot be read is taken: it fails, and says so, when its turn comes.
+        if (!picture_named(entry->fts_name) && !picture_begins_file(&begins, entry->fts_accpath, NULL) &&
+            !begins)
+            return true;
+        add_found(p, entry->fts_path, 0);
+        return false;
+    }
+}
+
+static int compare_found(const void *a, const void *b)
+{
+    return strcmp(((const found *)a)->path, ((const found *)b)->path);
+}
+
+static void walk_directory(paths *p, const char *path)
+{
+    char *start = need(strdup(path));
+    size_t length = strlen(start), others = 0;
+    while (length > 1 && start[length - 1] == '/')
+        start[--length] = '\0';
+    char *roots[] = {start, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
+    if (walk) {
+        for (FTSENT *entry; (entry = fts_read(walk));)
+            others += visit(p, walk, entry);
+        fts_close(walk);
+    } else {
+        add_found(p, path, errno);
+    }
+    if (p->found_count)
+        qsort(p->found, p->found_count, sizeof *p->found, compare_found);
+    if (others)
+        complain("%s: passed over %zu %s", path, others,
+                 others == 1 ? "file that is no picture" : "files that are no pictures");
+    if (!p->found_count)
+        add_found(p, path, NO_PICTURES);
+    free(start);
+}
+
+/* NULL once all of the directory has been given out. */
+static char *next_found(paths *p, mohvit_error *err)
+{
+    if (p->found_at == p->found_count) {
+        p->found_at = p->found_count = 0;
+        return NULL;
+    }
+    found *f = &p->found[p->found_at++];
+    if (f->error == NO_PICTURES) {
+        error_set(err, MOHVIT_ERROR_FORMAT, "%s: no pictures in this directory", f->path);
+    } else if (f->error) {
+        errno = f->error;
+        error_errno(err, "%s", f->path);
+    }
+    return f->path;
+}
+
+// ---- Arguments and lists ---------------------------------------------------------------------------
+
+static void close_list(paths *p)
+{
+    if (p->list && p->list != stdin)
+        fclose(p->list);
+    p->list = NULL;
+}
+
+/* The next line that is not empty; "-" in a list is a file of that name, since standard input may be the list
+ * itself. */
+static char *next_line(paths *p, mohvit_error *err)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    while (p->list && (length = getline(&line, &capacity, p->list)) > 0) {
+        while (length && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+            line[--length] = '\0';
+        if (strcmp(line, "-") == 0) {
+            free(line);
+            return need(strdup("./-"));
+        }
+        if (length)
+            return line;
+    }
+    free(line);
+    if (!p->list || !ferror(p->list))
+        return NULL;
+    error_errno(err, "%s", p->list_name);
+    close_list(p); // or the next call would fail again, without an end
+    return need(strdup(p->list_name));
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return strcmp(path, "-") != 0 && !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+char *paths_next(paths *p, mohvit_error *err)
+{
+    for (;;) {
+        *err = (mohvit_error){0};
+        char *path = next_found(p, err);
+        if (path)
+            return path;
+        path = p->at < p->count ? need(strdup(p->arguments[p->at++])) : next_line(p, err);
+        if (!path || err->status || !is_directory(path))
+            return path;
+        walk_directory(p, path);
+        free(path);
+    }
+}
+
+void paths_close(paths *p)
+{
+    if (!p)
+        return;
+    for (size_t i = p->found_at; i < p->found_count; i++)
+        free(p->found[i].path);
+    free(p->found);
+    close_list(p);
+    free(p);
+}

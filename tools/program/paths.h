@@ -1,0 +1,24 @@
+/* paths.h - the pictures that a command line asks for, one after the other. */
+#ifndef MOHVIT_PATHS_H
+#define MOHVIT_PATHS_H
+
+#include "base/error.h"
+
+typedef struct paths paths;
+
+/* arguments (count) stay the caller's; list names a file of paths, "-" standard input, NULL none. A list that
+ * cannot be opened gives NULL and a message. */
+paths *paths_open(char **arguments, size_t count, const char *list);
+
+/* The next path, malloc'd, or NULL behind the last. A directory without pictures, and a directory or list
+ * that could not be read, gives its own path and fills *err; else err->status is MOHVIT_OK.
+ *
+ * A directory gives the pictures below it in the order of their bytes, as `find | LC_ALL=C sort` would: what
+ * begins like a picture, and what is named like one, so that a broken photo.jpg does not go unnoticed. Hidden
+ * files and directories are passed over, and links to directories are not followed, so that no loop can be.
+ */
+char *paths_next(paths *p, mohvit_error *err);
+
+void paths_close(paths *p);
+
+#endif

@@ -1,0 +1,90 @@
+#include "tools/program/progress.h"
+
+#include "tools/program/output.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REDRAW 0.25 /* seconds */
+
+double now_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+void progress_begin(progress *p, size_t total, size_t done, size_t failed, size_t log_every, bool quiet)
+{
+    double now = now_seconds();
+    *p = (progress){.total = total, .begun = done, .done = done, .failed = failed, .start = now, .last = now};
+    p->log_every = log_every;
+    p->quiet = quiet;
+    p->terminal = isatty(STDERR_FILENO);
+}
+
+double progress_rate(const progress *p)
+{
+    double seconds = now_seconds() - p->start;
+    return seconds > 0 ? (double)(p->done - p->begun) / seconds : 0;
+}
+
+/* "2 h 05 min", "7 min 30 s", "12 s" */
+static void duration(char *out, size_t size, double seconds)
+{
+    unsigned long long s = seconds < 1e9 ? (unsigned long long)(seconds + 0.5) : 1000000000;
+    if (s >= 3600)
+        snprintf(out, size, "%llu h %02llu min", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        snprintf(out, size, "%llu min %02llu s", s / 60, s % 60);
+    else
+        snprintf(out, size, "%llu s", s);
+}
+
+static void describe(const progress *p, char *out, size_t size)
+{
+    char left[64] = "";
+    double rate = progress_rate(p);
+    if (rate > 0)
+        duration(left, sizeof left, (double)(p->total - p->done) / rate);
+    snprintf(out, size, "%zu of %zu images", p->done, p->total);
+    if (p->failed)
+        snprintf(out + strlen(out), size - strlen(out), ", %zu failed", p->failed);
+    if (rate > 0)
+        snprintf(out + strlen(out), size - strlen(out), ", %.1f images/s, %s left", rate, left);
+}
+
+void progress_add(progress *p, size_t images, size_t failed)
+{
+    char line[256];
+    double now = now_seconds();
+    p->done += images;
+    p->failed += failed;
+    if (p->quiet || now - p->last < (p->terminal ? REDRAW : (double)p->log_every))
+        return;
+    p->last = now;
+    describe(p, line, sizeof line);
+    if (p->terminal)
+        fprintf(stderr, "\r\033[K%s", line);
+    else
+        complain("%s", line);
+    p->shown = true;
+}
+
+void progress_end(progress *p)
+{
+    if (p->terminal && p->shown)
+        fputs("\r\033[K", stderr);
+    p->shown = false;
+}
+
+void progress_show(size_t done, size_t total, const char *what)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    fputs("\r\033[K", stderr);
+    if (what)
+        fprintf(stderr, "%zu of %zu %s", done, total, what);
+}

@@ -1,0 +1,127 @@
+#include "tools/program/provenance.h"
+
+#include "weights/embedded.h"
+#include "tools/program/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define HASH_CHUNK ((size_t)1 << 20)
+
+static json_t *hash_text(XXH128_hash_t hash)
+{
+    char text[33];
+    snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64, (uint64_t)hash.low64);
+    return json_text(text);
+}
+
+static bool hash_stream(XXH3_state_t *state, int fd)
+{
+    char *chunk = need(malloc(HASH_CHUNK));
+    ssize_t n;
+    do {
+        n = read(fd, chunk, HASH_CHUNK);
+        if (n > 0)
+            XXH3_128bits_update(state, chunk, (size_t)n);
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    free(chunk);
+    return n == 0;
+}
+
+static json_t *hash_file(const char *path)
+{
+    XXH3_state_t *state = need(XXH3_createState());
+    XXH3_128bits_reset(state);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool hashed = fd >= 0 && hash_stream(state, fd);
+    if (!hashed)
+        complain("warning: %s: could not be hashed: %s", path, strerror(errno));
+    json_t *text = hashed ? hash_text(XXH3_128bits_digest(state)) : json_null();
+    if (fd >= 0)
+        close(fd);
+    XXH3_freeState(state);
+    return text;
+}
+
+static json_t *hash_source(const model_source *source)
+{
+    switch (source->kind) {
+    case SOURCE_FILE:
+        return hash_file(source->path);
+    case SOURCE_BUILT_IN:
+        return hash_text(XXH3_128bits(embedded_model, embedded_model_size()));
+    case SOURCE_SYNTHETIC:
+        return need(json_sprintf("synthetic:%" PRIu64, source->seed));
+    default:
+        return json_null();
+    }
+}
+
+json_t *cpu_name(void)
+{
+    char line[256], *name = NULL;
+    struct utsname system;
+    errno = 0;
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    while (f && !name && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon)
+            name = colon + 1 + strspn(colon + 1, " ");
+    }
+    if (!name && errno == ENOMEM)
+        need(NULL);
+    if (f)
+        fclose(f);
+    if (name)
+        name[strcspn(name, "\n")] = '\0';
+    return json_text(name && *name ? name : uname(&system) ? "unknown" : system.machine);
+}
+
+static json_t *config_object(const config *c)
+{
+    char *text = need(config_to_json(c));
+    json_t *object = need(json_loads(text, 0, NULL));
+    free(text);
+    return object;
+}
+
+/* Members, not bytes: a config has padding. */
+static bool same_config(const config *a, const config *b)
+{
+    json_t *x = config_object(a), *y = config_object(b);
+    bool same = json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
+json_t *provenance_json(const model_source *source, const config *c, const mohvit_model *m, int threads)
+{
+    json_t *object = need(json_object());
+    config published;
+    bool named = config_variant(&published, config_name(c));
+    json_put(object, "version", json_text(mohvit_version()));
+    json_put(object, "weights_hash", hash_source(source));
+    if (named)
+        json_put(object, "variant", json_text(config_name(c)));
+    if (!named || !same_config(c, &published))
+        json_put(object, "config", config_object(c));
+    if (m) {
+        mohvit_info info;
+        mohvit_get_info(m, &info);
+        json_put(object, "active_heads_percent", json_real(info.active_heads_percent));
+        json_put(object, "backend", json_text(info.backend));
+        json_put(object, "precision", json_text(info.precision));
+        json_put(object, "instruction_set", json_text(info.instruction_set));
+    }
+    json_put(object, "threads", json_integer(threads));
+    json_put(object, "cpu", cpu_name());
+    return object;
+}

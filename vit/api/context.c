@@ -1,0 +1,434 @@
+/* context.c - images through a model: contexts, loading, running, results. */
+#include "vit/api/internal.h"
+#include "vit/headload/head_load.h"
+#include "base/parallel.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mohvit_context {
+    const mohvit_model *model;
+    size_t batch, threads, size; /* size: side of the input */
+    image_limits limits;
+    bool exif_orientation;
+    float *input;         /* (batch, size, size, 3) */
+    float *logits;        /* (batch, classes) */
+    int32_t *head_tokens; /* (batch, blocks, max_heads) */
+    double *gate_sum;     /* (batch, blocks, max_heads) */
+    uint8_t *crop;        /* (size, size, 3) */
+    scratch *scratch;     /* (scratches) */
+    size_t scratches;
+    block_trace *trace;
+    route_trace *routes;
+    void *trace_user;
+    bool all_heads, products_only;
+    bool uncounted;  /* heads are not counted */
+    size_t answered; /* slots of the last run, whose results may be asked for */
+    mohvit_progress *progress;
+    void *progress_user;
+    atomic_size_t done;    /* blocks of the current run, over all its images */
+    size_t total, told;    /* of which `told` is what progress was last called with */
+    atomic_bool cancelled; /* by progress */
+};
+
+/* ---- Contexts -------------------------------------------------------------------------------- */
+
+static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
+{
+    const config *c = &mohvit_describe(ctx->model)->config;
+    const model *network = mohvit_network(ctx->model);
+    size_t pixels = ctx->size * ctx->size * 3, heads = config_blocks(c) * config_max_heads(c);
+    ctx->input = memory_alloc(ctx->batch * pixels, sizeof *ctx->input);
+    ctx->logits = memory_alloc(ctx->batch * c->num_classes, sizeof *ctx->logits);
+    ctx->head_tokens = memory_alloc(ctx->batch * heads, sizeof *ctx->head_tokens);
+    ctx->gate_sum = memory_alloc(ctx->batch * heads, sizeof *ctx->gate_sum);
+    ctx->crop = memory_alloc(pixels, 1);
+    ctx->scratch = calloc(ctx->scratches, sizeof *ctx->scratch);
+    if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->scratch)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu images", ctx->batch);
+    memset(ctx->input, 0, ctx->batch * pixels * sizeof *ctx->input);
+    memset(ctx->logits, 0, ctx->batch * c->num_classes * sizeof *ctx->logits);
+    memset(ctx->head_tokens, 0, ctx->batch * heads * sizeof *ctx->head_tokens);
+    memset(ctx->gate_sum, 0, ctx->batch * heads * sizeof *ctx->gate_sum);
+    for (size_t i = 0; i < ctx->scratches; i++) {
+        // The first one also serves a single image over all threads.
+        mohvit_status status =
+            scratch_create(&ctx->scratch[i], c, network->gemms, network->kernels, i ? 1 : ctx->threads, err);
+        if (status)
+            return status;
+    }
+    return MOHVIT_OK;
+}
+
+mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m, size_t batch, int threads,
+                                    mohvit_error *err)
+{
+    size_t team_size = 1;
+    mohvit_status status = parallel_threads(&team_size, threads, err);
+    if (status)
+        return status;
+    if (!batch || batch > CONTEXT_MAX_BATCH)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "batch of %zu images; expected 1 to %d", batch,
+                         CONTEXT_MAX_BATCH);
+    mohvit_context *ctx = calloc(1, sizeof *ctx);
+    if (!ctx)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a context");
+    ctx->model = m;
+    ctx->batch = batch;
+    ctx->threads = team_size;
+    ctx->size = mohvit_describe(m)->config.img_size;
+    ctx->scratches = batch >= ctx->threads ? ctx->threads : 1;
+    status = allocate_context(ctx, err);
+    if (status)
+        mohvit_context_destroy(ctx);
+    else
+        *out = ctx;
+    return status;
+}
+
+void mohvit_context_destroy(mohvit_context *ctx)
+{
+    if (!ctx)
+        return;
+    for (size_t i = 0; ctx->scratch && i < ctx->scratches; i++)
+        scratch_free(&ctx->scratch[i]);
+    free(ctx->scratch);
+    free(ctx->input);
+    free(ctx->logits);
+    free(ctx->head_tokens);
+    free(ctx->gate_sum);
+    free(ctx->crop);
+    free(ctx);
+}
+
+void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user)
+{
+    ctx->progress = progress;
+    ctx->progress_user = user;
+}
+
+void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user)
+{
+    ctx->trace = trace;
+    ctx->trace_user = user;
+}
+
+void mohvit_set_all_heads(mohvit_context *ctx, bool all_heads)
+{
+    ctx->all_heads = all_heads;
+}
+
+void mohvit_set_products_only(mohvit_context *ctx, bool products_only)
+{
+    ctx->products_only = products_only;
+}
+
+void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS])
+{
+    memset(ns, 0, OPERATIONS * sizeof *ns);
+    for (size_t i = 0; i < ctx->scratches; i++)
+        for (size_t op = 0; op < OPERATIONS; op++) {
+            ns[op] += ctx->scratch[i].profile.ns[op];
+            ctx->scratch[i].profile.ns[op] = 0;
+        }
+}
+
+void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user)
+{
+    ctx->routes = trace;
+    ctx->trace_user = user;
+}
+
+void mohvit_count_heads(mohvit_context *ctx, bool on)
+{
+    ctx->uncounted = !on;
+}
+
+size_t mohvit_computed_pairs(const mohvit_context *ctx)
+{
+    size_t pairs = 0;
+    for (size_t i = 0; i < ctx->scratches; i++)
+        for (size_t t = 0; t < (i ? 1 : ctx->threads); t++)
+            pairs += ctx->scratch[i].pairs[t];
+    return pairs;
+}
+
+/* ---- Loading --------------------------------------------------------------------------------- */
+
+void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options)
+{
+    ctx->limits = options ? (image_limits){options->max_file_bytes, options->max_pixels} : (image_limits){0};
+    ctx->exif_orientation = options && options->exif_orientation;
+}
+
+static mohvit_status check_slot(const mohvit_context *ctx, size_t slot, mohvit_error *err)
+{
+    if (slot < ctx->batch)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "slot %zu of a context for a batch of %zu", slot,
+                     ctx->batch);
+}
+
+float *mohvit_slot_input(mohvit_context *ctx, size_t slot)
+{
+    return ctx->input + slot * ctx->size * ctx->size * 3;
+}
+
+mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
+                              size_t height, size_t stride, mohvit_error *err)
+{
+    const preprocess *p = &mohvit_describe(ctx->model)->preprocess;
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (!status)
+        status = preprocess_crop(p, rgb, width, height, stride, ctx->size, ctx->crop, err);
+    if (!status)
+        preprocess_normalise(p, ctx->crop, ctx->size, mohvit_slot_input(ctx, slot));
+    return status;
+}
+
+/* Frees img. */
+static mohvit_status load_image(mohvit_context *ctx, size_t slot, image *img, mohvit_error *err)
+{
+    mohvit_status status = mohvit_load_rgb(ctx, slot, img->rgb, img->width, img->height, img->width * 3, err);
+    image_free(img);
+    return status;
+}
+
+mohvit_status mohvit_load_file(mohvit_context *ctx, size_t slot, const char *path, mohvit_error *err)
+{
+    image img;
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (!status)
+        status = image_read(&img, path, &ctx->limits, ctx->exif_orientation, err);
+    return status ? status : load_image(ctx, slot, &img, err);
+}
+
+mohvit_status mohvit_load_memory(mohvit_context *ctx, size_t slot, const void *data, size_t size,
+                                 mohvit_error *err)
+{
+    image img;
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (!status)
+        status =
+            image_decode(&img, data, size, "picture in memory", &ctx->limits, ctx->exif_orientation, err);
+    return status ? status : load_image(ctx, slot, &img, err);
+}
+
+mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *tensor, mohvit_error *err)
+{
+    mohvit_status status = check_slot(ctx, slot, err);
+    if (status)
+        return status;
+    size_t pixels = ctx->size * ctx->size;
+    float *input = mohvit_slot_input(ctx, slot);
+    for (size_t channel = 0; channel < 3; channel++)
+        for (size_t i = 0; i < pixels; i++)
+            input[i * 3 + channel] = tensor[channel * pixels + i];
+    return MOHVIT_OK;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* Only the thread that called mohvit_run does this. */
+static void tell_progress(mohvit_context *ctx, size_t done)
+{
+    ctx->told = done;
+    if (ctx->progress(ctx->progress_user, done, ctx->total))
+        atomic_store(&ctx->cancelled, true);
+}
+
+static bool step_of_caller(void *context)
+{
+    mohvit_context *ctx = context;
+    tell_progress(ctx, atomic_fetch_add(&ctx->done, 1) + 1);
+    return !atomic_load(&ctx->cancelled);
+}
+
+static bool step_of_others(void *context)
+{
+    mohvit_context *ctx = context;
+    atomic_fetch_add(&ctx->done, 1);
+    return !atomic_load(&ctx->cancelled);
+}
+
+/* worker: of the thread that runs the image, or begins its loops; 0 is the caller of mohvit_run. */
+static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
+{
+    if (atomic_load(&ctx->cancelled))
+        return;
+    const model *network = mohvit_network(ctx->model);
+    const config *c = &network->config;
+    size_t heads = config_blocks(c) * config_max_heads(c);
+    pass p = {network->kernels, t, &ctx->scratch[worker], ctx->all_heads, ctx->products_only};
+    forward_result result = {
+        .logits = ctx->logits + slot * c->num_classes,
+        .head_tokens = ctx->uncounted || ctx->products_only ? NULL : ctx->head_tokens + slot * heads,
+        .gate_sum = ctx->gate_sum + slot * heads,
+        .trace = ctx->trace,
+        .routes = ctx->routes,
+        .user = ctx->trace_user,
+        .step = !ctx->progress ? NULL
+                : worker       ? step_of_others
+                               : step_of_caller,
+        .step_user = ctx,
+    };
+    model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
+}
+
+static void run_alone(void *arg, size_t slot, size_t worker)
+{
+    run_image(arg, slot, NULL, worker);
+}
+
+typedef struct {
+    mohvit_context *ctx;
+    size_t n;
+} batch_run;
+
+/* Whole images side by side as long as they fill the threads; what is left takes all threads, one by one. */
+static void run_batch(void *arg, team *t)
+{
+    const batch_run *run = arg;
+    mohvit_context *ctx = run->ctx;
+    bool traced = ctx->trace || ctx->routes;
+    size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : run->n / threads * threads;
+    parallel_for(t, side_by_side, run_alone, ctx);
+    for (size_t slot = side_by_side; slot < run->n; slot++)
+        run_image(ctx, slot, t, 0);
+}
+
+mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
+{
+    if (!n || n > ctx->batch)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
+    const gemm *g = mohvit_network(ctx->model)->gemms[PRECISION_F32];
+    batch_run run = {ctx, n};
+    gemm_saved saved;
+    ctx->answered = 0;
+    ctx->total = n * config_blocks(&mohvit_describe(ctx->model)->config);
+    atomic_store(&ctx->done, 0);
+    atomic_store(&ctx->cancelled, false);
+    if (ctx->progress)
+        tell_progress(ctx, 0);
+    if (!atomic_load(&ctx->cancelled)) {
+        g->enter(&saved);
+        parallel_run(ctx->threads, run_batch, &run);
+        g->leave(&saved);
+    }
+    if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->told < ctx->total)
+        tell_progress(ctx, ctx->total); // other threads did the last blocks
+    if (atomic_load(&ctx->cancelled))
+        return error_set(err, MOHVIT_ERROR_CANCELLED, "cancelled after %zu of %zu blocks", ctx->told,
+                         ctx->total);
+    ctx->answered = n;
+    return MOHVIT_OK;
+}
+
+/* ---- Results --------------------------------------------------------------------------------- */
+
+static mohvit_status check_answered(const mohvit_context *ctx, size_t slot, mohvit_error *err)
+{
+    if (slot < ctx->answered)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "slot %zu has no result: the last run answered %zu slots",
+                     slot, ctx->answered);
+}
+
+const float *mohvit_logits(const mohvit_context *ctx, size_t slot)
+{
+    return slot < ctx->answered ? ctx->logits + slot * mohvit_describe(ctx->model)->config.num_classes : NULL;
+}
+
+const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)
+{
+    const config *c = &mohvit_describe(ctx->model)->config;
+    return slot < ctx->answered ? ctx->head_tokens + slot * config_blocks(c) * config_max_heads(c) : NULL;
+}
+
+const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot)
+{
+    const config *c = &mohvit_describe(ctx->model)->config;
+    return slot < ctx->answered ? ctx->gate_sum + slot * config_blocks(c) * config_max_heads(c) : NULL;
+}
+
+mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
+                         mohvit_error *err)
+{
+    mohvit_status status = check_answered(ctx, slot, err);
+    if (status)
+        return status;
+    const float *logits = mohvit_logits(ctx, slot);
+    size_t classes = mohvit_describe(ctx->model)->config.num_classes, found = 0;
+    double sum = 0;
+    float max = -INFINITY;
+    for (size_t i = 0; i < classes; i++) {
+        if (!isfinite(logits[i]))
+            return error_set(err, MOHVIT_ERROR_NONFINITE,
+                             "the network answered %f for class %zu; expected finite logits",
+                             (double)logits[i], i);
+        max = logits[i] > max ? logits[i] : max;
+    }
+    for (size_t i = 0; i < classes; i++)
+        sum += exp((double)logits[i] - (double)max);
+    for (size_t i = 0; i < classes; i++) { // insertion into a short sorted list; an equal logit stays behind
+        size_t at = found;
+        while (at && logits[i] > logits[top[at - 1].class_index])
+            at--;
+        if (at == k)
+            continue;
+        found += found < k;
+        memmove(top + at + 1, top + at, (found - at - 1) * sizeof *top);
+        top[at].class_index = i;
+    }
+    for (size_t i = 0; i < found; i++) {
+        size_t class_index = top[i].class_index;
+        top[i].probability = (float)(exp((double)logits[class_index] - (double)max) / sum);
+        top[i].label = mohvit_label(ctx->model, class_index);
+        top[i].id = mohvit_label_id(ctx->model, class_index);
+    }
+    return MOHVIT_OK;
+}
+
+mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
+                                   size_t class_index, mohvit_error *err)
+{
+    const config *c = &mohvit_describe(ctx->model)->config;
+    bool same = c->num_classes == load->config.num_classes && c->img_size == load->config.img_size;
+    for (size_t s = 0; s < STAGES; s++)
+        same = same && c->depths[s] == load->config.depths[s] &&
+               c->num_heads[s] == load->config.num_heads[s] &&
+               c->shared_head[s] == load->config.shared_head[s] &&
+               c->routed_head[s] == load->config.routed_head[s];
+    if (!same) // in what shapes the counts
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
+    mohvit_status status = check_answered(ctx, slot, err);
+    if (status)
+        return status;
+    return head_load_add(load, class_index, mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),
+                         err);
+}
+
+/* ---- In one call ------------------------------------------------------------------------------ */
+
+static mohvit_status run_and_rank(mohvit_context *ctx, mohvit_prediction *top, size_t k, mohvit_error *err)
+{
+    mohvit_status status = mohvit_run(ctx, 1, err);
+    return status ? status : mohvit_top(ctx, 0, top, k, err);
+}
+
+mohvit_status mohvit_classify_file(mohvit_context *ctx, const char *path, mohvit_prediction *top, size_t k,
+                                   mohvit_error *err)
+{
+    mohvit_status status = mohvit_load_file(ctx, 0, path, err);
+    return status ? status : run_and_rank(ctx, top, k, err);
+}
+
+mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void *data, size_t size,
+                                     mohvit_prediction *top, size_t k, mohvit_error *err)
+{
+    mohvit_status status = mohvit_load_memory(ctx, 0, data, size, err);
+    return status ? status : run_and_rank(ctx, top, k, err);
+}

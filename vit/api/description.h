@@ -1,0 +1,52 @@
+/* description.h - what a checkpoint is, and whether its tensors fit: read before any weight is. */
+#ifndef MOHVIT_DESCRIPTION_H
+#define MOHVIT_DESCRIPTION_H
+
+#include "vit/mohvit.h"
+#include "weights/checkpoint.h"
+#include "weights/labels.h"
+#include "vit/network/model.h"
+#include "imgio/preprocess.h"
+
+/* What a checkpoint is, before any weight is read. */
+typedef struct description {
+    config config;
+    preprocess preprocess;
+    labels labels; /* one for each class */
+} description;
+
+/* From the checkpoint's metadata and tensor shapes, with what options replace; given, where not NULL, is its
+ * config. Warnings say what had to be assumed. *out is set on success alone; free with description_free. */
+mohvit_status description_read(description *out, checkpoint *cp, const config *given,
+                               const mohvit_options *options, mohvit_error *err);
+/* The same for a config at hand, with what options replace. */
+mohvit_status description_of_config(description *out, const config *c, const mohvit_options *options,
+                                    mohvit_error *err);
+
+void description_free(description *d);
+
+/* The config that mohvit_open_synthetic takes: options->config's, else the variant's. */
+mohvit_status synthetic_config(config *out, const char *variant, const mohvit_options *options,
+                               mohvit_error *err);
+
+/* Reads tensors of a checkpoint as a model asks for them; misshaped or missing ones are errors, non-finite
+ * values are warned about. Give checkpoint_source's result to model_create. */
+typedef struct checkpoint_reader {
+    checkpoint *cp;
+    const char *config_name;
+    warning_sink warn;
+    size_t nonfinite; /* tensors warned about */
+} checkpoint_reader;
+
+weight_source checkpoint_source(checkpoint_reader *reader);
+
+/* Checks that every tensor of the config is in the checkpoint with its shape, and warns of others. */
+mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err);
+
+/* size bytes of a small text file, malloc'd with a NUL behind; at most 1 MiB. */
+mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err);
+
+/* Where the options want warnings sent. */
+warning_sink options_sink(const mohvit_options *options);
+
+#endif

@@ -1,0 +1,246 @@
+/* mohvit.c - models: opening them, asking them. */
+#include "vit/mohvit.h"
+
+#include "weights/embedded.h"
+#include "vit/api/internal.h"
+#include "vit/headload/head_load.h"
+#include "vit/network/pairs.h"
+#include "base/parallel.h"
+#include "vit/network/synthetic.h"
+
+#include <stdlib.h>
+
+struct mohvit_model {
+    description description;
+    model *network;
+    size_t *block_tokens; /* (blocks) */
+};
+
+const char *mohvit_version(void)
+{
+    return MOHVIT_VERSION;
+}
+
+int mohvit_default_threads(void)
+{
+    return (int)parallel_default_threads();
+}
+
+static const mohvit_options no_options;
+
+static mohvit_status read_synthetic_tensor(void *state, const tensor_spec *spec, float *dst,
+                                           mohvit_error *err)
+{
+    (void)err;
+    synthetic_tensor(dst, spec, *(const uint64_t *)state);
+    return MOHVIT_OK;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/* Takes over *d and network, which may be NULL after a failure, also on failure. */
+static mohvit_status wrap_model(mohvit_model **out, description *d, model *network, mohvit_status status,
+                                mohvit_error *err)
+{
+    const config *c = &d->config;
+    mohvit_model *m = calloc(1, sizeof *m);
+    size_t *block_tokens = malloc(config_blocks(c) * sizeof *block_tokens);
+    if (!status && (!m || !block_tokens))
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
+    if (status) {
+        model_destroy(network);
+        description_free(d);
+        free(block_tokens);
+        free(m);
+        return status;
+    }
+    for (size_t s = 0, at = 0; s < STAGES; s++)
+        for (size_t i = 0; i < c->depths[s]; i++)
+            block_tokens[at++] = config_side(c, s) * config_side(c, s);
+    *m = (mohvit_model){*d, network, block_tokens};
+    *out = m;
+    return MOHVIT_OK;
+}
+
+/* Takes over *d, also on failure. */
+static mohvit_status create_model(mohvit_model **out, description *d, const weight_source *source,
+                                  const mohvit_options *options, mohvit_error *err)
+{
+    model *network = NULL;
+    size_t threads = 1;
+    weight_source told = *source;
+    told.progress = options->progress;
+    told.user = options->user;
+    mohvit_status status = parallel_threads(&threads, options->threads, err);
+    if (!status)
+        status =
+            model_create(&network, &d->config, &told, options->backend, options->precision, threads, err);
+    return wrap_model(out, d, network, status, err);
+}
+
+mohvit_status mohvit_reroute(mohvit_model **out, const mohvit_model *base, const char *routed_heads,
+                             mohvit_error *err)
+{
+    description d = base->description;
+    model *network = NULL;
+    mohvit_status status = routed_heads ? config_set_routed(&d.config, routed_heads, err) : MOHVIT_OK;
+    if (!status)
+        status = labels_copy(&d.labels, &base->description.labels, err);
+    if (status)
+        return status;
+    status = model_reroute(&network, base->network, &d.config, err);
+    return wrap_model(out, &d, network, status, err);
+}
+
+/* Takes over cp. */
+static mohvit_status open_checkpoint(mohvit_model **out, checkpoint *cp, const config *given,
+                                     const mohvit_options *options, mohvit_error *err)
+{
+    description d;
+    warning_sink warn = options_sink(options);
+    mohvit_status status = description_read(&d, cp, given, options, err);
+    if (!status) {
+        status = checkpoint_check(cp, &d.config, &warn, err);
+        checkpoint_reader reader = {.cp = cp, .config_name = config_name(&d.config), .warn = warn};
+        weight_source source = checkpoint_source(&reader);
+        if (status)
+            description_free(&d);
+        else
+            status = create_model(out, &d, &source, options, err);
+    }
+    checkpoint_close(cp);
+    return status;
+}
+
+mohvit_status mohvit_open_memory(mohvit_model **out, const void *data, size_t size,
+                                 const mohvit_options *options, mohvit_error *err)
+{
+    checkpoint *cp;
+    options = options ? options : &no_options;
+    warning_sink warn = options_sink(options);
+    mohvit_status status =
+        checkpoint_open_memory(&cp, data, size, "checkpoint in memory", options->key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, NULL, options, err);
+}
+
+mohvit_status mohvit_open_with_config(mohvit_model **out, const char *path, const config *c,
+                                      const mohvit_options *options, mohvit_error *err)
+{
+    checkpoint *cp;
+    options = options ? options : &no_options;
+    warning_sink warn = options_sink(options);
+    mohvit_status status = path ? checkpoint_open(&cp, path, options->key, &warn, err)
+                                : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(),
+                                                         "built-in model", options->key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, c, options, err);
+}
+
+mohvit_status mohvit_open(mohvit_model **out, const char *path, const mohvit_options *options,
+                          mohvit_error *err)
+{
+    return mohvit_open_with_config(out, path, NULL, options, err);
+}
+
+mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t seed,
+                                 const mohvit_options *options, mohvit_error *err)
+{
+    description d;
+    options = options ? options : &no_options;
+    weight_source source = {.state = &seed, .read = read_synthetic_tensor};
+    mohvit_status status = description_of_config(&d, c, options, err);
+    return status ? status : create_model(out, &d, &source, options, err);
+}
+
+mohvit_status mohvit_open_synthetic(mohvit_model **out, const char *variant, uint64_t seed,
+                                    const mohvit_options *options, mohvit_error *err)
+{
+    config c;
+    options = options ? options : &no_options;
+    mohvit_status status = synthetic_config(&c, variant, options, err);
+    return status ? status : mohvit_open_config(out, &c, seed, options, err);
+}
+
+void mohvit_close(mohvit_model *m)
+{
+    if (!m)
+        return;
+    model_destroy(m->network);
+    description_free(&m->description);
+    free(m->block_tokens);
+    free(m);
+}
+
+/* ---- Asking a model -------------------------------------------------------------------------- */
+
+/* Multiply-adds of one image, as the model performs them. */
+static double performed_macs(const model *m)
+{
+    double macs = config_macs(&m->config, false);
+    for (size_t s = 0; s < STAGES; s++)
+        for (size_t i = 0; i < m->stages[s].depth; i++)
+            macs -= pairs_saved_macs(&m->stages[s].blocks[i].attention, m->kernels);
+    return macs;
+}
+
+void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
+{
+    const config *c = &m->description.config;
+    *info = (mohvit_info){
+        .variant = config_name(c),
+        .img_size = c->img_size,
+        .num_classes = c->num_classes,
+        .blocks = config_blocks(c),
+        .max_heads = config_max_heads(c),
+        .parameters = m->network->parameters,
+        .gmacs = config_macs(c, true) / 1e9,
+        .gmacs_routed = performed_macs(m->network) / 1e9,
+        .active_heads_percent = config_active_percent(c),
+        .backend = m->network->gemms[PRECISION_F32]->name,
+        .precision = precision_name(m->network->precision),
+        .instruction_set = m->network->kernels->isa,
+    };
+}
+
+const char *mohvit_label(const mohvit_model *m, size_t class_index)
+{
+    const labels *l = &m->description.labels;
+    return class_index < l->count ? l->name[class_index] : "";
+}
+
+const char *mohvit_label_id(const mohvit_model *m, size_t class_index)
+{
+    const labels *l = &m->description.labels;
+    return class_index < l->count ? l->id[class_index] : NULL;
+}
+
+const size_t *mohvit_block_tokens(const mohvit_model *m)
+{
+    return m->block_tokens;
+}
+
+const description *mohvit_describe(const mohvit_model *m)
+{
+    return &m->description;
+}
+
+const model *mohvit_network(const mohvit_model *m)
+{
+    return m->network;
+}
+
+/* ---- Head load ------------------------------------------------------------------------------- */
+
+mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *m, mohvit_error *err)
+{
+    return head_load_create(load, &m->description.config, &m->description.labels, err);
+}
+
+void mohvit_head_load_destroy(mohvit_head_load *load)
+{
+    head_load_destroy(load);
+}
+
+mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path, mohvit_error *err)
+{
+    return head_load_save(load, path, err);
+}

@@ -1,0 +1,105 @@
+/* head_load.h - which heads work for which class (spec 5; MoH, figure 3): for every class, block and head the
+ * tokens that selected the head, and the sum of their gates.
+ *
+ * Counts are exact. Gate sums are fixed-point integers, so that they too are the same to the last bit
+ * whatever order or split the images came in. */
+#ifndef MOHVIT_HEAD_LOAD_H
+#define MOHVIT_HEAD_LOAD_H
+
+#include "vit/network/config.h"
+#include "weights/labels.h"
+
+#include <jansson.h>
+
+/* Gate sums are counted in units of 2^-20: an image's sum is rounded by at most 5e-7. The doubles of a file
+ * hold every sum up to 2^33 exactly: with a mean gate of 1, 2.7 million images of one class in a block of
+ * 3136 tokens. Beyond, the last bits are rounded when a file is written, and nowhere else: merging states is
+ * then still exact, merging head loads is not. */
+#define HEAD_LOAD_GATE_BITS 20
+
+typedef struct head_load {
+    config config;
+    labels names;       /* of the classes, as many as the config has */
+    size_t blocks;      /* over all stages */
+    size_t max_heads;   /* of the widest block */
+    int64_t *images;    /* (classes) */
+    int64_t *active;    /* (classes, blocks, max_heads): tokens; −1 where a block has fewer heads */
+    int64_t *gate;      /* (classes, blocks, max_heads) · 2^HEAD_LOAD_GATE_BITS; 0 where a block has fewer */
+    json_t *sources;    /* array: the data that were counted, an object for each part */
+    json_t *provenance; /* object: what they were counted with */
+} head_load;
+
+/* A block, and what its router chooses among. */
+typedef struct head_load_block {
+    size_t index;        /* over all stages, from 0 */
+    size_t stage, block; /* from 0; "stage + 1 . block" is its name, as in the names of the tensors */
+    size_t heads, shared, routed;
+    size_t candidates; /* heads − shared where it routes, else 0 */
+    size_t tokens;     /* of one image */
+    double balanced;   /* load of a routed head were all the same: routed / candidates; 0 where none routes */
+} head_load_block;
+
+/* Nothing counted yet. *out is set on success alone; head_load_destroy frees it. */
+mohvit_status head_load_create(head_load **out, const config *c, const labels *names, mohvit_error *err);
+void head_load_destroy(head_load *l);
+
+/* Adds one image of a class: what a context reports of it. tokens, gate_sum (blocks, max_heads). A gate that
+ * is not finite is an error, and nothing is added. */
+mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
+                            mohvit_error *err);
+
+/* A gate sum in units of 2^-HEAD_LOAD_GATE_BITS; false where it is not finite, or absurd. */
+bool head_load_units(int64_t *units, double gate_sum);
+
+/* Adds so many images of a class, of which the counts are known: active and gate (blocks, max_heads) as in
+ * head_load. An overflow is an error. */
+mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t images, const int64_t *active,
+                                   const int64_t *gate, mohvit_error *err);
+
+/* Adds what another one counted with the same model; from another model, or with another preprocessing, is an
+ * error that says what differs; so is another backend or instruction set, which round differently, unless
+ * allow_mixed. Its sources are appended; data that both have counted, as their fingerprints and shards tell
+ * whatever they are called, or that both have chosen some of, are an error. Names in messages are the two
+ * files'. */
+mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
+                              const char *from_name, bool allow_mixed, mohvit_error *err);
+
+/* Names what of a source's data no source has: just before this source or, of the last one, behind it. False
+ * where that is nothing. */
+bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size);
+
+/* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,
+ * blocks, max heads) as I64, `gate_sum` as F64; metadata `head_load` (version of the format), `config`,
+ * `class_names`, `block_names`, `data`, `active_heads_percent`, `provenance`. */
+mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err);
+
+/* Reads one, and checks that its numbers belong together: shapes and absent heads against the config, each
+ * head's count against the tokens, and that every token has exactly its number of routed heads. */
+mohvit_status head_load_open(head_load **out, const char *path, mohvit_error *err);
+
+/* ---- Asking ---------------------------------------------------------------------------------- */
+
+head_load_block head_load_describe(const head_load *l, size_t block);
+
+/* The last block that routes; false where none does. */
+bool head_load_last_routed(const head_load *l, size_t *block);
+
+static inline size_t head_load_at(const head_load *l, size_t class_index, size_t block_index, size_t head)
+{
+    return (class_index * l->blocks + block_index) * l->max_heads + head;
+}
+
+/* Tokens of a class that a block has seen. */
+int64_t head_load_tokens(const head_load *l, size_t class_index, size_t block);
+
+/* Checks that the numbers of a class in a block belong together: absent heads are −1, shared ones have all
+ * tokens, and every token has exactly its number of routed heads. name begins the message. */
+mohvit_status head_load_check(const head_load *l, size_t class_index, size_t block, const char *name,
+                              mohvit_error *err);
+
+/* Share of the tokens that selected the head; NaN where the class has no images. */
+double head_load_of(const head_load *l, size_t class_index, size_t block, size_t head);
+
+double head_load_gate_sum(const head_load *l, size_t class_index, size_t block, size_t head);
+
+#endif

@@ -1,0 +1,218 @@
+#include "vit/headload/head_load_parts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- The model -------------------------------------------------------------------------------------
+
+static json_t *config_object(const config *c)
+{
+    char *text = config_to_json(c);
+    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return object;
+}
+
+static char *member_text(const json_t *object, const char *key)
+{
+    return json_dumps(json_object_get(object, key), JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+static mohvit_status report_difference(const char *how, const char *what, const json_t *a, const json_t *b,
+                                       const char *a_name, const char *b_name, mohvit_error *err)
+{
+    char *expected = member_text(a, what), *found = member_text(b, what);
+    error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %s than %s: %s is %s, expected %s", b_name, how, a_name, what,
+              found ? found : "absent", expected ? expected : "absent");
+    free(expected);
+    free(found);
+    return MOHVIT_ERROR_MISMATCH;
+}
+
+static mohvit_status compare_configs(const head_load *a, const head_load *b, const char *a_name,
+                                     const char *b_name, mohvit_error *err)
+{
+    static const char *const keys[] = {"embed_dims", "num_heads",     "depths",          "mlp_ratios",
+                                       "sr_ratios",  "shared_head",   "routed_head",     "num_classes",
+                                       "img_size",   "pretrain_size", "fixed_pool_size", "dense"};
+    json_t *x = config_object(&a->config), *y = config_object(&b->config);
+    mohvit_status status = x && y ? MOHVIT_OK : head_load_no_memory(err);
+    for (size_t i = 0; !status && i < sizeof keys / sizeof *keys; i++) {
+        const json_t *p = json_object_get(x, keys[i]), *q = json_object_get(y, keys[i]);
+        if ((p || q) && !json_equal(p, q))
+            status = report_difference("is of another model", keys[i], x, y, a_name, b_name, err);
+    }
+    json_decref(x);
+    json_decref(y);
+    return status;
+}
+
+static mohvit_status compare_names(const head_load *a, const head_load *b, const char *a_name,
+                                   const char *b_name, mohvit_error *err)
+{
+    for (size_t i = 0; i < a->names.count; i++)
+        if (strcmp(a->names.name[i], b->names.name[i]) != 0)
+            return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"",
+                             b_name, i, b->names.name[i], a_name, a->names.name[i]);
+    return MOHVIT_OK;
+}
+
+/* Members of the provenance that all parts of a count have in common. */
+static mohvit_status compare_provenance(const head_load *a, const head_load *b, const char *const *keys,
+                                        const char *a_name, const char *b_name, mohvit_error *err)
+{
+    for (; *keys; keys++) {
+        const json_t *x = json_object_get(a->provenance, *keys), *y = json_object_get(b->provenance, *keys);
+        if ((x || y) && !json_equal(x, y))
+            return report_difference("was counted otherwise", *keys, a->provenance, b->provenance, a_name,
+                                     b_name, err);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status check_same_model(const head_load *a, const head_load *b, const char *a_name,
+                                      const char *b_name, bool allow_mixed, mohvit_error *err)
+{
+    static const char *const model[] = {"weights_hash", "preprocess", "precision",
+                                        "subset",       "counted_by", NULL};
+    static const char *const hardware[] = {"backend", "instruction_set", NULL};
+    mohvit_status status = compare_configs(a, b, a_name, b_name, err);
+    if (!status)
+        status = compare_provenance(a, b, model, a_name, b_name, err);
+    if (!status && !allow_mixed)
+        status = compare_provenance(a, b, hardware, a_name, b_name, err);
+    return status ? status : compare_names(a, b, a_name, b_name, err);
+}
+
+// ---- The data --------------------------------------------------------------------------------------
+
+bool stretch_of(stretch *s, const json_t *source)
+{
+    const json_t *shard = json_object_get(source, "shard");
+    char tail;
+    *s = (stretch){0, 1, 1};
+    if (!shard)
+        return true;
+    if (!json_is_string(shard) || // nine digits: products of two fit
+        sscanf(json_string_value(shard), "%9" SCNu64 "/%9" SCNu64 "%c", &s->end, &s->of, &tail) != 2)
+        return false;
+    s->first = s->end - 1;
+    return s->end >= 1 && s->end <= s->of;
+}
+
+static bool equal_members(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
+    return (!x && !y) || json_equal(x, y);
+}
+
+/* Where the data lie, and what called for them, does not matter. */
+static bool same_data(const json_t *a, const json_t *b)
+{
+    return json_object_get(a, "fingerprint") && equal_members(a, b, "fingerprint") &&
+           equal_members(a, b, "images");
+}
+
+/* All pictures of the data, where a source is some that were chosen from them. */
+static const json_t *candidates(const json_t *source)
+{
+    const json_t *from = json_object_get(source, "chosen_from");
+    return from ? from : source;
+}
+
+/* Sources that say nothing may be equal without being the same. Two choices from the same data, or one and
+ * the whole, are taken to have pictures in common: the first N have them always. */
+static bool overlap(const json_t *a, const json_t *b)
+{
+    stretch s, t;
+    if (!same_data(a, b))
+        return same_data(candidates(a), candidates(b)) || (json_object_size(a) && json_equal(a, b));
+    return !stretch_of(&s, a) || !stretch_of(&t, b) ||
+           (s.first * t.of < t.end * s.of && t.first * s.of < s.end * t.of);
+}
+
+static mohvit_status compare_sources(const head_load *a, const head_load *b, const char *a_name,
+                                     const char *b_name, mohvit_error *err)
+{
+    size_t i, j;
+    const json_t *p, *q;
+    json_array_foreach(a->sources, i, p)
+    {
+        json_array_foreach(b->sources, j, q)
+        {
+            if (!overlap(p, q))
+                continue;
+            char *text = json_dumps(q, JSON_COMPACT);
+            error_set(err, MOHVIT_ERROR_ARGUMENT,
+                      same_data(p, q) || !json_object_get(q, "fingerprint")
+                          ? "%s: has counted what %s has: %s"
+                          : "%s: has counted pictures of the same data as %s, chosen in another way: %s",
+                      b_name, a_name, text ? text : "");
+            free(text);
+            return MOHVIT_ERROR_ARGUMENT;
+        }
+    }
+    return MOHVIT_OK;
+}
+
+static void name_missing(char *text, size_t size, uint64_t first, uint64_t first_of, uint64_t end,
+                         uint64_t end_of)
+{
+    if (!first)
+        first_of = end_of;
+    if (end == end_of)
+        end = end_of = first_of;
+    if (first_of != end_of)
+        snprintf(text, size,
+                 "from %" PRIu64 "/%" PRIu64 " to %" PRIu64 "/%" PRIu64 " of the pictures are missing", first,
+                 first_of, end, end_of);
+    else if (first + 1 == end)
+        snprintf(text, size, "shard %" PRIu64 "/%" PRIu64 " is missing", end, end_of);
+    else
+        snprintf(text, size, "shards %" PRIu64 "/%" PRIu64 " to %" PRIu64 "/%" PRIu64 " are missing",
+                 first + 1, end_of, end, end_of);
+}
+
+bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size)
+{
+    const json_t *mine = json_array_get(l->sources, source), *other;
+    stretch s, t, before = {0, 0, 1};
+    size_t i;
+    if (!stretch_of(&s, mine))
+        return false;
+    json_array_foreach(l->sources, i, other)
+    {
+        if (!same_data(mine, other) || !stretch_of(&t, other))
+            continue;
+        if (behind && t.first * s.of >= s.end * t.of)
+            return false; // names what is missing before itself
+        if (t.end * s.of <= s.first * t.of && t.end * before.of > before.end * t.of)
+            before = t;
+    }
+    if (behind && s.end < s.of)
+        name_missing(text, size, s.end, s.of, 1, 1);
+    else if (!behind && before.end * s.of < s.first * before.of)
+        name_missing(text, size, before.end, before.of, s.first, s.of);
+    else
+        return false;
+    return true;
+}
+
+// ---- Adding up -------------------------------------------------------------------------------------
+
+mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
+                              const char *from_name, bool allow_mixed, mohvit_error *err)
+{
+    mohvit_status status = check_same_model(to, from, to_name, from_name, allow_mixed, err);
+    if (!status)
+        status = compare_sources(to, from, to_name, from_name, err);
+    size_t cells = to->blocks * to->max_heads;
+    for (size_t c = 0; !status && c < to->config.num_classes; c++)
+        status = head_load_add_counts(to, c, from->images[c], from->active + c * cells,
+                                      from->gate + c * cells, err);
+    if (!status && json_array_extend(to->sources, from->sources))
+        status = head_load_no_memory(err);
+    return status;
+}

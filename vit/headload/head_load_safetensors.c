@@ -1,0 +1,334 @@
+#include "vit/headload/head_load_parts.h"
+
+#include "weights/checkpoint.h"
+#include "base/json_bounded.h"
+#include "weights/safetensors_writer.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VERSION "1"
+
+// ---- Saving ----------------------------------------------------------------------------------------
+
+enum { IMAGES, TOKENS, ACTIVE, GATE_SUM, TENSORS };
+
+/* The tensors of the file of a model of this config. */
+static void file_tensors(tensor_info t[TENSORS], const config *c)
+{
+    size_t classes = c->num_classes, blocks = config_blocks(c), max_heads = config_max_heads(c);
+    t[IMAGES] = (tensor_info){.name = "images", .dtype = DTYPE_I64, .rank = 1, .shape = {classes}};
+    t[TOKENS] = (tensor_info){.name = "tokens", .dtype = DTYPE_I64, .rank = 2, .shape = {classes, blocks}};
+    t[ACTIVE] =
+        (tensor_info){.name = "active", .dtype = DTYPE_I64, .rank = 3, .shape = {classes, blocks, max_heads}};
+    t[GATE_SUM] = t[ACTIVE];
+    t[GATE_SUM].name = "gate_sum";
+    t[GATE_SUM].dtype = DTYPE_F64;
+    for (size_t i = 0; i < TENSORS; i++) {
+        t[i].elements = 1;
+        for (size_t k = 0; k < t[i].rank; k++)
+            t[i].elements *= t[i].shape[k];
+    }
+}
+
+static char *block_names(const head_load *l)
+{
+    json_t *array = json_array();
+    bool ok = array != NULL;
+    for (size_t i = 0; ok && i < l->blocks; i++) {
+        head_load_block b = head_load_describe(l, i);
+        ok = !json_array_append_new(array, json_sprintf("%zu.%zu", b.stage + 1, b.block));
+    }
+    char *text = ok ? json_dumps(array, JSON_COMPACT) : NULL;
+    json_decref(array);
+    return text;
+}
+
+static mohvit_status create_writer(safetensors_writer **w, const head_load *l, const char *path,
+                                   mohvit_error *err)
+{
+    tensor_info tensors[TENSORS];
+    char percent[32], *shape = config_to_json(&l->config), *names = labels_to_json(&l->names);
+    char *blocks = block_names(l), *data = json_dumps(l->sources, JSON_COMPACT);
+    char *provenance = json_dumps(l->provenance, JSON_COMPACT);
+    snprintf(percent, sizeof percent, "%.10g", config_active_percent(&l->config));
+    const metadata_entry metadata[] = {
+        {"head_load", VERSION},     {"config", shape}, {"class_names", names},
+        {"block_names", blocks},    {"data", data},    {"active_heads_percent", percent},
+        {"provenance", provenance},
+    };
+    file_tensors(tensors, &l->config);
+    mohvit_status status = shape && names && blocks && data && provenance
+                               ? safetensors_writer_create(w, path, tensors, TENSORS, metadata,
+                                                           sizeof metadata / sizeof *metadata, err)
+                               : head_load_no_memory(err);
+    free(shape);
+    free(names);
+    free(blocks);
+    free(data);
+    free(provenance);
+    return status;
+}
+
+/* Everything after the images, whose other tensors are not kept as the file has them. */
+static mohvit_status add_derived(safetensors_writer *w, const head_load *l, mohvit_error *err)
+{
+    size_t classes = l->config.num_classes, cells = classes * l->blocks * l->max_heads;
+    int64_t *tokens = memory_alloc(classes * l->blocks, sizeof *tokens);
+    double *gate = memory_alloc(cells, sizeof *gate);
+    bool room = tokens && gate;
+    for (size_t b = 0; room && b < l->blocks; b++)
+        for (size_t c = 0; c < classes; c++)
+            tokens[c * l->blocks + b] = head_load_tokens(l, c, b);
+    for (size_t i = 0; room && i < cells; i++)
+        gate[i] = (double)l->gate[i] / GATE_UNIT;
+    mohvit_status status = room ? safetensors_writer_add_raw(w, tokens, err) : head_load_no_memory(err);
+    if (!status)
+        status = safetensors_writer_add_raw(w, l->active, err);
+    if (!status)
+        status = safetensors_writer_add_raw(w, gate, err);
+    free(tokens);
+    free(gate);
+    return status;
+}
+
+mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err)
+{
+    safetensors_writer *w = NULL;
+    mohvit_status status = create_writer(&w, l, path, err);
+    if (!status)
+        status = safetensors_writer_add_raw(w, l->images, err);
+    if (!status)
+        status = add_derived(w, l, err);
+    if (!status)
+        return safetensors_writer_finish(w, err);
+    safetensors_writer_abort(w);
+    return status;
+}
+
+// ---- Reading ---------------------------------------------------------------------------------------
+
+/* Of "data" and "provenance": a part of the data takes three values or so. */
+#define MAX_CONTAINERS 100000
+#define MAX_VALUES     1000000
+
+typedef struct {
+    checkpoint *cp;
+    const char *path;
+    mohvit_error *err;
+} reader;
+
+static mohvit_status damaged(const reader *r, const char *what)
+{
+    return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: %s", r->path, what);
+}
+
+static mohvit_status check_version(const reader *r)
+{
+    const char *version = checkpoint_metadata(r->cp, "head_load");
+    if (!version && checkpoint_find(r->cp, "head.weight"))
+        return damaged(r, "is a checkpoint; expected a head load, as \"mohvit headload count\" writes it");
+    if (!version)
+        return damaged(r, "is no head load: its metadata have no \"head_load\"");
+    if (strcmp(version, VERSION) != 0)
+        return error_set(r->err, MOHVIT_ERROR_UNSUPPORTED,
+                         "%s: is a head load of version %s; expected " VERSION, r->path, version);
+    return MOHVIT_OK;
+}
+
+/* The JSON of a key of the metadata, which must be of this type. */
+static mohvit_status read_json(json_t **out, const reader *r, const char *key, json_type type)
+{
+    json_error_t why;
+    const char *text = checkpoint_metadata(r->cp, key);
+    json_t *value = text ? json_load_bounded(text, strlen(text), MAX_CONTAINERS, MAX_VALUES, &why) : NULL;
+    if (text && !value)
+        return error_library(r->err, MOHVIT_ERROR_FORMAT, "is not JSON", "%s: metadata \"%s\"", r->path, key);
+    if (!value || json_typeof(value) != type) {
+        json_decref(value);
+        return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"%s\": %s", r->path, key,
+                         text ? "is not of the expected type" : "is missing");
+    }
+    json_decref(*out);
+    *out = value;
+    return MOHVIT_OK;
+}
+
+static bool is_text(const json_t *value)
+{
+    return !value || json_is_string(value);
+}
+
+/* What is said of the data may be anything, except where the program itself goes by it. */
+static mohvit_status check_sources(const reader *r, const head_load *l)
+{
+    size_t i, k;
+    const json_t *source, *prefix;
+    stretch part;
+    json_array_foreach(l->sources, i, source)
+    {
+        const json_t *prefixes = json_object_get(source, "prefixes");
+        const char *wrong = !json_is_object(source)                            ? "is no object"
+                            : prefixes && !json_is_array(prefixes)             ? "its prefixes are no array"
+                            : !is_text(json_object_get(source, "source"))      ? "its source is no text"
+                            : !is_text(json_object_get(source, "fingerprint")) ? "its fingerprint is no text"
+                            : !stretch_of(&part, source) ? "its shard is none; expected I/N"
+                                                         : NULL;
+        json_array_foreach(prefixes, k, prefix)
+        {
+            if (!wrong && !json_is_string(prefix))
+                wrong = "one of its prefixes is no text";
+        }
+        if (wrong)
+            return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"data\": element %zu: %s", r->path,
+                             i, wrong);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status check_tensor(const reader *r, const tensor_info *expected)
+{
+    const tensor_info *found = checkpoint_find(r->cp, expected->name);
+    char is[128], should[128];
+    if (!found)
+        return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: %s: is missing", r->path, expected->name);
+    if (found->dtype != expected->dtype)
+        return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: %s: is %s, expected %s", r->path, expected->name,
+                         tensor_dtype_name(found->dtype), tensor_dtype_name(expected->dtype));
+    if (found->rank != expected->rank ||
+        memcmp(found->shape, expected->shape, found->rank * sizeof *found->shape) != 0)
+        return error_set(r->err, MOHVIT_ERROR_MISMATCH, "%s: %s: shape %s does not fit the config: %s",
+                         r->path, expected->name, tensor_shape_text(is, sizeof is, found->rank, found->shape),
+                         tensor_shape_text(should, sizeof should, expected->rank, expected->shape));
+    return MOHVIT_OK;
+}
+
+/* The tensors against the config: before the memory for so many classes is asked for. */
+static mohvit_status check_tensors(const reader *r, const config *c)
+{
+    tensor_info tensors[TENSORS];
+    mohvit_status status = MOHVIT_OK;
+    file_tensors(tensors, c);
+    for (size_t i = 0; !status && i < TENSORS; i++)
+        status = check_tensor(r, &tensors[i]);
+    return status;
+}
+
+/* An empty head load of the file's config and class names. */
+static mohvit_status read_description(head_load **out, const reader *r)
+{
+    config c;
+    labels names;
+    const char *text = checkpoint_metadata(r->cp, "config");
+    const char *classes = checkpoint_metadata(r->cp, "class_names");
+    if (!text || !classes)
+        return damaged(r, text ? "metadata \"class_names\": is missing" : "metadata \"config\": is missing");
+    mohvit_status status = config_from_json(&c, text, strlen(text), r->path, r->err);
+    if (!status)
+        status = check_tensors(r, &c);
+    if (!status)
+        status = labels_from_json(&names, classes, r->path, r->err);
+    if (status)
+        return status;
+    if (names.count != c.num_classes)
+        status = error_set(r->err, MOHVIT_ERROR_MISMATCH, "%s: %zu class names; its config has %zu classes",
+                           r->path, names.count, c.num_classes);
+    else
+        status = head_load_create(out, &c, &names, r->err);
+    labels_free(&names);
+    return status;
+}
+
+static mohvit_status read_raw(const reader *r, const char *name, void *to)
+{
+    return checkpoint_read_raw(r->cp, checkpoint_find(r->cp, name), to, r->err);
+}
+
+/* gate_sum back into fixed point; a sum that no count can have made is damage. */
+static mohvit_status read_gates(const reader *r, head_load *l)
+{
+    size_t cells = l->config.num_classes * l->blocks * l->max_heads;
+    double *sums = memory_alloc(cells, sizeof *sums);
+    mohvit_status status = sums ? read_raw(r, "gate_sum", sums) : head_load_no_memory(r->err);
+    for (size_t i = 0; !status && i < cells; i++) {
+        double units = sums[i] * GATE_UNIT;
+        if (!(units >= 0 && units < 0x1p63) || units != floor(units))
+            status = error_set(r->err, MOHVIT_ERROR_FORMAT,
+                               "%s: gate_sum: element %zu is %g; expected a multiple of 2^-%d, at least 0",
+                               r->path, i, sums[i], HEAD_LOAD_GATE_BITS);
+        else
+            l->gate[i] = (int64_t)units;
+    }
+    free(sums);
+    return status;
+}
+
+static mohvit_status read_tokens(const reader *r, const head_load *l)
+{
+    size_t classes = l->config.num_classes;
+    int64_t *tokens = memory_alloc(classes * l->blocks, sizeof *tokens);
+    mohvit_status status = tokens ? read_raw(r, "tokens", tokens) : head_load_no_memory(r->err);
+    for (size_t c = 0; !status && c < classes; c++) {
+        if (l->images[c] < 0 || l->images[c] > HEAD_LOAD_MAX_IMAGES)
+            status = error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: images: class %zu has %lld", r->path, c,
+                               (long long)l->images[c]);
+        for (size_t b = 0; !status && b < l->blocks; b++)
+            if (tokens[c * l->blocks + b] != head_load_tokens(l, c, b))
+                status = error_set(r->err, MOHVIT_ERROR_FORMAT,
+                                   "%s: tokens: class %zu, block %zu: %lld; its %lld images have %lld",
+                                   r->path, c, b, (long long)tokens[c * l->blocks + b],
+                                   (long long)l->images[c], (long long)head_load_tokens(l, c, b));
+    }
+    free(tokens);
+    return status;
+}
+
+static mohvit_status check_counts(const reader *r, const head_load *l)
+{
+    mohvit_status status = MOHVIT_OK;
+    for (size_t b = 0; !status && b < l->blocks; b++)
+        for (size_t c = 0; !status && c < l->config.num_classes; c++)
+            status = head_load_check(l, c, b, r->path, r->err);
+    return status;
+}
+
+static mohvit_status read_all(head_load **out, const reader *r)
+{
+    mohvit_status status = check_version(r);
+    if (!status)
+        status = read_description(out, r);
+    if (!status)
+        status = read_json(&(*out)->sources, r, "data", JSON_ARRAY);
+    if (!status)
+        status = check_sources(r, *out);
+    if (!status)
+        status = read_json(&(*out)->provenance, r, "provenance", JSON_OBJECT);
+    if (!status)
+        status = read_raw(r, "images", (*out)->images);
+    if (!status)
+        status = read_tokens(r, *out);
+    if (!status)
+        status = read_raw(r, "active", (*out)->active);
+    if (!status)
+        status = check_counts(r, *out);
+    return status ? status : read_gates(r, *out);
+}
+
+mohvit_status head_load_open(head_load **out, const char *path, mohvit_error *err)
+{
+    head_load *l = NULL;
+    reader r = {.path = path, .err = err};
+    mohvit_status status = checkpoint_open(&r.cp, path, NULL, NULL, err);
+    if (status)
+        return status;
+    status = read_all(&l, &r);
+    checkpoint_close(r.cp);
+    if (status)
+        head_load_destroy(l);
+    else
+        *out = l;
+    return status;
+}

@@ -1,0 +1,393 @@
+#include "vit/headload/head_load_statistics.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static mohvit_status no_memory(mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the statistics of so many classes");
+}
+
+/* −p log2 p (Shannon 1948), 0 at 0. */
+static double surprise(double p)
+{
+    return p > 0 ? -p * log2(p) : 0;
+}
+
+static double entropy(const double *p, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += surprise(p[i]);
+    return sum;
+}
+
+/* H((p + q) / 2) − (H(p) + H(q)) / 2 (Lin 1991, eq. 4.1), with the entropies of p and q at hand. */
+static double divergence(const double *p, double p_entropy, const double *q, double q_entropy, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += surprise((p[i] + q[i]) / 2);
+    sum -= (p_entropy + q_entropy) / 2;
+    return sum > 0 ? sum : 0; // equal ones may differ by rounding
+}
+
+double jensen_shannon(const double *p, const double *q, size_t n)
+{
+    return divergence(p, entropy(p, n), q, entropy(q, n), n);
+}
+
+// ---- Distributions ---------------------------------------------------------------------------------
+
+typedef struct {
+    size_t count, heads; /* classes with images, routed heads */
+    size_t *classes;     /* (count) */
+    double *p;           /* (count, heads) */
+    double *entropy;     /* (count) of each */
+} routing;
+
+static void routing_free(routing *r)
+{
+    free(r->classes);
+    free(r->p);
+    free(r->entropy);
+}
+
+/* Of the chosen classes that have images. */
+static mohvit_status routing_read(routing *r, const head_load *l, const head_load_block *b,
+                                  const size_t *chosen, size_t count, mohvit_error *err)
+{
+    *r = (routing){.heads = b->candidates};
+    r->classes = memory_alloc(count + 1, sizeof *r->classes);
+    r->p = memory_alloc(count * r->heads + 1, sizeof *r->p);
+    r->entropy = memory_alloc(count + 1, sizeof *r->entropy);
+    if (!r->classes || !r->p || !r->entropy) {
+        routing_free(r);
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t c = chosen[i];
+        if (!l->images[c])
+            continue;
+        double all = (double)head_load_tokens(l, c, b->index) * (double)b->routed;
+        double *p = r->p + r->count * r->heads;
+        for (size_t h = 0; h < r->heads; h++)
+            p[h] = (double)l->active[head_load_at(l, c, b->index, b->shared + h)] / all;
+        r->entropy[r->count] = entropy(p, r->heads);
+        r->classes[r->count++] = c;
+    }
+    return MOHVIT_OK;
+}
+
+static double pair_divergence(const routing *r, size_t i, size_t j)
+{
+    return divergence(r->p + i * r->heads, r->entropy[i], r->p + j * r->heads, r->entropy[j], r->heads);
+}
+
+// ---- Statistics of a block -------------------------------------------------------------------------
+
+/* How evenly the router spreads the tokens of all classes: the coefficient of variation of Shazeer et al.
+ * 2017 (section 4), taken of the loads. */
+static void balance(block_statistics *s, const head_load *l)
+{
+    const head_load_block *b = &s->block;
+    double tokens = 0, squares = 0;
+    s->min = INFINITY;
+    for (size_t c = 0; c < l->config.num_classes; c++)
+        tokens += (double)head_load_tokens(l, c, b->index);
+    for (size_t h = b->shared; h < b->heads; h++) {
+        double active = 0;
+        for (size_t c = 0; c < l->config.num_classes; c++)
+            active += (double)l->active[head_load_at(l, c, b->index, h)];
+        double load = active / tokens;
+        s->min = load < s->min ? load : s->min;
+        s->max = load > s->max ? load : s->max;
+        squares += (load - b->balanced) * (load - b->balanced); // the mean is what is balanced
+        if (active == 0)
+            s->dead[s->dead_count++] = h;
+    }
+    s->cv = sqrt(squares / (double)b->candidates) / b->balanced;
+    s->max_mean = s->max / b->balanced;
+}
+
+/* H(mean p) − mean H(p): the divergence of all distributions with equal weights (Lin 1991, eq. 5.1), which is
+ * the information that a selected head gives of the class. mean (heads) is scratch. */
+static void entropies(block_statistics *s, const routing *r, double *mean)
+{
+    memset(mean, 0, r->heads * sizeof *mean);
+    for (size_t i = 0; i < r->count; i++) {
+        s->entropy_classes += r->entropy[i] / (double)r->count;
+        for (size_t h = 0; h < r->heads; h++)
+            mean[h] += r->p[i * r->heads + h] / (double)r->count;
+    }
+    s->entropy = entropy(mean, r->heads);
+    s->divergence = s->entropy > s->entropy_classes ? s->entropy - s->entropy_classes : 0;
+}
+
+static int more_specific(const void *a, const void *b)
+{
+    const specific_head *x = a, *y = b;
+    if (x->information != y->information)
+        return x->information < y->information ? 1 : -1;
+    return (x->head > y->head) - (x->head < y->head);
+}
+
+/* A head's p(class | head) ∝ load, and what it leaves uncertain. */
+static void rank_heads(block_statistics *s, const routing *r)
+{
+    double n = (double)r->count;
+    for (size_t h = 0; h < r->heads; h++) {
+        double sum = 0, uncertain = 0;
+        specific_head head = {.head = s->block.shared + h, .class_index = r->classes[0], .load = -1};
+        for (size_t i = 0; i < r->count; i++) {
+            double load = r->p[i * r->heads + h] * (double)s->block.routed;
+            sum += load;
+            if (load > head.load) {
+                head.load = load;
+                head.class_index = r->classes[i];
+            }
+        }
+        if (sum == 0)
+            continue; // dead
+        for (size_t i = 0; i < r->count; i++)
+            uncertain += surprise(r->p[i * r->heads + h] * (double)s->block.routed / sum);
+        head.mean = sum / n;
+        head.information = r->count > 1 ? 1 - uncertain / log2(n) : 0;
+        head.information = head.information > 0 ? head.information : 0; // rounding
+        s->specific[s->specific_count++] = head;
+    }
+    qsort(s->specific, s->specific_count, sizeof *s->specific, more_specific);
+}
+
+static void compare_pairs(block_statistics *s, const routing *r)
+{
+    double sum = 0;
+    s->compared = r->count >= 2 && r->count <= STATISTICS_MAX_CLASSES;
+    s->nearest.divergence = INFINITY;
+    s->farthest.divergence = -1;
+    for (size_t i = 0; s->compared && i < r->count; i++) {
+        for (size_t j = i + 1; j < r->count; j++) {
+            class_pair pair = {r->classes[i], r->classes[j], pair_divergence(r, i, j)};
+            sum += pair.divergence;
+            if (pair.divergence < s->nearest.divergence)
+                s->nearest = pair;
+            if (pair.divergence > s->farthest.divergence)
+                s->farthest = pair;
+            if (pair.divergence < s->like_divergence[pair.a]) {
+                s->like[pair.a] = pair.b;
+                s->like_divergence[pair.a] = pair.divergence;
+            }
+            if (pair.divergence < s->like_divergence[pair.b]) {
+                s->like[pair.b] = pair.a;
+                s->like_divergence[pair.b] = pair.divergence;
+            }
+        }
+    }
+    if (s->compared)
+        s->mean_divergence = sum / ((double)r->count * (double)(r->count - 1) / 2);
+}
+
+static size_t *every_class(const head_load *l)
+{
+    size_t *all = memory_alloc(l->config.num_classes, sizeof *all);
+    for (size_t c = 0; all && c < l->config.num_classes; c++)
+        all[c] = c;
+    return all;
+}
+
+static mohvit_status compute(block_statistics *s, const head_load *l, const routing *r, mohvit_error *err)
+{
+    size_t heads = s->block.heads, classes = l->config.num_classes;
+    double *mean = memory_alloc(heads, sizeof *mean);
+    s->dead = memory_alloc(heads, sizeof *s->dead);
+    s->specific = memory_alloc(heads, sizeof *s->specific);
+    s->like_divergence = memory_alloc(classes, sizeof *s->like_divergence);
+    if (!mean || !s->dead || !s->specific || !s->like_divergence) {
+        free(mean);
+        return no_memory(err);
+    }
+    for (size_t c = 0; c < classes; c++)
+        s->like_divergence[c] = INFINITY;
+    s->classes = r->count;
+    if (r->count) {
+        balance(s, l);
+        entropies(s, r, mean);
+        rank_heads(s, r);
+        compare_pairs(s, r);
+    }
+    free(mean);
+    return MOHVIT_OK;
+}
+
+mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, size_t block,
+                                       mohvit_error *err)
+{
+    routing r;
+    *s = (block_statistics){.block = head_load_describe(l, block)};
+    for (size_t c = 0; c < l->config.num_classes; c++)
+        s->classes += l->images[c] > 0;
+    if (!s->block.routed)
+        return MOHVIT_OK;
+    s->like = every_class(l);
+    mohvit_status status =
+        s->like ? routing_read(&r, l, &s->block, s->like, l->config.num_classes, err) : no_memory(err);
+    if (!status) {
+        status = compute(s, l, &r, err);
+        routing_free(&r);
+    }
+    if (status)
+        block_statistics_free(s);
+    return status;
+}
+
+void block_statistics_free(block_statistics *s)
+{
+    free(s->dead);
+    free(s->specific);
+    free(s->like);
+    free(s->like_divergence);
+    *s = (block_statistics){0};
+}
+
+// ---- Order by similarity ---------------------------------------------------------------------------
+
+/* A cluster goes by the lowest of its leaves. */
+typedef struct {
+    const routing *r;
+    float *distance;  /* (count, count), of clusters that are left */
+    size_t *size;     /* (count) leaves of a cluster; 0: merged into another */
+    uint16_t *leaves; /* (count, count) row i: those of cluster i in their order */
+    size_t *chain;    /* (count) */
+} clustering;
+
+static float *cell(const clustering *k, size_t i, size_t j)
+{
+    return &k->distance[i * k->r->count + j];
+}
+
+/* Lets b follow a, each turned around where that brings leaves that are closer together to where the two meet
+ * (Gruvaeus and Wainer 1972). */
+static void join_leaves(const clustering *k, size_t a, size_t b)
+{
+    size_t m = k->size[a], n = k->size[b];
+    uint16_t *x = k->leaves + a * k->r->count, *y = k->leaves + b * k->r->count;
+    const size_t ends[4][2] = {{x[m - 1], y[0]}, {x[m - 1], y[n - 1]}, {x[0], y[0]}, {x[0], y[n - 1]}};
+    size_t best = 0;
+    double least = INFINITY;
+    for (size_t i = 0; i < 4; i++) {
+        double d = pair_divergence(k->r, ends[i][0], ends[i][1]);
+        if (d < least) {
+            least = d;
+            best = i;
+        }
+    }
+    for (size_t i = 0; best >= 2 && i < m / 2; i++) {
+        uint16_t t = x[i];
+        x[i] = x[m - 1 - i];
+        x[m - 1 - i] = t;
+    }
+    for (size_t i = 0; i < n; i++)
+        x[m + i] = best % 2 ? y[n - 1 - i] : y[i];
+}
+
+/* Average linkage (UPGMA): the distance of a merged cluster is the mean of its parts', by their sizes. */
+static void merge_clusters(clustering *k, size_t a, size_t b)
+{
+    float m = (float)k->size[a], n = (float)k->size[b];
+    join_leaves(k, a, b);
+    for (size_t i = 0; i < k->r->count; i++) {
+        if (!k->size[i] || i == a || i == b)
+            continue;
+        float x = *cell(k, a, i), y = *cell(k, b, i), d = (m * x + n * y) / (m + n);
+        d = fmaxf(d, fminf(x, y)); // rounded below both, it could lead a chain back into itself
+        *cell(k, a, i) = *cell(k, i, a) = d;
+    }
+    k->size[a] += k->size[b];
+    k->size[b] = 0;
+}
+
+/* The cluster next to a; previous where that is as near, so that a chain ends. */
+static size_t nearest_cluster(const clustering *k, size_t a, size_t previous)
+{
+    size_t best = previous;
+    for (size_t i = 0; i < k->r->count; i++)
+        if (k->size[i] && i != a && (best == SIZE_MAX || *cell(k, a, i) < *cell(k, a, best)))
+            best = i;
+    return best;
+}
+
+/* Nearest-neighbour chain (Murtagh 1983): follows nearest clusters until two are each other's, and merges
+ * those. Of average linkage it makes the same tree as always merging the closest pair, in n² steps. */
+static void cluster(clustering *k)
+{
+    size_t length = 0, first = 0;
+    for (size_t left = k->r->count; left > 1;) {
+        if (!length) {
+            while (!k->size[first])
+                first++;
+            k->chain[length++] = first;
+        }
+        size_t top = k->chain[length - 1], previous = length > 1 ? k->chain[length - 2] : SIZE_MAX;
+        size_t next = nearest_cluster(k, top, previous);
+        if (next != previous) {
+            k->chain[length++] = next;
+            continue;
+        }
+        length -= 2;
+        merge_clusters(k, previous < top ? previous : top, previous < top ? top : previous);
+        left--;
+    }
+}
+
+/* order (r->count) = indices into r's classes. */
+static mohvit_status order_routing(size_t *order, const routing *r, mohvit_error *err)
+{
+    size_t n = r->count;
+    clustering k = {.r = r};
+    k.distance = memory_alloc(n * n, sizeof *k.distance);
+    k.size = memory_alloc(n, sizeof *k.size);
+    k.leaves = memory_alloc(n * n, sizeof *k.leaves);
+    k.chain = memory_alloc(n + 1, sizeof *k.chain);
+    bool enough = k.distance && k.size && k.leaves && k.chain;
+    for (size_t i = 0; enough && i < n; i++) {
+        k.size[i] = 1;
+        k.leaves[i * n] = (uint16_t)i;
+        for (size_t j = 0; j < i; j++)
+            *cell(&k, i, j) = *cell(&k, j, i) = (float)sqrt(pair_divergence(r, i, j));
+    }
+    if (enough) {
+        cluster(&k);
+        for (size_t i = 0; i < n; i++)
+            order[i] = k.leaves[i]; // cluster 0 is left, since of two the lower one stays
+    }
+    free(k.distance);
+    free(k.size);
+    free(k.leaves);
+    free(k.chain);
+    return enough ? MOHVIT_OK : no_memory(err);
+}
+
+mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, const size_t *chosen,
+                              size_t count, mohvit_error *err)
+{
+    head_load_block b = head_load_describe(l, block);
+    routing r;
+    if (!b.routed || count > STATISTICS_MAX_CLASSES) {
+        memcpy(order, chosen, count * sizeof *order);
+        return MOHVIT_OK;
+    }
+    mohvit_status status = routing_read(&r, l, &b, chosen, count, err);
+    if (status)
+        return status;
+    if (r.count)
+        status = order_routing(order, &r, err);
+    for (size_t i = 0; !status && i < r.count; i++)
+        order[i] = r.classes[order[i]];
+    for (size_t i = 0, at = r.count; !status && i < count; i++)
+        if (!l->images[chosen[i]])
+            order[at++] = chosen[i];
+    routing_free(&r);
+    return status;
+}

@@ -1,0 +1,67 @@
+/* head_load_statistics.h - what a head load tells of a block: is the work balanced, do classes route alike,
+ * which heads are dead, which belong to a class?
+ *
+ * A class's routing is the distribution p of its selections over the routed heads, p_i = active_i / Σ active.
+ * Classes weigh the same, however many images each has; those without images are left out. */
+#ifndef MOHVIT_HEAD_LOAD_STATISTICS_H
+#define MOHVIT_HEAD_LOAD_STATISTICS_H
+
+#include "vit/headload/head_load.h"
+
+/* Pairs of more classes than this are not compared: time and memory go with their square. */
+#define STATISTICS_MAX_CLASSES 4096
+
+/* A head whose classes differ most from one another. */
+typedef struct specific_head {
+    size_t head, class_index; /* the class that loads it most */
+    double load, mean;        /* of that class, and over the classes */
+    double
+        information; /* 1 − H(class | head) / log2(classes): 0 where all load it the same, 1 where one does */
+} specific_head;
+
+typedef struct class_pair {
+    size_t a, b;
+    double divergence;
+} class_pair;
+
+typedef struct block_statistics {
+    head_load_block block;
+    size_t classes; /* with images */
+
+    /* Of the routed heads, over all classes. */
+    double min, max; /* load */
+    double cv;       /* standard deviation / mean of the loads */
+    double max_mean; /* max / mean */
+    double entropy,
+        entropy_classes; /* of p in bits: of the mean over the classes; mean of the classes' own */
+    size_t *dead;        /* (dead_count) heads that no token of any class selected */
+    size_t dead_count;
+
+    /* Jensen-Shannon divergence, in bits: 0 where classes route alike. */
+    double divergence;      /* of all classes together; at most log2(classes) */
+    bool compared;          /* pairs were: at least 2 and at most STATISTICS_MAX_CLASSES classes */
+    double mean_divergence; /* of a pair; at most 1, as the following are */
+    class_pair nearest, farthest;
+    size_t *like; /* (num_classes) the class that routes most like each; itself where none was compared */
+    double *like_divergence; /* (num_classes) and how far it is */
+
+    specific_head *specific; /* (specific_count) routed heads, the most class-specific first */
+    size_t specific_count;
+} block_statistics;
+
+/* Of a block that routes; of another all but the first two members are zero. Free with
+ * block_statistics_free. */
+mohvit_status block_statistics_compute(block_statistics *out, const head_load *l, size_t block,
+                                       mohvit_error *err);
+void block_statistics_free(block_statistics *s);
+
+/* order (count) = those of chosen (count) sorted so that classes that route alike in this block stand
+ * together: the leaves of average-linkage clustering by the Jensen-Shannon distance. Classes without images
+ * come last; of more than STATISTICS_MAX_CLASSES, or where the block does not route, the order stays. */
+mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, const size_t *chosen,
+                              size_t count, mohvit_error *err);
+
+/* Jensen-Shannon divergence in bits of p and q (n), each of which adds up to 1. */
+double jensen_shannon(const double *p, const double *q, size_t n);
+
+#endif

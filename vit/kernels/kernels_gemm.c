@@ -1,0 +1,427 @@
+/* y = x·Wᵀ + b over weights packed once: what the backend "native" is made of (gemm.h, kernels.h). CMake
+ * compiles this file once per instruction set and PRECISION:
+ *
+ *   f32   a step of the innermost loop takes one input, a float;
+ *   bf16  two inputs, bfloat16, multiplied and added by one instruction of AVX512-BF16;
+ *   int8  four inputs, bytes, likewise by AVX512-VNNI: x in 127 steps of its row's largest magnitude, plus
+ * 128 to make it unsigned, W in 127 steps of its output's largest magnitude; sums are exact.
+ *
+ * All the rest is the same: what a step takes of x fills one word of 32 bits. W lies in panels of PANEL
+ * outputs: for each step, the words of two vectors' outputs side by side. A block of up to ROWS tokens by one
+ * panel is summed in registers over all inputs, so x is read where it lies and nothing is repacked.
+ *
+ * Every output is made of sums that depend on the number of inputs alone, whatever block it falls into: the
+ * result does not depend on how rows and columns are cut. */
+#include "vit/kernels/kernels_build.h"
+
+#include <math.h>
+
+#define IS_f32       1
+#define IS_bf16      2
+#define IS_int8      3
+#define PRECISION_IS CONCAT(IS, PRECISION)
+#define F32          (PRECISION_IS == IS_f32)
+#define BF16         (PRECISION_IS == IS_bf16)
+#define INT8         (PRECISION_IS == IS_int8)
+
+_Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
+#if VL == 16
+#define ROWS 14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */
+#else
+#define ROWS 6 /* 12 sums, 2 weights, a broadcast: 15 of 16 */
+#endif
+
+/* ---- What a step multiplies -------------------------------------------------------------------- */
+
+#if F32
+typedef float word, number;
+typedef vec words, sums;
+#define INPUTS 1 // of a word
+
+/* Inputs that are summed on their own, at most: a sum of n products rounds by about sqrt(n/2) units, one of
+ * sums of 72 by little more than 6 whatever n is. The golden files need that (moh_transnext_base_75, RMS of a
+ * logit's error: 2.0e-5; with chains of 256 2.9e-5, without chains 3.6e-5). */
+#define CHAIN 72
+
+INLINE sums multiply_add(sums sum, word x, words w)
+{
+    return sum + x * w;
+}
+
+#elif BF16
+typedef uint32_t word;
+typedef uint16_t number;
+typedef ivec words;
+typedef vec sums;
+#define INPUTS 2
+#define CHAIN  SIZE_MAX // rounding the inputs to 8 bits outweighs what the sums round
+
+INLINE sums multiply_add(sums sum, word x, words w)
+{
+    return (sums)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)x), (__m512bh)w);
+}
+
+#elif INT8
+typedef uint32_t word;
+typedef int8_t number;
+typedef ivec words, sums;
+#define INPUTS 4
+#define CHAIN  SIZE_MAX // sums are exact
+
+INLINE sums multiply_add(sums sum, word x, words w)
+{
+    return (sums)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32((int)x), (__m512i)w);
+}
+
+/* Behind the words of a panel: what its outputs are scaled by, and what the 128 added to x comes to. */
+typedef struct {
+    float scale[PANEL];
+    int32_t offset[PANEL];
+} panel_scales;
+#endif
+
+typedef words words_unaligned __attribute__((aligned(4), may_alias));
+typedef word word_unaligned __attribute__((aligned(1), may_alias));
+
+INLINE size_t steps_of(size_t in)
+{
+    return (in + INPUTS - 1) / INPUTS;
+}
+
+INLINE size_t panel_bytes(size_t in)
+{
+    size_t bytes = steps_of(in) * PANEL * sizeof(word);
+#if INT8
+    bytes += sizeof(panel_scales);
+#endif
+    return bytes;
+}
+
+/* ---- Packing weights ----------------------------------------------------------------------------- */
+
+static size_t packed(size_t out, size_t in)
+{
+    return (out + PANEL - 1) / PANEL * panel_bytes(in);
+}
+
+#if BF16
+/* To the nearest, ties to even; NaN stays NaN. */
+INLINE number to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x)
+        return (number)(bits >> 16 | 0x40);
+    return (number)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+#elif INT8
+/* The step that the largest magnitude of x (n) is 127 of; NaN or infinite where an x is. */
+INLINE float step_of(const float *x, size_t n)
+{
+    uint32_t largest = 0; // as bits, which order magnitudes, NaN above all
+#pragma omp simd reduction(max : largest)
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = ((const union {
+                            float x;
+                            uint32_t bits;
+                        } *)x)[i]
+                            .bits &
+                        0x7fffffffu;
+        largest = bits > largest ? bits : largest;
+    }
+    float magnitude;
+    memcpy(&magnitude, &largest, sizeof magnitude);
+    return magnitude / 127;
+}
+
+/* Steps in 1 of x; 0 where every x is 0 or one is no finite number, whose row is then 0 or NaN by its step.
+ */
+INLINE float steps_per(float step)
+{
+    float inverse = 1 / step;
+    return step > 0 && inverse < INFINITY ? inverse : 0;
+}
+
+/* A whole number in [−127, 127]. */
+INLINE int32_t in_steps(float x, float inverse)
+{
+    const float magic = 12582912.0f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+    float shifted = x * inverse + magic;
+    int32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    return inverse > 0 ? bits - 0x4b400000 : 0;
+}
+#endif
+
+/* VL words of a row of weights, of which n numbers exist; the others are 0. Returns the sum of bytes. */
+INLINE int32_t pack_words(word *to, const float *w, size_t n, float inverse)
+{
+    number numbers[VL * INPUTS] = {0};
+    int32_t sum = 0;
+    if (n > VL * INPUTS)
+        n = VL * INPUTS;
+#if INT8
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) {
+        int32_t steps = in_steps(w[i], inverse);
+        numbers[i] = (number)steps;
+        sum += steps;
+    }
+#else
+    (void)inverse;
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+#if BF16
+        numbers[i] = to_bf16(w[i]);
+#else
+        numbers[i] = w[i];
+#endif
+#endif
+    memcpy(to, numbers, sizeof numbers);
+    return sum;
+}
+
+static void pack(void *to, const float *w, size_t out, size_t in)
+{
+    size_t steps = steps_of(in);
+    for (size_t first = 0; first < out; first += VL) { // half a panel
+        char *panel = (char *)to + first / PANEL * panel_bytes(in);
+        word *half = (word *)panel + first % PANEL;
+        size_t outputs = out - first < VL ? out - first : VL;
+        float inverse[VL] = {0};
+        int32_t sum[VL] = {0};
+#if INT8
+        panel_scales *scales = (panel_scales *)(panel + steps * PANEL * sizeof(word));
+        for (size_t o = 0; o < VL; o++) {
+            float step = o < outputs ? step_of(w + (first + o) * in, in) : 0;
+            scales->scale[first % PANEL + o] = step;
+            inverse[o] = steps_per(step);
+        }
+#endif
+        for (size_t s = 0; s < steps; s += VL) {
+            vec square[VL];
+            for (size_t o = 0; o < VL; o++) {
+                size_t at = s * INPUTS;
+                square[o] = (vec){0};
+                if (o < outputs)
+                    sum[o] += pack_words((word *)&square[o], w + (first + o) * in + at, in - at, inverse[o]);
+            }
+            vec_transpose(square);
+            for (size_t i = 0; i < VL && s + i < steps; i++)
+                memcpy(half + (s + i) * PANEL, &square[i], sizeof square[i]);
+        }
+#if INT8
+        for (size_t o = 0; o < VL; o++)
+            scales->offset[first % PANEL + o] = 128 * sum[o];
+#else
+        (void)sum;
+#endif
+    }
+    if ((out - 1) % PANEL < VL) { // the other half of the last panel
+        char *panel = (char *)to + out / PANEL * panel_bytes(in);
+        for (size_t s = 0; s < steps; s++)
+            memset((word *)panel + s * PANEL + VL, 0, VL * sizeof(word));
+#if INT8
+        panel_scales *scales = (panel_scales *)(panel + steps * PANEL * sizeof(word));
+        memset(scales->scale + VL, 0, VL * sizeof *scales->scale);
+        memset(scales->offset + VL, 0, VL * sizeof *scales->offset);
+#endif
+    }
+}
+
+/* ---- Encoding inputs ------------------------------------------------------------------------------ */
+
+#if !F32
+/* Whole words, and for int8 the row's step; a cache line more where rows would be a multiple of 2 KiB apart
+ * and share few sets of the L1 cache. */
+static size_t stride(size_t in)
+{
+    size_t bytes = (steps_of(in) + INT8) * sizeof(word);
+    return bytes % 2048 ? bytes : bytes + 64;
+}
+
+static void encode(void *rows, const float *x, size_t ldx, size_t n, size_t in)
+{
+    for (size_t r = 0; r < n; r++, x += ldx) {
+        char *row = (char *)rows + r * stride(in);
+        memset(row + (steps_of(in) - 1) * sizeof(word), 0, sizeof(word));
+#if BF16
+        number *to = (number *)row;
+#pragma omp simd
+        for (size_t i = 0; i < in; i++)
+            to[i] = to_bf16(x[i]);
+#else
+        uint8_t *to = (uint8_t *)row;
+        float step = step_of(x, in), inverse = steps_per(step);
+#pragma omp simd
+        for (size_t i = 0; i < in; i++)
+            to[i] = (uint8_t)(in_steps(x[i], inverse) + 128);
+        memcpy(row + steps_of(in) * sizeof(word), &step, sizeof step);
+#endif
+    }
+}
+#endif
+
+/* ---- Blocks ------------------------------------------------------------------------------------- */
+
+/* A block of outputs, and what it is made of. */
+typedef struct {
+    float *y;
+    size_t ldy;
+    const word *x;
+    size_t ldx;
+    const char *panel;
+    const float *bias;
+    const char *ahead;  // a line of the next panel for each step is fetched from here on
+    size_t steps, cols; // cols: outputs of the panel that exist
+    bool accumulate;
+} block_job;
+
+/* The last panel of a layer, where the vectors have more lanes than there are outputs. */
+static void __attribute__((noinline)) store_narrow(const block_job *job, const float *results, size_t rows)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < job->cols; c++) {
+            float *y = job->y + r * job->ldy + c, result = results[r * PANEL + c] + job->bias[c];
+            *y = job->accumulate ? *y + result : result;
+        }
+}
+
+/* The product as floats, for vector v of a row. */
+INLINE vec product(const block_job *job, sums sum, size_t r, size_t v)
+{
+#if INT8
+    const panel_scales *scales = (const panel_scales *)(job->panel + job->steps * PANEL * sizeof(word));
+    float step;
+    memcpy(&step, job->x + r * job->ldx + job->steps, sizeof step);
+    // The sum of what was made unsigned may pass 2^31 where the difference does not: both wrap.
+    ivec exact = (ivec)_mm512_sub_epi32((__m512i)sum, _mm512_loadu_si512(scales->offset + v * VL));
+    return __builtin_convertvector(exact, vec) * (vec_load(scales->scale + v * VL) * step);
+#else
+    (void)job, (void)r, (void)v;
+    return sum;
+#endif
+}
+
+/* rows × (width · VL) outputs; both are constants where this is inlined. */
+INLINE void block(const block_job *job, size_t rows, size_t width)
+{
+    _Alignas(64) float results[ROWS * PANEL]; // of the chains so far
+    sums sum[ROWS][2];
+    size_t chains = (job->steps - 1) / CHAIN + 1, ldx = job->ldx, chain = 0, step = 0;
+    // Rows of y are pages apart, where no hardware prefetcher follows: without this, storing a block waits
+    // for memory line after line (3136×72×768: 50 GFLOP/s, with it 110-140).
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < width; v++)
+            __builtin_prefetch(job->y + r * job->ldy + v * VL, 1);
+    for (;;) {
+        size_t end = (chain + 1) * job->steps / chains;
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++)
+            sum[r][0] = sum[r][1] = (sums){0};
+        for (; step < end; step++) {
+            const word_unaligned *x = job->x + step;
+            const words_unaligned *w = (const words_unaligned *)(job->panel + step * PANEL * sizeof(word));
+            words w0 = w[0], w1 = {0};
+            if (width > 1)
+                w1 = w[1];
+            __builtin_prefetch(job->ahead + step * 64, 0, 2);
+#pragma GCC unroll 16
+            for (size_t r = 0; r < rows; r++) {
+                word value = x[r * ldx];
+                sum[r][0] = multiply_add(sum[r][0], value, w0);
+                if (width > 1)
+                    sum[r][1] = multiply_add(sum[r][1], value, w1);
+            }
+        }
+        if (++chain == chains)
+            break;
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++)
+            for (size_t v = 0; v < width; v++) {
+                float *so_far = results + r * PANEL + v * VL;
+                vec result = product(job, sum[r][v], r, v);
+                vec_store(so_far, chain > 1 ? vec_load(so_far) + result : result);
+            }
+    }
+    bool narrow = job->cols < width * VL;
+#pragma GCC unroll 16
+    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (size_t v = 0; v < width; v++) {
+            float *y = job->y + r * job->ldy + v * VL, *so_far = results + r * PANEL + v * VL;
+            vec result = product(job, sum[r][v], r, v);
+            if (chains > 1)
+                result += vec_load(so_far);
+            if (narrow) {
+                vec_store(so_far, result);
+                continue;
+            }
+            result += vec_load(job->bias + v * VL);
+            vec_store(y, job->accumulate ? vec_load(y) + result : result);
+        }
+    if (narrow)
+        store_narrow(job, results, rows);
+}
+
+typedef void block_function(const block_job *job);
+
+#define BLOCK(rows)                                                                                          \
+    static void block_##rows##_1(const block_job *job)                                                       \
+    {                                                                                                        \
+        block(job, rows, 1);                                                                                 \
+    }                                                                                                        \
+    static void block_##rows##_2(const block_job *job)                                                       \
+    {                                                                                                        \
+        block(job, rows, 2);                                                                                 \
+    }
+#define BLOCKS(rows)                                                                                         \
+    {                                                                                                        \
+        block_##rows##_1, block_##rows##_2                                                                   \
+    }
+
+/* clang-format off */
+BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6)
+#if ROWS == 14
+BLOCK(7) BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
+#endif
+
+static block_function *const blocks[ROWS][2] = {
+    BLOCKS(1), BLOCKS(2), BLOCKS(3), BLOCKS(4), BLOCKS(5), BLOCKS(6),
+#if ROWS == 14
+    BLOCKS(7), BLOCKS(8), BLOCKS(9), BLOCKS(10), BLOCKS(11), BLOCKS(12), BLOCKS(13), BLOCKS(14),
+#endif
+};
+/* clang-format on */
+
+static void multiply(const gemm_tile *t)
+{
+    enum { LINE = 64, LINES = (PANEL * sizeof(word) + LINE - 1) / LINE }; // of a step
+    size_t blocks_of_rows = (t->rows + ROWS - 1) / ROWS, bytes = panel_bytes(t->in);
+    block_job job = {.ldy = t->ldy,
+                     .ldx = t->stride / sizeof(word),
+                     .steps = steps_of(t->in),
+                     .accumulate = t->accumulate};
+    for (size_t c = 0; c < t->cols; c += PANEL) {
+        job.panel = (const char *)t->packed + (t->col + c) / PANEL * bytes;
+        job.bias = t->bias + t->col + c;
+        job.cols = t->cols - c < PANEL ? t->cols - c : PANEL;
+        for (size_t b = 0; b < blocks_of_rows; b++) { // of nearly the same height: none is a lone row
+            size_t first = b * t->rows / blocks_of_rows, end = (b + 1) * t->rows / blocks_of_rows;
+            job.x = (const word *)((const char *)t->x + first * t->stride);
+            job.y = t->y + first * t->ldy + c;
+            job.ahead = job.panel + bytes + (b < LINES ? b : 0) * job.steps * LINE;
+            blocks[end - first - 1][job.cols > VL](&job);
+        }
+    }
+}
+
+const gemm_kernels NAMED(CONCAT(gemm, PRECISION)) = {
+    .packed = packed,
+    .pack = pack,
+#if !F32
+    .stride = stride,
+    .encode = encode,
+#endif
+    .multiply = multiply,
+};

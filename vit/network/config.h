@@ -1,0 +1,112 @@
+/* config.h - what a MoH-ViT is made of: its configuration (spec 1) and, from it, every tensor's name and
+ * shape (spec 3). Loading, checking, counting, synthesising and converting all walk the same list. */
+#ifndef MOHVIT_CONFIG_H
+#define MOHVIT_CONFIG_H
+
+#include "base/error.h"
+
+#define STAGES 4
+
+/* Largest values accepted from a file: far above any published model, low enough that no product of them
+ * overflows. */
+#define CONFIG_MAX_DIM        8192
+#define CONFIG_MAX_HEADS      256
+#define CONFIG_MAX_DEPTH      512
+#define CONFIG_MAX_MLP_RATIO  64
+#define CONFIG_MAX_SR_RATIO   64
+#define CONFIG_MAX_CLASSES    1000000
+#define CONFIG_MIN_SIZE       64
+#define CONFIG_MAX_SIZE       2048
+#define CONFIG_MAX_PARAMETERS ((size_t)1 << 31)
+#define CONFIG_MAX_NAME       63
+#define CONFIG_MAX_JSON       ((size_t)64 << 10)
+/* Floats of the position tables of all blocks, and of the widest activations of one image. The published
+ * models need a thousandth of either at 224 pixels and a twentieth at 2048. */
+#define CONFIG_MAX_TABLES      ((size_t)1 << 30)
+#define CONFIG_MAX_ACTIVATIONS ((size_t)1 << 32)
+
+typedef struct config {
+    size_t embed_dims[STAGES];
+    size_t num_heads[STAGES];
+    size_t depths[STAGES];
+    double mlp_ratios[STAGES];
+    size_t sr_ratios[STAGES];
+    size_t shared_head[STAGES]; /* heads that are always on; in a dense config all of them */
+    size_t routed_head[STAGES]; /* of the others, how many each token picks; in a dense config 0 */
+    size_t num_classes;
+    size_t img_size;
+    size_t pretrain_size;
+    size_t fixed_pool_size;         /* 0: none */
+    char name[CONFIG_MAX_NAME + 1]; /* what its maker calls it; "": nothing */
+    bool dense;
+} config;
+
+/* ---- Where a config comes from --------------------------------------------------------------- */
+
+/* The eight published variants, in the order of spec 1; NULL past the end. */
+const char *config_variant_name(size_t index);
+
+/* false if there is no variant of this name. */
+bool config_variant(config *out, const char *name);
+
+/* Published name of a config that differs from it in nothing but classes, sizes and how many heads a token
+ * picks, else its own name, else "custom". */
+const char *config_name(const config *c);
+
+/* Makes each token pick another number of heads than the model was trained with: "K" of them, at most all
+ * that are routed, or "P%" of those, at least 1. Stages without routing stay; an error where there are no
+ * others. */
+mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_error *err);
+
+/* Reads and validates the JSON of spec 1. name (a file, a checkpoint) is used in messages; unknown keys are
+ * errors. */
+mohvit_status config_from_json(config *out, const char *json, size_t length, const char *name,
+                               mohvit_error *err);
+
+/* malloc'd JSON that config_from_json reads back to the same config; NULL without memory. */
+char *config_to_json(const config *c);
+
+/* Checks spec 1's rules and the maxima above. */
+mohvit_status config_validate(const config *c, const char *name, mohvit_error *err);
+
+/* ---- What follows from it -------------------------------------------------------------------- */
+
+/* s counts stages from 0. */
+size_t config_side(const config *c, size_t s);   /* side of the stage's square token map */
+size_t config_hidden(const config *c, size_t s); /* width of one half of the gated MLP */
+size_t config_pool(const config *c, size_t s);   /* side of the pooled map; 0 where attention is global */
+bool config_global(const config *c, size_t s);   /* sr = 1: every token attends to every token */
+size_t config_blocks(const config *c);
+size_t config_max_heads(const config *c);
+size_t config_candidates(const config *c, size_t s); /* heads that the router chooses among */
+/* Heads that are on for a token: shared + routed. */
+size_t config_active_heads(const config *c, size_t s);
+double config_active_percent(const config *c);
+
+/* Multiply-adds of one image: linear layers, convolutions, router, scores and weighted sums. `every_head`
+ * counts all heads, else the scores and sums of selected (token, head) pairs alone; what is left out of q and
+ * proj besides depends on how a model computes: pairs_saved_macs. */
+double config_macs(const config *c, bool every_head);
+
+/* ---- Tensors --------------------------------------------------------------------------------- */
+
+#define TENSOR_NAME_MAX 64
+
+typedef struct tensor_spec {
+    char name[TENSOR_NAME_MAX];
+    size_t rank;
+    size_t shape[4];
+    size_t elements;
+} tensor_spec;
+
+typedef struct tensor_list {
+    size_t count;
+    tensor_spec *tensors; /* owned */
+    size_t parameters;    /* Σ elements */
+} tensor_list;
+
+/* Every tensor of a state_dict, in its order. *out is set on success alone; free with tensor_list_free. */
+mohvit_status config_tensors(tensor_list *out, const config *c, mohvit_error *err);
+void tensor_list_free(tensor_list *list);
+
+#endif

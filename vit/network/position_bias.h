@@ -1,0 +1,35 @@
+/* position_bias.h - continuous position bias (spec 2; TransNeXt, "log-spaced continuous position bias").
+ *
+ * The bias of a query and a key depends on their row offset and their column offset alone. Both axes have the
+ * same offsets, so one list of distinct offsets serves both, and a table (heads, offsets, offsets) holds
+ * every bias. */
+#ifndef MOHVIT_POSITION_BIAS_H
+#define MOHVIT_POSITION_BIAS_H
+
+#include "vit/kernels/linear.h"
+
+#define CPB_HIDDEN 512
+
+/* Offsets of a stage: the same for all of its blocks. */
+typedef struct position_grid {
+    size_t side, key_side; /* Q and K */
+    size_t offsets;        /* how many distinct q − k there are */
+    float *coordinate;     /* (offsets): sign(r)·log2(|r| + 1)/3 of each; owned */
+    bool steady;           /* offset of (q, k) = that of (0, k) + q */
+    int32_t *offset;       /* (Q, K): which of them query row q and key row k have; owned */
+} position_grid;
+
+/* Queries at 0 … side−1; keys at the adaptive average pool of these to key_side. pretrain_side is spec 2's S.
+ */
+mohvit_status position_grid_create(position_grid *grid, size_t side, size_t key_side, size_t pretrain_side,
+                                   mohvit_error *err);
+void position_grid_free(position_grid *grid);
+
+/* table (heads, offsets, offsets) = cpb_fc2(ReLU(cpb_fc1(row, column))) for every pair of distinct offsets.
+ * fc1_weight (512, 2), fc1_bias (512); fc2 a linear 512 → heads. Whoever hands a table to the attention
+ * kernels has BIAS_MARGIN more floats behind it: they read whole vectors past the last row (kernels.h). */
+mohvit_status position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
+                                    const float *fc1_bias, const linear *fc2, const kernels *k, team *t,
+                                    mohvit_error *err);
+
+#endif

@@ -1,0 +1,75 @@
+#include "weights/byte_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+mohvit_status byte_source_open(byte_source *s, const char *path, mohvit_error *err)
+{
+    // O_NONBLOCK: a FIFO must be refused below, not waited for here. It means nothing to regular files.
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_errno(err, "%s", path);
+    struct stat st;
+    mohvit_status status = MOHVIT_OK;
+    if (fstat(fd, &st))
+        status = error_errno(err, "%s", path);
+    else if (S_ISDIR(st.st_mode))
+        status = error_set(err, MOHVIT_ERROR_IO, "%s: is a directory, not a checkpoint", path);
+    else if (!S_ISREG(st.st_mode))
+        status = error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file", path);
+    if (status) {
+        close(fd);
+        return status;
+    }
+    *s = (byte_source){.name = path, .fd = fd, .size = (size_t)st.st_size};
+    return MOHVIT_OK;
+}
+
+static mohvit_status ended_early(const byte_source *s, size_t at, size_t missing, mohvit_error *err)
+{
+    return error_set(
+        err, MOHVIT_ERROR_IO,
+        "%s: ends at byte %zu, %zu bytes short (it had %zu when it was opened; did it change since?)",
+        s->name, at, missing, s->size);
+}
+
+static mohvit_status read_memory(const byte_source *s, size_t offset, void *dst, size_t bytes,
+                                 mohvit_error *err)
+{
+    if (offset > s->size || bytes > s->size - offset)
+        return ended_early(s, s->size, offset > s->size ? bytes : bytes - (s->size - offset), err);
+    if (bytes)
+        memcpy(dst, s->data + offset, bytes);
+    return MOHVIT_OK;
+}
+
+mohvit_status byte_source_read(const byte_source *s, size_t offset, void *dst, size_t bytes,
+                               mohvit_error *err)
+{
+    if (s->fd < 0)
+        return read_memory(s, offset, dst, bytes, err);
+    unsigned char *to = dst;
+    while (bytes) {
+        ssize_t got = pread(s->fd, to, bytes, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_errno(err, "%s: reading %zu bytes at %zu", s->name, bytes, offset);
+        if (got == 0)
+            return ended_early(s, offset, bytes, err);
+        to += got;
+        offset += (size_t)got;
+        bytes -= (size_t)got;
+    }
+    return MOHVIT_OK;
+}
+
+void byte_source_close(byte_source *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
