@@ -57,7 +57,7 @@ done
 
 # ---- The program -----------------------------------------------------------------------------------
 
-expect "bin/mohvit --version" '^mohvit [0-9]+\.[0-9]+\.[0-9]+$' "$(bin/mohvit --version)"
+expect "bin/mohvit --version" '^mohvit [0-9]+\.[0-9]+\.[0-9]+(-dev)?$' "$(bin/mohvit --version)"
 expect "LICENSE" 'Apache License' "$(head -n 2 $doc/LICENSE)"
 if [[ -e $build/mohvit_mpi.so ]]; then
     expect "bin/mohvit --version" "^module for MPI +$prefix/bin/\.\./.*/mohvit_mpi\.so\$" "$(bin/mohvit --version)"

@@ -32,7 +32,7 @@ every_command_explains_itself() {
 
 the_version_is_printed() {
     run 0 --version
-    [[ $(head -n 1 out.txt) =~ ^mohvit\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$out"
+    [[ $(head -n 1 out.txt) =~ ^mohvit\ [0-9]+\.[0-9]+\.[0-9]+(-dev)?$ ]] || fail "$out"
     local text=$out
     has "$text" "native"
     has "$text" "libjpeg"

@@ -1,12 +1,12 @@
 #!/bin/bash
 # Usage: test_abi.sh FOLDER LIBRARY
-# The public API is the same three times over: as FOLDER/mohvit.h declares it, as FOLDER/mohvit.map lists it, as LIBRARY
+# The public API is the same three times over: as FOLDER/mohvit.h declares it, as FOLDER/api/mohvit.map lists it, as LIBRARY
 # exports it; and the library is named by the version of its ABI.
 set -euo pipefail
 export LC_ALL=C
 
 header=$1/mohvit.h
-map=$1/mohvit.map
+map=$1/api/mohvit.map
 library=$2
 failures=0
 
@@ -36,7 +36,7 @@ difference=$(diff <(sed "s/\$/@@$version/" <<<"$listed") <(echo "$exported")) ||
 
 soname=$(readelf -d "$library" | sed -n 's/.*Library soname: \[\(.*\)\]$/\1/p')
 [[ $soname == "libmohvit.so.${version#MOHVIT_}" ]] ||
-    fail "$library: soname \"$soname\" does not carry the ABI version of $map, $version: SOVERSION in vit/CMakeLists.txt" \
+    fail "$library: soname \"$soname\" does not carry the ABI version of $map, $version: SOVERSION in vit/api/CMakeLists.txt" \
         "and the name in the list change together"
 
 [[ $failures == 0 ]] || exit 1
