@@ -1,8 +1,9 @@
 #include "eval/journal.h"
 
-#include "eval/header.h"
 #include "base/json_bounded.h"
 #include "base/memory.h"
+#include "base/replace_file.h"
+#include "eval/header.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -341,21 +342,6 @@ static mohvit_status file_size_of(const journal *j, uint64_t *size, mohvit_error
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-static mohvit_status sync_directory_of(const char *path, mohvit_error *err)
-{
-    const char *slash = strrchr(path, '/');
-    char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    free(directory);
-    if (fd < 0) // one that may not be listed cannot be synced
-        return MOHVIT_OK;
-    mohvit_status status = MOHVIT_OK;
-    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
-        status = error_errno(err, "%s: syncing its directory", path);
-    close(fd);
-    return status;
-}
-
 /* A file that lies nowhere and goes with the process. */
 static int open_unnamed(void)
 {
@@ -405,7 +391,7 @@ static mohvit_status create(journal *j, const json_t *header, mohvit_error *err)
     if (!status)
         status = journal_sync(j, err);
     if (!status && j->named)
-        status = sync_directory_of(j->name, err);
+        status = replace_sync_directory(j->name, err);
     j->chunks = j->header ? divide_up(header_images(j->header), CHUNK_IMAGES) : 0;
     return status;
 }

@@ -1,20 +1,13 @@
-/* safetensors_writer.c - writes safetensors under a temporary name, which becomes the real one when all is on
- * disk. */
 #include "weights/safetensors_writer.h"
 
-#include "weights/half.h"
 #include "base/memory.h"
+#include "base/replace_file.h"
+#include "weights/half.h"
 
 #include <jansson.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct writer_entry {
     char *name;
@@ -23,10 +16,8 @@ typedef struct writer_entry {
 } writer_entry;
 
 struct safetensors_writer {
-    char *path;      /* where the file will be */
-    char *directory; /* of path, with its last slash; "" for the current one */
-    char *temporary; /* where it is until then */
-    int fd;
+    char *path;
+    replace_file file;
     writer_entry *entries; /* (count), in the order of the data */
     size_t count, added;
     bool failed; /* a tensor was not written whole: finish must not give the file its name */
@@ -108,19 +99,9 @@ static mohvit_status header_build(json_t *header, const tensor_info *tensors, si
 
 static mohvit_status write_all(safetensors_writer *w, const void *bytes, size_t size, mohvit_error *err)
 {
-    const unsigned char *from = bytes;
-    while (size) {
-        ssize_t n = write(w->fd, from, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            w->failed = true;
-            return error_errno(err, "%s: writing", w->path);
-        }
-        from += n;
-        size -= (size_t)n;
-    }
-    return MOHVIT_OK;
+    mohvit_status status = replace_write(&w->file, bytes, size, err);
+    w->failed = w->failed || status;
+    return status;
 }
 
 static mohvit_status write_header(safetensors_writer *w, const json_t *header, mohvit_error *err)
@@ -147,53 +128,14 @@ static mohvit_status write_header(safetensors_writer *w, const json_t *header, m
     return status;
 }
 
-/* A rename would put a file in the place of /dev/stdout, and cannot replace a directory: said early. */
-static mohvit_status check_target(const char *path, mohvit_error *err)
-{
-    struct stat st;
-    if (stat(path, &st))
-        return MOHVIT_OK; // a path that cannot be written fails when the temporary file is made
-    if (S_ISDIR(st.st_mode))
-        return error_set(err, MOHVIT_ERROR_IO, "%s: is a directory; expected the name of a file", path);
-    if (!S_ISREG(st.st_mode))
-        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file, and would be replaced by one",
-                         path);
-    return MOHVIT_OK;
-}
-
-/* Not mkstemp, whose 0600 would have to be undone: open itself applies the umask, and any ACL of the
- * directory. */
-static mohvit_status open_temporary(safetensors_writer *w, mohvit_error *err)
-{
-    for (int attempt = 0; attempt < 100; attempt++) {
-        unsigned long long random = 0;
-        char *name;
-        if (getrandom(&random, sizeof random, 0) < 0)
-            return error_errno(err, "%s: getrandom", w->path);
-        if (asprintf(&name, "%s.mohvit-%016llx.tmp", w->directory, random) < 0)
-            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", w->path);
-        w->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (w->fd >= 0) {
-            w->temporary = name;
-            return MOHVIT_OK;
-        }
-        free(name);
-        if (errno != EEXIST)
-            break;
-    }
-    return error_errno(err, "%s: creating a file in %s", w->path, *w->directory ? w->directory : "./");
-}
-
 // ---- The interface ---------------------------------------------------------------------------------
 
 static mohvit_status writer_start(safetensors_writer *w, const char *path, const tensor_info *tensors,
                                   size_t count, const json_t *header, mohvit_error *err)
 {
-    const char *slash = strrchr(path, '/');
     w->path = strdup(path);
-    w->directory = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
     w->entries = calloc(count + 1, sizeof *w->entries);
-    if (!w->path || !w->directory || !w->entries)
+    if (!w->path || !w->entries)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
     for (w->count = 0; w->count < count; w->count++) {
         const tensor_info *t = &tensors[w->count];
@@ -201,9 +143,9 @@ static mohvit_status writer_start(safetensors_writer *w, const char *path, const
         if (!w->entries[w->count].name)
             return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
     }
-    mohvit_status status = check_target(path, err);
+    mohvit_status status = replace_begin(&w->file, w->path, err);
     if (!status)
-        status = open_temporary(w, err);
+        status = replace_create(&w->file, err);
     return status ? status : write_header(w, header, err);
 }
 
@@ -216,7 +158,7 @@ mohvit_status safetensors_writer_create(safetensors_writer **out, const char *pa
     json_t *header = json_object();
     mohvit_status status;
     if (w)
-        w->fd = -1;
+        w->file.fd = -1;
     if (!w || !header)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
     else
@@ -284,43 +226,16 @@ mohvit_status safetensors_writer_add_f32(safetensors_writer *w, const float *val
     }
 }
 
-/* The new name is on disk only when its directory is. Some file systems cannot sync a directory; they need
- * not. */
-static mohvit_status sync_directory(const safetensors_writer *w, mohvit_error *err)
-{
-    const char *directory = *w->directory ? w->directory : ".";
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == EACCES ? MOHVIT_OK
-                               : error_errno(err, "%s", directory); // may be writable, not readable
-    mohvit_status status = MOHVIT_OK;
-    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
-        status = error_errno(err, "%s: syncing its directory", w->path);
-    close(fd);
-    return status;
-}
-
 mohvit_status safetensors_writer_finish(safetensors_writer *w, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
-    int fd = w->fd;
     if (w->added < w->count)
         status = error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: was never added", w->path,
                            w->entries[w->added].name);
     else if (w->failed)
         status = error_set(err, MOHVIT_ERROR_IO, "%s: a tensor could not be written", w->path);
-    else if (fsync(fd))
-        status = error_errno(err, "%s: syncing", w->path);
-    w->fd = -1;
-    if (close(fd) && !status)
-        status = error_errno(err, "%s: closing", w->path);
-    if (!status && rename(w->temporary, w->path))
-        status = error_errno(err, "%s: renaming %s", w->path, w->temporary);
-    if (!status) {
-        free(w->temporary);
-        w->temporary = NULL;
-        status = sync_directory(w, err);
-    }
+    else
+        status = replace_commit(&w->file, err);
     safetensors_writer_abort(w);
     return status;
 }
@@ -329,15 +244,10 @@ void safetensors_writer_abort(safetensors_writer *w)
 {
     if (!w)
         return;
-    if (w->fd >= 0)
-        close(w->fd);
-    if (w->temporary)
-        unlink(w->temporary);
+    replace_cancel(&w->file);
     for (size_t i = 0; w->entries && i < w->count; i++)
         free(w->entries[i].name);
-    free(w->temporary);
     free(w->entries);
-    free(w->directory);
     free(w->path);
     free(w);
 }

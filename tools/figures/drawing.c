@@ -1,7 +1,7 @@
 #include "tools/figures/drawing.h"
 
 #include "tools/program/output.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
@@ -105,18 +105,6 @@ mohvit_status drawing_begin(drawing *d, const char *path, drawing_format format,
     return MOHVIT_OK;
 }
 
-static mohvit_status write_file(const char *path, const drawing_bytes *b, mohvit_error *err)
-{
-    replace_file file;
-    mohvit_status status = replace_begin(&file, path, err);
-    if (!status)
-        status = replace_write(&file, b->data, b->size, err);
-    if (!status)
-        return replace_commit(&file, err);
-    replace_cancel(&file);
-    return status;
-}
-
 mohvit_status drawing_finish(drawing *d, mohvit_error *err)
 {
     mohvit_status status = check(d, cairo_status(d->cr), err);
@@ -126,7 +114,7 @@ mohvit_status drawing_finish(drawing *d, mohvit_error *err)
     if (!status)
         status = check(d, cairo_surface_status(d->surface), err);
     if (!status)
-        status = write_file(d->path, d->bytes, err);
+        status = replace_with_bytes(d->path, d->bytes->data, d->bytes->size, err);
     release(d);
     return status;
 }

@@ -3,7 +3,7 @@
 #include "tools/program/interrupt.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 #include "weights/safetensors_writer.h"
 #include "base/memory.h"
 

@@ -6,7 +6,7 @@
 
 #include "vit/headload/head_load_statistics.h"
 #include "tools/program/output.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -340,18 +340,6 @@ static mohvit_status build_page(text *t, const head_load *l, const char *path, m
     return status;
 }
 
-static mohvit_status write_page(const char *path, const text *t, mohvit_error *err)
-{
-    replace_file file;
-    mohvit_status status = replace_begin(&file, path, err);
-    if (!status)
-        status = replace_write(&file, t->data, t->size, err);
-    if (!status)
-        return replace_commit(&file, err);
-    replace_cancel(&file);
-    return status;
-}
-
 static mohvit_status report(const head_load *l, const char *path, const char *output, mohvit_error *err)
 {
     size_t cells = l->config.num_classes * heads_of_all_blocks(l);
@@ -362,7 +350,7 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
     text t = {0};
     mohvit_status status = build_page(&t, l, path, err);
     if (!status)
-        status = write_page(output, &t, err);
+        status = replace_with_bytes(output, t.data, t.size, err);
     if (!status) {
         output_name(output);
         bool large = t.size >= 1000000;

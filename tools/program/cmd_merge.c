@@ -4,7 +4,7 @@
 #include "tools/program/head_load_collect.h"
 #include "eval/header.h"
 #include "tools/program/output.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -311,9 +311,14 @@ static int run_merge(int argc, char **argv)
     if (!o.count)
         return usage_error("merge", "expected the states of an evaluation's shards");
     int status = check_outputs(&o);
-    if (status == PARSED)
-        status = replace_possible(o.head_load) ? merge_any(&o) : EXIT_INPUT;
-    return status;
+    if (status != PARSED)
+        return status;
+    mohvit_error err;
+    if (replace_possible(o.head_load, &err)) {
+        complain("%s", err.message);
+        return EXIT_INPUT;
+    }
+    return merge_any(&o);
 }
 
 const command command_merge = {"merge", "add up the shards of an evaluation", help, run_merge};

@@ -2,7 +2,7 @@
 #include "imgio/image.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 #include "weights/safetensors_writer.h"
 #include "base/memory.h"
 
@@ -74,17 +74,10 @@ static mohvit_status write_png(const char *path, const uint8_t *crop, size_t siz
 {
     void *png;
     size_t bytes;
-    replace_file file;
     mohvit_status status = encode_png(&png, &bytes, crop, size, path, err);
     if (status)
         return status;
-    status = replace_begin(&file, path, err);
-    if (!status)
-        status = replace_write(&file, png, bytes, err);
-    if (status)
-        replace_cancel(&file);
-    else
-        status = replace_commit(&file, err);
+    status = replace_with_bytes(path, png, bytes, err);
     free(png);
     return status;
 }

@@ -4,7 +4,7 @@
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 #include "tools/figures/route_picture.h"
 #include "base/memory.h"
 
@@ -144,18 +144,6 @@ static json_t *block_json(const routes *r)
     return object;
 }
 
-static mohvit_status write_text(const char *path, const char *text, mohvit_error *err)
-{
-    replace_file file;
-    mohvit_status status = replace_begin(&file, path, err);
-    if (!status)
-        status = replace_write(&file, text, strlen(text), err);
-    if (!status)
-        return replace_commit(&file, err);
-    replace_cancel(&file);
-    return status;
-}
-
 /* To standard output, or to the file with a newline. */
 static mohvit_status put_json(json_t *object, const char *path, mohvit_error *err)
 {
@@ -168,7 +156,7 @@ static mohvit_status put_json(json_t *object, const char *path, mohvit_error *er
     text = need(realloc(text, length + 2));
     memcpy(text + length, "\n", 2);
     json_decref(object);
-    mohvit_status status = write_text(path, text, err);
+    mohvit_status status = replace_with_bytes(path, text, strlen(text), err);
     free(text);
     return status;
 }

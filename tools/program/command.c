@@ -2,7 +2,7 @@
 #include "tools/program/command.h"
 
 #include "tools/program/output.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 
 #include <ctype.h>
 #include <errno.h>

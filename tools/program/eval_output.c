@@ -2,7 +2,7 @@
 
 #include "eval/header.h"
 #include "tools/program/output.h"
-#include "tools/program/text_file.h"
+#include "base/text_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -68,6 +68,13 @@ static void free_class(class_text *c)
     free(c->label);
 }
 
+static void write_field(text_file *f, const char *text)
+{
+    char *field = csv_field(text);
+    text_printf(f, "%s", field);
+    free(field);
+}
+
 static void write_class(text_file *f, const totals *t, const json_t *classes, size_t index)
 {
     const class_totals *c = &t->classes[index];
@@ -75,9 +82,9 @@ static void write_class(text_file *f, const totals *t, const json_t *classes, si
     uint64_t times;
     size_t other = totals_confused_with(t, index, &times);
     text_printf(f, "%zu,", index);
-    text_csv_field(f, name.id);
+    write_field(f, name.id);
     text_printf(f, ",");
-    text_csv_field(f, name.label);
+    write_field(f, name.label);
     text_printf(f, ",%" PRIu64 ",", c->images);
     if (c->images)
         text_printf(f, "%.4f,%.4f,", 100.0 * (double)c->right1 / (double)c->images,
@@ -87,7 +94,7 @@ static void write_class(text_file *f, const totals *t, const json_t *classes, si
     if (other != CLASS_NONE) {
         class_text mistaken = read_class(classes, other);
         text_printf(f, "%zu,", other);
-        text_csv_field(f, mistaken.label);
+        write_field(f, mistaken.label);
         text_printf(f, ",%" PRIu64 "\n", times);
         free_class(&mistaken);
     } else {
@@ -122,7 +129,7 @@ static void write_path(text_file *f, const char *prefix, const char *name, size_
     memcpy(path, prefix, strlen(prefix));
     memcpy(path + strlen(prefix), name, length);
     path[strlen(prefix) + length] = '\0';
-    text_csv_field(f, path);
+    write_field(f, path);
     free(path);
 }
 

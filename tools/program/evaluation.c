@@ -4,7 +4,7 @@
 #include "tools/program/interrupt.h"
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
-#include "tools/program/replace_file.h"
+#include "base/replace_file.h"
 #include "eval/totals.h"
 #include "imgio/dataset/truth.h"
 #include "base/memory.h"
@@ -470,10 +470,13 @@ static void plan(evaluation *e)
 /* Before hours of work. */
 static bool outputs_possible(const evaluation *e)
 {
-    bool possible = true;
-    for (size_t i = 0; speaks(e) && possible && i < OUTPUTS; i++)
-        possible = replace_possible(e->o->outputs[i].path);
-    return possible;
+    mohvit_error err;
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; speaks(e) && !status && i < OUTPUTS; i++)
+        status = replace_possible(e->o->outputs[i].path, &err);
+    if (status)
+        complain("%s", err.message);
+    return !status;
 }
 
 /* PARSED, or the exit status to leave with after end. */

@@ -1,4 +1,5 @@
 /* mohvit.c - the program: finds the command and lets it run. */
+#include "base/replace_file.h"
 #include "tools/program/command.h"
 #include "tools/program/output.h"
 
@@ -119,5 +120,6 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     output_begin();
+    atexit(replace_cancel_all); // where memory runs out, need() ends the program, whatever is under way
     return output_end(dispatch(argc, argv));
 }

@@ -1,0 +1,201 @@
+#include "base/replace_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Length of the directory part of path, with its slash; 0 for the current directory. */
+static int directory_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path) + 1 : 0;
+}
+
+/* Cuts off a path that is too long for any call of the system, which will say so. */
+static const char *directory_name(char out[PATH_MAX], const char *path)
+{
+    int length = directory_length(path);
+    snprintf(out, PATH_MAX, "%.*s", length ? length : 1, length ? path : ".");
+    return out;
+}
+
+// ---- What is under way -----------------------------------------------------------------------------
+
+static replace_file *under_way;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void enlist(replace_file *f)
+{
+    pthread_mutex_lock(&lock);
+    f->next = under_way;
+    under_way = f;
+    pthread_mutex_unlock(&lock);
+}
+
+static void remove_from_list(const replace_file *f)
+{
+    pthread_mutex_lock(&lock);
+    for (replace_file **at = &under_way; *at; at = &(*at)->next) {
+        if (*at == f) {
+            *at = f->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void replace_cancel_all(void)
+{
+    pthread_mutex_lock(&lock);
+    for (const replace_file *f = under_way; f; f = f->next)
+        unlink(f->temporary);
+    pthread_mutex_unlock(&lock);
+}
+
+// ---- In steps --------------------------------------------------------------------------------------
+
+mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err)
+{
+    struct stat st;
+    unsigned long long random;
+    char directory[PATH_MAX];
+    *f = (replace_file){.path = path, .fd = -1};
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is a directory; expected the name of a file", path);
+    if (!stat(path, &st) && !S_ISREG(st.st_mode)) // such as /dev/stdout
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file, and would be replaced by one",
+                         path);
+    if (access(directory_name(directory, path), W_OK | X_OK))
+        return error_errno(err, "%s: creating a file there", path);
+    if (getrandom(&random, sizeof random, 0) < 0)
+        return error_errno(err, "%s: getrandom", path);
+    if (asprintf(&f->temporary, "%.*s.mohvit-%016llx.tmp", directory_length(path), path, random) < 0) {
+        f->temporary = NULL;
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
+    }
+    enlist(f);
+    return MOHVIT_OK;
+}
+
+/* Not mkstemp, whose 0600 would have to be undone: open itself applies the umask, and any ACL of the
+ * directory. */
+mohvit_status replace_create(replace_file *f, mohvit_error *err)
+{
+    f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return f->fd < 0 ? error_errno(err, "%s: creating a file there", f->path) : MOHVIT_OK;
+}
+
+mohvit_status replace_write(const replace_file *f, const void *data, size_t size, mohvit_error *err)
+{
+    const unsigned char *from = data;
+    while (size) {
+        ssize_t n = write(f->fd, from, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, "%s: writing", f->path);
+        from += n;
+        size -= (size_t)n;
+    }
+    return MOHVIT_OK;
+}
+
+mohvit_status replace_sync_directory(const char *path, mohvit_error *err)
+{
+    char directory[PATH_MAX];
+    int fd = open(directory_name(directory, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    mohvit_status status = MOHVIT_OK;
+    if (fd < 0)
+        return errno == EACCES ? MOHVIT_OK : error_errno(err, "%s: opening its directory", path);
+    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
+        status = error_errno(err, "%s: syncing its directory", path);
+    close(fd);
+    return status;
+}
+
+mohvit_status replace_commit(replace_file *f, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    int fd = f->fd;
+    f->fd = -1;
+    if (fd >= 0 && fsync(fd))
+        status = error_errno(err, "%s: syncing", f->path);
+    if (fd >= 0 && close(fd) && !status)
+        status = error_errno(err, "%s: closing", f->path);
+    if (!status && rename(f->temporary, f->path))
+        status = error_errno(err, "%s: renaming %s", f->path, f->temporary);
+    if (!status)
+        status = replace_sync_directory(f->path, err);
+    replace_cancel(f);
+    return status;
+}
+
+void replace_cancel(replace_file *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+    if (!f->temporary)
+        return;
+    unlink(f->temporary); // after a rename there is nothing of that name
+    remove_from_list(f);
+    free(f->temporary);
+    f->temporary = NULL;
+}
+
+void replace_blame(const replace_file *f, mohvit_error *err)
+{
+    size_t length = strlen(f->temporary);
+    if (strncmp(err->message, f->temporary, length) != 0)
+        return;
+    mohvit_error old = *err;
+    error_set(err, old.status, "%s%s", f->path, old.message + length);
+}
+
+// ---- At once, and questions ------------------------------------------------------------------------
+
+mohvit_status replace_with_bytes(const char *path, const void *data, size_t size, mohvit_error *err)
+{
+    replace_file f;
+    mohvit_status status = replace_begin(&f, path, err);
+    if (!status)
+        status = replace_create(&f, err);
+    if (!status)
+        status = replace_write(&f, data, size, err);
+    if (!status)
+        return replace_commit(&f, err);
+    replace_cancel(&f);
+    return status;
+}
+
+mohvit_status replace_possible(const char *path, mohvit_error *err)
+{
+    replace_file f;
+    if (!path)
+        return MOHVIT_OK;
+    mohvit_status status = replace_begin(&f, path, err);
+    replace_cancel(&f);
+    return status;
+}
+
+static bool same_inode(const char *a, const char *b)
+{
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool replace_same(const char *a, const char *b)
+{
+    char x[PATH_MAX], y[PATH_MAX];
+    if (!strcmp(a, b) || same_inode(a, b))
+        return true;
+    return !strcmp(a + directory_length(a), b + directory_length(b)) && // of files that are still to be made
+           same_inode(directory_name(x, a), directory_name(y, b));
+}
