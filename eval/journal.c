@@ -1,5 +1,6 @@
 #include "eval/journal.h"
 
+#include "base/clock.h"
 #include "base/json_bounded.h"
 #include "base/memory.h"
 #include "base/replace_file.h"
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -41,7 +41,7 @@ struct journal {
     size_t done, capacity;
     uint64_t end; /* of what is whole */
     bool unsynced;
-    struct timespec synced;
+    uint64_t synced; /* when, by clock_ns */
 };
 
 /* ---- Bytes of the file ----------------------------------------------------------------------- */
@@ -505,7 +505,7 @@ mohvit_status journal_sync(journal *j, mohvit_error *err)
     if (j->named && j->unsynced && fdatasync(j->fd))
         return error_errno(err, "%s: cannot be written", j->name);
     j->unsynced = false;
-    clock_gettime(CLOCK_MONOTONIC, &j->synced);
+    j->synced = clock_ns();
     return MOHVIT_OK;
 }
 
@@ -519,9 +519,7 @@ mohvit_status journal_append(journal *j, const void *record, size_t size, mohvit
     status = append_frame(j, FRAME_RECORD, record, size, "", 0, err);
     if (status)
         remove_place(j, chunk);
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (!status && now.tv_sec > j->synced.tv_sec)
+    if (!status && clock_ns() - j->synced >= 1000000000u)
         status = journal_sync(j, err);
     return status;
 }

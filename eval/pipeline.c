@@ -1,13 +1,13 @@
 #include "eval/pipeline.h"
 
-#include "imgio/image.h"
+#include "base/clock.h"
 #include "base/memory.h"
+#include "imgio/image.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define QUEUE_BYTES   ((size_t)64 << 20)
 #define QUEUE_IMAGES  1024
@@ -78,13 +78,6 @@ typedef struct worker {
     uint8_t *crop;
     loaded *images; /* (batch) */
 } worker;
-
-static uint64_t thread_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* With the lock held: everything may be different now. */
 static void wake_all(run *r)
@@ -347,7 +340,7 @@ static size_t prepare_batch(worker *w, size_t count)
     for (size_t i = 0; i < count; i++) {
         loaded *l = &w->images[i];
         mohvit_error err;
-        uint64_t start = thread_ns();
+        uint64_t start = clock_thread_ns();
         if (!l->error && !l->lost) {
             if (prepare(w, l, slots, &err))
                 fail(w->r, l, &err);
@@ -355,7 +348,7 @@ static size_t prepare_batch(worker *w, size_t count)
                 l->slot = slots++;
         }
         sample_free(&l->sample);
-        uint64_t spent = thread_ns() - start;
+        uint64_t spent = clock_thread_ns() - start;
         pthread_mutex_lock(&w->r->results);
         l->chunk->result.decode_ns += spent;
         pthread_mutex_unlock(&w->r->results);
@@ -400,9 +393,9 @@ static mohvit_status run_variant(worker *w, size_t count, size_t slots, size_t v
     if (variant)
         memcpy(mohvit_slot_input(ctx, 0), mohvit_slot_input(w->contexts[0], 0),
                slots * side * side * 3 * sizeof(float));
-    uint64_t start = thread_ns();
+    uint64_t start = clock_thread_ns();
     mohvit_status status = mohvit_run(ctx, slots, err);
-    uint64_t spent = (thread_ns() - start) / slots;
+    uint64_t spent = (clock_thread_ns() - start) / slots;
     for (size_t i = 0; !status && i < count; i++)
         if (w->images[i].slot != SLOT_NONE)
             take_answer(w, &w->images[i], variant, spent);

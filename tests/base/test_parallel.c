@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "vit/mohvit.h"
+#include "base/clock.h"
 #include "base/parallel.h"
 
 #include <pthread.h>
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_TASKS   5000
@@ -107,19 +107,12 @@ static void more_threads_than_shares_do_every_task_once(void **state)
 /* Long enough for any machine, short enough for a failure to be seen. */
 #define PATIENCE 20.0
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Waits until *count is at least so many; false where patience ends first. */
 static bool wait_for(atomic_size_t *count, size_t many)
 {
-    double start = seconds();
+    double start = clock_seconds();
     while (atomic_load(count) < many) {
-        if (seconds() - start > PATIENCE)
+        if (clock_seconds() - start > PATIENCE)
             return false;
         sched_yield();
     }

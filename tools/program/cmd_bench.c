@@ -6,13 +6,13 @@
 #include "tools/program/progress.h"
 #include "tools/program/provenance.h"
 #include "vit/network/synthetic.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -59,13 +59,6 @@ typedef struct measurement {
     ratio speedup, slowdown;                               /* by skipping, and by counting head load */
     double head_load_ms, head_load_percent;                /* of a batch: spent on counting */
 } measurement;
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 // ---- Memory ----------------------------------------------------------------------------------------
 
@@ -140,13 +133,13 @@ static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, c
     uint64_t ns[OPERATIONS];
     if (c)
         mohvit_take_profile(ctx, ns);
-    double start = now_ms();
+    double start = clock_ms();
     mohvit_status status = mohvit_run(ctx, batch, err);
-    double ran = now_ms();
+    double ran = clock_ms();
     for (size_t i = 0; c && !status && i < batch; i++)
         status = head_load_add(c->load, i % c->load->config.num_classes, mohvit_head_tokens(ctx, i),
                                mohvit_head_gate_sum(ctx, i), err);
-    double end = now_ms();
+    double end = clock_ms();
     *ms = end - start;
     if (c) {
         mohvit_take_profile(ctx, ns);
@@ -404,9 +397,9 @@ static int bench(const bench_options *o)
     measurement m = {0};
     mohvit_error err;
     model_source source = model_source_or_synthetic(&o->model);
-    double start = now_ms();
+    double start = clock_ms();
     mohvit_model *opened = model_source_open(&source, &o->model);
-    m.load_ms = now_ms() - start;
+    m.load_ms = clock_ms() - start;
     mohvit_context *ctx = opened ? model_context(opened, &o->model) : NULL;
     int exit = EXIT_MODEL;
     if (ctx) {

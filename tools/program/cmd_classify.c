@@ -1,4 +1,5 @@
 /* cmd_classify.c - what is on these pictures? */
+#include "base/clock.h"
 #include "imgio/image.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
@@ -8,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char help[] =
     "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
@@ -55,13 +55,6 @@ typedef struct run {
     size_t pictures, failures; /* of the whole run */
     json_t *provenance;        /* or NULL */
 } run;
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 // ---- Printing --------------------------------------------------------------------------------------
 
@@ -166,9 +159,9 @@ static void print_entry(const run *r, const entry *e)
 static void flush_entries(run *r)
 {
     mohvit_error err = {0};
-    double start = now_ms();
+    double start = clock_ms();
     mohvit_status status = r->slots ? mohvit_run(r->ctx, r->slots, &err) : MOHVIT_OK;
-    double share = r->slots ? (now_ms() - start) / (double)r->slots : 0;
+    double share = r->slots ? (clock_ms() - start) / (double)r->slots : 0;
     for (size_t i = 0; i < r->count; i++) {
         entry *e = &r->entries[i];
         e->ms += share;
@@ -209,10 +202,10 @@ static void add_entry(run *r, char *path, const mohvit_error *err)
 {
     entry *e = &r->entries[r->count++];
     *e = (entry){.path = path, .err = *err};
-    double start = now_ms();
+    double start = clock_ms();
     if (!e->err.status && !load(r, e, &e->err))
         r->slots++;
-    e->ms = now_ms() - start;
+    e->ms = clock_ms() - start;
     if (r->slots == r->options->model.batch || r->count == r->capacity || !r->slots)
         flush_entries(r);
 }

@@ -1,24 +1,17 @@
 #include "tools/program/progress.h"
 
+#include "base/clock.h"
 #include "tools/program/output.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REDRAW 0.25 /* seconds */
 
-double now_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 void progress_begin(progress *p, size_t total, size_t done, size_t failed, size_t log_every, bool quiet)
 {
-    double now = now_seconds();
+    double now = clock_seconds();
     *p = (progress){.total = total, .begun = done, .done = done, .failed = failed, .start = now, .last = now};
     p->log_every = log_every;
     p->quiet = quiet;
@@ -27,7 +20,7 @@ void progress_begin(progress *p, size_t total, size_t done, size_t failed, size_
 
 double progress_rate(const progress *p)
 {
-    double seconds = now_seconds() - p->start;
+    double seconds = clock_seconds() - p->start;
     return seconds > 0 ? (double)(p->done - p->begun) / seconds : 0;
 }
 
@@ -59,7 +52,7 @@ static void describe(const progress *p, char *out, size_t size)
 void progress_add(progress *p, size_t images, size_t failed)
 {
     char line[256];
-    double now = now_seconds();
+    double now = clock_seconds();
     p->done += images;
     p->failed += failed;
     if (p->quiet || now - p->last < (p->terminal ? REDRAW : (double)p->log_every))

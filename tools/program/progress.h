@@ -25,6 +25,4 @@ void progress_show(size_t done, size_t total, const char *what);
 /* Images per second since the beginning, those done before left out. */
 double progress_rate(const progress *p);
 
-double now_seconds(void);
-
 #endif

@@ -1,4 +1,5 @@
 #include "vit/network/conv_glu.h"
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/memory.h"
 

@@ -1,9 +1,9 @@
 #include "vit/network/pass.h"
 #include "vit/network/conv_glu.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 /* Hands out pieces of one allocation; with base NULL it only adds up. */
 typedef struct {
@@ -130,13 +130,6 @@ void scratch_free(scratch *s)
 }
 
 /* ---- Time ------------------------------------------------------------------------------------------ */
-
-uint64_t clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static const struct {
     const char *name;

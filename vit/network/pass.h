@@ -32,9 +32,6 @@ typedef struct profile {
     uint64_t ns[OPERATIONS], last;
 } profile;
 
-/* Nanoseconds of a clock that only goes forward. */
-uint64_t clock_ns(void);
-
 /* Memory for one image at a time, sized once for the largest stage. Letters as in kernels.h. */
 typedef struct scratch {
     float *x;       // (N, C) tokens
