@@ -1,5 +1,7 @@
 #include "base/replace_file.h"
 
+#include "base/file_io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -94,17 +96,7 @@ mohvit_status replace_create(replace_file *f, mohvit_error *err)
 
 mohvit_status replace_write(const replace_file *f, const void *data, size_t size, mohvit_error *err)
 {
-    const unsigned char *from = data;
-    while (size) {
-        ssize_t n = write(f->fd, from, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(err, "%s: writing", f->path);
-        from += n;
-        size -= (size_t)n;
-    }
-    return MOHVIT_OK;
+    return file_write(f->fd, data, size) ? MOHVIT_OK : error_errno(err, "%s: writing", f->path);
 }
 
 mohvit_status replace_sync_directory(const char *path, mohvit_error *err)

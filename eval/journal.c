@@ -1,6 +1,7 @@
 #include "eval/journal.h"
 
 #include "base/clock.h"
+#include "base/file_io.h"
 #include "base/json_bounded.h"
 #include "base/memory.h"
 #include "base/replace_file.h"
@@ -50,35 +51,9 @@ struct journal {
 static mohvit_status read_at(const journal *j, uint64_t offset, void *dst, size_t size, size_t *got,
                              mohvit_error *err)
 {
-    uint8_t *to = dst;
-    *got = 0;
-    while (*got < size) {
-        ssize_t n = pread(j->fd, to + *got, size - *got, (off_t)(offset + *got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(err, "%s: cannot be read", j->name);
-        if (!n)
-            break;
-        *got += (size_t)n;
-    }
-    return MOHVIT_OK;
-}
-
-static mohvit_status write_at(journal *j, uint64_t offset, const uint8_t *data, size_t size,
-                              mohvit_error *err)
-{
-    while (size) {
-        ssize_t n = pwrite(j->fd, data, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(err, "%s: cannot be written", j->name);
-        data += n;
-        offset += (size_t)n;
-        size -= (size_t)n;
-    }
-    return MOHVIT_OK;
+    ssize_t n = file_read_at(j->fd, offset, dst, size);
+    *got = n < 0 ? 0 : (size_t)n;
+    return n < 0 ? error_errno(err, "%s: cannot be read", j->name) : MOHVIT_OK;
 }
 
 static uint32_t frame_crc(const uint8_t *frame, const void *content, size_t size)
@@ -104,7 +79,8 @@ static mohvit_status append_frame(journal *j, uint32_t kind, const void *content
             error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for a record of %zu bytes", j->name, size);
     } else {
         bytes_set_u32(&b, prefix_size + 8, frame_crc(b.data + prefix_size, content, size));
-        status = write_at(j, j->end, b.data, b.size, err);
+        if (!file_write_at(j->fd, j->end, b.data, b.size))
+            status = error_errno(err, "%s: cannot be written", j->name);
     }
     if (!status) {
         j->end += b.size;

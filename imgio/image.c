@@ -1,7 +1,7 @@
-#include "imgio/decoder.h"
+#include "base/file_io.h"
 #include "base/memory.h"
+#include "imgio/decoder.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,41 +165,28 @@ mohvit_status image_decode(image *out, const void *data, size_t size, const char
 
 typedef struct buffer {
     uint8_t *data;
-    size_t size, capacity;
+    size_t size;
 } buffer;
-
-static bool buffer_reserve(buffer *b, size_t capacity)
-{
-    uint8_t *data = realloc(b->data, capacity);
-    if (!data)
-        return false;
-    b->data = data;
-    b->capacity = capacity;
-    return true;
-}
 
 /* Reads fd to its end. The size that fstat gave is a hint alone: a pipe has none, and a file may grow. */
 static mohvit_status read_all(buffer *b, int fd, size_t size_hint, const char *name, size_t max_bytes,
                               mohvit_error *err)
 {
     /* One byte more than a file of the expected size or of the limit tells its end from a longer file. */
-    size_t wanted = (size_hint && size_hint <= max_bytes ? size_hint : 65536) + 1;
-    for (;;) {
-        if (b->size == b->capacity) {
-            if (!buffer_reserve(b, wanted))
-                return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu bytes", name, wanted);
-            wanted = wanted > SIZE_MAX / 2 ? SIZE_MAX : wanted * 2;
-        }
-        ssize_t n = read(fd, b->data + b->size, b->capacity - b->size);
-        if (n < 0 && errno == EINTR)
-            continue;
+    size_t room = (size_hint ? size_hint : 65536) + 1;
+    for (;; room = room > max_bytes / 2 ? max_bytes + 1 : room * 2) {
+        uint8_t *data = realloc(b->data, room);
+        if (!data)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu bytes", name, room);
+        b->data = data;
+        ssize_t n = file_read(fd, data + b->size, room - b->size);
         if (n < 0)
             return error_errno(err, "%s: cannot be read", name);
-        if (n == 0)
-            return MOHVIT_OK;
         b->size += (size_t)n;
         if (b->size > max_bytes)
             return error_file_limit(err, name, max_bytes);
+        if (b->size < room)
+            return MOHVIT_OK;
     }
 }
 

@@ -1,6 +1,7 @@
 #include "weights/byte_source.h"
 
-#include <errno.h>
+#include "base/file_io.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,20 +52,10 @@ mohvit_status byte_source_read(const byte_source *s, size_t offset, void *dst, s
 {
     if (s->fd < 0)
         return read_memory(s, offset, dst, bytes, err);
-    unsigned char *to = dst;
-    while (bytes) {
-        ssize_t got = pread(s->fd, to, bytes, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return error_errno(err, "%s: reading %zu bytes at %zu", s->name, bytes, offset);
-        if (got == 0)
-            return ended_early(s, offset, bytes, err);
-        to += got;
-        offset += (size_t)got;
-        bytes -= (size_t)got;
-    }
-    return MOHVIT_OK;
+    ssize_t got = file_read_at(s->fd, offset, dst, bytes);
+    if (got < 0)
+        return error_errno(err, "%s: reading %zu bytes at %zu", s->name, bytes, offset);
+    return (size_t)got < bytes ? ended_early(s, offset + (size_t)got, bytes - (size_t)got, err) : MOHVIT_OK;
 }
 
 void byte_source_close(byte_source *s)

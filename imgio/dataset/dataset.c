@@ -1,10 +1,10 @@
 #include "imgio/dataset/dataset.h"
 
+#include "base/file_io.h"
+#include "base/memory.h"
 #include "imgio/dataset/dataset_source.h"
 #include "imgio/dataset/truth.h"
-#include "base/memory.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,19 +101,11 @@ mohvit_status source_parent(dataset_source *s, const char *path, const char **ou
 
 mohvit_status source_pread(int fd, uint64_t offset, void *dst, size_t size, mohvit_error *err)
 {
-    uint8_t *to = dst;
-    while (size) {
-        ssize_t n = pread(fd, to, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(err, "cannot be read");
-        if (!n)
-            return error_set(err, MOHVIT_ERROR_IO, "the file ends %zu bytes too early", size);
-        to += n;
-        offset += (size_t)n;
-        size -= (size_t)n;
-    }
+    ssize_t n = file_read_at(fd, offset, dst, size);
+    if (n < 0)
+        return error_errno(err, "cannot be read");
+    if ((size_t)n < size)
+        return error_set(err, MOHVIT_ERROR_IO, "the file ends %zu bytes too early", size - (size_t)n);
     return MOHVIT_OK;
 }
 
@@ -194,7 +186,7 @@ static mohvit_status recognise_file(const source_kind **kind, const char *argume
     int fd = open(argument, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_errno(err, "%s", argument);
-    ssize_t n = read(fd, head, sizeof head);
+    ssize_t n = file_read(fd, head, sizeof head);
     close(fd);
     if (n < 0)
         return error_errno(err, "%s", argument);

@@ -1,5 +1,7 @@
 #include "imgio/dataset/picture_names.h"
 
+#include "base/file_io.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
@@ -36,7 +38,7 @@ mohvit_status picture_begins_file(bool *begins, const char *path, mohvit_error *
 {
     uint8_t head[PICTURE_HEAD];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head);
+    ssize_t n = fd < 0 ? -1 : file_read(fd, head, sizeof head);
     mohvit_status status =
         n < 0 && errno_may_pass() ? error_errno(err, "%s: cannot be read", path) : MOHVIT_OK;
     if (fd >= 0)

@@ -1,5 +1,6 @@
 #include "tools/program/provenance.h"
 
+#include "base/file_io.h"
 #include "weights/embedded.h"
 #include "tools/program/output.h"
 
@@ -26,11 +27,8 @@ static bool hash_stream(XXH3_state_t *state, int fd)
 {
     char *chunk = need(malloc(HASH_CHUNK));
     ssize_t n;
-    do {
-        n = read(fd, chunk, HASH_CHUNK);
-        if (n > 0)
-            XXH3_128bits_update(state, chunk, (size_t)n);
-    } while (n > 0 || (n < 0 && errno == EINTR));
+    while ((n = file_read(fd, chunk, HASH_CHUNK)) > 0)
+        XXH3_128bits_update(state, chunk, (size_t)n);
     free(chunk);
     return n == 0;
 }

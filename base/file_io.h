@@ -1,0 +1,18 @@
+/* file_io.h - reading and writing of open files that a signal or a half-done call does not cut short. What
+ * fails leaves its reason in errno, for the caller to say of which file. */
+#ifndef MOHVIT_FILE_IO_H
+#define MOHVIT_FILE_IO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Bytes read: fewer than `size` at the end of the file alone; -1 on failure. */
+ssize_t file_read(int fd, void *to, size_t size);
+ssize_t file_read_at(int fd, uint64_t offset, void *to, size_t size);
+
+/* false on failure, when some of the bytes may be written. */
+bool file_write(int fd, const void *from, size_t size);
+bool file_write_at(int fd, uint64_t offset, const void *from, size_t size);
+
+#endif
