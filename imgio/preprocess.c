@@ -1,5 +1,5 @@
 #include "imgio/preprocess.h"
-#include "imgio/stb_resize.h"
+
 #include "base/memory.h"
 
 #include <jansson.h>

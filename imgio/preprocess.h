@@ -3,10 +3,9 @@
 #define MOHVIT_PREPROCESS_H
 
 #include "imgio/image.h"
+#include "imgio/stb_resize.h"
 
 #define PREPROCESS_MAX_JSON ((size_t)64 << 10)
-
-typedef enum resize_filter { RESIZE_BICUBIC, RESIZE_BILINEAR } resize_filter;
 
 typedef struct preprocess {
     double crop_pct; /* shorter side = ⌊size / crop_pct⌋; 0: not given, spec 4's rule by size */

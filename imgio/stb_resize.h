@@ -2,7 +2,10 @@
 #ifndef MOHVIT_STB_RESIZE_H
 #define MOHVIT_STB_RESIZE_H
 
-#include "imgio/preprocess.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum resize_filter { RESIZE_BICUBIC, RESIZE_BILINEAR } resize_filter;
 
 /* One axis: output pixel j shows the source around (j + 0.5 + shift) / scale. {n, n, 1, 0} copies it. */
 typedef struct stb_axis {

@@ -2,8 +2,8 @@
 #ifndef MOHVIT_CONTAINER_H
 #define MOHVIT_CONTAINER_H
 
-#include "weights/checkpoint.h"
 #include "weights/byte_source.h"
+#include "weights/tensor.h"
 
 #define CONTAINER_MAX_TENSORS ((size_t)65536)
 
@@ -34,8 +34,5 @@ struct container {
 mohvit_status safetensors_open(container **out, const byte_source *src, mohvit_error *err);
 mohvit_status pth_open(container **out, const byte_source *src, const char *key, const warning_sink *warn,
                        mohvit_error *err);
-
-/* Multiplies the shape into t->elements and checks that elements · item_size bytes can be counted too. */
-mohvit_status container_count_elements(tensor_info *t, size_t item_size, const char *file, mohvit_error *err);
 
 #endif

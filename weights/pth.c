@@ -160,7 +160,7 @@ static mohvit_status make_view(pth *p, view *v, torch_tensor *t, mohvit_error *e
 {
     const char *file = p->base.src->name, *name = t->info.name;
     size_t bytes, stored;
-    mohvit_status status = container_count_elements(&t->info, t->item_size, file, err);
+    mohvit_status status = tensor_count_elements(&t->info, t->item_size, file, err);
     if (status || t->info.elements == 0)
         return status;
     if (!fits_storage(t))

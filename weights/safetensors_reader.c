@@ -81,7 +81,7 @@ static mohvit_status parse_tensor(tensor_info *t, extent *e, const json_t *entry
     if (!parse_sizes(offsets, &pair, 2, json_object_get(entry, "data_offsets")) || pair != 2)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: data_offsets is not [begin, end]", file, t->name);
     *e = (extent){offsets[0], offsets[1]};
-    status = container_count_elements(t, item_size, file, err);
+    status = tensor_count_elements(t, item_size, file, err);
     if (status)
         return status;
     if (e->begin > e->end || e->end - e->begin != t->elements * item_size) {

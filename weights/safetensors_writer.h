@@ -2,7 +2,7 @@
 #ifndef MOHVIT_SAFETENSORS_WRITER_H
 #define MOHVIT_SAFETENSORS_WRITER_H
 
-#include "weights/checkpoint.h"
+#include "weights/tensor.h"
 
 #define SAFETENSORS_MAX_HEADER ((size_t)16 << 20)
 

@@ -3,7 +3,7 @@
 #ifndef MOHVIT_TORCH_OBJECTS_H
 #define MOHVIT_TORCH_OBJECTS_H
 
-#include "weights/checkpoint.h"
+#include "weights/tensor.h"
 #include "weights/pickle.h"
 
 /* A strided view of a storage; strides and offset in elements. */

@@ -1,6 +1,6 @@
 #include "tests/fuzz/seeds.h"
 
-#include "vit/network/config.h"
+#include "vit/api/description.h"
 #include "tests/weights/pickle_writing.h"
 #include "weights/safetensors_writer.h"
 
@@ -44,12 +44,8 @@ static void seed_model(bool extra, bool misshaped, int fill)
     tensor_list list;
     assert_int_equal(config_tensors(&list, &c, NULL), MOHVIT_OK);
     tensor_info *infos = calloc(list.count + 1, sizeof *infos);
-    for (size_t i = 0; i < list.count; i++) {
-        const tensor_spec *t = &list.tensors[i];
-        infos[i] =
-            (tensor_info){.name = t->name, .dtype = DTYPE_BF16, .rank = t->rank, .elements = t->elements};
-        memcpy(infos[i].shape, t->shape, t->rank * sizeof *t->shape);
-    }
+    for (size_t i = 0; i < list.count; i++)
+        infos[i] = tensor_of_spec(&list.tensors[i], DTYPE_BF16);
     infos[list.count] = (tensor_info){.name = "extra", .dtype = DTYPE_U8, .elements = 1};
     if (misshaped)
         infos[1] = (tensor_info){

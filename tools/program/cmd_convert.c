@@ -106,12 +106,8 @@ static mohvit_status write_checkpoint(conversion *c, const char *path, mohvit_er
     const metadata_entry metadata[] = {
         {"config", c->texts.config}, {"preprocess", c->texts.preprocess}, {"labels", c->texts.labels}};
     tensor_info *infos = need(calloc(c->list.count, sizeof *infos));
-    for (size_t i = 0; i < c->list.count; i++) {
-        const tensor_spec *spec = &c->list.tensors[i];
-        infos[i] = (tensor_info){
-            .name = spec->name, .dtype = c->options->dtype, .rank = spec->rank, .elements = spec->elements};
-        memcpy(infos[i].shape, spec->shape, spec->rank * sizeof *spec->shape);
-    }
+    for (size_t i = 0; i < c->list.count; i++)
+        infos[i] = tensor_of_spec(&c->list.tensors[i], c->options->dtype);
     checkpoint_reader reader = {
         .cp = c->in, .config_name = "of the checkpoint", .warn = {output_warning, NULL}};
     weight_source source = checkpoint_source(&reader);

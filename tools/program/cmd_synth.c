@@ -19,14 +19,6 @@ static const char help[] =
     "  --size S        side of the square input: 64 to 2048, a multiple of 32\n"
     "  -h, --help      show this\n";
 
-static tensor_info info_of(const tensor_spec *spec)
-{
-    tensor_info info = {
-        .name = spec->name, .dtype = DTYPE_F32, .rank = spec->rank, .elements = spec->elements};
-    memcpy(info.shape, spec->shape, spec->rank * sizeof *spec->shape);
-    return info;
-}
-
 static mohvit_status write_tensors(safetensors_writer *w, const tensor_list *list, uint64_t seed,
                                    const char *path, mohvit_error *err)
 {
@@ -54,7 +46,7 @@ static mohvit_status write_checkpoint(const char *path, const config *c, uint64_
     const metadata_entry metadata[] = {{"config", config_text}, {"seed", seed_text}};
     tensor_info *infos = need(calloc(list.count, sizeof *infos));
     for (size_t i = 0; i < list.count; i++)
-        infos[i] = info_of(&list.tensors[i]);
+        infos[i] = tensor_of_spec(&list.tensors[i], DTYPE_F32);
     safetensors_writer *w = NULL;
     status = safetensors_writer_create(&w, path, infos, list.count, metadata, 2, err);
     if (!status)

@@ -56,6 +56,13 @@ warning_sink options_sink(const mohvit_options *options)
     return (warning_sink){options->warn, options->user};
 }
 
+tensor_info tensor_of_spec(const tensor_spec *spec, tensor_dtype dtype)
+{
+    tensor_info t = {.name = spec->name, .dtype = dtype, .rank = spec->rank, .elements = spec->elements};
+    memcpy(t.shape, spec->shape, spec->rank * sizeof *spec->shape);
+    return t;
+}
+
 static bool same_shape(const tensor_info *info, const tensor_spec *spec)
 {
     return info && info->rank == spec->rank &&

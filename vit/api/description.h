@@ -29,6 +29,9 @@ void description_free(description *d);
 mohvit_status synthetic_config(config *out, const char *variant, const mohvit_options *options,
                                mohvit_error *err);
 
+/* A tensor of the network as a file of this type has it. The name is the spec's own. */
+tensor_info tensor_of_spec(const tensor_spec *spec, tensor_dtype dtype);
+
 /* Reads tensors of a checkpoint as a model asks for them; misshaped or missing ones are errors, non-finite
  * values are warned about. Give checkpoint_source's result to model_create. */
 typedef struct checkpoint_reader {

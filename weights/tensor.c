@@ -1,0 +1,56 @@
+#include "weights/tensor.h"
+
+#include "base/memory.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+static const struct {
+    const char *name;
+    size_t size;
+} dtypes[] = {
+    [DTYPE_F32] = {"F32", 4}, [DTYPE_F16] = {"F16", 2},     [DTYPE_BF16] = {"BF16", 2},
+    [DTYPE_F64] = {"F64", 8}, [DTYPE_I32] = {"I32", 4},     [DTYPE_I64] = {"I64", 8},
+    [DTYPE_U8] = {"U8", 1},   [DTYPE_OTHER] = {"other", 0},
+};
+
+size_t tensor_dtype_size(tensor_dtype dtype)
+{
+    return dtypes[dtype].size;
+}
+
+const char *tensor_dtype_name(tensor_dtype dtype)
+{
+    return dtypes[dtype].name;
+}
+
+char *tensor_shape_text(char *out, size_t size, size_t rank, const size_t *shape)
+{
+    size_t used = 0;
+    if (size)
+        out[0] = '\0';
+    for (size_t i = 0; i <= rank && used < size; i++) {
+        const char *comma = rank == 1 && i == 1 ? ",)" : ")"; // (5,) as Python writes it
+        int n = i < rank ? snprintf(out + used, size - used, "%s%zu", i ? ", " : "(", shape[i])
+                         : snprintf(out + used, size - used, "%s%s", rank ? "" : "(", comma);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return out;
+}
+
+mohvit_status tensor_count_elements(tensor_info *t, size_t item_size, const char *file, mohvit_error *err)
+{
+    size_t product = 1, bytes = 0;
+    bool empty = false, fits = true;
+    for (size_t i = 0; i < t->rank; i++) {
+        empty = empty || t->shape[i] == 0;
+        fits = fits && (t->shape[i] == 0 || size_mul(product, t->shape[i], &product));
+    }
+    if (!fits || !size_mul(product, item_size, &bytes) || bytes > PTRDIFF_MAX) {
+        char text[256];
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: shape %s has more elements than can be counted",
+                         file, t->name, tensor_shape_text(text, sizeof text, t->rank, t->shape));
+    }
+    t->elements = empty ? 0 : product;
+    return MOHVIT_OK;
+}
