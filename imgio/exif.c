@@ -1,4 +1,5 @@
-#include "imgio/decoder.h"
+#include "imgio/exif.h"
+
 #include "base/memory.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 #include "imgio/decoder.h"
+#include "imgio/exif.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -126,7 +127,8 @@ static void read_picture(reader *r)
     if (r->orientation)
         jpeg_save_markers(cinfo, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(cinfo, TRUE);
-    r->status = image_alloc(r->out, r->in, cinfo->image_width, cinfo->image_height, r->err);
+    r->status =
+        image_alloc(r->out, r->in->name, &r->in->limits, cinfo->image_width, cinfo->image_height, r->err);
     if (r->status)
         return;
     if (r->orientation)

@@ -1,4 +1,5 @@
 #include "imgio/decoder.h"
+#include "imgio/exif.h"
 
 #include <errno.h>
 #include <string.h>
@@ -81,7 +82,7 @@ static mohvit_status read_picture(spng_ctx *png, image *out, unsigned *orientati
         code = spng_get_ihdr(png, &header);
     if (code)
         return error_png(err, in, code);
-    mohvit_status status = image_alloc(out, in, header.width, header.height, err);
+    mohvit_status status = image_alloc(out, in->name, &in->limits, header.width, header.height, err);
     if (status)
         return status;
     code = read_pixels(png, &s, out, orientation);

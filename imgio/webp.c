@@ -1,4 +1,5 @@
 #include "imgio/decoder.h"
+#include "imgio/exif.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,8 +22,8 @@ static mohvit_status check_canvas(const encoded *in, mohvit_error *err)
 {
     if (in->size < 30 || memcmp(in->data + 12, "VP8X", 4) != 0)
         return MOHVIT_OK;
-    return image_check_size(in, little_endian_24(in->data + 24) + 1, little_endian_24(in->data + 27) + 1,
-                            err);
+    return image_check_size(in->name, &in->limits, little_endian_24(in->data + 24) + 1,
+                            little_endian_24(in->data + 27) + 1, err);
 }
 
 /* Puts the first frame on a canvas that is black where the frame does not reach: transparent black, less its
@@ -30,8 +31,9 @@ static mohvit_status check_canvas(const encoded *in, mohvit_error *err)
 static mohvit_status read_first_frame(const WebPDemuxer *demuxer, image *out, const encoded *in,
                                       mohvit_error *err)
 {
-    mohvit_status status = image_alloc(out, in, WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_WIDTH),
-                                       WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_HEIGHT), err);
+    mohvit_status status =
+        image_alloc(out, in->name, &in->limits, WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_WIDTH),
+                    WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_HEIGHT), err);
     if (status)
         return status;
     WebPIterator frame;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "imgio/dataset/dataset_source.h"
 #include "imgio/dataset/truth.h"
+#include "imgio/formats.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -144,25 +145,19 @@ mohvit_status source_read_path(const char *path, sample *out, mohvit_error *err)
 
 /* ---- Kinds ----------------------------------------------------------------------------------- */
 
-static bool begins_with(const uint8_t *head, size_t size, size_t offset, const char *bytes, size_t length)
+static bool begins_with(const uint8_t *head, size_t size, const char *bytes)
 {
-    return size >= offset + length && !memcmp(head + offset, bytes, length);
+    return size >= strlen(bytes) && !memcmp(head, bytes, strlen(bytes));
 }
 
 /* The name of a packer whose output head is, or NULL. */
 static const char *packed_with(const uint8_t *head, size_t size)
 {
-    if (begins_with(head, size, 0, "\x1f\x8b", 2))
-        return "gzip";
-    if (begins_with(head, size, 0, "\x28\xb5\x2f\xfd", 4))
-        return "zstd";
-    if (begins_with(head, size, 0,
-                    "\xfd"
-                    "7zXZ",
-                    5))
-        return "xz";
-    if (begins_with(head, size, 0, "BZh", 3))
-        return "bzip2";
+    static const char *const packers[][2] = {
+        {"gzip", "\x1f\x8b"}, {"zstd", "\x28\xb5\x2f\xfd"}, {"xz", "\3757zXZ"}, {"bzip2", "BZh"}};
+    for (size_t i = 0; i < sizeof packers / sizeof *packers; i++)
+        if (begins_with(head, size, packers[i][1]))
+            return packers[i][0];
     return NULL;
 }
 
@@ -202,8 +197,7 @@ static mohvit_status recognise_file(const source_kind **kind, const char *argume
         *kind = &source_tar;
         return MOHVIT_OK;
     }
-    if (memchr(head, 0, size) || begins_with(head, size, 0, "\xff\xd8\xff", 3) ||
-        begins_with(head, size, 0, "\x89PNG", 4))
+    if (memchr(head, 0, size) || picture_begins(head, size))
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: expected a folder, a tar, a list of paths, or idx:IMAGES,LABELS", argument);
     *kind = &source_list;

@@ -1,6 +1,6 @@
 /* dataset_folder.c - ImageFolder (val/<class>/<image>), or a flat folder. */
 #include "imgio/dataset/dataset_source.h"
-#include "imgio/dataset/picture_names.h"
+#include "imgio/formats.h"
 
 #include <errno.h>
 #include <fts.h>

@@ -2,7 +2,7 @@
  * member's bytes are; since a tar keeps them as they are, any of them can then be read at once, in any order
  * and by any thread. */
 #include "imgio/dataset/dataset_source.h"
-#include "imgio/dataset/picture_names.h"
+#include "imgio/formats.h"
 
 #include <archive.h>
 #include <archive_entry.h>

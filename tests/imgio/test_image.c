@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "imgio/formats.h"
 #include "imgio/image.h"
 #include "tests/imgio/picture_writing.h"
 
@@ -539,6 +540,11 @@ static void other_formats_are_named(void **state)
         char says[64];
         snprintf(says, sizeof says, "%s is not supported", files[i].format);
         check_refused(files[i].start, files[i].size, NULL, MOHVIT_ERROR_UNSUPPORTED, says);
+    }
+    static const char *const decoded[] = {"\xff\xd8\xff", "\x89PNG", "RIFF....WEBP"};
+    for (size_t i = 0; i < sizeof decoded / sizeof *decoded; i++) {
+        const picture_format *f = picture_format_find((const uint8_t *)decoded[i], strlen(decoded[i]));
+        assert_true(f && f->decode && strstr(PICTURE_FORMATS, f->name));
     }
     check_refused("", 0, NULL, MOHVIT_ERROR_FORMAT, "empty");
     check_refused("hello, world", 12, NULL, MOHVIT_ERROR_FORMAT, "not a picture");

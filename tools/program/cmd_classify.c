@@ -1,5 +1,6 @@
 /* cmd_classify.c - what is on these pictures? */
 #include "base/clock.h"
+#include "imgio/formats.h"
 #include "imgio/image.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
@@ -12,7 +13,7 @@
 
 static const char help[] =
     "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
-    "Prints the most likely classes of pictures (JPEG, PNG or WebP, told by content).\n\n"
+    "Prints the most likely classes of pictures (" PICTURE_FORMATS ", told by content).\n\n"
     "A directory stands for the pictures below it, sorted by path: files that begin like a\n"
     "picture or are named like one. Hidden files are passed over, links to directories are not\n"
     "followed. \"-\" is a picture on standard input. A picture that fails is reported, the others\n"

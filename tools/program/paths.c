@@ -1,7 +1,7 @@
 #include "tools/program/paths.h"
 
+#include "imgio/formats.h"
 #include "tools/program/output.h"
-#include "imgio/dataset/picture_names.h"
 
 #include <errno.h>
 #include <fts.h>

@@ -1,0 +1,110 @@
+#include "imgio/formats.h"
+
+#include "base/file_io.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define BEGIN(literal) (literal), sizeof(literal) - 1
+
+static const picture_format formats[] = {
+    {"JPEG", "jpg jpeg jpe jfif ", BEGIN("\xff\xd8\xff"), true, decode_jpeg},
+    {"PNG", "png ", BEGIN("\x89PNG"), true, decode_png},
+    {"WebP", "webp ", BEGIN("RIFF????WEBP"), true, decode_webp},
+    {"GIF", "gif ", BEGIN("GIF8"), true, NULL},
+    {"BMP", "bmp ", BEGIN("BM????\0\0\0\0"), false, NULL},
+    {"TIFF", "tif tiff ", BEGIN("II*\0"), true, NULL},
+    {"TIFF", NULL, BEGIN("MM\0*"), true, NULL},
+    {"TIFF", NULL, BEGIN("II+\0"), false, NULL},
+    {"TIFF", NULL, BEGIN("MM\0+"), false, NULL},
+    {"AVIF", "avif ", BEGIN("????ftypavif"), true, NULL},
+    {"AVIF", NULL, BEGIN("????ftypavis"), false, NULL},
+    {"HEIC", "heic ", BEGIN("????ftyphei"), true, NULL},
+    {"HEIC", NULL, BEGIN("????ftyphev"), false, NULL},
+    {"HEIF", NULL, BEGIN("????ftypmif1"), false, NULL},
+    {"HEIF", NULL, BEGIN("????ftypmsf1"), false, NULL},
+    {"JPEG 2000", NULL, BEGIN("\0\0\0\x0cjP  "), false, NULL},
+    {"JPEG 2000", NULL, BEGIN("\xff\x4f\xff\x51"), false, NULL},
+    {"JPEG XL", NULL, BEGIN("\0\0\0\x0cJXL "), false, NULL},
+    {"JPEG XL", NULL, BEGIN("\xff\x0a"), false, NULL},
+    {"JPEG XR", NULL, BEGIN("II\xbc\x01"), false, NULL},
+    {"ICO", NULL, BEGIN("\0\0\1\0"), false, NULL},
+    {"PSD", NULL, BEGIN("8BPS"), false, NULL},
+    {"PNM", NULL, BEGIN("P1\n"), false, NULL},
+    {"PNM", NULL, BEGIN("P2\n"), false, NULL},
+    {"PNM", NULL, BEGIN("P3\n"), false, NULL},
+    {"PNM", NULL, BEGIN("P4\n"), false, NULL},
+    {"PNM", NULL, BEGIN("P5\n"), false, NULL},
+    {"PNM", NULL, BEGIN("P6\n"), false, NULL},
+    {"PAM", NULL, BEGIN("P7\n"), false, NULL},
+    {"QOI", NULL, BEGIN("qoif"), false, NULL},
+    {"DDS", NULL, BEGIN("DDS "), false, NULL},
+    {"OpenEXR", NULL, BEGIN("v/1\x01"), false, NULL},
+    {"SVG", NULL, BEGIN("<svg"), false, NULL},
+    {"XML", NULL, BEGIN("<?xml"), false, NULL},
+    {"HTML", NULL, BEGIN("<!DOCTYPE html"), false, NULL},
+    {"HTML", NULL, BEGIN("<!doctype html"), false, NULL},
+    {"HTML", NULL, BEGIN("<html"), false, NULL},
+    {"PDF", NULL, BEGIN("%PDF-"), false, NULL},
+    {"ZIP", NULL, BEGIN("PK\x03\x04"), false, NULL},
+};
+#define FORMATS (sizeof formats / sizeof *formats)
+
+static bool begins_like(const uint8_t *data, size_t size, const picture_format *f)
+{
+    if (size < f->length)
+        return false;
+    for (size_t i = 0; i < f->length; i++)
+        if (f->pattern[i] != '?' && (uint8_t)f->pattern[i] != data[i])
+            return false;
+    return true;
+}
+
+const picture_format *picture_format_find(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < FORMATS; i++)
+        if (begins_like(data, size, &formats[i]))
+            return &formats[i];
+    return NULL;
+}
+
+static bool has_ending(const char *endings, const char *ending)
+{
+    size_t length;
+    for (; endings && *endings; endings += length + 1) {
+        length = strcspn(endings, " ");
+        if (strlen(ending) == length && !strncasecmp(endings, ending, length))
+            return true;
+    }
+    return false;
+}
+
+bool picture_named(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < FORMATS; i++)
+        if (has_ending(formats[i].endings, dot + 1))
+            return true;
+    return false;
+}
+
+bool picture_begins(const uint8_t *head, size_t size)
+{
+    const picture_format *f = picture_format_find(head, size);
+    return f && f->tells;
+}
+
+mohvit_status picture_begins_file(bool *begins, const char *path, mohvit_error *err)
+{
+    uint8_t head[PICTURE_HEAD];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : file_read(fd, head, sizeof head);
+    mohvit_status status =
+        n < 0 && errno_may_pass() ? error_errno(err, "%s: cannot be read", path) : MOHVIT_OK;
+    if (fd >= 0)
+        close(fd);
+    *begins = n > 0 && picture_begins(head, (size_t)n);
+    return status;
+}

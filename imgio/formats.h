@@ -1,0 +1,34 @@
+/* formats.h - the formats of pictures: how their files are called, how they begin, and who decodes them. */
+#ifndef MOHVIT_FORMATS_H
+#define MOHVIT_FORMATS_H
+
+#include "imgio/decoder.h"
+
+/* Those that have a decoder, for messages. */
+#define PICTURE_FORMATS "JPEG, PNG or WebP"
+
+typedef struct picture_format {
+    const char *name;
+    const char *endings; /* of file names, with a blank behind each; NULL: none, or in another row */
+    const char *pattern; /* how files begin; '?' stands for any byte */
+    size_t length;       /* of the pattern */
+    bool tells;          /* who begins so is a picture, whatever its name */
+    decode_fn *decode;   /* NULL: not supported */
+} picture_format;
+
+/* The format of a file, by how it begins. Those without a decoder are known so that a message can say what
+ * the file is rather than what it is not. NULL: nothing that anyone would call a picture. */
+const picture_format *picture_format_find(const uint8_t *data, size_t size);
+
+/* Whether a file is meant as a picture. By the end of its name: "x.jpg", "x.JPEG", and of formats without a
+ * decoder, so that such a file is an error and not overlooked. */
+bool picture_named(const char *name);
+
+/* By its content: enough to tell a picture from the text, films and databases that lie beside it. */
+#define PICTURE_HEAD 16
+bool picture_begins(const uint8_t *head, size_t size);
+
+/* A file that may not be opened is none; a system that fails at opening or reading it is an error. */
+mohvit_status picture_begins_file(bool *begins, const char *path, mohvit_error *err);
+
+#endif
