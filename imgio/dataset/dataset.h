@@ -6,8 +6,9 @@
  *     if (dataset_open(&data, arguments, 1, &options, &err)) fatal(err.message);
  *     for (size_t i = 0; i < dataset_count(data); i++) {
  *         sample s;
- *         if (!dataset_read(data, i, &s, &err)) { ... dataset_item_at(data, i)->class_index ...
- * sample_free(&s); }
+ *         if (dataset_read(data, i, &s, &err)) fatal(err.message);
+ *         ... s, dataset_item_at(data, i)->class_index ...
+ *         sample_free(&s);
  *     }
  *
  * An argument is
@@ -22,20 +23,9 @@
 #define MOHVIT_DATASET_H
 
 #include "imgio/dataset/classes.h"
+#include "imgio/dataset/sample.h"
 
 typedef struct dataset dataset;
-
-typedef struct dataset_item {
-    const char *name; /* inside its argument, such as "n01440764/ILSVRC2012_val_00000293.JPEG" */
-    size_t source;    /* index of its argument */
-    uint64_t size;    /* bytes */
-    uint64_t place;   /* where its source finds it */
-    uint32_t check;   /* CRC-32 of its bytes, where name and size tell nothing of them (idx); else 0 */
-    /* CLASS_NONE: none. With several labels (ReaL), its own class, else the first of these. */
-    size_t class_index;
-    const uint32_t *accepted; /* (accepted_count) classes that count as right; NULL: class_index alone */
-    size_t accepted_count;
-} dataset_item;
 
 /* Zero means: all pictures, by the classes that the arguments themselves give. */
 typedef struct dataset_options {
@@ -67,16 +57,7 @@ const dataset_item *dataset_candidate_at(const dataset *d, size_t index);
 size_t dataset_sources(const dataset *d);
 const char *dataset_prefix(const dataset *d, size_t source);
 
-/* An item's bytes: the file of a picture, or pixels. */
-typedef struct sample {
-    uint8_t *bytes;       /* owned: sample_free */
-    size_t size;          /* of the file */
-    size_t width, height; /* of pixels (height, width, 3); 0: a file, yet to be decoded */
-} sample;
-
 /* Thread-safe. The message begins with the item's prefix and name. *out is set on success alone. */
 mohvit_status dataset_read(const dataset *d, size_t index, sample *out, mohvit_error *err);
-
-void sample_free(sample *s);
 
 #endif

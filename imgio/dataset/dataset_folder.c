@@ -62,11 +62,6 @@ static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t r
     }
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(((const found_item *)a)->name, ((const found_item *)b)->name);
-}
-
 static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
 {
     char *path = strdup(s->argument);
@@ -94,7 +89,7 @@ static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
     if (walk)
         fts_close(walk);
     if (s->count)
-        qsort(s->items, s->count, sizeof *s->items, compare_names);
+        qsort(s->items, s->count, sizeof *s->items, source_compare_items);
     if (!status)
         source_warn_others(s, others);
     free(path);
@@ -107,7 +102,7 @@ static mohvit_status read_folder(const dataset_source *s, const dataset_item *it
     char *path;
     if (asprintf(&path, "%s%s", s->prefix, item->name) < 0)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a path");
-    mohvit_status status = source_read_path(path, out, err);
+    mohvit_status status = sample_read_path(path, out, err);
     free(path);
     return status;
 }

@@ -304,7 +304,7 @@ static mohvit_status read_idx(const dataset_source *s, const dataset_item *item,
     if (state->pixels)
         memcpy(stored, state->pixels + item->place * bytes, bytes);
     else
-        status = source_pread(s->fd, state->first + item->place * bytes, stored, bytes, err);
+        status = sample_read_bytes(s->fd, state->first + item->place * bytes, stored, bytes, err);
     for (size_t i = 0; state->channels == 1 && i < pixels; i++)
         rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = stored[i];
     if (status)

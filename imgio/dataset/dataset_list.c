@@ -39,7 +39,7 @@ static mohvit_status read_list(const dataset_source *s, const dataset_item *item
                                mohvit_error *err)
 {
     (void)s;
-    return source_read_path(item->name, out, err);
+    return sample_read_path(item->name, out, err);
 }
 
 const source_kind source_list = {scan_list, read_list, NULL};

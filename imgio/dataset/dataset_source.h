@@ -1,13 +1,11 @@
-/* dataset_source.h - what the kinds of sources share, inside imgio: how they tell a data set what they hold,
- * and how it reads that again. */
+/* dataset_source.h - one argument of a data set, of whatever kind: how it tells the data set what it holds,
+ * and how that is read. What the kinds share is here, each kind in a file of its own. */
 #ifndef MOHVIT_DATASET_SOURCE_H
 #define MOHVIT_DATASET_SOURCE_H
 
 #include "base/arena.h"
-#include "imgio/dataset/dataset.h"
-
-/* Larger files are no pictures. */
-#define DATASET_MAX_FILE ((uint64_t)256 << 20)
+#include "imgio/dataset/classes.h"
+#include "imgio/dataset/sample.h"
 
 typedef struct dataset_source dataset_source;
 
@@ -58,6 +56,9 @@ mohvit_status source_set_prefix(dataset_source *s, const char *between, mohvit_e
 mohvit_status source_add(dataset_source *s, const found_item *item, mohvit_error *err);
 mohvit_status source_add_folder(dataset_source *s, const char *folder, mohvit_error *err);
 
+/* Compares items by name: for qsort and bsearch. */
+int source_compare_items(const void *a, const void *b);
+
 /* The last folder in a path, as a string of the arena; *out NULL where there is none. */
 mohvit_status source_parent(dataset_source *s, const char *path, const char **out, mohvit_error *err);
 
@@ -65,14 +66,5 @@ mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err);
 
 /* Warns of so many files that are no pictures, if there are any. */
 void source_warn_others(const dataset_source *s, size_t others);
-
-/* size bytes of fd from offset on into dst; a file that ends before is an error. */
-mohvit_status source_pread(int fd, uint64_t offset, void *dst, size_t size, mohvit_error *err);
-
-/* The same into a new sample. */
-mohvit_status source_read_file(int fd, uint64_t offset, uint64_t size, sample *out, mohvit_error *err);
-
-/* The same from a file of its own, as large as it is now. */
-mohvit_status source_read_path(const char *path, sample *out, mohvit_error *err);
 
 #endif

@@ -54,7 +54,7 @@ static mohvit_status read_member(const tar_scan *t, const char *name, uint64_t p
                                  mohvit_error *err)
 {
     mohvit_error cause;
-    mohvit_status status = source_pread(t->s->fd, place, dst, size, &cause);
+    mohvit_status status = sample_read_bytes(t->s->fd, place, dst, size, &cause);
     return status ? error_set(err, status, "%s/%s: %s", t->s->argument, name, cause.message) : MOHVIT_OK;
 }
 
@@ -184,25 +184,20 @@ static mohvit_status scan_members(tar_scan *t, mohvit_error *err)
     }
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(((const found_item *)a)->name, ((const found_item *)b)->name);
-}
-
 /* WebDataset: all that belongs to one sample shares its name up to the first dot of the last part. */
 static mohvit_status label_items(tar_scan *t, mohvit_error *err)
 {
     dataset_source *s = t->s;
     if (!t->label_count)
         return MOHVIT_OK;
-    qsort(t->labels, t->label_count, sizeof *t->labels, compare_names);
+    qsort(t->labels, t->label_count, sizeof *t->labels, source_compare_items);
     for (size_t i = 0; i < s->count; i++) {
         const char *name = s->items[i].name, *slash = strrchr(name, '/');
         const char *dot = strchr(slash ? slash : name, '.');
         found_item key = {.name = source_string(s, name, dot ? (size_t)(dot - name) : strlen(name))};
         if (!key.name)
             return source_no_memory(s, err);
-        const found_item *l = bsearch(&key, t->labels, t->label_count, sizeof key, compare_names);
+        const found_item *l = bsearch(&key, t->labels, t->label_count, sizeof key, source_compare_items);
         if (l)
             s->items[i].label = l->label;
         s->items[i].folder = NULL; // the folders of such a tar mean nothing
@@ -246,7 +241,7 @@ static mohvit_status scan_tar(dataset_source *s, mohvit_error *err)
 static mohvit_status read_tar(const dataset_source *s, const dataset_item *item, sample *out,
                               mohvit_error *err)
 {
-    return source_read_file(s->fd, item->place, item->size, out, err);
+    return sample_read_at(s->fd, item->place, item->size, out, err);
 }
 
 const source_kind source_tar = {scan_tar, read_tar, NULL};

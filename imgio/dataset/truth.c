@@ -1,8 +1,8 @@
 #include "imgio/dataset/truth.h"
 
-#include "imgio/dataset/dataset_source.h"
 #include "base/json_bounded.h"
 #include "base/lines.h"
+#include "imgio/dataset/sample.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,7 +252,7 @@ mohvit_status real_labels_read(real_labels *out, const char *path, const class_t
     json_error_t why;
     mohvit_error cause;
     real_labels r = {0};
-    mohvit_status status = source_read_path(path, &file, &cause);
+    mohvit_status status = sample_read_path(path, &file, &cause);
     if (status)
         return error_set(err, status, "%s: %s", path, cause.message);
     json_t *root =

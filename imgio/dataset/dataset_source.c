@@ -1,0 +1,86 @@
+#include "imgio/dataset/dataset_source.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu pictures", s->argument, s->count);
+}
+
+char *source_string(dataset_source *s, const char *text, size_t length)
+{
+    return arena_copy(s->strings, text, length);
+}
+
+mohvit_status source_set_prefix(dataset_source *s, const char *between, mohvit_error *err)
+{
+    char *prefix;
+    if (asprintf(&prefix, "%s%s", s->argument, between) < 0)
+        return source_no_memory(s, err);
+    s->prefix = source_string(s, prefix, strlen(prefix));
+    free(prefix);
+    return s->prefix ? MOHVIT_OK : source_no_memory(s, err);
+}
+
+/* Room for one element more of `size` bytes. */
+static bool grow(void **array, size_t count, size_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return true;
+    size_t more = 2 * *capacity + 256, bytes;
+    void *grown = size_mul(more, size, &bytes) ? realloc(*array, bytes) : NULL;
+    if (!grown)
+        return false;
+    *array = grown;
+    *capacity = more;
+    return true;
+}
+
+mohvit_status source_add_folder(dataset_source *s, const char *folder, mohvit_error *err)
+{
+    void *folders = s->folders;
+    char *copy = source_string(s, folder, strlen(folder));
+    if (!copy || !grow(&folders, s->folder_count, &s->folder_capacity, sizeof *s->folders))
+        return source_no_memory(s, err);
+    s->folders = folders;
+    s->folders[s->folder_count++] = copy;
+    return MOHVIT_OK;
+}
+
+mohvit_status source_add(dataset_source *s, const found_item *item, mohvit_error *err)
+{
+    void *items = s->items;
+    if (!grow(&items, s->count, &s->capacity, sizeof *s->items))
+        return source_no_memory(s, err);
+    s->items = items;
+    s->items[s->count++] = *item;
+    return MOHVIT_OK;
+}
+
+int source_compare_items(const void *a, const void *b)
+{
+    return strcmp(((const found_item *)a)->name, ((const found_item *)b)->name);
+}
+
+void source_warn_others(const dataset_source *s, size_t others)
+{
+    if (others)
+        warning_send(s->warn, "%s: passed over %zu %s", s->argument, others,
+                     others == 1 ? "file that is no picture" : "files that are no pictures");
+}
+
+mohvit_status source_parent(dataset_source *s, const char *path, const char **out, mohvit_error *err)
+{
+    const char *slash = strrchr(path, '/'), *start = slash;
+    *out = NULL;
+    if (!slash || slash == path)
+        return MOHVIT_OK;
+    while (start > path && start[-1] != '/')
+        start--;
+    *out = source_string(s, start, (size_t)(slash - start));
+    return *out ? MOHVIT_OK : source_no_memory(s, err);
+}
