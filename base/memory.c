@@ -21,6 +21,19 @@ void *memory_alloc(size_t count, size_t size)
     return aligned_alloc(64, (bytes + 64) / 64 * 64);
 }
 
+void *memory_grow(void *array, size_t count, size_t *capacity, size_t size)
+{
+    size_t more, bytes;
+    if (count < *capacity)
+        return array;
+    if (!size_mul(*capacity, 2, &more) || !size_mul(more + 64, size, &bytes))
+        return NULL;
+    void *grown = realloc(array, bytes);
+    if (grown)
+        *capacity = more + 64;
+    return grown;
+}
+
 void *memory_alloc_large(size_t bytes)
 {
     const size_t page = (size_t)2 << 20;

@@ -18,8 +18,12 @@ static inline size_t divide_up(size_t a, size_t b)
  * free(). */
 void *memory_alloc(size_t count, size_t size) __attribute__((malloc));
 
-/* The same for a lot of memory that is used throughout: on 2 MiB pages where the system has them, which one
- * page fault in place of 512 fetches. */
+/* An array of `count` elements with room for one more, where *capacity says how many it has room for: the
+ * same one, or a larger one that replaces it. NULL without memory, when the array is as it was. */
+void *memory_grow(void *array, size_t count, size_t *capacity, size_t size);
+
+/* memory_alloc for a lot of memory that is used throughout: on 2 MiB pages where the system has them, which
+ * one page fault in place of 512 fetches. */
 void *memory_alloc_large(size_t bytes) __attribute__((malloc));
 
 #endif

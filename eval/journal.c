@@ -200,14 +200,10 @@ static size_t find_place(const journal *j, size_t chunk)
 static mohvit_status insert_place(journal *j, const place *p, mohvit_error *err)
 {
     size_t at = find_place(j, p->chunk);
-    if (j->done == j->capacity) {
-        size_t capacity = 2 * j->capacity + 64;
-        place *places = realloc(j->places, capacity * sizeof *places);
-        if (!places)
-            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu records", j->name, capacity);
-        j->places = places;
-        j->capacity = capacity;
-    }
+    place *places = memory_grow(j->places, j->done, &j->capacity, sizeof *places);
+    if (!places)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu records", j->name, j->done + 1);
+    j->places = places;
     memmove(j->places + at + 1, j->places + at, (j->done - at) * sizeof *j->places);
     j->places[at] = *p;
     j->done++;

@@ -1,5 +1,6 @@
 #include "eval/totals.h"
 
+#include "base/memory.h"
 #include "eval/header.h"
 
 #include <math.h>
@@ -66,14 +67,10 @@ mohvit_status record_set_walk(const record_set *s, record_taker *take, void *use
 
 static bool add_mistake(totals *t, uint32_t class_index, uint32_t predicted)
 {
-    if (t->mistake_count == t->mistake_capacity) {
-        size_t capacity = 2 * t->mistake_capacity + 1024;
-        uint64_t *mistakes = realloc(t->mistakes, capacity * sizeof *mistakes);
-        if (!mistakes)
-            return false;
-        t->mistakes = mistakes;
-        t->mistake_capacity = capacity;
-    }
+    uint64_t *mistakes = memory_grow(t->mistakes, t->mistake_count, &t->mistake_capacity, sizeof *mistakes);
+    if (!mistakes)
+        return false;
+    t->mistakes = mistakes;
     t->mistakes[t->mistake_count++] = (uint64_t)class_index << 32 | predicted;
     return true;
 }

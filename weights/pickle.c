@@ -1,59 +1,33 @@
 #include "weights/pickle.h"
 
-#include <errno.h>
+#include "base/arena.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct block {
-    struct block *next;
-} block;
-
-#define BLOCK_BYTES ((size_t)64 << 10)
-
 struct pickle {
-    block *blocks;
-    unsigned char *free; /* rest of the newest block */
-    size_t free_bytes, total;
+    arena values;
     const pickle_value *root;
 };
 
 pickle *pickle_create(void)
 {
-    return calloc(1, sizeof(pickle));
+    pickle *p = calloc(1, sizeof *p);
+    if (p)
+        p->values.limit = PICKLE_MAX_MEMORY;
+    return p;
 }
 
 void *pickle_alloc(pickle *p, size_t bytes)
 {
-    bytes = (bytes + 15) / 16 * 16;
-    if (bytes > p->free_bytes) {
-        size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
-        if (size > PICKLE_MAX_MEMORY - p->total) {
-            errno = EOVERFLOW;
-            return NULL;
-        }
-        block *b = malloc(16 + size);
-        if (!b)
-            return NULL;
-        b->next = p->blocks;
-        p->blocks = b;
-        p->free = (unsigned char *)b + 16;
-        p->free_bytes = size;
-        p->total += size;
-    }
-    void *taken = p->free;
-    p->free += bytes;
-    p->free_bytes -= bytes;
-    return taken;
+    return arena_alloc(&p->values, bytes);
 }
 
 void pickle_free(pickle *p)
 {
     if (!p)
         return;
-    for (block *b = p->blocks, *next; b; b = next) {
-        next = b->next;
-        free(b);
-    }
+    arena_free(&p->values);
     free(p);
 }
 

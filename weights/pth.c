@@ -1,11 +1,13 @@
 /* pth.c - reads what torch.save writes (spec 3): a zip whose data.pkl describes tensors as views of storages,
  * and whose entries data/<key> are those storages. */
+#include "base/arena.h"
+#include "base/memory.h"
 #include "weights/container.h"
 #include "weights/pth_zip.h"
 #include "weights/torch_objects.h"
 #include "weights/unpickle.h"
-#include "base/memory.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +23,8 @@ typedef struct view {
 typedef struct pth {
     container base;
     pth_zip zip;
-    char *set_text, *tensor_text; /* their names */
-    view *views;                  /* (count) */
+    arena names; /* of weight sets and tensors */
+    view *views; /* (count) */
     /* The tensor that seek chose: */
     const tensor_info *current;
     const view *current_view;
@@ -185,31 +187,16 @@ static mohvit_status make_view(pth *p, view *v, torch_tensor *t, mohvit_error *e
     return MOHVIT_OK;
 }
 
-/* A block for the string keys of a dict, each with a terminator. One long string in memory can be the key of
- * many entries, hence the limit on what their copies take. */
-static mohvit_status alloc_text(char **text, const pickle_value *dict, const char *file, mohvit_error *err)
+/* A name as a string. One long string in memory can be the key of many entries, hence the arena's limit. */
+static mohvit_status copy_name(const char **copy, pth *p, pickle_text name, mohvit_error *err)
 {
-    size_t bytes = 1;
-    for (size_t i = 0; dict->kind == PICKLE_DICT && i < dict->items.count; i += 2) {
-        const pickle_value *key = dict->items.at[i];
-        bytes += key->kind == PICKLE_STRING ? key->text.length + 1 : 0;
-    }
-    if (bytes > PICKLE_MAX_BYTES)
-        return error_set(err, MOHVIT_ERROR_LIMIT,
-                         "%s: the names of its entries take %zu bytes; at most %zu are read", file, bytes,
-                         PICKLE_MAX_BYTES);
-    *text = malloc(bytes);
-    return *text ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", file);
-}
-
-/* Copies a name into *text as a string and advances it. */
-static const char *copy_name(char **text, pickle_text name)
-{
-    char *copy = *text;
-    memcpy(copy, name.bytes, name.length);
-    copy[name.length] = '\0';
-    *text += name.length + 1;
-    return copy;
+    *copy = arena_copy(&p->names, name.bytes, name.length);
+    if (*copy)
+        return MOHVIT_OK;
+    if (errno != EOVERFLOW)
+        return no_memory(p, err);
+    return error_set(err, MOHVIT_ERROR_LIMIT, "%s: the names of its entries take more than %zu bytes",
+                     p->base.src->name, PICKLE_MAX_BYTES);
 }
 
 static mohvit_status add_tensor(pth *p, const char *name, const pickle_value *value, mohvit_error *err)
@@ -251,15 +238,15 @@ static mohvit_status add_tensors(pth *p, const pickle_value *state, const warnin
                                  mohvit_error *err)
 {
     mohvit_status status = alloc_tensors(p, state, err);
-    if (!status)
-        status = alloc_text(&p->tensor_text, state, p->base.src->name, err);
-    char *text = p->tensor_text;
     // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): choose_set found it
     for (size_t i = 0; !status && i < state->items.count; i += 2) {
         const pickle_value *key = state->items.at[i], *value = state->items.at[i + 1];
         if (key->kind != PICKLE_STRING)
             continue;
-        const char *name = copy_name(&text, key->text);
+        const char *name;
+        status = copy_name(&name, p, key->text, err);
+        if (status)
+            break;
         if (!torch_is_tensor(value))
             warn_skipped(p, name, value, warn);
         else if (strlen(name) != key->text.length)
@@ -280,8 +267,7 @@ static mohvit_status list_sets(pth *p, const pickle_value *top, const pickle_val
     p->base.sets = calloc(MAX_SETS, sizeof *p->base.sets);
     if (!p->base.sets)
         return no_memory(p, err);
-    mohvit_status status = alloc_text(&p->set_text, top, p->base.src->name, err);
-    char *text = p->set_text;
+    mohvit_status status = MOHVIT_OK;
     size_t dicts = 0;
     for (size_t i = 0; !status && top->kind == PICKLE_DICT && i < top->items.count && dicts < MAX_SETS;
          i += 2) {
@@ -291,7 +277,7 @@ static mohvit_status list_sets(pth *p, const pickle_value *top, const pickle_val
         dicts++;
         states[p->base.set_count] = torch_state_dict(value);
         if (states[p->base.set_count])
-            p->base.sets[p->base.set_count++] = copy_name(&text, key->text);
+            status = copy_name(&p->base.sets[p->base.set_count++], p, key->text, err);
     }
     return status;
 }
@@ -407,8 +393,7 @@ static void pth_close(container *c)
     pth_zip_close(&p->zip);
     free(p->window);
     free(p->views);
-    free(p->tensor_text);
-    free(p->set_text);
+    arena_free(&p->names);
     free(c->sets);
     free(c->tensors);
     free(p);
@@ -430,6 +415,7 @@ mohvit_status pth_open(container **out, const byte_source *src, const char *key,
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", src->name);
     p->base.ops = &pth_ops;
     p->base.src = src;
+    p->names.limit = PICKLE_MAX_BYTES;
     mohvit_status status = pth_zip_open(&p->zip, src, err);
     if (!status)
         status = read_directory(p, key, warn, err);

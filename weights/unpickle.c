@@ -1,6 +1,8 @@
 /* unpickle.c - the pickle machine, restricted: a stack, marks, a memo, and opcodes that only build values. */
 #include "weights/unpickle.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,30 +80,27 @@ static bool take_line(machine *m, pickle_text *line)
     return true;
 }
 
-/* Makes room for one more of the machine's own entries; *array holds *capacity of them. */
-static bool grow(machine *m, void **array, size_t *capacity, size_t used, size_t item)
+/* memory_grow for the machine's own entries. */
+static void *grow(machine *m, void *array, size_t count, size_t *capacity, size_t size)
 {
-    if (used < *capacity)
-        return true;
-    if (used >= PICKLE_MAX_STACK)
-        return fail(m, MOHVIT_ERROR_LIMIT, "more than 1048576 values or marks wait on the stack");
-    size_t wanted = *capacity ? 2 * *capacity : 256;
-    void *larger = realloc(*array, wanted * item);
+    if (count >= PICKLE_MAX_STACK) {
+        fail(m, MOHVIT_ERROR_LIMIT, "more than 1048576 values or marks wait on the stack");
+        return NULL;
+    }
+    void *larger = memory_grow(array, count, capacity, size);
     if (!larger)
-        return no_memory(m);
-    *array = larger;
-    *capacity = wanted;
-    return true;
+        no_memory(m);
+    return larger;
 }
 
 static bool push(machine *m, pickle_value *v)
 {
-    void *array = m->stack;
-    bool ok = grow(m, &array, &m->stack_capacity, m->depth, sizeof *m->stack);
-    m->stack = array;
-    if (ok)
-        m->stack[m->depth++] = v;
-    return ok;
+    pickle_value **stack = grow(m, m->stack, m->depth, &m->stack_capacity, sizeof(pickle_value *));
+    if (!stack)
+        return false;
+    m->stack = stack;
+    m->stack[m->depth++] = v;
+    return true;
 }
 
 static pickle_value *make(machine *m, pickle_kind kind)
@@ -159,12 +158,12 @@ static bool pop_mark(machine *m, pickle_value ***values, size_t *count)
 
 static bool push_mark(machine *m)
 {
-    void *array = m->marks;
-    bool ok = grow(m, &array, &m->mark_capacity, m->mark_count, sizeof *m->marks);
-    m->marks = array;
-    if (ok)
-        m->marks[m->mark_count++] = m->depth; // NOLINT(clang-analyzer-core.NullDereference): it has grown
-    return ok;
+    size_t *marks = grow(m, m->marks, m->mark_count, &m->mark_capacity, sizeof *marks);
+    if (!marks)
+        return false;
+    m->marks = marks;
+    m->marks[m->mark_count++] = m->depth;
+    return true;
 }
 
 // ---- Strings and numbers ---------------------------------------------------------------------------

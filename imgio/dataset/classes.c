@@ -1,5 +1,7 @@
 #include "imgio/dataset/classes.h"
 
+#include "base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,14 +55,10 @@ static int compare_loose(const void *a, const void *b)
 
 static bool add_key(key_list *list, const char *text, size_t length, size_t class_index)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = 2 * list->capacity + 64;
-        class_key *keys = realloc(list->keys, capacity * sizeof *keys);
-        if (!keys)
-            return false;
-        list->keys = keys;
-        list->capacity = capacity;
-    }
+    class_key *keys = memory_grow(list->keys, list->count, &list->capacity, sizeof *keys);
+    if (!keys)
+        return false;
+    list->keys = keys;
     list->keys[list->count++] = (class_key){text, length, class_index};
     return true;
 }

@@ -26,35 +26,22 @@ mohvit_status source_set_prefix(dataset_source *s, const char *between, mohvit_e
     return s->prefix ? MOHVIT_OK : source_no_memory(s, err);
 }
 
-/* Room for one element more of `size` bytes. */
-static bool grow(void **array, size_t count, size_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return true;
-    size_t more = 2 * *capacity + 256, bytes;
-    void *grown = size_mul(more, size, &bytes) ? realloc(*array, bytes) : NULL;
-    if (!grown)
-        return false;
-    *array = grown;
-    *capacity = more;
-    return true;
-}
-
 mohvit_status source_add_folder(dataset_source *s, const char *folder, mohvit_error *err)
 {
-    void *folders = s->folders;
     char *copy = source_string(s, folder, strlen(folder));
-    if (!copy || !grow(&folders, s->folder_count, &s->folder_capacity, sizeof *s->folders))
+    const char **folders = memory_grow(s->folders, s->folder_count, &s->folder_capacity, sizeof *folders);
+    if (folders)
+        s->folders = folders;
+    if (!copy || !folders)
         return source_no_memory(s, err);
-    s->folders = folders;
     s->folders[s->folder_count++] = copy;
     return MOHVIT_OK;
 }
 
 mohvit_status source_add(dataset_source *s, const found_item *item, mohvit_error *err)
 {
-    void *items = s->items;
-    if (!grow(&items, s->count, &s->capacity, sizeof *s->items))
+    found_item *items = memory_grow(s->items, s->count, &s->capacity, sizeof *items);
+    if (!items)
         return source_no_memory(s, err);
     s->items = items;
     s->items[s->count++] = *item;

@@ -1,6 +1,7 @@
 /* dataset_tar.c - pictures in a tar, read where they lie. One pass over the headers finds out where each
  * member's bytes are; since a tar keeps them as they are, any of them can then be read at once, in any order
  * and by any thread. */
+#include "base/memory.h"
 #include "imgio/dataset/dataset_source.h"
 #include "imgio/formats.h"
 
@@ -71,14 +72,10 @@ static mohvit_status add_label(tar_scan *t, const char *name, size_t stem, uint6
     while (size && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == ' '))
         size--;
     text[size] = '\0';
-    if (t->label_count == t->label_capacity) {
-        size_t capacity = 2 * t->label_capacity + 64;
-        found_item *labels = realloc(t->labels, capacity * sizeof *labels);
-        if (!labels)
-            return source_no_memory(t->s, err);
-        t->labels = labels;
-        t->label_capacity = capacity;
-    }
+    found_item *labels = memory_grow(t->labels, t->label_count, &t->label_capacity, sizeof *labels);
+    if (!labels)
+        return source_no_memory(t->s, err);
+    t->labels = labels;
     found_item *l = &t->labels[t->label_count++];
     *l = (found_item){.name = source_string(t->s, name, stem),
                       .label = source_string(t->s, text, strlen(text))};

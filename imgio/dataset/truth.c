@@ -2,6 +2,7 @@
 
 #include "base/json_bounded.h"
 #include "base/lines.h"
+#include "base/memory.h"
 #include "imgio/dataset/sample.h"
 
 #include <stdio.h>
@@ -28,14 +29,10 @@ struct truth {
 static mohvit_status add_entry(truth *t, const char *name, size_t length, size_t class_index, size_t line,
                                mohvit_error *err)
 {
-    if (t->count == t->capacity) {
-        size_t capacity = 2 * t->capacity + 256;
-        truth_entry *entries = realloc(t->entries, capacity * sizeof *entries);
-        if (!entries)
-            return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes of pictures", t->count);
-        t->entries = entries;
-        t->capacity = capacity;
-    }
+    truth_entry *entries = memory_grow(t->entries, t->count, &t->capacity, sizeof *entries);
+    if (!entries)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes of pictures", t->count);
+    t->entries = entries;
     while (length > 2 && !strncmp(name, "./", 2)) {
         name += 2;
         length -= 2;

@@ -1,5 +1,6 @@
 #include "tools/program/paths.h"
 
+#include "base/memory.h"
 #include "imgio/formats.h"
 #include "tools/program/output.h"
 
@@ -48,10 +49,7 @@ paths *paths_open(char **arguments, size_t count, const char *list)
 
 static void add_found(paths *p, const char *path, int error)
 {
-    if (p->found_count == p->found_capacity) {
-        p->found_capacity = 2 * p->found_capacity + 64;
-        p->found = need(realloc(p->found, p->found_capacity * sizeof *p->found));
-    }
+    p->found = need(memory_grow(p->found, p->found_count, &p->found_capacity, sizeof *p->found));
     p->found[p->found_count++] = (found){need(strdup(path)), error};
 }
 
