@@ -5,6 +5,7 @@
 #include "base/json_bounded.h"
 #include "base/memory.h"
 #include "base/replace_file.h"
+#include "base/search.h"
 #include "eval/header.h"
 
 #include <errno.h>
@@ -182,18 +183,16 @@ static mohvit_status load_header(journal *j, uint64_t file_size, bool *fresh, mo
     return status;
 }
 
+static int compare_chunks(const void *a, const void *b)
+{
+    const place *x = a, *y = b;
+    return (x->chunk > y->chunk) - (x->chunk < y->chunk);
+}
+
 /* Where the chunk is, or would be, among the places. */
 static size_t find_place(const journal *j, size_t chunk)
 {
-    size_t low = 0, high = j->done;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (j->places[middle].chunk < chunk)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return search_first(&(place){.chunk = chunk}, j->places, j->done, sizeof *j->places, compare_chunks);
 }
 
 /* Chunks come nearly in their order, so that little has to move. */

@@ -1,6 +1,7 @@
 #include "eval/totals.h"
 
 #include "base/memory.h"
+#include "base/search.h"
 #include "eval/header.h"
 
 #include <math.h>
@@ -162,15 +163,7 @@ double totals_loss(const totals *t, size_t variant)
 /* The first mistake that is not below key. */
 static size_t first_mistake(const totals *t, uint64_t key)
 {
-    size_t low = 0, high = t->mistake_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (t->mistakes[middle] < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return search_first(&key, t->mistakes, t->mistake_count, sizeof key, compare_mistakes);
 }
 
 size_t totals_confused_with(const totals *t, size_t class_index, uint64_t *times)

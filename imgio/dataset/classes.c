@@ -1,6 +1,7 @@
 #include "imgio/dataset/classes.h"
 
 #include "base/memory.h"
+#include "base/search.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,14 +93,7 @@ static void sort_keys(key_list *list, compare_fn *compare)
 static size_t find_key(const key_list *list, const char *text, compare_fn *compare)
 {
     const class_key wanted = {text, strlen(text), 0};
-    size_t low = 0, high = list->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (compare(&list->keys[middle], &wanted) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    size_t low = search_first(&wanted, list->keys, list->count, sizeof wanted, compare);
     size_t found = CLASS_NONE;
     for (size_t i = low; i < list->count && !compare(&list->keys[i], &wanted); i++) {
         if (found != CLASS_NONE && found != list->keys[i].class_index)

@@ -3,6 +3,7 @@
 #include "base/json_bounded.h"
 #include "base/lines.h"
 #include "base/memory.h"
+#include "base/search.h"
 #include "imgio/dataset/sample.h"
 
 #include <stdio.h>
@@ -146,24 +147,27 @@ void truth_free(truth *t)
     free(t);
 }
 
-/* name with `length` bytes; SIZE_MAX where it is not there. */
+typedef struct name_key {
+    const char *name;
+    size_t length;
+} name_key;
+
+static int compare_to_key(const void *entry, const void *key)
+{
+    const name_key *k = key;
+    return strncmp(((const truth_entry *)entry)->name, k->name, k->length);
+}
+
+/* name with `length` bytes; CLASS_NONE where it is not there. */
 static size_t find_name(truth *t, const char *name, size_t length)
 {
-    size_t low = 0, high = t->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const char *text = t->entries[middle].name;
-        int order = strncmp(text, name, length);
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    /* The shortest that begins so comes first. */
-    if (low == t->count || strncmp(t->entries[low].name, name, length) != 0 || t->entries[low].name[length])
+    const name_key key = {name, length};
+    size_t low = search_first(&key, t->entries, t->count, sizeof *t->entries, compare_to_key);
+    truth_entry *e = t->entries + low; // the shortest that begins so comes first
+    if (low == t->count || strncmp(e->name, name, length) != 0 || e->name[length])
         return CLASS_NONE;
-    t->entries[low].used = true;
-    return t->entries[low].class_index;
+    e->used = true;
+    return e->class_index;
 }
 
 size_t truth_find(truth *t, const char *name)
