@@ -1,10 +1,10 @@
 /* context.c - images through a model: contexts, loading, running, results. */
 #include "vit/api/internal.h"
+#include "vit/api/ranking.h"
 #include "vit/headload/head_load.h"
 #include "base/parallel.h"
 #include "base/memory.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -360,36 +360,14 @@ mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_predicti
     mohvit_status status = check_answered(ctx, slot, err);
     if (status)
         return status;
-    const float *logits = mohvit_logits(ctx, slot);
-    size_t classes = mohvit_describe(ctx->model)->config.num_classes, found = 0;
-    double sum = 0;
-    float max = -INFINITY;
-    for (size_t i = 0; i < classes; i++) {
-        if (!isfinite(logits[i]))
-            return error_set(err, MOHVIT_ERROR_NONFINITE,
-                             "the network answered %f for class %zu; expected finite logits",
-                             (double)logits[i], i);
-        max = logits[i] > max ? logits[i] : max;
+    ranking r;
+    const class_logits l = {mohvit_logits(ctx, slot), mohvit_describe(ctx->model)->config.num_classes, NULL};
+    status = ranking_top(&r, top, k, &l, err);
+    for (size_t i = 0; !status && i < r.count; i++) {
+        top[i].label = mohvit_label(ctx->model, top[i].class_index);
+        top[i].id = mohvit_label_id(ctx->model, top[i].class_index);
     }
-    for (size_t i = 0; i < classes; i++)
-        sum += exp((double)logits[i] - (double)max);
-    for (size_t i = 0; i < classes; i++) { // insertion into a short sorted list; an equal logit stays behind
-        size_t at = found;
-        while (at && logits[i] > logits[top[at - 1].class_index])
-            at--;
-        if (at == k)
-            continue;
-        found += found < k;
-        memmove(top + at + 1, top + at, (found - at - 1) * sizeof *top);
-        top[at].class_index = i;
-    }
-    for (size_t i = 0; i < found; i++) {
-        size_t class_index = top[i].class_index;
-        top[i].probability = (float)(exp((double)logits[class_index] - (double)max) / sum);
-        top[i].label = mohvit_label(ctx->model, class_index);
-        top[i].id = mohvit_label_id(ctx->model, class_index);
-    }
-    return MOHVIT_OK;
+    return status;
 }
 
 mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,

@@ -11,14 +11,6 @@ mohvit_status head_load_no_memory(mohvit_error *err)
     return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the head load of so many classes");
 }
 
-static mohvit_status copy_labels(labels *out, const labels *from, mohvit_error *err)
-{
-    char *text = labels_to_json(from);
-    mohvit_status status = text ? labels_from_json(out, text, "class names", err) : head_load_no_memory(err);
-    free(text);
-    return status;
-}
-
 /* Zeroes, and −1 for the heads that a block does not have. */
 static mohvit_status allocate(head_load *l, mohvit_error *err)
 {
@@ -50,7 +42,7 @@ mohvit_status head_load_create(head_load **out, const config *c, const labels *n
     l->config = *c;
     l->blocks = config_blocks(c);
     l->max_heads = config_max_heads(c);
-    mohvit_status status = copy_labels(&l->names, names, err);
+    mohvit_status status = labels_copy(&l->names, names, err);
     if (!status)
         status = allocate(l, err);
     if (status)
