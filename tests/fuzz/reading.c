@@ -27,7 +27,7 @@ static void read_weights(checkpoint *cp, const config *c)
     mohvit_error err;
     checkpoint_reader reader = {cp, config_name(c), {fuzz_warn, NULL}, 0};
     weight_source source = checkpoint_source(&reader);
-    if (fuzz_checked(config_tensors(&list, c, &err), &err, NULL))
+    if (fuzz_checked(model_tensors(&list, c, &err), &err, NULL))
         return;
     for (size_t i = 0; i < list.count && list.parameters < (size_t)1 << 20; i++) {
         float *values = malloc(list.tensors[i].elements * sizeof *values);

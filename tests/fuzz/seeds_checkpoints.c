@@ -42,7 +42,7 @@ static void seed_model(bool extra, bool misshaped, int fill)
                                        {"labels", "[\"n01440764\\ttench\",\"dress\"]"},
                                        {"preprocess", "{\"crop_pct\":0.9}"}};
     tensor_list list;
-    assert_int_equal(config_tensors(&list, &c, NULL), MOHVIT_OK);
+    assert_int_equal(model_tensors(&list, &c, NULL), MOHVIT_OK);
     tensor_info *infos = calloc(list.count + 1, sizeof *infos);
     for (size_t i = 0; i < list.count; i++)
         infos[i] = tensor_of_spec(&list.tensors[i], DTYPE_BF16);
@@ -91,7 +91,7 @@ static blob pickle_of_model(void)
     blob b = {0};
     tensor_list list;
     const config c = tiny_config();
-    assert_int_equal(config_tensors(&list, &c, NULL), MOHVIT_OK);
+    assert_int_equal(model_tensors(&list, &c, NULL), MOHVIT_OK);
     PUT(&b, "\x80\x02}");
     for (size_t i = 0; i < list.count; i++) {
         pickled_tensor t = {"FloatStorage", "1", 1, 0, list.tensors[i].rank, {0}, {0}};

@@ -225,7 +225,7 @@ static int convert(conversion *c, mohvit_error *err)
     c->texts = describe(&d);
     status = checkpoint_check(c->in, &d.config, &warn, err);
     if (!status)
-        status = config_tensors(&c->list, &d.config, err);
+        status = model_tensors(&c->list, &d.config, err);
     description_free(&d);
     if (status)
         return EXIT_MODEL;

@@ -30,6 +30,7 @@ typedef struct subject {
     model_source source;
     description description;
     tensor_list list;
+    cost cost;
     checkpoint *cp; /* NULL without a file */
 } subject;
 
@@ -144,9 +145,9 @@ static void print_text(const subject *s, const info_options *o)
     output_printf("%s", config_name(c));
     output_bold(false);
     output_printf("\n\nsize           %.1f M parameters\n", (double)s->list.parameters / 1e6);
-    output_printf("cost           %.4g GMACs", config_macs(c, true) / 1e9);
+    output_printf("cost           %.4g GMACs", s->cost.all_heads / 1e9);
     if (!c->dense)
-        output_printf(", %.4g without the attention of unselected heads", config_macs(c, false) / 1e9);
+        output_printf(", %.4g without what unselected heads skip", s->cost.routed / 1e9);
     output_printf("\n");
     output_printf("active heads   %.0f %% of all blocks' for each token%s\n", config_active_percent(c),
                   c->dense ? " (dense: no router)" : "");
@@ -241,8 +242,8 @@ static void print_json(const subject *s, const info_options *o)
     json_t *object = need(json_object());
     json_put(object, "variant", json_text(config_name(c)));
     json_put(object, "parameters", json_integer((json_int_t)s->list.parameters));
-    json_put(object, "gmacs", json_real(config_macs(c, true) / 1e9));
-    json_put(object, "gmacs_routed", json_real(config_macs(c, false) / 1e9));
+    json_put(object, "gmacs", json_real(s->cost.all_heads / 1e9));
+    json_put(object, "gmacs_routed", json_real(s->cost.routed / 1e9));
     json_put(object, "active_heads_percent", json_real(config_active_percent(c)));
     json_put(object, "config", parsed(config_to_json(c)));
     json_put(object, "stages", stages_json(c));
@@ -325,7 +326,11 @@ static int run_info(int argc, char **argv)
     mohvit_status status = describe(&s, &o.model, &err);
     if (!status) {
         model_warn_routed(&s.description.config, o.model.open.routed_heads, &o.model);
-        status = config_tensors(&s.list, &s.description.config, &err);
+        status = model_tensors(&s.list, &s.description.config, &err);
+    }
+    if (!status) {
+        const mohvit_options *open = &o.model.open;
+        status = model_cost(&s.cost, &s.description.config, open->backend, open->precision, &err);
     }
     if (status)
         complain("%s", err.message);

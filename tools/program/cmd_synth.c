@@ -38,7 +38,7 @@ static mohvit_status write_tensors(safetensors_writer *w, const tensor_list *lis
 static mohvit_status write_checkpoint(const char *path, const config *c, uint64_t seed, mohvit_error *err)
 {
     tensor_list list;
-    mohvit_status status = config_tensors(&list, c, err);
+    mohvit_status status = model_tensors(&list, c, err);
     if (status)
         return status;
     char *config_text = need(config_to_json(c)), seed_text[24];

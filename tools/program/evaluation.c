@@ -267,9 +267,10 @@ static void put_costs(const evaluation *e, json_t *header)
 {
     json_t *gmacs = need(json_array()), *active = need(json_array());
     for (size_t i = 0; i < e->variants; i++) {
-        const config *c = &mohvit_describe(e->models[i])->config;
-        if (json_array_append_new(gmacs, json_real(config_macs(c, false) / 1e9)) ||
-            json_array_append_new(active, json_real(config_active_percent(c))))
+        mohvit_info info;
+        mohvit_get_info(e->models[i], &info);
+        if (json_array_append_new(gmacs, json_real(info.gmacs_routed)) ||
+            json_array_append_new(active, json_real(info.active_heads_percent)))
             need(NULL);
     }
     json_put(header, "gmacs", gmacs);

@@ -9,18 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where an image is computed. */
+typedef struct workplace {
+    scratch scratch;
+    profile profile;
+} workplace;
+
 struct mohvit_context {
     const mohvit_model *model;
     size_t batch, threads, size; /* size: side of the input */
     image_limits limits;
     bool exif_orientation;
-    float *input;         /* (batch, size, size, 3) */
-    float *logits;        /* (batch, classes) */
-    int32_t *head_tokens; /* (batch, blocks, max_heads) */
-    double *gate_sum;     /* (batch, blocks, max_heads) */
-    uint8_t *crop;        /* (size, size, 3) */
-    scratch *scratch;     /* (scratches) */
-    size_t scratches;
+    float *input;          /* (batch, size, size, 3) */
+    float *logits;         /* (batch, classes) */
+    int32_t *head_tokens;  /* (batch, blocks, max_heads) */
+    double *gate_sum;      /* (batch, blocks, max_heads) */
+    uint8_t *crop;         /* (size, size, 3) */
+    workplace *workplaces; /* (side_by_side): one for each image that is computed at a time */
+    size_t side_by_side;
     block_trace *trace;
     route_trace *routes;
     void *trace_user;
@@ -39,28 +45,27 @@ struct mohvit_context {
 static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
     const config *c = &mohvit_describe(ctx->model)->config;
-    const model *network = mohvit_network(ctx->model);
     size_t pixels = ctx->size * ctx->size * 3, heads = config_blocks(c) * config_max_heads(c);
     ctx->input = memory_alloc(ctx->batch * pixels, sizeof *ctx->input);
     ctx->logits = memory_alloc(ctx->batch * c->num_classes, sizeof *ctx->logits);
     ctx->head_tokens = memory_alloc(ctx->batch * heads, sizeof *ctx->head_tokens);
     ctx->gate_sum = memory_alloc(ctx->batch * heads, sizeof *ctx->gate_sum);
     ctx->crop = memory_alloc(pixels, 1);
-    ctx->scratch = calloc(ctx->scratches, sizeof *ctx->scratch);
-    if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->scratch)
+    ctx->workplaces = calloc(ctx->side_by_side, sizeof *ctx->workplaces);
+    if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->workplaces)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu images", ctx->batch);
     memset(ctx->input, 0, ctx->batch * pixels * sizeof *ctx->input);
     memset(ctx->logits, 0, ctx->batch * c->num_classes * sizeof *ctx->logits);
     memset(ctx->head_tokens, 0, ctx->batch * heads * sizeof *ctx->head_tokens);
     memset(ctx->gate_sum, 0, ctx->batch * heads * sizeof *ctx->gate_sum);
-    for (size_t i = 0; i < ctx->scratches; i++) {
-        // The first one also serves a single image over all threads.
-        mohvit_status status =
-            scratch_create(&ctx->scratch[i], c, network->gemms, network->kernels, i ? 1 : ctx->threads, err);
-        if (status)
-            return status;
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; !status && i < ctx->side_by_side; i++) {
+        size_t threads = i ? 1 : ctx->threads; // the first one also serves a single image over all threads
+        status = profile_create(&ctx->workplaces[i].profile, threads, err);
+        if (!status)
+            status = model_scratch(mohvit_network(ctx->model), &ctx->workplaces[i].scratch, threads, err);
     }
-    return MOHVIT_OK;
+    return status;
 }
 
 mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m, size_t batch, int threads,
@@ -80,7 +85,7 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->batch = batch;
     ctx->threads = team_size;
     ctx->size = mohvit_describe(m)->config.img_size;
-    ctx->scratches = batch >= ctx->threads ? ctx->threads : 1;
+    ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
     status = allocate_context(ctx, err);
     if (status)
         mohvit_context_destroy(ctx);
@@ -93,9 +98,11 @@ void mohvit_context_destroy(mohvit_context *ctx)
 {
     if (!ctx)
         return;
-    for (size_t i = 0; ctx->scratch && i < ctx->scratches; i++)
-        scratch_free(&ctx->scratch[i]);
-    free(ctx->scratch);
+    for (size_t i = 0; ctx->workplaces && i < ctx->side_by_side; i++) {
+        scratch_free(&ctx->workplaces[i].scratch);
+        profile_free(&ctx->workplaces[i].profile);
+    }
+    free(ctx->workplaces);
     free(ctx->input);
     free(ctx->logits);
     free(ctx->head_tokens);
@@ -129,10 +136,10 @@ void mohvit_set_products_only(mohvit_context *ctx, bool products_only)
 void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS])
 {
     memset(ns, 0, OPERATIONS * sizeof *ns);
-    for (size_t i = 0; i < ctx->scratches; i++)
+    for (size_t i = 0; i < ctx->side_by_side; i++)
         for (size_t op = 0; op < OPERATIONS; op++) {
-            ns[op] += ctx->scratch[i].profile.ns[op];
-            ctx->scratch[i].profile.ns[op] = 0;
+            ns[op] += ctx->workplaces[i].profile.ns[op];
+            ctx->workplaces[i].profile.ns[op] = 0;
         }
 }
 
@@ -150,9 +157,9 @@ void mohvit_count_heads(mohvit_context *ctx, bool on)
 size_t mohvit_computed_pairs(const mohvit_context *ctx)
 {
     size_t pairs = 0;
-    for (size_t i = 0; i < ctx->scratches; i++)
-        for (size_t t = 0; t < (i ? 1 : ctx->threads); t++)
-            pairs += ctx->scratch[i].pairs[t];
+    for (size_t i = 0; i < ctx->side_by_side; i++)
+        for (size_t t = 0; t < ctx->workplaces[i].profile.threads; t++)
+            pairs += ctx->workplaces[i].profile.counts[t].pairs;
     return pairs;
 }
 
@@ -262,7 +269,14 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
     const model *network = mohvit_network(ctx->model);
     const config *c = &network->config;
     size_t heads = config_blocks(c) * config_max_heads(c);
-    pass p = {network->kernels, t, &ctx->scratch[worker], ctx->all_heads, ctx->products_only};
+    pass p = {
+        .kernels = network->arithmetic.kernels,
+        .team = t,
+        .scratch = &ctx->workplaces[worker].scratch,
+        .profile = &ctx->workplaces[worker].profile,
+        .all_heads = ctx->all_heads,
+        .products_only = ctx->products_only,
+    };
     forward_result result = {
         .logits = ctx->logits + slot * c->num_classes,
         .head_tokens = ctx->uncounted || ctx->products_only ? NULL : ctx->head_tokens + slot * heads,
@@ -304,7 +318,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
 {
     if (!n || n > ctx->batch)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
-    const gemm *g = mohvit_network(ctx->model)->gemms[PRECISION_F32];
+    const gemm *g = mohvit_network(ctx->model)->arithmetic.gemms[PRECISION_F32];
     batch_run run = {ctx, n};
     gemm_saved saved;
     ctx->answered = 0;

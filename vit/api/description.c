@@ -73,7 +73,7 @@ static bool same_shape(const tensor_info *info, const tensor_spec *spec)
 static mohvit_status match_percent(double *percent, checkpoint *cp, const config *c, mohvit_error *err)
 {
     tensor_list list;
-    mohvit_status status = config_tensors(&list, c, err);
+    mohvit_status status = model_tensors(&list, c, err);
     if (status)
         return status;
     size_t matches = 0;
@@ -303,21 +303,29 @@ static int compare_name_to_spec(const void *name, const void *spec)
     return strcmp(name, ((const tensor_spec *)spec)->name);
 }
 
-mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err)
+mohvit_status checkpoint_check_tensors(checkpoint *cp, tensor_list *list, const char *name,
+                                       const warning_sink *warn, mohvit_error *err)
 {
-    tensor_list list;
-    mohvit_status status = config_tensors(&list, c, err);
-    if (status)
-        return status;
-    for (size_t i = 0; !status && i < list.count; i++)
-        status = check_tensor(cp, &list.tensors[i], config_name(c), err);
-    qsort(list.tensors, list.count, sizeof *list.tensors, compare_names);
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; !status && i < list->count; i++)
+        status = check_tensor(cp, &list->tensors[i], name, err);
+    qsort(list->tensors, list->count, sizeof *list->tensors, compare_names);
     for (size_t i = 0; !status && i < checkpoint_count(cp); i++) {
         const tensor_info *info = checkpoint_tensor(cp, i);
-        if (!bsearch(info->name, list.tensors, list.count, sizeof *list.tensors, compare_name_to_spec))
+        if (!bsearch(info->name, list->tensors, list->count, sizeof *list->tensors, compare_name_to_spec))
             warning_send(warn, "%s: tensor %s is not part of the model and is ignored", checkpoint_path(cp),
                          info->name);
     }
+    return status;
+}
+
+mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err)
+{
+    tensor_list list;
+    mohvit_status status = model_tensors(&list, c, err);
+    if (status)
+        return status;
+    status = checkpoint_check_tensors(cp, &list, config_name(c), warn, err);
     tensor_list_free(&list);
     return status;
 }

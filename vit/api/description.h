@@ -45,6 +45,9 @@ weight_source checkpoint_source(checkpoint_reader *reader);
 
 /* Checks that every tensor of the config is in the checkpoint with its shape, and warns of others. */
 mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err);
+/* The same of any list; name is what messages call the model. Sorts the list by name. */
+mohvit_status checkpoint_check_tensors(checkpoint *cp, tensor_list *list, const char *name,
+                                       const warning_sink *warn, mohvit_error *err);
 
 /* size bytes of a small text file, malloc'd with a NUL behind; at most 1 MiB. */
 mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err);

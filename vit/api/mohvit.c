@@ -4,7 +4,6 @@
 #include "weights/embedded.h"
 #include "vit/api/internal.h"
 #include "vit/headload/head_load.h"
-#include "vit/network/pairs.h"
 #include "base/parallel.h"
 #include "vit/network/synthetic.h"
 
@@ -172,19 +171,12 @@ void mohvit_close(mohvit_model *m)
 
 /* ---- Asking a model -------------------------------------------------------------------------- */
 
-/* Multiply-adds of one image, as the model performs them. */
-static double performed_macs(const model *m)
-{
-    double macs = config_macs(&m->config, false);
-    for (size_t s = 0; s < STAGES; s++)
-        for (size_t i = 0; i < m->stages[s].depth; i++)
-            macs -= pairs_saved_macs(&m->stages[s].blocks[i].attention, m->kernels);
-    return macs;
-}
-
 void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
 {
     const config *c = &m->description.config;
+    const arithmetic *a = &m->network->arithmetic;
+    scratch unused;
+    cost each = model_measure(m->network, &unused);
     *info = (mohvit_info){
         .variant = config_name(c),
         .img_size = c->img_size,
@@ -192,12 +184,12 @@ void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
         .blocks = config_blocks(c),
         .max_heads = config_max_heads(c),
         .parameters = m->network->parameters,
-        .gmacs = config_macs(c, true) / 1e9,
-        .gmacs_routed = performed_macs(m->network) / 1e9,
+        .gmacs = each.all_heads / 1e9,
+        .gmacs_routed = each.routed / 1e9,
         .active_heads_percent = config_active_percent(c),
-        .backend = m->network->gemms[PRECISION_F32]->name,
-        .precision = precision_name(m->network->precision),
-        .instruction_set = m->network->kernels->isa,
+        .backend = a->gemms[PRECISION_F32]->name,
+        .precision = precision_name(a->precision),
+        .instruction_set = a->kernels->isa,
     };
 }
 

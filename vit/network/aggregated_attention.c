@@ -1,15 +1,20 @@
-/* Keys and values are a pooled map, shared by all tokens, and each token's 3×3 neighbourhood (spec 2,
- * "Aggregated attention"; TransNeXt, "pixel-focused attention"). */
-#include "vit/network/attention.h"
+#include "vit/network/aggregated_attention.h"
+#include "base/memory.h"
+#include "vit/network/encode.h"
 #include "vit/network/pairs.h"
-#include "base/parallel.h"
 
 #include <string.h>
 
 typedef struct {
     const pass *pass;
     const attention *attention;
+    const attention_state *state;
+    const float *to_pool; // (N, C): the pooled map is its mean, after GELU
+    float *map;           // (P², C): the pooled map
+    float *map_kv;        // (P², 2C)
 } pool_job;
+
+#define POOL_BANDS 28 // tasks that make the pooled map, and as many runs of its rows
 
 /* Tasks that follow the first products: each takes its share of the tokens and the cells, so that all take as
  * long and stay with the tokens that their worker has had before. */
@@ -21,11 +26,15 @@ static size_t part(size_t n, size_t band, size_t *end)
     return n * band / POOL_BANDS;
 }
 
-/* k of the neighbourhoods, normalised per head. */
+/* k of the neighbourhoods, normalised per head; behind the last, what lies outside the image. */
 static void normalise_rows(const pool_job *job, size_t row, size_t end)
 {
     const attention *a = job->attention;
-    job->pass->kernels->l2_normalise(job->pass->s->kv + row * 2 * a->C, 2 * a->C, end - row, a->heads, a->d);
+    size_t C = a->C;
+    float *kv = job->state->kv;
+    job->pass->kernels->l2_normalise(kv + row * 2 * C, 2 * C, end - row, a->heads, a->d);
+    if (end == a->side * a->side)
+        memset(kv + end * 2 * C, 0, 2 * C * sizeof *kv);
 }
 
 /* Cells of the pooled map: each the mean of GELU(sr(y)) over its tokens, then LayerNorm. */
@@ -34,7 +43,7 @@ static void pool_cells(const pool_job *job, size_t first, size_t end, size_t wor
     const attention *a = job->attention;
     const pass *p = job->pass;
     size_t P = a->pool, C = a->C, side = a->side;
-    float *cells = coded_rows(p, &a->kv, p->s->map, first, worker);
+    float *cells = encode_begin(p, &a->kv, job->map, first, worker);
     for (size_t i = first; i < end; i++) {
         size_t top = i / P * side / P, bottom = ((i / P + 1) * side + P - 1) / P;
         size_t left = i % P * side / P, right = ((i % P + 1) * side + P - 1) / P;
@@ -43,13 +52,12 @@ static void pool_cells(const pool_job *job, size_t first, size_t end, size_t wor
         memset(cell, 0, C * sizeof *cell);
         for (size_t y = top; y < bottom; y++)
             for (size_t x = left; x < right; x++)
-                p->kernels->add_gelu(cell, p->s->pooled + (y * side + x) * C, C);
+                p->kernels->add_gelu(cell, job->to_pool + (y * side + x) * C, C);
         for (size_t c = 0; c < C; c++)
             cell[c] *= share;
     }
-    p->kernels->layer_norm(cells, cells, end - first, C, a->pool_norm.weight, a->pool_norm.bias,
-                           a->pool_norm.eps);
-    coded_done(p, &a->kv, cells, first, end - first);
+    norm_rows(p, &a->pool_norm, cells, cells, end - first);
+    encode_end(p, &a->kv, cells, first, end - first);
 }
 
 static void follow(void *arg, size_t band, size_t worker)
@@ -67,32 +75,37 @@ static void gather_head(void *arg, size_t head, size_t worker)
 {
     (void)worker;
     const pool_job *job = arg;
-    const attention *a = job->attention;
-    attention_gather_keys(job->pass, a, head, job->pass->s->map_kv, 2 * a->C, a->C, a->pool * a->pool);
+    heads_gather_keys(job->pass, job->attention, job->state, head, job->map_kv, 2 * job->attention->C);
 }
 
-attention_source aggregated_attention_prepare(const pass *p, const attention *a)
+void aggregated_attention_prepare(const pass *p, const attention *a, float *y, attention_state *s)
 {
     size_t N = a->side * a->side, C = a->C, P = a->pool;
-    operand y = coded_operand(p, &a->q, p->s->y, C);
-    linear_call from_y[] = {
-        {&a->kv, y, p->s->kv, 2 * C, N, false},
-        {&a->sr, y, p->s->pooled, C, N, false},
-        {&a->q, y, p->s->q, C, N, false},
+    scratch *memory = p->scratch;
+    s->q = scratch_floats(memory, N * C);
+    s->ldq = s->skips_products ? a->d : C;
+    s->kv = scratch_floats(memory, (N + 1) * 2 * C);
+    heads_take_keys(p, a, s, P * P, P);
+    size_t mark = memory->used;
+    float *to_pool = scratch_floats(memory, N * C);
+    operand from = encoded(p, &a->q, y, C);
+    linear_call of_y[] = {
+        {&a->kv, from, s->kv, 2 * C, N, false},
+        {&a->sr, from, to_pool, C, N, false},
+        {&a->q, from, s->q, C, N, false},
     };
-    bool alone = pairs_alone(p, a);
-    if (alone)
-        pairs_queries(p, a, &a->q);
-    linear_forward(from_y, alone ? 2 : 3, p->kernels, p->team);
-    pass_lap(p, OP_QKV);
+    if (s->skips_products)
+        pairs_queries(p, a, s, &a->q, y);
+    pass_linear(p, of_y, s->skips_products ? 2 : 3);
+    profile_lap(p->profile, OP_QKV);
 
-    pool_job job = {p, a};
-    memset(p->s->kv + N * 2 * C, 0, 2 * C * sizeof *p->s->kv);
+    pool_job job = {
+        p, a, s, to_pool, scratch_floats(memory, P * P * C), scratch_floats(memory, P * P * 2 * C)};
+    encode_reserve(p, &a->kv, P * P, divide_up(P * P, POOL_BANDS));
     pass_loop(p, POOL_BANDS, follow, &job);
-    linear_call kv = {&a->kv, coded_operand(p, &a->kv, p->s->map, C), p->s->map_kv, 2 * C, P * P, false};
-    linear_forward(&kv, 1, p->kernels, p->team);
+    linear_call kv = {&a->kv, encoded(p, &a->kv, job.map, C), job.map_kv, 2 * C, P * P, false};
+    pass_linear(p, &kv, 1);
     pass_loop(p, a->heads, gather_head, &job);
-    pass_lap(p, OP_POOL);
-    return (attention_source){
-        .q = p->s->q, .ldq = alone ? a->d : C, .kv = p->s->kv, .K = P * P, .key_side = P};
+    profile_lap(p->profile, OP_POOL);
+    scratch_release(memory, mark);
 }

@@ -154,43 +154,6 @@ double config_active_percent(const config *c)
     return 100.0 * (double)active / (double)heads;
 }
 
-/* Rows of the router's three matrices together; 0 where there is nothing to learn. */
-static size_t router_rows(const config *c, size_t s)
-{
-    if (c->dense)
-        return 0;
-    size_t shared = c->shared_head[s], routed = c->routed_head[s];
-    return config_candidates(c, s) + (routed && shared ? 2 : 0) + (shared > 1 ? shared : 0);
-}
-
-/* Multiply-adds of one block of stage s. */
-static double block_macs(const config *c, size_t s, bool every_head)
-{
-    double side = (double)config_side(c, s), N = side * side, C = (double)c->embed_dims[s];
-    double d = C / (double)c->num_heads[s], hidden = (double)config_hidden(c, s),
-           P = (double)config_pool(c, s);
-    double heads = (double)(every_head ? c->num_heads[s] : config_active_heads(c, s));
-    double macs = 2 * N * C * C;                         // queries, proj
-    macs += N * C * (2 * hidden) + N * hidden * (9 + C); // fc1, depthwise, fc2
-    macs += N * C * (double)router_rows(c, s);
-    if (config_global(c, s))
-        return macs + N * C * 2 * C + 2 * N * N * d * heads; // kv; scores and weighted sums
-    macs += N * C * 3 * C + P * P * C * 2 * C;               // kv, sr; kv of the pooled map
-    return macs + N * d * heads * (2 * (9 + P * P) + 9);     // scores and sums, and q̂ · learnable tokens
-}
-
-double config_macs(const config *c, bool every_head)
-{
-    double macs = 0;
-    for (size_t s = 0; s < STAGES; s++) {
-        double side = (double)config_side(c, s);
-        double window = s ? 9.0 * (double)c->embed_dims[s - 1] : 49.0 * 3;
-        macs += side * side * window * (double)c->embed_dims[s];
-        macs += (double)c->depths[s] * block_macs(c, s, every_head);
-    }
-    return macs + (double)c->embed_dims[STAGES - 1] * (double)c->num_classes;
-}
-
 /* ---- Validation ------------------------------------------------------------------------------ */
 
 static mohvit_status check_range(const char *name, const char *key, size_t s, size_t value, size_t low,

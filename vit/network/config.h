@@ -1,5 +1,4 @@
-/* config.h - what a MoH-ViT is made of: its configuration (spec 1) and, from it, every tensor's name and
- * shape (spec 3). Loading, checking, counting, synthesising and converting all walk the same list. */
+/* config.h - what a MoH-ViT is made of (spec 1). */
 #ifndef MOHVIT_CONFIG_H
 #define MOHVIT_CONFIG_H
 
@@ -82,31 +81,5 @@ size_t config_candidates(const config *c, size_t s); /* heads that the router ch
 /* Heads that are on for a token: shared + routed. */
 size_t config_active_heads(const config *c, size_t s);
 double config_active_percent(const config *c);
-
-/* Multiply-adds of one image: linear layers, convolutions, router, scores and weighted sums. `every_head`
- * counts all heads, else the scores and sums of selected (token, head) pairs alone; what is left out of q and
- * proj besides depends on how a model computes: pairs_saved_macs. */
-double config_macs(const config *c, bool every_head);
-
-/* ---- Tensors --------------------------------------------------------------------------------- */
-
-#define TENSOR_NAME_MAX 64
-
-typedef struct tensor_spec {
-    char name[TENSOR_NAME_MAX];
-    size_t rank;
-    size_t shape[4];
-    size_t elements;
-} tensor_spec;
-
-typedef struct tensor_list {
-    size_t count;
-    tensor_spec *tensors; /* owned */
-    size_t parameters;    /* Σ elements */
-} tensor_list;
-
-/* Every tensor of a state_dict, in its order. *out is set on success alone; free with tensor_list_free. */
-mohvit_status config_tensors(tensor_list *out, const config *c, mohvit_error *err);
-void tensor_list_free(tensor_list *list);
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef MOHVIT_CONV_GLU_H
 #define MOHVIT_CONV_GLU_H
 
+#include "vit/network/bind.h"
+#include "vit/network/config.h"
 #include "vit/network/pass.h"
 
 typedef struct conv_glu {
@@ -13,19 +15,14 @@ typedef struct conv_glu {
     linear fc2;             /* hidden → C */
 } conv_glu;
 
-/* x (N, C) += fc2(GELU(depthwise(u)) ⊙ v), [u | v] = fc1(y (N, C)). */
+/* Of a block of stage s, from 0. */
+void conv_glu_bind(binder *b, conv_glu *m, const config *c, size_t s);
+
+/* x (N, C) += fc2(GELU(depthwise(u)) ⊙ v), [u | v] = fc1(y (N, C)). y: for fc1 to multiply (encode.h). */
 void conv_glu_forward(const pass *p, const conv_glu *m, float *y, float *x);
 
 /* The MLP takes its hidden channels in blocks, whose u and v it computes together: which of the checkpoint's
  * [u | v] outputs (2·hidden) stands at place i of fc1. */
 size_t conv_glu_order(size_t hidden, size_t i);
-
-/* Floats from row to row of the gated channels. Rows that are a multiple of 2 KiB apart would share few sets
- * of the L1 cache: fc2 of 784×1024×1536 ran at 118 in place of 200 GFLOP/s. */
-size_t conv_glu_ld(size_t hidden);
-
-/* Memory that a thread needs, and that all share. */
-size_t conv_glu_band_floats(size_t side, size_t hidden);
-size_t conv_glu_seam_floats(size_t side, size_t hidden);
 
 #endif

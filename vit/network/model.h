@@ -3,56 +3,27 @@
 #ifndef MOHVIT_MODEL_H
 #define MOHVIT_MODEL_H
 
-#include "vit/network/attention.h"
-#include "vit/network/config.h"
-#include "vit/network/conv_glu.h"
+#include "vit/network/block.h"
 #include "vit/network/patch_embed.h"
-
-#include <stdatomic.h>
-
-typedef struct block {
-    norm norm1, norm2; /* eps 1e-6 */
-    attention attention;
-    conv_glu mlp;
-} block;
 
 typedef struct stage {
     patch_embed embed;
     block *blocks;
     size_t depth;
-    norm norm; /* eps 1e-6 */
+    norm norm;
     position_grid grid;
 } stage;
 
-/* Arrays that models share: those made by model_reroute, and the one that they were made from. */
-typedef struct model_memory {
-    atomic_size_t users;
-    void **chunks; /* that the arrays lie in */
-    size_t count, capacity;
-} model_memory;
-
 typedef struct model {
     config config;
-    const kernels *kernels;
-    precision precision;
-    const gemm *
-        gemms[PRECISIONS]; /* one backend's, for the precisions that the layers take; [F32] is always there */
+    arithmetic arithmetic;
     stage stages[STAGES];
     linear head;
     size_t parameters;
-    model_memory *memory; /* every array above but the blocks and the grids */
+    weight_memory *memory; /* every array above but the blocks and the grids; NULL: no weights */
 } model;
 
-/* Where tensors come from: a checkpoint, or the synthetic weights. read fills dst (spec->elements) in
- * row-major order. */
-typedef struct weight_source {
-    void *state;
-    mohvit_status (*read)(void *state, const tensor_spec *spec, float *dst, mohvit_error *err);
-    mohvit_progress *progress; /* told how many parameters of all have been read; may be NULL */
-    void *user;                /* handed to progress */
-} weight_source;
-
-/* Reads every tensor of the config from source, in the order of config_tensors. backend and precision as
+/* Reads every tensor of the config from source, in the order of model_tensors. backend and precision as
  * gemm_choose takes them. *out is set on success alone. */
 mohvit_status model_create(model **out, const config *c, const weight_source *source, const char *backend,
                            const char *precision, size_t threads, mohvit_error *err);
@@ -61,6 +32,18 @@ mohvit_status model_create(model **out, const config *c, const weight_source *so
 mohvit_status model_reroute(model **out, const model *base, const config *c, mohvit_error *err);
 
 void model_destroy(model *m);
+
+/* ---- What follows from a config alone -------------------------------------------------------- */
+
+/* Every tensor of a state_dict, in its order (spec 3). *out is set on success alone; free with
+ * tensor_list_free. */
+mohvit_status model_tensors(tensor_list *out, const config *c, mohvit_error *err);
+
+/* Multiply-adds of one image by a model that was created so. */
+mohvit_status model_cost(cost *out, const config *c, const char *backend, const char *precision,
+                         mohvit_error *err);
+
+/* ---- Forward --------------------------------------------------------------------------------- */
 
 /* Sees the tokens x (N, C) that leave a block; stages and blocks count from 0. */
 typedef void block_trace(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
@@ -87,5 +70,11 @@ typedef struct forward_result {
 
 /* input (img_size, img_size, 3), normalised. Allocates nothing. */
 void model_forward(const model *m, const pass *p, const float *input, const forward_result *result);
+
+/* A scratch for passes of up to so many threads. */
+mohvit_status model_scratch(const model *m, scratch *s, size_t threads, mohvit_error *err);
+
+/* What an image costs; *s becomes a scratch that has measured. The model needs no weights. */
+cost model_measure(const model *m, scratch *s);
 
 #endif

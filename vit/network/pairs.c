@@ -1,11 +1,12 @@
 #include "vit/network/pairs.h"
-#include "base/parallel.h"
 #include "base/memory.h"
 
 typedef struct {
     const pass *pass;
     const attention *attention;
+    const attention_state *state;
     const linear *queries;
+    const float *y;
     float *x;
 } pairs_job;
 
@@ -14,25 +15,19 @@ typedef struct {
  * heads they would take 1.28 and 1.09 (tests/vit/kernels/test_pairs --bench). In a forward pass on one thread
  * q and kv took 31.8 ms in place of 33.7 and proj 6.2 in place of 8.8 of moh_transnext_base_50's 160; of
  * moh_transnext_small_75's 98 ms proj 4.6 in place of 5.1. */
-bool pairs_possible(const attention *a, const kernels *k)
+bool pairs_skip_products(const pass *p, const attention *a)
 {
     const router *r = &a->router;
-    return k->pairs && attention_reader(a)->gemm == &gemm_native_f32 && a->proj.gemm == &gemm_native_f32 &&
-           a->d == PAIR_CHANNELS && a->C % PAIR_OUTPUTS == 0 && !r->dense && r->routed &&
-           4 * (r->shared + r->routed) <= 3 * r->heads;
+    return !p->all_heads && p->kernels->pairs && attention_reader(a)->gemm == &gemm_native_f32 &&
+           a->proj.gemm == &gemm_native_f32 && a->d == PAIR_CHANNELS && a->C % PAIR_OUTPUTS == 0 &&
+           !r->dense && r->routed && 4 * router_active(r) <= 3 * r->heads;
 }
 
-bool pairs_alone(const pass *p, const attention *a)
+/* A product C → C over the pairs. */
+static void count_product(const pass *p, const attention *a)
 {
-    return !p->all_heads && pairs_possible(a, p->kernels);
-}
-
-double pairs_saved_macs(const attention *a, const kernels *k)
-{
-    const router *r = &a->router;
-    double N = (double)(a->side * a->side), C = (double)a->C;
-    double left_out = 1 - (double)(r->shared + r->routed) / (double)r->heads;
-    return pairs_possible(a, k) ? 2 * N * C * C * left_out : 0;
+    double macs = (double)(a->side * a->side) * (double)a->C * (double)a->C;
+    pass_count(p, macs, macs * (double)router_active(&a->router) / (double)a->heads);
 }
 
 static void head_queries(void *arg, size_t task, size_t worker)
@@ -40,12 +35,12 @@ static void head_queries(void *arg, size_t task, size_t worker)
     (void)worker;
     const pairs_job *job = arg;
     const attention *a = job->attention;
-    const scratch *s = job->pass->s;
-    size_t N = a->side * a->side, head = attention_turn(a, task);
+    const attention_state *s = job->state;
+    size_t N = a->side * a->side, head = head_of_task(a, task);
     pair_queries queries = {.rows = s->q + head * N * a->d,
-                            .tokens = s->lists + head * N,
-                            .count = s->counts[head],
-                            .y = s->y,
+                            .tokens = s->routing.lists + head * N,
+                            .count = s->routing.counts[head],
+                            .y = job->y,
                             .in = a->C,
                             .first = head * a->d,
                             .packed = job->queries->weight,
@@ -53,10 +48,12 @@ static void head_queries(void *arg, size_t task, size_t worker)
     job->pass->kernels->pairs->queries(&queries);
 }
 
-void pairs_queries(const pass *p, const attention *a, const linear *layer)
+void pairs_queries(const pass *p, const attention *a, const attention_state *s, const linear *layer,
+                   const float *y)
 {
-    pairs_job job = {.pass = p, .attention = a, .queries = layer};
-    parallel_for(p->team, a->heads, head_queries, &job);
+    pairs_job job = {.pass = p, .attention = a, .state = s, .queries = layer, .y = y};
+    count_product(p, a);
+    pass_products(p, a->heads, head_queries, &job);
 }
 
 /* Tasks go down the tokens, as those of linear.c do. */
@@ -65,12 +62,12 @@ static void project_part(void *arg, size_t task, size_t worker)
     (void)worker;
     const pairs_job *job = arg;
     const attention *a = job->attention;
-    const scratch *s = job->pass->s;
+    const attention_state *s = job->state;
     size_t N = a->side * a->side, parts = a->C / PAIR_OUTPUTS, first = task / parts * PAIR_TOKENS;
     pair_sums sums = {.x = job->x,
-                      .rows = s->heads,
-                      .lists = s->lists,
-                      .counts = s->counts,
+                      .rows = s->out,
+                      .lists = s->routing.lists,
+                      .counts = s->routing.counts,
                       .heads = a->heads,
                       .N = N,
                       .first = first,
@@ -81,9 +78,9 @@ static void project_part(void *arg, size_t task, size_t worker)
     job->pass->kernels->pairs->sums(&sums);
 }
 
-void pairs_project(const pass *p, const attention *a, float *x)
+void pairs_project(const pass *p, const attention *a, const attention_state *s, float *x)
 {
-    pairs_job job = {.pass = p, .attention = a, .x = x};
-    parallel_for(p->team, divide_up(a->side * a->side, PAIR_TOKENS) * (a->C / PAIR_OUTPUTS), project_part,
-                 &job);
+    pairs_job job = {.pass = p, .attention = a, .state = s, .x = x};
+    count_product(p, a);
+    pass_products(p, divide_up(a->side * a->side, PAIR_TOKENS) * (a->C / PAIR_OUTPUTS), project_part, &job);
 }

@@ -6,23 +6,17 @@
 #ifndef MOHVIT_PAIRS_H
 #define MOHVIT_PAIRS_H
 
-#include "vit/network/attention.h"
+#include "vit/network/heads.h"
 
-/* Whether a block of the model does so with these kernels: in float32, by the native backend, with heads of
- * PAIR_CHANNELS, where a token leaves out a quarter of them or more. */
-bool pairs_possible(const attention *a, const kernels *k);
+/* Whether a block does so in this pass, which may want all heads: in float32, by the native backend, with
+ * heads of PAIR_CHANNELS, where a token leaves out a quarter of them or more. */
+bool pairs_skip_products(const pass *p, const attention *a);
 
-/* Whether it does so in this pass, which may want all heads. */
-bool pairs_alone(const pass *p, const attention *a);
+/* s->q (heads, N, d) = the queries of each head's list, the first C outputs of the layer for y (N, C). */
+void pairs_queries(const pass *p, const attention *a, const attention_state *s, const linear *layer,
+                   const float *y);
 
-/* Multiply-adds of q and proj that it leaves out. */
-double pairs_saved_macs(const attention *a, const kernels *k);
-
-/* s->q (heads, N, d) = the queries of each head's list, the first C outputs of the layer; reads s->y,
- * s->lists and s->counts. */
-void pairs_queries(const pass *p, const attention *a, const linear *layer);
-
-/* x (N, C) += proj(s->heads (heads, N, d)). */
-void pairs_project(const pass *p, const attention *a, float *x);
+/* x (N, C) += proj(s->out (heads, N, d)). */
+void pairs_project(const pass *p, const attention *a, const attention_state *s, float *x);
 
 #endif

@@ -62,7 +62,7 @@ typedef struct {
     const float *w_row, *w_col, *fc1_bias; // (512) each
     const linear *fc2;
     const kernels *kernels;
-    float *scratch; // (threads, offsets, 512 + heads)
+    float *room; // (threads, offsets, 512 + heads)
 } bias_job;
 
 /* One row offset with every column offset. */
@@ -70,7 +70,8 @@ static void bias_row(void *arg, size_t row, size_t worker)
 {
     const bias_job *job = arg;
     size_t n = job->grid->offsets, heads = job->fc2->out;
-    float *hidden = job->scratch + worker * n * (CPB_HIDDEN + heads), *bias = hidden + n * CPB_HIDDEN;
+    float *hidden = job->room + worker * position_bias_room(job->grid, heads),
+          *bias = hidden + n * CPB_HIDDEN;
     for (size_t col = 0; col < n; col++)
         job->kernels->affine2_relu(hidden + col * CPB_HIDDEN, job->grid->coordinate[row],
                                    job->grid->coordinate[col], job->w_row, job->w_col, job->fc1_bias,
@@ -82,19 +83,29 @@ static void bias_row(void *arg, size_t row, size_t worker)
             job->table[(head * n + row) * n + col] = bias[col * heads + head];
 }
 
-mohvit_status position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
-                                    const float *fc1_bias, const linear *fc2, const kernels *k, team *t,
-                                    mohvit_error *err)
+size_t position_bias_room(const position_grid *grid, size_t heads)
+{
+    return grid->offsets * (CPB_HIDDEN + heads);
+}
+
+void position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
+                           const float *fc1_bias, const linear *fc2, const kernels *k, team *t, float *room)
 {
     float columns[2 * CPB_HIDDEN];
     transpose(columns, fc1_weight, CPB_HIDDEN, 2);
-    bias_job job = {table, grid, columns, columns + CPB_HIDDEN, fc1_bias, fc2, k, NULL};
-    job.scratch =
-        memory_alloc(parallel_size(t) * grid->offsets * (CPB_HIDDEN + fc2->out), sizeof *job.scratch);
-    if (!job.scratch)
-        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the position bias of a map of side %zu",
-                         grid->side);
+    bias_job job = {table, grid, columns, columns + CPB_HIDDEN, fc1_bias, fc2, k, room};
     parallel_for(t, grid->offsets, bias_row, &job);
-    free(job.scratch);
-    return MOHVIT_OK;
+}
+
+const float *position_bias_bind(binder *b, const position_grid *grid, size_t heads)
+{
+    const float *weight = bind_tensor(b, "cpb_fc1", ".weight", SHAPE(CPB_HIDDEN, 2));
+    const float *bias = bind_tensor(b, "cpb_fc1", ".bias", SHAPE(CPB_HIDDEN));
+    linear fc2 = bind_linear(b, "cpb_fc2", bind_gemm(b, PART_EXACT, 0), heads, CPB_HIDDEN);
+    float *table = bind_floats(b, heads * grid->offsets * grid->offsets + BIAS_MARGIN);
+    float *room = bind_temporary(b, parallel_size(bind_team(b)) * position_bias_room(grid, heads));
+    if (bind_reads(b))
+        position_bias_compute(table, grid, weight, bias, &fc2, bind_kernels(b), bind_team(b), room);
+    free(room);
+    return table;
 }

@@ -6,7 +6,7 @@
 #ifndef MOHVIT_POSITION_BIAS_H
 #define MOHVIT_POSITION_BIAS_H
 
-#include "vit/kernels/linear.h"
+#include "vit/network/bind.h"
 
 #define CPB_HIDDEN 512
 
@@ -25,11 +25,15 @@ mohvit_status position_grid_create(position_grid *grid, size_t side, size_t key_
                                    mohvit_error *err);
 void position_grid_free(position_grid *grid);
 
-/* table (heads, offsets, offsets) = cpb_fc2(ReLU(cpb_fc1(row, column))) for every pair of distinct offsets.
- * fc1_weight (512, 2), fc1_bias (512); fc2 a linear 512 → heads. Whoever hands a table to the attention
- * kernels has BIAS_MARGIN more floats behind it: they read whole vectors past the last row (kernels.h). */
-mohvit_status position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
-                                    const float *fc1_bias, const linear *fc2, const kernels *k, team *t,
-                                    mohvit_error *err);
+/* What a block's position bias is made from, in the order of the state_dict: cpb_fc1, cpb_fc2. Gives its
+ * table (heads, offsets, offsets); whoever hands it to the attention kernels has BIAS_MARGIN more floats
+ * behind it: they read whole vectors past the last row (kernels.h). */
+const float *position_bias_bind(binder *b, const position_grid *grid, size_t heads);
+
+/* table = cpb_fc2(ReLU(cpb_fc1(row, column))) for every pair of distinct offsets. fc1_weight (512, 2),
+ * fc1_bias (512); fc2 a linear 512 → heads; room: position_bias_room floats for each thread. */
+void position_bias_compute(float *table, const position_grid *grid, const float *fc1_weight,
+                           const float *fc1_bias, const linear *fc2, const kernels *k, team *t, float *room);
+size_t position_bias_room(const position_grid *grid, size_t heads);
 
 #endif

@@ -2,7 +2,8 @@
 #ifndef MOHVIT_ROUTER_H
 #define MOHVIT_ROUTER_H
 
-#include "vit/kernels/linear.h"
+#include "vit/network/config.h"
+#include "vit/network/norm.h"
 
 typedef struct router {
     size_t heads;
@@ -14,10 +15,32 @@ typedef struct router {
     linear scores; /* C → rows: these matrices as one, without bias */
 } router;
 
+/* What the router of a block chose for N tokens; in the scratch. */
+typedef struct routing {
+    float *gate;     /* (N, h): weight of each head, exactly 0 where not selected */
+    uint8_t *pick;   /* (N, h): 1 where selected; shared heads always are */
+    uint32_t *lists; /* (h, N): the tokens that selected each head, ascending, */
+    size_t *counts;  /* (h): and how many those are */
+} routing;
+
+/* The router of a block of stage s, from 0. */
+void router_bind(binder *b, router *r, const config *c, size_t s);
+
+/* Heads that are on for a token. */
+size_t router_active(const router *r);
+
+/* Room for the routing of N tokens, which router_forward fills. */
+routing router_room(const pass *p, const router *r, size_t N);
+
+/* y (N, C) = LayerNorm(x (N, C)), for `reader` to multiply (encode.h), and each token's heads. On the way the
+ * rows of clear (N, C), unless NULL, become 0. */
+void router_forward(const pass *p, const router *r, const norm *n, const linear *reader, float *y,
+                    const float *x, size_t N, float *clear, const routing *to);
+
 /* Turns the router's logits into gates.
  *   logits (N, rows)   y · [wg | wg_0 | wg_1]
- *   gate   (N, heads)  out: weight of each head, exactly 0 where not selected
- *   pick   (N, heads)  out: 1 where selected; shared heads always are
+ *   gate   (N, heads)  out
+ *   pick   (N, heads)  out
  * Picks exactly `routed` of the candidates, ties to the lower index, NaN last. */
 void router_gates(const router *r, const kernels *k, const float *logits, size_t N, float *gate,
                   uint8_t *pick);

@@ -84,7 +84,7 @@ static void write_checkpoint(const char *path, const config *c, const flaw *f)
     mohvit_error err;
     tensor_list list;
     safetensors_writer *w;
-    expect_ok(config_tensors(&list, c, &err), &err);
+    expect_ok(model_tensors(&list, c, &err), &err);
     tensor_info *infos = calloc(list.count + 1, sizeof *infos);
     const tensor_spec **specs = calloc(list.count + 1, sizeof *specs);
     size_t count = 0, largest = 1;

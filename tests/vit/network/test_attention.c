@@ -54,9 +54,11 @@ typedef struct {
     const attention *attention;
     const norm *norm;
     scratch scratch;
+    profile profile;
     pass pass;
+    attention_state state; /* what the last step left in the scratch */
     const gemm *gemm;
-    float *x; /* (N, C) */
+    float *x, *y; /* (N, C) */
 } layer_case;
 
 /* The native backend in every precision with each instruction set, the other with the baseline. */
@@ -94,6 +96,8 @@ static int close_models(void **state)
     return 0;
 }
 
+static void whole(layer_case *l);
+
 static void layer_open(layer_case *l, const mohvit_model *of, size_t s)
 {
     *l = (layer_case){.stage = s};
@@ -110,8 +114,10 @@ static void layer_open(layer_case *l, const mohvit_model *of, size_t s)
     l->d = l->C / l->h;
     l->P = config_pool(c, s);
     l->K = l->P ? l->P * l->P : l->N;
-    assert_int_equal(scratch_create(&l->scratch, c, m->gemms, m->kernels, THREADS, NULL), MOHVIT_OK);
-    l->pass = (pass){.kernels = m->kernels, .s = &l->scratch};
+    l->pass = (pass){.kernels = m->arithmetic.kernels, .scratch = &l->scratch, .profile = &l->profile};
+    whole(l); // measures
+    assert_int_equal(scratch_allocate(&l->scratch, THREADS, NULL), MOHVIT_OK);
+    assert_int_equal(profile_create(&l->profile, THREADS, NULL), MOHVIT_OK);
     random_stream r = {s + 1};
     l->x = array_random(&r, l->N * l->C, 2);
     l->gemm = attention_reader(l->attention)->gemm;
@@ -121,6 +127,7 @@ static void layer_free(layer_case *l)
 {
     array_free(l->x);
     scratch_free(&l->scratch);
+    profile_free(&l->profile);
 }
 
 typedef void layer_step(layer_case *l);
@@ -149,22 +156,30 @@ static void run(layer_case *l, layer_step *step, size_t threads)
 
 static void route(layer_case *l)
 {
-    attention_route(&l->pass, l->attention, l->norm, l->x);
+    scratch_release(&l->scratch, 0);
+    l->y = scratch_floats(&l->scratch, l->N * l->C);
+    l->state = attention_route(&l->pass, l->attention, l->norm, l->y, l->x);
 }
-
-static attention_source source;
 
 static void prepare(layer_case *l)
 {
     route(l);
-    source = l->P ? aggregated_attention_prepare(&l->pass, l->attention)
-                  : global_attention_prepare(&l->pass, l->attention);
+    attention_prepare(&l->pass, l->attention, l->y, &l->state);
 }
 
+/* attention_forward by its steps, which leave behind what the tests look at. */
 static void whole(layer_case *l)
 {
-    attention_route(&l->pass, l->attention, l->norm, l->x);
-    attention_forward(&l->pass, l->attention, l->x);
+    prepare(l);
+    heads_forward(&l->pass, l->attention, &l->state);
+    attention_project(&l->pass, l->attention, &l->state, l->x);
+}
+
+static void forward(layer_case *l)
+{
+    scratch_release(&l->scratch, 0);
+    l->y = scratch_floats(&l->scratch, l->N * l->C);
+    l->state.routing = attention_forward(&l->pass, l->attention, l->norm, l->y, l->x);
 }
 
 static void for_every_layer(void (*check)(layer_case *l))
@@ -188,7 +203,7 @@ static float *weight(const layer_case *l, const char *leaf)
     tensor_list list;
     float *values = NULL;
     snprintf(name, sizeof name, "block%zu.0.%s", l->stage + 1, leaf);
-    assert_int_equal(config_tensors(&list, l->config, NULL), MOHVIT_OK);
+    assert_int_equal(model_tensors(&list, l->config, NULL), MOHVIT_OK);
     for (size_t i = 0; i < list.count; i++)
         if (!strcmp(list.tensors[i].name, name)) {
             values = array_new(list.tensors[i].elements);
@@ -353,12 +368,12 @@ static double *reference_heads(const layer_case *l, const double *y)
             job.learnable_bias = learnable_bias + head * 9;
         }
         for (size_t token = 0; token < N; token++) {
-            bool selected = l->scratch.pick[token * h + head];
+            bool selected = l->state.routing.pick[token * h + head];
             if (selected)
                 reference_attend(answer, &job, token);
             for (size_t i = 0; i < d; i++)
                 out[token * C + head * d + i] =
-                    selected ? answer[i] * (double)l->scratch.gate[token * h + head] : 0;
+                    selected ? answer[i] * (double)l->state.routing.gate[token * h + head] : 0;
         }
         free(q);
         free(keys);
@@ -398,10 +413,10 @@ static float *all_heads(const layer_case *l)
     float *all = array_new(l->N * l->C);
     memset(all, 0, l->N * l->C * sizeof *all);
     for (size_t head = 0; head < l->h; head++) {
-        for (size_t i = 0; i < l->scratch.counts[head]; i++) {
-            size_t token = l->scratch.lists[head * l->N + i], at = token * l->C + head * l->d;
-            bool alone = pairs_alone(&l->pass, l->attention);
-            memcpy(all + at, l->scratch.heads + (alone ? (head * l->N + i) * l->d : at), l->d * sizeof *all);
+        for (size_t i = 0; i < l->state.routing.counts[head]; i++) {
+            size_t token = l->state.routing.lists[head * l->N + i], at = token * l->C + head * l->d;
+            bool alone = l->state.skips_products;
+            memcpy(all + at, l->state.out + (alone ? (head * l->N + i) * l->d : at), l->d * sizeof *all);
         }
     }
     return all;
@@ -411,11 +426,11 @@ static float *all_heads(const layer_case *l)
 static void check_pairs(layer_case *l)
 {
     bool able = l->pass.kernels->pairs && l->gemm == &gemm_native_f32;
-    assert_int_equal(pairs_alone(&l->pass, l->attention), able && l->config->embed_dims[0] == 96);
+    assert_int_equal(pairs_skip_products(&l->pass, l->attention), able && l->config->embed_dims[0] == 96);
     // int8 on a processor without bfloat16, where proj alone is float32
     attention mixed = *l->attention;
     mixed.proj.gemm = &gemm_native_f32;
-    assert_int_equal(pairs_possible(&mixed, l->pass.kernels), able && l->config->embed_dims[0] == 96);
+    assert_int_equal(pairs_skip_products(&l->pass, &mixed), able && l->config->embed_dims[0] == 96);
 }
 
 static void selected_pairs_are_alone_where_that_is_faster(void **state)
@@ -433,7 +448,7 @@ static void check_forward(layer_case *l)
            *proj = linear_of(l, "attn.proj", heads, N, C, C);
     for (size_t i = 0; i < N * C; i++) {
         if (!attention_reader(l->attention)->gemm->encode) // else they go straight to their encoding
-            assert_close((double)l->scratch.y[i], y[i], 2e-6);
+            assert_close((double)l->y[i], y[i], 2e-6);
         x[i] += proj[i];
     }
     float *found = all_heads(l);
@@ -480,12 +495,13 @@ static void check_route(layer_case *l)
     for (size_t head = 0; head < h; head++) {
         size_t count = 0;
         for (size_t token = 0; token < N; token++) {
-            assert_int_equal(l->scratch.pick[token * h + head], pick[token * h + head]);
-            assert_close((double)l->scratch.gate[token * h + head], (double)gate[token * h + head], 1e-5);
+            assert_int_equal(l->state.routing.pick[token * h + head], pick[token * h + head]);
+            assert_close((double)l->state.routing.gate[token * h + head], (double)gate[token * h + head],
+                         1e-5);
             if (pick[token * h + head]) // ascending, each once
-                assert_int_equal(l->scratch.lists[head * N + count++], token);
+                assert_int_equal(l->state.routing.lists[head * N + count++], token);
         }
-        assert_int_equal(l->scratch.counts[head], count);
+        assert_int_equal(l->state.routing.counts[head], count);
     }
     free(x);
     free(y);
@@ -503,29 +519,29 @@ static void tokens_are_routed_by_their_normalised_values(void **state)
 /* attention_heads alone, on queries that the test may spoil. */
 static void attend(layer_case *l)
 {
-    attention_heads(&l->pass, l->attention, &source);
+    heads_forward(&l->pass, l->attention, &l->state);
 }
 
 static void project_pairs(layer_case *l)
 {
-    pairs_project(&l->pass, l->attention, l->x);
+    pairs_project(&l->pass, l->attention, &l->state, l->x);
 }
 
 /* The queries and outputs of pairs that were not selected. */
 static void spoil_unselected(layer_case *l)
 {
-    bool alone = pairs_alone(&l->pass, l->attention);
+    bool alone = l->state.skips_products;
     for (size_t i = 0; i < l->N * l->h; i++) {
         size_t token = i / l->h, head = i % l->h;
-        if (!l->scratch.pick[i])
-            l->scratch.gate[i] = NAN;
+        if (!l->state.routing.pick[i])
+            l->state.routing.gate[i] = NAN;
         for (size_t c = 0; c < l->d; c++)
-            if (alone && token >= l->scratch.counts[head]) {
-                l->scratch.q[(head * l->N + token) * l->d + c] = NAN;
-                l->scratch.heads[(head * l->N + token) * l->d + c] = NAN;
-            } else if (!alone && !l->scratch.pick[i]) {
-                assert_int_equal(float_bits(l->scratch.heads[token * l->C + head * l->d + c]), 0);
-                l->scratch.q[token * source.ldq + head * l->d + c] = NAN;
+            if (alone && token >= l->state.routing.counts[head]) {
+                l->state.q[(head * l->N + token) * l->d + c] = NAN;
+                l->state.out[(head * l->N + token) * l->d + c] = NAN;
+            } else if (!alone && !l->state.routing.pick[i]) {
+                assert_int_equal(float_bits(l->state.out[token * l->C + head * l->d + c]), 0);
+                l->state.q[token * l->state.ldq + head * l->d + c] = NAN;
             }
     }
 }
@@ -541,9 +557,9 @@ static void check_skipping(layer_case *l)
     run(l, attend, 1);
     float *clean = all_heads(l);
     for (size_t t = 0; t < THREADS; t++)
-        pairs += l->scratch.pairs[t];
+        pairs += l->profile.counts[t].pairs;
     for (size_t i = 0; i < l->N * l->h; i++)
-        selected += l->scratch.pick[i];
+        selected += l->state.routing.pick[i];
     assert_int_equal(pairs, 2 * selected); // the counter runs on
     const router *r = &l->attention->router;
     assert_int_equal(selected, l->N * (r->dense ? l->h : r->shared + r->routed));
@@ -552,7 +568,7 @@ static void check_skipping(layer_case *l)
     run(l, attend, 1);
     float *found = all_heads(l);
     assert_memory_equal(found, clean, n * sizeof *clean);
-    if (pairs_alone(&l->pass, l->attention)) {
+    if (l->state.skips_products) {
         run(l, project_pairs, 1);
         assert_memory_equal(l->x, answer, n * sizeof *answer);
     }
@@ -575,9 +591,9 @@ static void check_threads(layer_case *l)
     memcpy(x, l->x, n * sizeof *x);
     run(l, whole, 1);
     memcpy(first, l->x, n * sizeof *x);
-    for (size_t threads = 2; threads <= THREADS; threads++) {
+    for (size_t threads = 1; threads <= THREADS; threads++) {
         memcpy(l->x, x, n * sizeof *x);
-        run(l, whole, threads);
+        run(l, forward, threads);
         assert_memory_equal(l->x, first, n * sizeof *x);
     }
     array_free(x);

@@ -1,0 +1,24 @@
+/* arithmetic.h - what multiplies: the kernels, the backend, and the precision of each part of the network. */
+#ifndef MOHVIT_ARITHMETIC_H
+#define MOHVIT_ARITHMETIC_H
+
+#include "vit/kernels/gemm.h"
+
+typedef struct arithmetic {
+    const kernels *kernels;
+    precision precision;
+    const gemm
+        *gemms[PRECISIONS]; /* one backend's, for the precisions that layers take; [F32] is always there */
+} arithmetic;
+
+/* backend and precision as gemm_choose takes them. */
+mohvit_status arithmetic_choose(arithmetic *a, const char *backend, const char *precision, mohvit_error *err);
+
+typedef enum layer_part { PART_EMBED, PART_ATTENTION, PART_PROJ, PART_MLP, PART_EXACT } layer_part;
+
+/* How the layers of a part of stage s (from 0) are computed. */
+const gemm *arithmetic_of(const arithmetic *a, layer_part part, size_t s);
+
+#define INT8_INPUTS_MAX 65536 /* 255 · 127 · 65536 < 2^31 */
+
+#endif
