@@ -115,7 +115,7 @@ def have_onnxruntime():
 def library_of(program):
     """The shared library that was built or installed with the program."""
     directory = os.path.dirname(os.path.abspath(program))
-    places = [f"{directory}/vit/libmohvit.so", f"{directory}/../lib/libmohvit.so", f"{directory}/../lib/*/libmohvit.so"]
+    places = [f"{directory}/vit/api/libmohvit.so", f"{directory}/../lib/libmohvit.so", f"{directory}/../lib/*/libmohvit.so"]
     found = [path for place in places for path in glob.glob(place)]
     if not found:
         raise Failure(f"{program}: no library beside it: looked for {', '.join(places)}")
