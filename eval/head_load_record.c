@@ -1,10 +1,7 @@
-/* head_load_record.c - the section of a record: for each class of its images
- *
- *     class, images, and for every block and head: active (of routed heads alone: shared ones have all
- * tokens), gate
- *
- * as numbers of 7 bits a byte. With a byte before all, 1: it is well. An image takes 3 KB with a B model, in
- * which most is the low bits of the gate sums; images of one class in a chunk share that. */
+/* head_load_record.c - the section of a record, as numbers of 7 bits a byte: for each class of its images the
+ * class, images, and for every block and head active (of routed heads alone: shared ones have all tokens) and
+ * gate. A byte before all is 1 where every gate was finite. An image takes 3 KB with a B model, most of it
+ * the low bits of the gate sums; images of one class in a chunk share that. */
 #include "eval/head_load_record.h"
 
 #include "eval/header.h"
@@ -33,7 +30,7 @@ static void *begin_chunk(void *user)
     const head_load_record *s = user;
     load_chunk *c = calloc(1, sizeof *c);
     if (c)
-        c->cells = config_blocks(s->config) * config_max_heads(s->config);
+        c->cells = s->routing->count * s->routing->max_heads;
     return c;
 }
 
@@ -112,23 +109,15 @@ static uint64_t get_number(byte_reader *r)
     return 0;
 }
 
-static bool counted(const config *c, size_t s, size_t head)
+static void encode_class(const routing_layout *l, const class_counts *k, bytes *out)
 {
-    return c->routed_head[s] && head >= c->shared_head[s];
-}
-
-static void encode_class(const config *c, const class_counts *k, bytes *out)
-{
-    size_t at = 0, max_heads = config_max_heads(c);
     put_number(out, k->class_index);
     put_number(out, (uint64_t)k->images);
-    for (size_t s = 0; s < STAGES; s++) {
-        for (size_t b = 0; b < c->depths[s]; b++, at += max_heads) {
-            for (size_t h = 0; h < c->num_heads[s]; h++) {
-                if (counted(c, s, h))
-                    put_number(out, (uint64_t)k->active[at + h]);
-                put_number(out, (uint64_t)k->gate[at + h]);
-            }
+    for (size_t i = 0, at = 0; i < l->count; i++, at += l->max_heads) {
+        for (size_t h = 0; h < l->blocks[i].heads; h++) {
+            if (h >= l->blocks[i].shared)
+                put_number(out, (uint64_t)k->active[at + h]);
+            put_number(out, (uint64_t)k->gate[at + h]);
         }
     }
 }
@@ -140,7 +129,7 @@ static void encode_chunk(void *user, const void *chunk, bytes *out)
     bytes_put_u8(out, !c->not_finite);
     put_number(out, c->count);
     for (size_t i = 0; i < c->count; i++)
-        encode_class(s->config, &c->classes[i], out);
+        encode_class(s->routing, &c->classes[i], out);
     out->failed = out->failed || c->no_memory;
 }
 
@@ -158,6 +147,11 @@ chunk_section head_load_record_section(head_load_record *s)
 
 // ---- Collecting ------------------------------------------------------------------------------------
 
+static mohvit_status no_memory(mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
+}
+
 typedef struct collector {
     head_load *load;
     int64_t *active, *gate; /* (blocks, max_heads) */
@@ -172,20 +166,17 @@ static mohvit_status damaged(const journal *from, size_t chunk, const char *what
 /* Fills the collector's counts; false where a count is too large for so many images. */
 static bool decode_class(collector *c, int64_t images, byte_reader *in)
 {
-    const config *f = &c->load->config;
-    size_t at = 0;
-    for (size_t s = 0; s < STAGES; s++) {
-        int64_t tokens = images * (int64_t)(config_side(f, s) * config_side(f, s));
-        for (size_t b = 0; b < f->depths[s]; b++, at += c->load->max_heads) {
-            for (size_t h = 0; h < c->load->max_heads; h++) {
-                bool there = h < f->num_heads[s], routed = there && counted(f, s, h);
-                uint64_t active = routed ? get_number(in) : (uint64_t)tokens,
-                         gate = there ? get_number(in) : 0;
-                if (active > (uint64_t)tokens || gate >> 62)
-                    return false;
-                c->active[at + h] = there ? (int64_t)active : -1;
-                c->gate[at + h] = (int64_t)gate;
-            }
+    const routing_layout *l = &c->load->routing;
+    for (size_t i = 0, at = 0; i < l->count; i++, at += l->max_heads) {
+        const routing_block *b = &l->blocks[i];
+        int64_t tokens = images * (int64_t)b->tokens;
+        for (size_t h = 0; h < l->max_heads; h++) {
+            bool there = h < b->heads, routed = there && h >= b->shared;
+            uint64_t active = routed ? get_number(in) : (uint64_t)tokens, gate = there ? get_number(in) : 0;
+            if (active > (uint64_t)tokens || gate >> 62)
+                return false;
+            c->active[at + h] = there ? (int64_t)active : -1;
+            c->gate[at + h] = (int64_t)gate;
         }
     }
     return !in->failed;
@@ -206,39 +197,33 @@ static mohvit_status collect_record(void *user, const chunk_record *r, const jou
     for (size_t i = 0; !status && i < count; i++) {
         size_t class_index = get_number(&in), n = get_number(&in);
         images += n;
-        if (in.failed || class_index >= c->load->config.num_classes || n > CHUNK_IMAGES ||
-            images > r->images || !decode_class(c, (int64_t)n, &in))
+        if (in.failed || class_index >= c->load->names.count || n > CHUNK_IMAGES || images > r->images ||
+            !decode_class(c, (int64_t)n, &in))
             return damaged(source, r->chunk, "is damaged", err);
         status = head_load_add_counts(c->load, class_index, (int64_t)n, c->active, c->gate, err);
     }
     return status || !(in.failed || in.size) ? status : damaged(source, r->chunk, "is damaged", err);
 }
 
-/* A member of a header, as text; NULL where it is not there. */
-static char *member_text(const json_t *header, const char *key)
+static mohvit_status create_load(head_load **out, const json_t *header, layout_of_config *of_config,
+                                 const char *name, mohvit_error *err)
 {
-    const json_t *member = json_object_get(header, key);
-    return member ? json_dumps(member, JSON_COMPACT) : NULL;
-}
-
-static mohvit_status create_load(head_load **out, const json_t *header, const char *name, mohvit_error *err)
-{
-    config c;
+    routing_layout layout = {0};
     labels classes = {0};
-    char *shape = member_text(json_object_get(header, "match"), "config"),
-         *names = member_text(header, "classes");
-    mohvit_status status = MOHVIT_OK;
-    if (!shape || !names)
-        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: its header has no %s", name,
-                           shape ? "classes" : "config");
+    json_t *model_config = json_object_get(json_object_get(header, "match"), "config");
+    const json_t *list = json_object_get(header, "classes");
+    if (!json_is_object(model_config) || !list)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: its header has no %s", name,
+                         json_is_object(model_config) ? "classes" : "config");
+    char *names = json_dumps(list, JSON_COMPACT | JSON_ENCODE_ANY);
+    mohvit_status status = names ? labels_from_json(&classes, names, name, err) : no_memory(err);
     if (!status)
-        status = config_from_json(&c, shape, strlen(shape), name, err);
+        status = routing_layout_read(&layout, json_object_get(header, "routing"), model_config, of_config,
+                                     name, err);
     if (!status)
-        status = labels_from_json(&classes, names, name, err);
-    if (!status)
-        status = head_load_create(out, &c, &classes, err);
+        status = head_load_create(out, &layout, model_config, &classes, err);
+    routing_layout_free(&layout);
     labels_free(&classes);
-    free(shape);
     free(names);
     return status;
 }
@@ -271,27 +256,28 @@ static mohvit_status describe_load(head_load *l, const json_t *header, const cha
                 (!shard || !json_object_set_new(part, "shard", json_string(shard))) &&
                 !json_array_append(l->sources, part);
     json_decref(part);
-    return fine ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
+    return fine ? MOHVIT_OK : no_memory(err);
 }
 
-mohvit_status head_load_collect(head_load **out, const record_set *s, const char *shard, mohvit_error *err)
+mohvit_status head_load_collect(head_load **out, const record_set *s, const char *shard,
+                                layout_of_config *of_config, mohvit_error *err)
 {
     const json_t *header = journal_header(s->journals[0]);
     collector c = {0};
-    mohvit_status status = create_load(&c.load, header, journal_name(s->journals[0]), err);
+    mohvit_status status = create_load(&c.load, header, of_config, journal_name(s->journals[0]), err);
     if (status)
         return status;
-    size_t cells = c.load->blocks * c.load->max_heads;
+    size_t cells = c.load->routing.count * c.load->routing.max_heads;
     c.active = memory_alloc(cells, sizeof *c.active);
     c.gate = memory_alloc(cells, sizeof *c.gate);
     if (!c.active || !c.gate)
-        status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
+        status = no_memory(err);
     if (!status)
         status = describe_load(c.load, header, shard, err);
     if (!status)
         status = record_set_walk(s, collect_record, &c, err);
-    for (size_t k = 0; !status && k < c.load->config.num_classes; k++)
-        for (size_t b = 0; !status && b < c.load->blocks; b++)
+    for (size_t k = 0; !status && k < c.load->names.count; k++)
+        for (size_t b = 0; !status && b < c.load->routing.count; b++)
             status = head_load_check(c.load, k, b, journal_name(s->journals[0]), err);
     free(c.active);
     free(c.gate);

@@ -4,8 +4,9 @@
  *  "match": {...}      what the result depends on: must be the same
  *  "hardware": {...}   what changes the last bits: must be the same, unless mixing is allowed
  *  "run": {...}        what a state is for (shard): must be the same to go on with it, may differ in a merge
- *  "images": N, "sections": ["predictions", ...], and what is for people alone: "provenance", "prefixes",
- *  "classes", ...} */
+ *  "images": N, "sections": ["predictions", ...],
+ *  "routing": {...}    routing_layout.h; of a head load, and not in states of 0.1
+ *  and for people alone: "provenance", "prefixes", "classes", ...} */
 #ifndef MOHVIT_HEADER_H
 #define MOHVIT_HEADER_H
 

@@ -43,9 +43,7 @@ static int teardown(void **state)
 
 static figure last_block(const size_t *classes, size_t count, bool with_shared)
 {
-    size_t last;
-    assert_true(head_load_last_routed(load, &last));
-    return (figure){load, head_load_describe(load, last), classes, count, with_shared, WIDTH};
+    return (figure){load, routing_layout_last_routed(&load->routing), classes, count, with_shared, WIDTH};
 }
 
 static char *in_scratch(const char *name)
@@ -126,15 +124,15 @@ static void check_bars(bool with_shared)
     double ground, top, low, high;
     read_scale(&ground, &top, svg);
     assert_true(ground > top);
-    size_t shown = f.block.candidates + (with_shared ? f.block.shared : 0);
+    size_t shown = routing_candidates(f.block) + (with_shared ? f.block->shared : 0);
     size_t count = boxes_on(boxes, MOST, svg, ground);
     assert_int_equal(count, 3 * shown);
     assert_true(figure_range(&f, &low, &high));
-    double most = with_shared ? 1 : fmax(high, f.block.balanced), step = figure_step(most, 5);
+    double most = with_shared ? 1 : fmax(high, routing_balanced(f.block)), step = figure_step(most, 5);
     double scale = fmin(1, step * ceil(most / step - 1e-9));
     for (size_t i = 0; i < count; i++) {
-        size_t head = i % shown + f.block.heads - shown;
-        double expected = head_load_of(load, classes[i / shown], f.block.index, head);
+        size_t head = i % shown + f.block->heads - shown;
+        double expected = head_load_of(load, classes[i / shown], f.block->index, head);
         double drawn = boxes[i].height / (ground - top) * scale;
         // An SVG of Cairo's has six digits.
         if (fabs(drawn - expected) > 2e-4)
@@ -174,17 +172,17 @@ static void compare_pictures(const char *path, const char *reference)
     expect_ok(image_read(&b, reference, NULL, false, &err), &err);
     assert_int_equal(a.width, b.width);
     assert_int_equal(a.height, b.height);
-    size_t bytes = a.width * a.height * 3, far = 0;
+    size_t count = a.width * a.height * 3, far = 0;
     double sum = 0;
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < count; i++) {
         int difference = abs(a.rgb[i] - b.rgb[i]);
         sum += difference;
         far += difference > 48;
     }
     print_message("%s: %.3f mean difference of 255, %.3f %% by more than 48\n", strrchr(reference, '/') + 1,
-                  sum / (double)bytes, 100 * (double)far / (double)bytes);
-    assert_true(sum / (double)bytes <= 1);
-    assert_true((double)far / (double)bytes <= 0.005);
+                  sum / (double)count, 100 * (double)far / (double)count);
+    assert_true(sum / (double)count <= 1);
+    assert_true((double)far / (double)count <= 0.005);
     image_free(&a);
     image_free(&b);
 }
@@ -228,7 +226,7 @@ static void figures_look_as_they_did(void **state)
     check_looks("bars.png", draw_bars_of, &f, f.width, figure_bars_height(&f));
     f = last_block(all, 10, true);
     check_looks("bars_shared.png", draw_bars_of, &f, f.width, figure_bars_height(&f));
-    assert_int_equal(head_load_order(order, load, f.block.index, all, 10, NULL), MOHVIT_OK);
+    assert_int_equal(head_load_order(order, load, f.block->index, all, 10, NULL), MOHVIT_OK);
     f = last_block(order, 10, true);
     check_looks("heatmap.png", draw_heatmap_of, &f, f.width, figure_heatmap_height(&f));
 }
@@ -283,7 +281,8 @@ static void a_head_sees_what_it_selected(void **state)
     uint8_t crop[S * S * 3], out[S * S * 3], pick[] = {1, 0, 0, 1}; // two by two tokens, one head
     float gate[] = {2, 0, 0, 1};
     memset(crop, 200, sizeof crop);
-    routes r = {.side = 2, .heads = 1, .routed = 1, .gate = gate, .pick = pick, .strong = 2};
+    const routing_block b = {.heads = 1, .routed = 1};
+    routes r = {.block = &b, .side = 2, .gate = gate, .pick = pick, .strong = 2};
     assert_true(fabs(route_load(&r, 0) - 0.5) < 1e-12);
     route_picture(out, crop, S, &r, 0);
     const uint8_t *strong = out, *dimmed = out + 3 * (S - 1), *weak = out + 3 * (S * S - 1);
@@ -319,15 +318,8 @@ static void the_figure_of_routes_looks_as_it_did(void **state)
         pick[i] = i % HEADS == 0 || (i * 7 + i / HEADS) % 3 != 0;
         gate[i] = pick[i] ? 0.2f + (float)(i * 5 % 17) / 10 : 0;
     }
-    routes r = {.stage = 2,
-                .block = 1,
-                .side = SIDE,
-                .heads = HEADS,
-                .shared = 1,
-                .routed = 3,
-                .gate = gate,
-                .pick = pick,
-                .strong = 1.6f};
+    const routing_block b = {.name = "3.1", .heads = HEADS, .shared = 1, .routed = 3};
+    routes r = {.block = &b, .side = SIDE, .gate = gate, .pick = pick, .strong = 1.6f};
     check_looks("routes.png", draw_routes_of, &r, WIDTH, route_figure_height(&r, WIDTH));
 }
 

@@ -1,5 +1,6 @@
 /* Files of head load: read, asked, and merged with themselves and with what differs from them. */
 #include "vit/headload/head_load.h"
+#include "vit/network/config_routing.h"
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/mend.h"
@@ -8,19 +9,17 @@ FUZZ_MEND(mend_safetensors)
 
 static void ask(const head_load *l)
 {
-    size_t block;
     char missing[64];
+    const routing_block *last = routing_layout_last_routed(&l->routing);
     for (size_t i = 0; i < json_array_size(l->sources); i++)
         head_load_missing(l, i, i % 2, missing, sizeof missing);
-    if (!head_load_last_routed(l, &block))
-        return;
-    for (size_t h = 0; h < head_load_describe(l, block).heads; h++) {
-        fuzz_require(!(head_load_of(l, 0, block, h) > 1), "a head with more than all tokens");
-        fuzz_require(head_load_gate_sum(l, 0, block, h) >= 0, "gates below zero");
+    for (size_t h = 0; last && h < last->heads; h++) {
+        fuzz_require(!(head_load_of(l, 0, last->index, h) > 1), "a head with more than all tokens");
+        fuzz_require(head_load_gate_sum(l, 0, last->index, h) >= 0, "gates below zero");
     }
 }
 
-enum { CHANGES = 6 };
+enum { CHANGES = 7 };
 
 /* Lets a load differ in one thing, so that merging comes to what it checks after that; or in none. */
 static void change(head_load *l, size_t what)
@@ -33,13 +32,16 @@ static void change(head_load *l, size_t what)
         json_object_set_new(l->provenance, provenance[what], json_string("other"));
         break;
     case 2:
-        l->config.img_size += 32;
+        json_object_set_new(l->config, "img_size", json_integer(32));
         break;
     case 3:
         l->names.name[0] = l->names.name[l->names.count - 1];
         l->names.name[l->names.count - 1] = name;
         break;
     case 4:
+        l->routing.blocks[0].tokens++;
+        break;
+    case 5:
         json_array_clear(l->sources);
         break;
     default:
@@ -51,7 +53,8 @@ static void merge(const char *path, size_t what)
 {
     head_load *a = NULL, *b = NULL;
     mohvit_error err;
-    fuzz_require(!head_load_open(&a, path, &err) && !head_load_open(&b, path, &err),
+    fuzz_require(!head_load_open(&a, path, config_routing_from_json, &err) &&
+                     !head_load_open(&b, path, config_routing_from_json, &err),
                  "read once, and not again");
     change(b, what);
     fuzz_checked(head_load_merge(a, b, "a", "b", false, &err), &err, NULL);
@@ -64,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     head_load *l;
     mohvit_error err;
     const char *path = fuzz_file(0, data, size);
-    if (fuzz_checked(head_load_open(&l, path, &err), &err, NULL))
+    if (fuzz_checked(head_load_open(&l, path, config_routing_from_json, &err), &err, NULL))
         return 0;
     ask(l);
     head_load_destroy(l);

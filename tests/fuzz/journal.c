@@ -4,6 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "eval/header.h"
 #include "eval/head_load_record.h"
+#include "vit/network/config_routing.h"
 #include "tests/fuzz/mend.h"
 #include "eval/totals.h"
 
@@ -61,7 +62,7 @@ static void add_up(journal *j)
     mohvit_error err;
     fuzz_checked(totals_count(&t, &set, 4, &err), &err, NULL);
     totals_free(&t);
-    if (!fuzz_checked(head_load_collect(&load, &set, "1/2", &err), &err, NULL))
+    if (!fuzz_checked(head_load_collect(&load, &set, "1/2", config_routing_from_json, &err), &err, NULL))
         head_load_destroy(load);
 }
 

@@ -277,6 +277,23 @@ what_is_no_head_load_is_refused_with_the_reason() {
     has "$err" "--head-load"
 }
 
+# What 0.1.0 counted: its head load, and the state that this one was made from.
+files_of_older_versions_say_what_they_said() {
+    local old=$golden/headload/0.1.0
+    run 0 headload export --csv "$old.safetensors"
+    cp out.txt old.csv
+    equal "$(sed -n 17p old.csv)" "0,,ankle boot,4,0,7,routed,12,12,1,0.2,0.966914574"
+    run 0 merge "$old.state" --head-load merged.safetensors
+    run 0 headload export --csv merged.safetensors
+    cmp old.csv out.txt || fail "the state and the head load of 0.1.0 differ"
+    run 0 headload stats "$old.safetensors"
+    has "$out" "custom: 5 images of 3 classes, 66.67 % of the heads active"
+    run 0 headload plot "$old.safetensors" --classes "ankle boot,bag" -o old.svg
+    cp "$old.state" old.state
+    run 1 eval "idx:$pictures,$classes" --limit 64 --state old.state --head-load a.safetensors
+    has "$err" 'old.state: belongs to another evaluation: version is "0.1.0", expected'
+}
+
 # ---- Figures and page ------------------------------------------------------------------------------
 
 figures_are_of_the_kind_that_their_name_says() {
@@ -308,7 +325,7 @@ figures_are_of_the_kind_that_their_name_says() {
     has "$err" "shark: no class is called so"
     has "$err" "great white shark"
     run 1 headload plot a.safetensors --classes goldfish --block 4.5 -o a.svg
-    has "$err" "there is no such block"
+    has "$err" "there is no such block; expected 1.0 to 1.4, 2.0 to 2.4, 3.0 to 3.22, 4.0 to 4.4"
     run 1 headload plot a.safetensors --classes goldfish --block 1.0 -o a.svg
     has "$err" "does not route"
     run 2 headload plot a.safetensors --classes goldfish --block x -o a.svg
@@ -455,6 +472,7 @@ files)
     exported_rows_add_up_in_every_class_and_block
     csv_and_json_say_the_same
     what_is_no_head_load_is_refused_with_the_reason
+    files_of_older_versions_say_what_they_said
     ;;
 figures)
     figures_are_of_the_kind_that_their_name_says

@@ -18,8 +18,8 @@ bool figure_range(const figure *f, double *low, double *high)
     *low = INFINITY;
     *high = -INFINITY;
     for (size_t i = 0; i < f->count; i++) {
-        for (size_t h = f->block.shared; f->load->images[f->classes[i]] && h < f->block.heads; h++) {
-            double load = head_load_of(f->load, f->classes[i], f->block.index, h);
+        for (size_t h = f->block->shared; f->load->images[f->classes[i]] && h < f->block->heads; h++) {
+            double load = head_load_of(f->load, f->classes[i], f->block->index, h);
             *low = fmin(*low, load);
             *high = fmax(*high, load);
         }
@@ -44,13 +44,13 @@ typedef struct {
 
 static size_t shared_shown(const figure *f)
 {
-    return f->with_shared ? f->block.shared : 0;
+    return f->with_shared ? f->block->shared : 0;
 }
 
 static columns divide(const figure *f, double width)
 {
     double shared = (double)shared_shown(f), gap = shared > 0 ? 0.75 : 0;
-    columns c = {.pitch = width / ((double)f->block.candidates + shared + gap)};
+    columns c = {.pitch = width / ((double)routing_candidates(f->block) + shared + gap)};
     c.shared_width = c.pitch * (shared + gap);
     return c;
 }
@@ -58,8 +58,8 @@ static columns divide(const figure *f, double width)
 /* Left end of the column of a head. */
 static double column_x(const figure *f, const columns *c, size_t head)
 {
-    return head < f->block.shared ? c->pitch * (double)head
-                                  : c->shared_width + c->pitch * (double)(head - f->block.shared);
+    return head < f->block->shared ? c->pitch * (double)head
+                                   : c->shared_width + c->pitch * (double)(head - f->block->shared);
 }
 
 // ---- Text around -----------------------------------------------------------------------------------
@@ -76,9 +76,9 @@ static void print_number(char out[24], double value, double step)
 static void draw_head(cairo_t *cr, const figure *f, bool dashed)
 {
     char text[96], balanced[64];
-    snprintf(text, sizeof text, "Block %zu.%zu, %zu of %zu routed heads", f->block.stage + 1, f->block.block,
-             f->block.routed, f->block.candidates);
-    snprintf(balanced, sizeof balanced, "balanced load %.2f", f->block.balanced);
+    snprintf(text, sizeof text, "Block %s, %zu of %zu routed heads", f->block->name, f->block->routed,
+             routing_candidates(f->block));
+    snprintf(balanced, sizeof balanced, "balanced load %.2f", routing_balanced(f->block));
     drawing_font(cr, TEXT, false);
     drawing_colour(cr, drawing_ink);
     double left = drawing_text_width(cr, text), right = drawing_text_width(cr, balanced), x = f->width - 2;
@@ -100,7 +100,7 @@ static void draw_head(cairo_t *cr, const figure *f, bool dashed)
 static void draw_head_numbers(cairo_t *cr, const figure *f, const columns *c, double x, double y)
 {
     static const size_t steps[] = {1, 2, 5, 10, 20, 50, 100};
-    size_t n = f->block.candidates, i = 0;
+    size_t n = routing_candidates(f->block), i = 0;
     drawing_font(cr, SMALL, false);
     drawing_colour(cr, drawing_ink);
     double room = drawing_text_width(cr, n >= 100 ? "888" : n >= 10 ? "88" : "8") + 2;
@@ -159,8 +159,8 @@ static bars_layout lay_out_bars(const figure *f)
     b.width = (inside - PANEL_GAP * (double)(b.across - 1)) / (double)b.across;
     b.height = fmin(fmax(0.72 * b.width, 46), b.down < ROWS ? 110 : 54);
     if (!figure_range(f, &b.low, &b.high))
-        b.low = b.high = f->block.balanced;
-    double most = shared_shown(f) ? 1 : fmax(b.high, f->block.balanced);
+        b.low = b.high = routing_balanced(f->block);
+    double most = shared_shown(f) ? 1 : fmax(b.high, routing_balanced(f->block));
     b.step = figure_step(most, 5);
     b.top = fmin(1, b.step * ceil(most / b.step - 1e-9));
     return b;
@@ -201,10 +201,10 @@ static void draw_bars(cairo_t *cr, const figure *f, const bars_layout *b, size_t
 {
     columns c = divide(f, b->width);
     double bar = c.pitch * (c.pitch > 3 ? 0.8 : 0.86), span = b->high - b->low;
-    for (size_t h = shared_shown(f) ? 0 : f->block.shared; h < f->block.heads; h++) {
-        double load = head_load_of(f->load, class_index, f->block.index, h);
+    for (size_t h = shared_shown(f) ? 0 : f->block->shared; h < f->block->heads; h++) {
+        double load = head_load_of(f->load, class_index, f->block->index, h);
         double shade = span > 0 ? (load - b->low) / span : 0.5;
-        drawing_colour(cr, h < f->block.shared ? drawing_shared : drawing_ramp(0.2 + 0.8 * shade));
+        drawing_colour(cr, h < f->block->shared ? drawing_shared : drawing_ramp(0.2 + 0.8 * shade));
         cairo_rectangle(cr, x + column_x(f, &c, h) + (c.pitch - bar) / 2, y + b->height, bar,
                         -b->height * load / b->top);
         cairo_fill(cr);
@@ -214,7 +214,7 @@ static void draw_bars(cairo_t *cr, const figure *f, const bars_layout *b, size_t
 static void draw_balanced(cairo_t *cr, const figure *f, const bars_layout *b, double x, double y)
 {
     columns c = divide(f, b->width);
-    double at = y + b->height * (1 - f->block.balanced / b->top);
+    double at = y + b->height * (1 - routing_balanced(f->block) / b->top);
     cairo_set_line_width(cr, 1);
     cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
     drawing_colour(cr, drawing_accent);
@@ -298,7 +298,7 @@ static heatmap_layout lay_out_heatmap(cairo_t *cr, const figure *f)
     m.width = f->width - m.left - LEGEND;
     m.height = m.row * (double)f->count;
     if (!figure_range(f, &m.low, &m.high))
-        m.low = m.high = f->block.balanced;
+        m.low = m.high = routing_balanced(f->block);
     if (m.high - m.low < 0.01) {
         m.low = fmax(0, m.low - 0.005);
         m.high = m.low + 0.01;
@@ -323,9 +323,9 @@ static colour cell_colour(const figure *f, const heatmap_layout *m, size_t row, 
 {
     if (!f->load->images[f->classes[row]])
         return drawing_absent;
-    if (head < f->block.shared)
+    if (head < f->block->shared)
         return drawing_shared;
-    return drawing_ramp(shade(m, head_load_of(f->load, f->classes[row], f->block.index, head)));
+    return drawing_ramp(shade(m, head_load_of(f->load, f->classes[row], f->block->index, head)));
 }
 
 static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
@@ -333,7 +333,7 @@ static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
     columns c = divide(f, m->width);
     double gap = m->row >= 4 ? 0.4 : 0; // thin rows touch
     for (size_t i = 0; i < f->count; i++) {
-        for (size_t h = shared_shown(f) ? 0 : f->block.shared; h < f->block.heads; h++) {
+        for (size_t h = shared_shown(f) ? 0 : f->block->shared; h < f->block->heads; h++) {
             drawing_colour(cr, cell_colour(f, m, i, h));
             cairo_rectangle(cr, m->left + column_x(f, &c, h), HEAD + m->row * (double)i, c.pitch - 0.4,
                             m->row - gap);
@@ -382,7 +382,7 @@ static void draw_legend(cairo_t *cr, const figure *f, const heatmap_layout *m)
         drawing_text(cr, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
                      text);
     }
-    double balanced = shade(m, f->block.balanced);
+    double balanced = shade(m, routing_balanced(f->block));
     if (balanced < 0 || balanced > 1)
         return;
     drawing_colour(cr, drawing_accent);

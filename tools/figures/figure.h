@@ -10,7 +10,7 @@
 
 typedef struct figure {
     const head_load *load;
-    head_load_block block;
+    const routing_block *block;
     const size_t *classes; /* (count) in the order of the panels or rows */
     size_t count;
     bool with_shared; /* the shared heads too */

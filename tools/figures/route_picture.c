@@ -13,7 +13,7 @@ double route_load(const routes *r, size_t head)
 {
     size_t N = r->side * r->side, count = 0;
     for (size_t n = 0; n < N; n++)
-        count += r->pick[n * r->heads + head];
+        count += r->pick[n * r->block->heads + head];
     return (double)count / (double)N;
 }
 
@@ -39,8 +39,8 @@ void route_picture(uint8_t *out, const uint8_t *crop, size_t S, const routes *r,
 {
     for (size_t i = 0; i < S * S; i++) {
         size_t token = i / S * r->side / S * r->side + i % S * r->side / S;
-        double gray = luma(crop + 3 * i), gate = (double)r->gate[token * r->heads + head];
-        if (!r->pick[token * r->heads + head]) {
+        double gray = luma(crop + 3 * i), gate = (double)r->gate[token * r->block->heads + head];
+        if (!r->pick[token * r->block->heads + head]) {
             for (size_t k = 0; k < 3; k++)
                 out[3 * i + k] = byte(0.05 + 0.22 * gray);
             continue;
@@ -73,7 +73,8 @@ typedef struct {
 static layout lay_out(const routes *r, double width)
 {
     enum { SMALLEST = 50 }; // points of a picture
-    size_t panels = r->heads + 1, fit = (size_t)fmax(1, floor((width - 2 * MARGIN + GAP) / (SMALLEST + GAP)));
+    size_t panels = r->block->heads + 1,
+           fit = (size_t)fmax(1, floor((width - 2 * MARGIN + GAP) / (SMALLEST + GAP)));
     layout l = {.down = divide_up(panels, fit)};
     l.across = divide_up(panels, l.down);
     l.side = (width - 2 * MARGIN - GAP * (double)(l.across - 1)) / (double)l.across;
@@ -113,11 +114,11 @@ static void draw_image(cairo_t *cr, const uint8_t *rgb, size_t S, double x, doub
 
 static void head_title(char out[64], const routes *r, size_t head)
 {
-    bool shared = !r->routed || head < r->shared;
+    bool shared = head < r->block->shared;
     if (shared)
         snprintf(out, 64, "shared %zu", head + 1);
     else
-        snprintf(out, 64, "%zu: %.0f %%", head - r->shared + 1, 100 * route_load(r, head));
+        snprintf(out, 64, "%zu: %.0f %%", head - r->block->shared + 1, 100 * route_load(r, head));
 }
 
 static void draw_scale(cairo_t *cr, const routes *r, double y, double width)
@@ -151,13 +152,13 @@ void route_figure(cairo_t *cr, const routes *r, const uint8_t *crop, size_t S, d
 {
     layout l = lay_out(r, width);
     uint8_t *picture = need(memory_alloc(S * S, 3));
-    char text[64];
-    snprintf(text, sizeof text, "Block %zu.%zu: %zu of %zu routed heads for each of %zu x %zu patches",
-             r->stage + 1, r->block, r->routed, r->routed ? r->heads - r->shared : 0, r->side, r->side);
+    char text[160];
+    snprintf(text, sizeof text, "Block %s: %zu of %zu routed heads for each of %zu x %zu patches",
+             r->block->name, r->block->routed, routing_candidates(r->block), r->side, r->side);
     drawing_font(cr, TEXT, false);
     drawing_colour(cr, drawing_ink);
     drawing_text(cr, MARGIN, 8.5, 0, width - 2 * MARGIN, text);
-    for (size_t i = 0; i <= r->heads; i++) {
+    for (size_t i = 0; i <= r->block->heads; i++) {
         double x = MARGIN + (double)(i % l.across) * (l.side + GAP);
         double y = TOP + (double)(i / l.across) * (l.side + TITLE + 2) + TITLE;
         if (i)

@@ -3,11 +3,12 @@
 #define MOHVIT_ROUTE_PICTURE_H
 
 #include "tools/figures/drawing.h"
+#include "vit/headload/routing_layout.h"
 
 /* What a block's router chose for one image. */
 typedef struct routes {
-    size_t stage, block; /* from 0 */
-    size_t side, heads, shared, routed;
+    const routing_block *block;
+    size_t side;   /* of the square of its tokens */
     float *gate;   /* (side², heads) */
     uint8_t *pick; /* (side², heads) */
     float strong;  /* gate that has the strongest tint, as all above it do */

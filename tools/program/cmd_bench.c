@@ -137,7 +137,7 @@ static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, c
     mohvit_status status = mohvit_run(ctx, batch, err);
     double ran = clock_ms();
     for (size_t i = 0; c && !status && i < batch; i++)
-        status = head_load_add(c->load, i % c->load->config.num_classes, mohvit_head_tokens(ctx, i),
+        status = head_load_add(c->load, i % c->load->names.count, mohvit_head_tokens(ctx, i),
                                mohvit_head_gate_sum(ctx, i), err);
     double end = clock_ms();
     *ms = end - start;
@@ -239,9 +239,8 @@ static mohvit_status measure_head_load(measurement *m, mohvit_context *ctx, cons
                                        const bench_options *o, mohvit_error *err)
 {
     double ms[PAIRS][2] = {{0}}, percent[PAIRS];
-    const description *d = mohvit_describe(opened);
     counter c = {0};
-    mohvit_status status = head_load_create(&c.load, &d->config, &d->labels, err);
+    mohvit_status status = mohvit_head_load_create(&c.load, opened, err);
     if (!status)
         status = time_pairs(ms, ctx, o, mohvit_count_heads, &c, err);
     mohvit_count_heads(ctx, true);

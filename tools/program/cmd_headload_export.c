@@ -23,14 +23,14 @@ typedef struct export_options {
 
 typedef struct row {
     size_t class_index, head;
-    head_load_block block;
+    const routing_block *block;
     int64_t tokens, active, all; /* all: active of all heads */
     double gate_sum;
 } row;
 
 static const char *kind(const row *r)
 {
-    return r->block.routed && r->head >= r->block.shared ? "routed" : "shared";
+    return r->head >= r->block->shared ? "routed" : "shared";
 }
 
 /* NaN where the class has no tokens. */
@@ -66,7 +66,7 @@ static void print_csv(const head_load *l, const row *r)
     output_csv_field(id ? id : "");
     output_printf(",");
     output_csv_field(l->names.name[r->class_index]);
-    output_printf(",%zu,%zu,%zu,%s,%lld,%lld", r->block.stage + 1, r->block.block, r->head, kind(r),
+    output_printf(",%zu,%zu,%zu,%s,%lld,%lld", r->block->stage, r->block->block, r->head, kind(r),
                   (long long)r->tokens, (long long)r->active);
     print_csv_number(load(r));
     print_csv_number(share(r));
@@ -89,8 +89,8 @@ static void print_json(const head_load *l, const row *r)
     json_put(object, "class", json_integer((json_int_t)r->class_index));
     json_put(object, "id", id ? json_text(id) : json_null());
     json_put(object, "label", json_text(l->names.name[r->class_index]));
-    json_put(object, "stage", json_integer((json_int_t)r->block.stage + 1));
-    json_put(object, "block", json_integer((json_int_t)r->block.block));
+    json_put(object, "stage", json_integer((json_int_t)r->block->stage));
+    json_put(object, "block", json_integer((json_int_t)r->block->block));
     json_put(object, "head", json_integer((json_int_t)r->head));
     json_put(object, "kind", json_text(kind(r)));
     json_put(object, "tokens", json_integer(r->tokens));
@@ -107,11 +107,11 @@ static void print_block(const head_load *l, const export_options *o, size_t clas
                         bool *first)
 {
     row r = {.class_index = class_index,
-             .block = head_load_describe(l, block),
+             .block = &l->routing.blocks[block],
              .tokens = head_load_tokens(l, class_index, block)};
-    for (size_t h = 0; h < r.block.heads; h++)
+    for (size_t h = 0; h < r.block->heads; h++)
         r.all += l->active[head_load_at(l, class_index, block, h)];
-    for (r.head = 0; r.head < r.block.heads; r.head++) {
+    for (r.head = 0; r.head < r.block->heads; r.head++) {
         r.active = l->active[head_load_at(l, class_index, block, r.head)];
         r.gate_sum = head_load_gate_sum(l, class_index, block, r.head);
         if (o->json) {
@@ -130,8 +130,8 @@ static void export_rows(const head_load *l, const export_options *o)
     output_printf("%s", o->json
                             ? "{\"rows\":["
                             : "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean\n");
-    for (size_t c = 0; output_works() && c < l->config.num_classes; c++)
-        for (size_t b = 0; b < l->blocks; b++)
+    for (size_t c = 0; output_works() && c < l->names.count; c++)
+        for (size_t b = 0; b < l->routing.count; b++)
             print_block(l, o, c, b, &first);
     if (!o->json)
         return;

@@ -77,23 +77,20 @@ static bool plot(const head_load *l, const plot_options *o, class_choice *chosen
 {
     enum { MOST_CELLS = 1000000 };
     mohvit_error err;
-    size_t block;
-    if (!choice_block(&block, &l->config, "--block", o->block) || !choose(chosen, l, o))
+    const routing_block *block = choice_block(&l->routing, "--block", o->block);
+    if (!block || !choose(chosen, l, o))
         return false;
-    figure f = {.load = l,
-                .block = head_load_describe(l, block),
-                .with_shared = o->with_shared,
-                .width = (double)o->width * 72 / 25.4};
-    if (!f.block.routed) {
-        complain("block %zu.%zu does not route: all its heads are always on", f.block.stage + 1,
-                 f.block.block);
+    figure f = {
+        .load = l, .block = block, .with_shared = o->with_shared, .width = (double)o->width * 72 / 25.4};
+    if (!block->routed) {
+        complain("block %s does not route: all its heads are always on", block->name);
         return false;
     }
-    if (chosen->count > MOST_CELLS / f.block.heads) {
+    if (chosen->count > MOST_CELLS / block->heads) {
         complain("%zu classes are too many for one figure; choose with --classes", chosen->count);
         return false;
     }
-    if (o->heatmap && !sort_by_similarity(chosen, l, block, &err))
+    if (o->heatmap && !sort_by_similarity(chosen, l, block->index, &err))
         return false;
     f.classes = chosen->classes;
     f.count = chosen->count;
@@ -102,8 +99,8 @@ static bool plot(const head_load *l, const plot_options *o, class_choice *chosen
         return false;
     }
     output_name(o->output);
-    output_printf(": block %zu.%zu, %zu class%s, %zu mm wide\n", f.block.stage + 1, f.block.block, f.count,
-                  f.count == 1 ? "" : "es", o->width);
+    output_printf(": block %s, %zu class%s, %zu mm wide\n", block->name, f.count, f.count == 1 ? "" : "es",
+                  o->width);
     return true;
 }
 

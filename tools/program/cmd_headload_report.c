@@ -134,15 +134,15 @@ static void put_f64(unsigned char *to, double value)
 static size_t heads_of_all_blocks(const head_load *l)
 {
     size_t heads = 0;
-    for (size_t b = 0; b < l->blocks; b++)
-        heads += head_load_describe(l, b).heads;
+    for (size_t b = 0; b < l->routing.count; b++)
+        heads += l->routing.blocks[b].heads;
     return heads;
 }
 
 /* Counts past 32 bits travel as doubles, exactly up to 2^53. */
 static bool counts_are_wide(const head_load *l)
 {
-    for (size_t i = 0; i < l->config.num_classes * l->blocks * l->max_heads; i++)
+    for (size_t i = 0; i < l->names.count * l->routing.count * l->routing.max_heads; i++)
         if (l->active[i] > UINT32_MAX)
             return true;
     return false;
@@ -151,12 +151,12 @@ static bool counts_are_wide(const head_load *l)
 /* `active` and `gates` of every class, block and head that there is. */
 static void add_counts(text *t, const head_load *l, bool wide)
 {
-    size_t cells = l->config.num_classes * heads_of_all_blocks(l), size = wide ? 8 : 4;
+    size_t cells = l->names.count * heads_of_all_blocks(l), size = wide ? 8 : 4;
     unsigned char *active = need(memory_alloc(cells, size)), *gates = need(memory_alloc(cells, 8));
     size_t at = 0;
-    for (size_t c = 0; c < l->config.num_classes; c++) {
-        for (size_t b = 0; b < l->blocks; b++) {
-            size_t heads = head_load_describe(l, b).heads;
+    for (size_t c = 0; c < l->names.count; c++) {
+        for (size_t b = 0; b < l->routing.count; b++) {
+            size_t heads = l->routing.blocks[b].heads;
             for (size_t h = 0; h < heads; h++, at++) {
                 int64_t count = l->active[head_load_at(l, c, b, h)];
                 if (wide)
@@ -176,15 +176,15 @@ static void add_counts(text *t, const head_load *l, bool wide)
 /* Of each block that routes: the classes by similarity. */
 static mohvit_status add_orders(text *t, const head_load *l, mohvit_error *err)
 {
-    size_t classes = l->config.num_classes, at = 0;
+    size_t classes = l->names.count, at = 0;
     size_t *all = need(memory_alloc(classes, sizeof *all)),
            *order = need(memory_alloc(classes, sizeof *order));
-    unsigned char *bytes = need(memory_alloc(classes * l->blocks, 4));
+    unsigned char *bytes = need(memory_alloc(classes * l->routing.count, 4));
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < classes; c++)
         all[c] = c;
-    for (size_t b = 0; !status && b < l->blocks; b++) {
-        if (!head_load_describe(l, b).routed)
+    for (size_t b = 0; !status && b < l->routing.count; b++) {
+        if (!l->routing.blocks[b].routed)
             continue;
         status = head_load_order(order, l, b, all, classes, err);
         for (size_t c = 0; !status && c < classes; c++)
@@ -227,7 +227,7 @@ static json_t *specific_json(const block_statistics *s)
 static void put_like(json_t *object, const head_load *l, const block_statistics *s)
 {
     json_t *like = need(json_array()), *divergence = need(json_array());
-    for (size_t c = 0; c < l->config.num_classes; c++) {
+    for (size_t c = 0; c < l->names.count; c++) {
         bool known = isfinite(s->like_divergence[c]);
         append(like, json_integer(known ? (json_int_t)s->like[c] : -1));
         append(divergence, json_real(known ? round(s->like_divergence[c] * 1e6) / 1e6 : 0));
@@ -263,14 +263,14 @@ static mohvit_status add_block(json_t *blocks, const head_load *l, size_t index,
     if (status)
         return status;
     json_t *object = need(json_object());
-    json_put(object, "stage", json_integer((json_int_t)s.block.stage + 1));
-    json_put(object, "block", json_integer((json_int_t)s.block.block));
-    json_put(object, "heads", json_integer((json_int_t)s.block.heads));
-    json_put(object, "shared", json_integer((json_int_t)s.block.shared));
-    json_put(object, "routed", json_integer((json_int_t)s.block.routed));
-    json_put(object, "tokens", json_integer((json_int_t)s.block.tokens));
-    json_put(object, "balanced", json_real(s.block.balanced));
-    if (s.block.routed && s.classes)
+    json_put(object, "stage", json_integer((json_int_t)s.block->stage));
+    json_put(object, "block", json_integer((json_int_t)s.block->block));
+    json_put(object, "heads", json_integer((json_int_t)s.block->heads));
+    json_put(object, "shared", json_integer((json_int_t)s.block->shared));
+    json_put(object, "routed", json_integer((json_int_t)s.block->routed));
+    json_put(object, "tokens", json_integer((json_int_t)s.block->tokens));
+    json_put(object, "balanced", json_real(routing_balanced(s.block)));
+    if (s.block->routed && s.classes)
         json_put(object, "stats", statistics_json(l, &s));
     append(blocks, object);
     block_statistics_free(&s);
@@ -289,16 +289,16 @@ static mohvit_status add_description(text *t, const head_load *l, const char *pa
     json_t *object = need(json_object()), *names = need(json_array()), *ids = need(json_array());
     json_t *images = need(json_array()), *blocks = need(json_array());
     mohvit_status status = MOHVIT_OK;
-    for (size_t c = 0; c < l->config.num_classes; c++) {
+    for (size_t c = 0; c < l->names.count; c++) {
         append(names, json_text(l->names.name[c]));
         append(ids, l->names.id[c] ? json_text(l->names.id[c]) : json_null());
         append(images, json_integer(l->images[c]));
     }
-    for (size_t b = 0; !status && b < l->blocks; b++)
+    for (size_t b = 0; !status && b < l->routing.count; b++)
         status = add_block(blocks, l, b, err);
     json_put(object, "file", json_text(file_name(path)));
-    json_put(object, "model", json_text(config_name(&l->config)));
-    json_put(object, "activePercent", json_real(config_active_percent(&l->config)));
+    json_put(object, "model", json_text(l->routing.model));
+    json_put(object, "activePercent", json_real(routing_layout_active_percent(&l->routing)));
     json_put(object, "names", names);
     json_put(object, "ids", ids);
     json_put(object, "images", images);
@@ -342,11 +342,11 @@ static mohvit_status build_page(text *t, const head_load *l, const char *path, m
 
 static mohvit_status report(const head_load *l, const char *path, const char *output, mohvit_error *err)
 {
-    size_t cells = l->config.num_classes * heads_of_all_blocks(l);
+    size_t cells = l->names.count * heads_of_all_blocks(l);
     if (cells > MAX_CELLS)
         return error_set(err, MOHVIT_ERROR_LIMIT,
                          "%s: %zu classes with %zu heads are too many for a page: %zu, at most %zu", path,
-                         l->config.num_classes, heads_of_all_blocks(l), cells, MAX_CELLS);
+                         l->names.count, heads_of_all_blocks(l), cells, MAX_CELLS);
     text t = {0};
     mohvit_status status = build_page(&t, l, path, err);
     if (!status)
@@ -354,7 +354,7 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
     if (!status) {
         output_name(output);
         bool large = t.size >= 1000000;
-        output_printf(": %zu classes, %zu blocks, %.*f %s\n", l->config.num_classes, l->blocks, large,
+        output_printf(": %zu classes, %zu blocks, %.*f %s\n", l->names.count, l->routing.count, large,
                       (double)t.size / (large ? 1e6 : 1e3), large ? "MB" : "KB");
     }
     free(t.data);

@@ -35,26 +35,21 @@ typedef struct stats_options {
     const char *block;
 } stats_options;
 
-static void block_name(char out[16], const head_load_block *b)
-{
-    snprintf(out, 16, "%zu.%zu", b->stage + 1, b->block);
-}
-
 // ---- Text ------------------------------------------------------------------------------------------
 
 static void print_heading(const head_load *l)
 {
     int64_t images = 0;
     size_t classes = 0;
-    for (size_t c = 0; c < l->config.num_classes; c++) {
+    for (size_t c = 0; c < l->names.count; c++) {
         images += l->images[c];
         classes += l->images[c] > 0;
     }
     output_bold(true);
-    output_printf("%s", config_name(&l->config));
+    output_printf("%s", l->routing.model);
     output_bold(false);
     output_printf(": %lld images of %zu classes, %.4g %% of the heads active\n\n", (long long)images, classes,
-                  config_active_percent(&l->config));
+                  routing_layout_active_percent(&l->routing));
     output_printf(
         "                        load of a routed head:                entropy of     divergence of\n"
         "       shared  a token  share of the tokens that select it    loads, bits    classes, bits   dead\n"
@@ -64,11 +59,10 @@ static void print_heading(const head_load *l)
 
 static void print_line(const block_statistics *s)
 {
-    char name[16];
-    block_name(name, &s->block);
-    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.3f    %5.3f  %6.4f", name,
-                  s->block.shared, s->block.routed, s->block.candidates, s->block.balanced, s->min, s->max,
-                  100 * s->cv, s->entropy, log2((double)s->block.candidates), s->divergence);
+    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.3f    %5.3f  %6.4f",
+                  s->block->name, s->block->shared, s->block->routed, routing_candidates(s->block),
+                  routing_balanced(s->block), s->min, s->max, 100 * s->cv, s->entropy,
+                  log2((double)routing_candidates(s->block)), s->divergence);
     if (s->compared)
         output_printf("  %6.4f", s->mean_divergence);
     else
@@ -94,7 +88,7 @@ static void print_heads(const head_load *l, const block_statistics *s)
                   "  head       0 to 1  the class  of classes  the class, which loads it most\n");
     for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
         const specific_head *h = &s->specific[i];
-        output_printf("  %4zu  %11.4f  %9.3f  %10.3f  ", h->head - s->block.shared + 1, h->information,
+        output_printf("  %4zu  %11.4f  %9.3f  %10.3f  ", h->head - s->block->shared + 1, h->information,
                       h->load, h->mean);
         output_name(l->names.name[h->class_index]);
         output_printf("\n");
@@ -102,7 +96,7 @@ static void print_heads(const head_load *l, const block_statistics *s)
     if (s->dead_count) {
         output_printf("\ndead heads:");
         for (size_t i = 0; i < s->dead_count; i++)
-            output_printf(" %zu", s->dead[i] - s->block.shared + 1);
+            output_printf(" %zu", s->dead[i] - s->block->shared + 1);
         output_printf("\n");
     }
 }
@@ -121,8 +115,8 @@ static int by_divergence(const void *a, const void *b)
 static void print_alike(const head_load *l, const block_statistics *s)
 {
     enum { SHOWN = 20 };
-    size_t count = 0, *order = need(calloc(l->config.num_classes, sizeof *order));
-    for (size_t c = 0; c < l->config.num_classes; c++)
+    size_t count = 0, *order = need(calloc(l->names.count, sizeof *order));
+    for (size_t c = 0; c < l->names.count; c++)
         if (isfinite(s->like_divergence[c]))
             order[count++] = c;
     sort_by = s->like_divergence;
@@ -142,11 +136,9 @@ static void print_alike(const head_load *l, const block_statistics *s)
 
 static void print_details(const head_load *l, const block_statistics *s)
 {
-    char name[16];
-    block_name(name, &s->block);
     output_printf("\n");
     output_bold(true);
-    output_printf("block %s", name);
+    output_printf("block %s", s->block->name);
     output_bold(false);
     output_printf("\n");
     if (!s->classes) {
@@ -164,12 +156,12 @@ static void print_details(const head_load *l, const block_statistics *s)
         print_alike(l, s);
 }
 
-static int print_text(const head_load *l, const size_t *detailed, mohvit_error *err)
+static int print_text(const head_load *l, const routing_block *detailed, mohvit_error *err)
 {
     print_heading(l);
-    for (size_t b = 0; output_works() && b < l->blocks; b++) {
+    for (size_t b = 0; output_works() && b < l->routing.count; b++) {
         block_statistics s;
-        if (!head_load_describe(l, b).routed)
+        if (!l->routing.blocks[b].routed)
             continue;
         if (block_statistics_compute(&s, l, b, err))
             return EXIT_INPUT;
@@ -178,7 +170,7 @@ static int print_text(const head_load *l, const size_t *detailed, mohvit_error *
         block_statistics_free(&s);
     }
     block_statistics s;
-    if (block_statistics_compute(&s, l, *detailed, err))
+    if (block_statistics_compute(&s, l, detailed->index, err))
         return EXIT_INPUT;
     print_details(l, &s);
     block_statistics_free(&s);
@@ -219,7 +211,7 @@ static json_t *specific_json(const head_load *l, const block_statistics *s)
 static json_t *like_json(const head_load *l, const block_statistics *s)
 {
     json_t *array = need(json_array());
-    for (size_t c = 0; c < l->config.num_classes; c++)
+    for (size_t c = 0; c < l->names.count; c++)
         if (isfinite(s->like_divergence[c]))
             append(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like", (json_int_t)s->like[c],
                                     "divergence", s->like_divergence[c]));
@@ -229,22 +221,22 @@ static json_t *like_json(const head_load *l, const block_statistics *s)
 static json_t *statistics_json(const head_load *l, const block_statistics *s)
 {
     json_t *object = need(json_object()), *dead = need(json_array());
-    json_put(object, "stage", json_integer((json_int_t)s->block.stage + 1));
-    json_put(object, "block", json_integer((json_int_t)s->block.block));
-    json_put(object, "heads", json_integer((json_int_t)s->block.heads));
-    json_put(object, "shared", json_integer((json_int_t)s->block.shared));
-    json_put(object, "routed", json_integer((json_int_t)s->block.routed));
+    json_put(object, "stage", json_integer((json_int_t)s->block->stage));
+    json_put(object, "block", json_integer((json_int_t)s->block->block));
+    json_put(object, "heads", json_integer((json_int_t)s->block->heads));
+    json_put(object, "shared", json_integer((json_int_t)s->block->shared));
+    json_put(object, "routed", json_integer((json_int_t)s->block->routed));
     json_put(object, "classes", json_integer((json_int_t)s->classes));
     for (size_t i = 0; i < s->dead_count; i++)
         append(dead, json_integer((json_int_t)s->dead[i]));
-    if (s->block.routed && s->classes) {
-        json_put(object, "load_balanced", json_real(s->block.balanced));
+    if (s->block->routed && s->classes) {
+        json_put(object, "load_balanced", json_real(routing_balanced(s->block)));
         json_put(object, "load_min", json_real(s->min));
         json_put(object, "load_max", json_real(s->max));
         json_put(object, "load_cv", json_real(s->cv));
         json_put(object, "load_max_over_mean", json_real(s->max_mean));
         json_put(object, "entropy", json_real(s->entropy));
-        json_put(object, "entropy_max", json_real(log2((double)s->block.candidates)));
+        json_put(object, "entropy_max", json_real(log2((double)routing_candidates(s->block))));
         json_put(object, "entropy_of_class", json_real(s->entropy_classes));
         json_put(object, "divergence", json_real(s->divergence));
         json_put(object, "dead_heads", json_incref(dead));
@@ -258,11 +250,11 @@ static json_t *statistics_json(const head_load *l, const block_statistics *s)
     return object;
 }
 
-/* only: the index of a block, or NULL for all. */
-static int print_json(const head_load *l, const size_t *only, mohvit_error *err)
+/* only NULL: all blocks. */
+static int print_json(const head_load *l, const routing_block *only, mohvit_error *err)
 {
     output_printf("{\"blocks\":[");
-    for (size_t b = only ? *only : 0; b < (only ? *only + 1 : l->blocks); b++) {
+    for (size_t b = only ? only->index : 0; b < (only ? only->index + 1 : l->routing.count); b++) {
         block_statistics s;
         if (block_statistics_compute(&s, l, b, err))
             return EXIT_INPUT;
@@ -294,12 +286,11 @@ static bool take_option(void *options, int code, const char *value)
 static int print_stats(const head_load *l, const stats_options *o)
 {
     mohvit_error err = {0};
-    size_t block;
     bool all = o->format == FORMAT_JSON && !o->block;
-    if (!all && !choice_block(&block, &l->config, "--block", o->block))
+    const routing_block *block = all ? NULL : choice_block(&l->routing, "--block", o->block);
+    if (!all && !block)
         return EXIT_INPUT;
-    int exit =
-        o->format == FORMAT_JSON ? print_json(l, all ? NULL : &block, &err) : print_text(l, &block, &err);
+    int exit = o->format == FORMAT_JSON ? print_json(l, block, &err) : print_text(l, block, &err);
     if (exit)
         complain("%s", err.message);
     return exit;

@@ -245,7 +245,7 @@ static void print_json(const subject *s, const info_options *o)
     json_put(object, "gmacs", json_real(s->cost.all_heads / 1e9));
     json_put(object, "gmacs_routed", json_real(s->cost.routed / 1e9));
     json_put(object, "active_heads_percent", json_real(config_active_percent(c)));
-    json_put(object, "config", parsed(config_to_json(c)));
+    json_put(object, "config", config_json(c));
     json_put(object, "stages", stages_json(c));
     json_put(object, "preprocess", parsed(preprocess_to_json(&s->description.preprocess)));
     json_put(object, "labels", labels_array(&s->description.labels));

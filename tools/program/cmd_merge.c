@@ -4,6 +4,7 @@
 #include "tools/program/head_load_collect.h"
 #include "eval/header.h"
 #include "tools/program/output.h"
+#include "vit/network/config_routing.h"
 #include "base/replace_file.h"
 
 #include <stdio.h>
@@ -170,7 +171,7 @@ static int merge(const merge_options *o)
 static int64_t images_of(const head_load *l)
 {
     int64_t images = 0;
-    for (size_t c = 0; c < l->config.num_classes; c++)
+    for (size_t c = 0; c < l->names.count; c++)
         images += l->images[c];
     return images;
 }
@@ -212,7 +213,7 @@ static int merge_head_loads(const merge_options *o)
     head_load *sum = choice_open(o->states[0]);
     for (size_t i = 1; sum && !status && i < o->count; i++) {
         head_load *l = NULL;
-        status = head_load_open(&l, o->states[i], &err);
+        status = head_load_open(&l, o->states[i], config_routing_from_json, &err);
         if (!status)
             status = head_load_merge(sum, l, i > 1 ? "the files before it" : o->states[0], o->states[i],
                                      o->allow_mixed, &err);

@@ -8,6 +8,7 @@
 #include "tools/figures/route_picture.h"
 #include "base/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -38,19 +39,11 @@ typedef struct routes_options {
 
 /* What the blocks that were asked for chose. */
 typedef struct recorder {
-    const config *config;
-    size_t wanted; /* block over all stages; SIZE_MAX: all */
+    const routing_layout *layout;
+    const routing_block *wanted; /* NULL: all */
     routes *blocks;
     size_t count;
 } recorder;
-
-static size_t block_index(const config *c, size_t stage_at, size_t block_at)
-{
-    size_t index = block_at;
-    for (size_t s = 0; s < stage_at; s++)
-        index += c->depths[s];
-    return index;
-}
 
 static void *copy(const void *from, size_t count, size_t size)
 {
@@ -83,16 +76,14 @@ static void record(void *user, size_t stage_at, size_t block_at, const float *ga
                    size_t N, size_t heads)
 {
     recorder *r = user;
-    const config *c = r->config;
-    if (r->wanted != SIZE_MAX && r->wanted != block_index(c, stage_at, block_at))
+    const routing_block *b = r->layout->blocks;
+    while (b->stage != stage_at + 1 || b->block != block_at)
+        b++;
+    if (r->wanted && r->wanted != b)
         return;
     routes *to = &r->blocks[r->count++];
-    *to = (routes){.stage = stage_at,
-                   .block = block_at,
-                   .side = config_side(c, stage_at),
-                   .heads = heads,
-                   .shared = c->shared_head[stage_at],
-                   .routed = c->routed_head[stage_at],
+    *to = (routes){.block = b,
+                   .side = (size_t)lround(sqrt((double)N)),
                    .gate = copy(gate, N * heads, sizeof *gate),
                    .pick = copy(pick, N * heads, sizeof *pick)};
     to->strong = strong_gate(gate, pick, N * heads);
@@ -119,11 +110,11 @@ static json_t *head_json(const routes *r, size_t head)
 {
     json_t *object = need(json_object()), *mask = need(json_array()), *gate = need(json_array());
     for (size_t n = 0; n < r->side * r->side; n++) {
-        append(mask, json_integer(r->pick[n * r->heads + head]));
-        append(gate, json_real((double)r->gate[n * r->heads + head]));
+        append(mask, json_integer(r->pick[n * r->block->heads + head]));
+        append(gate, json_real((double)r->gate[n * r->block->heads + head]));
     }
     json_put(object, "head", json_integer((json_int_t)head));
-    json_put(object, "kind", json_text(r->routed && head >= r->shared ? "routed" : "shared"));
+    json_put(object, "kind", json_text(head >= r->block->shared ? "routed" : "shared"));
     json_put(object, "load", json_real(route_load(r, head)));
     json_put(object, "mask", mask);
     json_put(object, "gate", gate);
@@ -133,12 +124,12 @@ static json_t *head_json(const routes *r, size_t head)
 static json_t *block_json(const routes *r)
 {
     json_t *object = need(json_object()), *heads = need(json_array());
-    json_put(object, "stage", json_integer((json_int_t)r->stage + 1));
-    json_put(object, "block", json_integer((json_int_t)r->block));
+    json_put(object, "stage", json_integer((json_int_t)r->block->stage));
+    json_put(object, "block", json_integer((json_int_t)r->block->block));
     json_put(object, "side", json_integer((json_int_t)r->side));
-    json_put(object, "shared", json_integer((json_int_t)r->shared));
-    json_put(object, "routed", json_integer((json_int_t)r->routed));
-    for (size_t h = 0; h < r->heads; h++)
+    json_put(object, "shared", json_integer((json_int_t)r->block->shared));
+    json_put(object, "routed", json_integer((json_int_t)r->block->routed));
+    for (size_t h = 0; h < r->block->heads; h++)
         append(heads, head_json(r, h));
     json_put(object, "heads", heads);
     return object;
@@ -183,7 +174,8 @@ static mohvit_status write_json(const recorder *r, const picture *p, const mohvi
     for (size_t i = 0; i < r->count; i++)
         append(blocks, block_json(&r->blocks[i]));
     json_put(object, "blocks", blocks);
-    json_put(object, "provenance", provenance_json(source, r->config, m, o->model.open.threads));
+    json_put(object, "provenance",
+             provenance_json(source, &mohvit_describe(m)->config, m, o->model.open.threads));
     return put_json(object, o->output, err);
 }
 
@@ -241,17 +233,18 @@ static void announce(const picture *p, const routes *r, const routes_options *o)
     output_name(p->top.label);
     output_printf(", %.1f %%)", 100 * (double)p->top.probability);
     if (!o->all)
-        output_printf(", block %zu.%zu, %zu heads", r->stage + 1, r->block, r->heads);
+        output_printf(", block %s, %zu heads", r->block->name, r->block->heads);
     output_printf("\n");
 }
 
-static mohvit_status show(const char *path, const mohvit_model *m, mohvit_context *ctx, size_t wanted,
-                          const model_source *source, const routes_options *o, mohvit_error *err)
+static mohvit_status show(const char *path, const mohvit_model *m, mohvit_context *ctx,
+                          const routing_block *wanted, const model_source *source, const routes_options *o,
+                          mohvit_error *err)
 {
     const description *d = mohvit_describe(m);
-    recorder r = {.config = &d->config, .wanted = o->all ? SIZE_MAX : wanted};
+    recorder r = {.layout = mohvit_routing(m), .wanted = wanted};
     picture p = {.path = path};
-    r.blocks = need(calloc(config_blocks(&d->config), sizeof *r.blocks));
+    r.blocks = need(calloc(r.layout->count, sizeof *r.blocks));
     mohvit_status status = trace(&r, &p, ctx, d, o, err);
     if (!status)
         status = o->json ? write_json(&r, &p, m, o, source, err)
@@ -269,11 +262,11 @@ static int routes_of(const char *path, const routes_options *o)
     model_source source = model_source_choose(&o->model);
     mohvit_model *m = model_source_open(&source, &o->model);
     mohvit_context *ctx = m ? model_context(m, &o->model) : NULL;
-    size_t wanted = 0;
     int exit = EXIT_MODEL;
     if (ctx) {
+        const routing_block *wanted = o->all ? NULL : choice_block(mohvit_routing(m), "--block", o->block);
         exit = EXIT_INPUT;
-        if (!o->all && !choice_block(&wanted, &mohvit_describe(m)->config, "--block", o->block))
+        if (!o->all && !wanted)
             exit = EXIT_USAGE;
         else if (show(path, m, ctx, wanted, &source, o, &err))
             complain("%s", err.message);

@@ -211,7 +211,7 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
     json_t *match = need(json_object());
     json_put(match, "version", json_text(mohvit_version()));
     json_put(match, "weights_hash", json_incref(json_object_get(provenance, "weights_hash")));
-    json_put(match, "config", json_parsed(config_to_json(c)));
+    json_put(match, "config", config_json(c));
     json_put(match, "preprocess", json_parsed(preprocess_to_json(&e->preprocess)));
     json_put(match, "data", data_json(e));
     json_put(match, "precision", json_text(computes(e).precision));
@@ -291,6 +291,8 @@ static json_t *make_header(const evaluation *e)
     json_put(header, "provenance", provenance);
     put_costs(e, header);
     json_put(header, "prefixes", prefixes_json(e));
+    if (e->o->head_load)
+        json_put(header, "routing", routing_layout_to_json(mohvit_routing(e->models[0])));
     json_put(header, "classes", json_parsed(labels_to_json(&d->labels)));
     return header;
 }
@@ -608,7 +610,7 @@ static bool told_to_stop(void *user, bool failed)
 
 static pipeline make_pipeline(evaluation *e)
 {
-    e->load.config = &mohvit_describe(e->models[0])->config;
+    e->load.routing = mohvit_routing(e->models[0]);
     e->section = head_load_record_section(&e->load);
     const json_t *header = e->journal ? journal_header(e->journal) : e->header;
     pipeline p = {

@@ -1,6 +1,7 @@
 #include "tools/program/head_load_choice.h"
 
 #include "tools/program/output.h"
+#include "vit/network/config_routing.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@ head_load *choice_open(const char *path)
 {
     head_load *l = NULL;
     mohvit_error err;
-    if (!head_load_open(&l, path, &err))
+    if (!head_load_open(&l, path, config_routing_from_json, &err))
         return l;
     complain("%s", err.message);
     return NULL;
@@ -21,52 +22,54 @@ head_load *choice_open(const char *path)
 // ---- Blocks ----------------------------------------------------------------------------------------
 
 /* "S.B" and nothing else. */
-static bool parse_block(size_t *stage, size_t *block, const char *text)
+static bool names_block(const char *text)
 {
-    int end = 0;
-    if (!isdigit((unsigned char)*text) || strlen(text) > 8)
+    static const char digits[] = "0123456789";
+    size_t stage = strspn(text, digits);
+    if (!stage || text[stage] != '.')
         return false;
-    return sscanf(text, "%zu.%zu%n", stage, block, &end) == 2 && !text[end] && !strchr(text, ' ');
+    size_t block = strspn(text + stage + 1, digits);
+    return block && !text[stage + 1 + block];
 }
 
 bool choice_block_valid(const char *option, const char *text)
 {
-    size_t stage, block;
-    if (!strcmp(text, "last") || parse_block(&stage, &block, text))
+    if (!strcmp(text, "last") || names_block(text))
         return true;
     complain("%s %s: expected \"last\", or stage and block as in \"3.0\"", option, text);
     return false;
 }
 
-static bool last_routed(size_t *block, const config *c)
+/* "1.0 to 1.4, 2.0 to 2.4, ..." as far as there is room. */
+static void list_blocks(char *out, size_t size, const routing_layout *l)
 {
-    size_t end = config_blocks(c);
-    for (size_t s = STAGES; s--; end -= c->depths[s]) {
-        if (c->routed_head[s]) {
-            *block = end - 1;
-            return true;
-        }
+    size_t used = 0;
+    for (size_t i = 0; i < l->count && used < size; i++) {
+        const routing_block *b = &l->blocks[i];
+        bool first = !i || b[-1].stage != b->stage, last = i + 1 == l->count || b[1].stage != b->stage;
+        if (first || last)
+            used += (size_t)snprintf(out + used, size - used, "%s%s",
+                                     !first ? " to "
+                                     : i    ? ", "
+                                            : "",
+                                     b->name);
     }
-    complain("no block of this model routes: all its heads are always on");
-    return false;
 }
 
-bool choice_block(size_t *block, const config *c, const char *option, const char *text)
+const routing_block *choice_block(const routing_layout *l, const char *option, const char *text)
 {
-    size_t stage, within, first = 0;
-    if (!text || !strcmp(text, "last"))
-        return last_routed(block, c);
-    if (!choice_block_valid(option, text) || !parse_block(&stage, &within, text))
-        return false;
-    if (stage < 1 || stage > STAGES || within >= c->depths[stage - 1]) {
-        complain("%s %s: there is no such block; stages 1 to %d have %zu, %zu, %zu and %zu, from 0", option,
-                 text, STAGES, c->depths[0], c->depths[1], c->depths[2], c->depths[3]);
-        return false;
+    char all[256] = "";
+    if (!text || !strcmp(text, "last")) {
+        const routing_block *last = routing_layout_last_routed(l);
+        if (!last)
+            complain("no block of this model routes: all its heads are always on");
+        return last;
     }
-    for (size_t s = 0; s + 1 < stage; s++)
-        first += c->depths[s];
-    *block = first + within;
-    return true;
+    const routing_block *found = routing_layout_find(l, text);
+    list_blocks(all, sizeof all, l);
+    if (!found)
+        complain("%s %s: there is no such block; expected %s", option, text, all);
+    return found;
 }
 
 // ---- Classes ---------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@
 /* Opens the file; NULL where the reason has been reported. */
 head_load *choice_open(const char *path);
 
-/* "last": the last block that routes; "S.B": stage from 1, block from 0, as in the names of the tensors.
- * False and a message where there is no such block. text NULL means last. */
-bool choice_block(size_t *block, const config *c, const char *option, const char *text);
+/* The block of this name, "S.B" (stage from 1, block from 0, as in the names of the tensors); the last that
+ * routes where text is "last" or NULL. NULL, and a message, where there is none. */
+const routing_block *choice_block(const routing_layout *l, const char *option, const char *text);
 
 /* Whether text is well formed, at all: to be asked before anything is opened. */
 bool choice_block_valid(const char *option, const char *text);

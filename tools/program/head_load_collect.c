@@ -1,6 +1,7 @@
 #include "tools/program/head_load_collect.h"
 
 #include "eval/head_load_record.h"
+#include "vit/network/config_routing.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -9,10 +10,10 @@ mohvit_status head_load_collect_to_file(const char *path, const record_set *s, c
                                         int64_t *images, size_t *classes, mohvit_error *err)
 {
     head_load *l = NULL;
-    mohvit_status status = head_load_collect(&l, s, shard, err);
+    mohvit_status status = head_load_collect(&l, s, shard, config_routing_from_json, err);
     if (status)
         return status;
-    for (size_t c = 0; c < l->config.num_classes; c++) {
+    for (size_t c = 0; c < l->names.count; c++) {
         if (images)
             *images += l->images[c];
         if (classes)

@@ -82,18 +82,10 @@ json_t *cpu_name(void)
     return json_text(name && *name ? name : uname(&system) ? "unknown" : system.machine);
 }
 
-static json_t *config_object(const config *c)
-{
-    char *text = need(config_to_json(c));
-    json_t *object = need(json_loads(text, 0, NULL));
-    free(text);
-    return object;
-}
-
 /* Members, not bytes: a config has padding. */
 static bool same_config(const config *a, const config *b)
 {
-    json_t *x = config_object(a), *y = config_object(b);
+    json_t *x = need(config_json(a)), *y = need(config_json(b));
     bool same = json_equal(x, y);
     json_decref(x);
     json_decref(y);
@@ -110,7 +102,7 @@ json_t *provenance_json(const model_source *source, const config *c, const mohvi
     if (named)
         json_put(object, "variant", json_text(config_name(c)));
     if (!named || !same_config(c, &published))
-        json_put(object, "config", config_object(c));
+        json_put(object, "config", config_json(c));
     if (m) {
         mohvit_info info;
         mohvit_get_info(m, &info);

@@ -387,14 +387,8 @@ mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_predicti
 mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                    size_t class_index, mohvit_error *err)
 {
-    const config *c = &mohvit_describe(ctx->model)->config;
-    bool same = c->num_classes == load->config.num_classes && c->img_size == load->config.img_size;
-    for (size_t s = 0; s < STAGES; s++)
-        same = same && c->depths[s] == load->config.depths[s] &&
-               c->num_heads[s] == load->config.num_heads[s] &&
-               c->shared_head[s] == load->config.shared_head[s] &&
-               c->routed_head[s] == load->config.routed_head[s];
-    if (!same) // in what shapes the counts
+    if (!routing_layout_equal(mohvit_routing(ctx->model), &load->routing) ||
+        mohvit_describe(ctx->model)->labels.count != load->names.count)
         return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
     mohvit_status status = check_answered(ctx, slot, err);
     if (status)

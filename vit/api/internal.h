@@ -3,6 +3,7 @@
 #define MOHVIT_INTERNAL_H
 
 #include "vit/api/description.h"
+#include "vit/headload/routing_layout.h"
 
 #define CONTEXT_MAX_BATCH 4096
 
@@ -16,6 +17,7 @@ mohvit_status mohvit_open_config(mohvit_model **model, const config *c, uint64_t
 
 const description *mohvit_describe(const mohvit_model *model);
 const model *mohvit_network(const mohvit_model *model);
+const routing_layout *mohvit_routing(const mohvit_model *model);
 
 /* The input of a slot, (img_size, img_size, 3), to be filled directly. */
 float *mohvit_slot_input(mohvit_context *ctx, size_t slot);

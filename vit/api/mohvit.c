@@ -4,6 +4,7 @@
 #include "weights/embedded.h"
 #include "vit/api/internal.h"
 #include "vit/headload/head_load.h"
+#include "vit/network/config_routing.h"
 #include "base/parallel.h"
 #include "vit/network/synthetic.h"
 
@@ -13,6 +14,7 @@ struct mohvit_model {
     description description;
     model *network;
     size_t *block_tokens; /* (blocks) */
+    routing_layout routing;
 };
 
 const char *mohvit_version(void)
@@ -41,11 +43,13 @@ static mohvit_status read_synthetic_tensor(void *state, const tensor_spec *spec,
 static mohvit_status wrap_model(mohvit_model **out, description *d, model *network, mohvit_status status,
                                 mohvit_error *err)
 {
-    const config *c = &d->config;
     mohvit_model *m = calloc(1, sizeof *m);
-    size_t *block_tokens = malloc(config_blocks(c) * sizeof *block_tokens);
+    size_t *block_tokens = malloc(config_blocks(&d->config) * sizeof *block_tokens);
+    routing_layout layout = {0};
     if (!status && (!m || !block_tokens))
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
+    if (!status)
+        status = config_routing(&layout, &d->config, err);
     if (status) {
         model_destroy(network);
         description_free(d);
@@ -53,10 +57,9 @@ static mohvit_status wrap_model(mohvit_model **out, description *d, model *netwo
         free(m);
         return status;
     }
-    for (size_t s = 0, at = 0; s < STAGES; s++)
-        for (size_t i = 0; i < c->depths[s]; i++)
-            block_tokens[at++] = config_side(c, s) * config_side(c, s);
-    *m = (mohvit_model){*d, network, block_tokens};
+    for (size_t i = 0; i < layout.count; i++)
+        block_tokens[i] = layout.blocks[i].tokens;
+    *m = (mohvit_model){*d, network, block_tokens, layout};
     *out = m;
     return MOHVIT_OK;
 }
@@ -166,6 +169,7 @@ void mohvit_close(mohvit_model *m)
     model_destroy(m->network);
     description_free(&m->description);
     free(m->block_tokens);
+    routing_layout_free(&m->routing);
     free(m);
 }
 
@@ -220,11 +224,20 @@ const model *mohvit_network(const mohvit_model *m)
     return m->network;
 }
 
+const routing_layout *mohvit_routing(const mohvit_model *m)
+{
+    return &m->routing;
+}
+
 /* ---- Head load ------------------------------------------------------------------------------- */
 
 mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *m, mohvit_error *err)
 {
-    return head_load_create(load, &m->description.config, &m->description.labels, err);
+    json_t *json = config_json(&m->description.config);
+    mohvit_status status = json ? head_load_create(load, &m->routing, json, &m->description.labels, err)
+                                : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
+    json_decref(json);
+    return status;
 }
 
 void mohvit_head_load_destroy(mohvit_head_load *load)

@@ -6,41 +6,33 @@
 #ifndef MOHVIT_HEAD_LOAD_H
 #define MOHVIT_HEAD_LOAD_H
 
-#include "vit/network/config.h"
+#include "vit/headload/routing_layout.h"
 #include "weights/labels.h"
-
-#include <jansson.h>
 
 /* Gate sums are counted in units of 2^-20: an image's sum is rounded by at most 5e-7. The doubles of a file
  * hold every sum up to 2^33 exactly: with a mean gate of 1, 2.7 million images of one class in a block of
  * 3136 tokens. Beyond, the last bits are rounded when a file is written, and nowhere else: merging states is
  * then still exact, merging head loads is not. */
 #define HEAD_LOAD_GATE_BITS 20
+#define HEAD_LOAD_GATE_UNIT ((double)(1 << HEAD_LOAD_GATE_BITS))
+
+/* Of a class; what all heads of a block select is then below 2^63. */
+#define HEAD_LOAD_MAX_IMAGES (INT64_MAX / (int64_t)(ROUTING_MAX_TOKENS * ROUTING_MAX_HEADS))
 
 typedef struct head_load {
-    config config;
-    labels names;       /* of the classes, as many as the config has */
-    size_t blocks;      /* over all stages */
-    size_t max_heads;   /* of the widest block */
-    int64_t *images;    /* (classes) */
-    int64_t *active;    /* (classes, blocks, max_heads): tokens; −1 where a block has fewer heads */
+    routing_layout routing; /* of the model: its blocks and heads */
+    labels names;           /* of its classes */
+    int64_t *images;        /* (classes) */
+    int64_t *active;        /* (classes, blocks, max_heads): tokens; −1 where a block has fewer heads */
     int64_t *gate;      /* (classes, blocks, max_heads) · 2^HEAD_LOAD_GATE_BITS; 0 where a block has fewer */
     json_t *sources;    /* array: the data that were counted, an object for each part */
     json_t *provenance; /* object: what they were counted with */
+    json_t *config;     /* object: the model's, as the network writes it; compared, and nothing else */
 } head_load;
 
-/* A block, and what its router chooses among. */
-typedef struct head_load_block {
-    size_t index;        /* over all stages, from 0 */
-    size_t stage, block; /* from 0; "stage + 1 . block" is its name, as in the names of the tensors */
-    size_t heads, shared, routed;
-    size_t candidates; /* heads − shared where it routes, else 0 */
-    size_t tokens;     /* of one image */
-    double balanced;   /* load of a routed head were all the same: routed / candidates; 0 where none routes */
-} head_load_block;
-
-/* Nothing counted yet. *out is set on success alone; head_load_destroy frees it. */
-mohvit_status head_load_create(head_load **out, const config *c, const labels *names, mohvit_error *err);
+/* Nothing counted yet. Copies all it is given. *out is set on success alone; head_load_destroy frees it. */
+mohvit_status head_load_create(head_load **out, const routing_layout *routing, json_t *config,
+                               const labels *names, mohvit_error *err);
 void head_load_destroy(head_load *l);
 
 /* Adds one image of a class: what a context reports of it. tokens, gate_sum (blocks, max_heads). A gate that
@@ -70,23 +62,21 @@ bool head_load_missing(const head_load *l, size_t source, bool behind, char *tex
 
 /* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,
  * blocks, max heads) as I64, `gate_sum` as F64; metadata `head_load` (version of the format), `config`,
- * `class_names`, `block_names`, `data`, `active_heads_percent`, `provenance`. */
+ * `routing` (not in files of 0.1), `class_names`, `block_names`, `data`, `active_heads_percent`,
+ * `provenance`. */
 mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err);
 
-/* Reads one, and checks that its numbers belong together: shapes and absent heads against the config, each
- * head's count against the tokens, and that every token has exactly its number of routed heads. */
-mohvit_status head_load_open(head_load **out, const char *path, mohvit_error *err);
+/* Reads one, and checks that its numbers belong together: shapes and absent heads against the layout, each
+ * head's count against the tokens, and that every token has exactly its number of routed heads. of_config
+ * (may be NULL) is for a file without a layout. */
+mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,
+                             mohvit_error *err);
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
-head_load_block head_load_describe(const head_load *l, size_t block);
-
-/* The last block that routes; false where none does. */
-bool head_load_last_routed(const head_load *l, size_t *block);
-
 static inline size_t head_load_at(const head_load *l, size_t class_index, size_t block_index, size_t head)
 {
-    return (class_index * l->blocks + block_index) * l->max_heads + head;
+    return (class_index * l->routing.count + block_index) * l->routing.max_heads + head;
 }
 
 /* Tokens of a class that a block has seen. */
@@ -101,5 +91,17 @@ mohvit_status head_load_check(const head_load *l, size_t class_index, size_t blo
 double head_load_of(const head_load *l, size_t class_index, size_t block, size_t head);
 
 double head_load_gate_sum(const head_load *l, size_t class_index, size_t block, size_t head);
+
+/* ---- Among its own files --------------------------------------------------------------------- */
+
+mohvit_status head_load_no_memory(mohvit_error *err);
+
+/* Which stretch of its data a source is: from `first` to `end` of `of` equal parts. */
+typedef struct stretch {
+    uint64_t first, end, of;
+} stretch;
+
+/* Of "shard": "I/N"; all of the data where there is none. False where it is malformed. */
+bool stretch_of(stretch *s, const json_t *source);
 
 #endif

@@ -1,4 +1,4 @@
-#include "vit/headload/head_load_parts.h"
+#include "vit/headload/head_load.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,14 +6,6 @@
 #include <string.h>
 
 // ---- The model -------------------------------------------------------------------------------------
-
-static json_t *config_object(const config *c)
-{
-    char *text = config_to_json(c);
-    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
-    free(text);
-    return object;
-}
 
 static char *member_text(const json_t *object, const char *key)
 {
@@ -31,27 +23,34 @@ static mohvit_status report_difference(const char *how, const char *what, const 
     return MOHVIT_ERROR_MISMATCH;
 }
 
-static mohvit_status compare_configs(const head_load *a, const head_load *b, const char *a_name,
-                                     const char *b_name, mohvit_error *err)
+/* All members of both configs but the name, which says nothing of the model; then the layouts, which follow
+ * from the configs where one network has made both. */
+static mohvit_status compare_models(const head_load *a, const head_load *b, const char *a_name,
+                                    const char *b_name, mohvit_error *err)
 {
-    static const char *const keys[] = {"embed_dims", "num_heads",     "depths",          "mlp_ratios",
-                                       "sr_ratios",  "shared_head",   "routed_head",     "num_classes",
-                                       "img_size",   "pretrain_size", "fixed_pool_size", "dense"};
-    json_t *x = config_object(&a->config), *y = config_object(&b->config);
-    mohvit_status status = x && y ? MOHVIT_OK : head_load_no_memory(err);
-    for (size_t i = 0; !status && i < sizeof keys / sizeof *keys; i++) {
-        const json_t *p = json_object_get(x, keys[i]), *q = json_object_get(y, keys[i]);
-        if ((p || q) && !json_equal(p, q))
-            status = report_difference("is of another model", keys[i], x, y, a_name, b_name, err);
+    const json_t *configs[] = {a->config, b->config};
+    for (size_t i = 0; i < 2; i++) {
+        const char *key;
+        json_t *value;
+        json_object_foreach((json_t *)configs[i], key, value)
+        {
+            if (strcmp(key, "name") != 0 && !json_equal(value, json_object_get(configs[!i], key)))
+                return report_difference("is of another model", key, a->config, b->config, a_name, b_name,
+                                         err);
+        }
     }
-    json_decref(x);
-    json_decref(y);
-    return status;
+    if (routing_layout_equal(&a->routing, &b->routing))
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_MISMATCH,
+                     "%s: is of another model than %s: it has other heads or tokens", b_name, a_name);
 }
 
 static mohvit_status compare_names(const head_load *a, const head_load *b, const char *a_name,
                                    const char *b_name, mohvit_error *err)
 {
+    if (a->names.count != b->names.count)
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: has %zu classes, %s has %zu", b_name,
+                         b->names.count, a_name, a->names.count);
     for (size_t i = 0; i < a->names.count; i++)
         if (strcmp(a->names.name[i], b->names.name[i]) != 0)
             return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"",
@@ -78,7 +77,7 @@ static mohvit_status check_same_model(const head_load *a, const head_load *b, co
     static const char *const model[] = {"weights_hash", "preprocess", "precision",
                                         "subset",       "counted_by", NULL};
     static const char *const hardware[] = {"backend", "instruction_set", NULL};
-    mohvit_status status = compare_configs(a, b, a_name, b_name, err);
+    mohvit_status status = compare_models(a, b, a_name, b_name, err);
     if (!status)
         status = compare_provenance(a, b, model, a_name, b_name, err);
     if (!status && !allow_mixed)
@@ -208,8 +207,8 @@ mohvit_status head_load_merge(head_load *to, const head_load *from, const char *
     mohvit_status status = check_same_model(to, from, to_name, from_name, allow_mixed, err);
     if (!status)
         status = compare_sources(to, from, to_name, from_name, err);
-    size_t cells = to->blocks * to->max_heads;
-    for (size_t c = 0; !status && c < to->config.num_classes; c++)
+    size_t cells = to->routing.count * to->routing.max_heads;
+    for (size_t c = 0; !status && c < to->names.count; c++)
         status = head_load_add_counts(to, c, from->images[c], from->active + c * cells,
                                       from->gate + c * cells, err);
     if (!status && json_array_extend(to->sources, from->sources))

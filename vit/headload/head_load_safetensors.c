@@ -1,4 +1,4 @@
-#include "vit/headload/head_load_parts.h"
+#include "vit/headload/head_load.h"
 
 #include "weights/checkpoint.h"
 #include "base/json_bounded.h"
@@ -16,10 +16,10 @@
 
 enum { IMAGES, TOKENS, ACTIVE, GATE_SUM, TENSORS };
 
-/* The tensors of the file of a model of this config. */
-static void file_tensors(tensor_info t[TENSORS], const config *c)
+/* The tensors of a file. */
+static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, size_t classes)
 {
-    size_t classes = c->num_classes, blocks = config_blocks(c), max_heads = config_max_heads(c);
+    size_t blocks = routing->count, max_heads = routing->max_heads;
     t[IMAGES] = (tensor_info){.name = "images", .dtype = DTYPE_I64, .rank = 1, .shape = {classes}};
     t[TOKENS] = (tensor_info){.name = "tokens", .dtype = DTYPE_I64, .rank = 2, .shape = {classes, blocks}};
     t[ACTIVE] =
@@ -38,10 +38,8 @@ static char *block_names(const head_load *l)
 {
     json_t *array = json_array();
     bool ok = array != NULL;
-    for (size_t i = 0; ok && i < l->blocks; i++) {
-        head_load_block b = head_load_describe(l, i);
-        ok = !json_array_append_new(array, json_sprintf("%zu.%zu", b.stage + 1, b.block));
-    }
+    for (size_t i = 0; ok && i < l->routing.count; i++)
+        ok = !json_array_append_new(array, json_string(l->routing.blocks[i].name));
     char *text = ok ? json_dumps(array, JSON_COMPACT) : NULL;
     json_decref(array);
     return text;
@@ -51,21 +49,29 @@ static mohvit_status create_writer(safetensors_writer **w, const head_load *l, c
                                    mohvit_error *err)
 {
     tensor_info tensors[TENSORS];
-    char percent[32], *shape = config_to_json(&l->config), *names = labels_to_json(&l->names);
-    char *blocks = block_names(l), *data = json_dumps(l->sources, JSON_COMPACT);
-    char *provenance = json_dumps(l->provenance, JSON_COMPACT);
-    snprintf(percent, sizeof percent, "%.10g", config_active_percent(&l->config));
+    json_t *layout = routing_layout_to_json(&l->routing);
+    char percent[32], *config = json_dumps(l->config, JSON_COMPACT), *names = labels_to_json(&l->names);
+    char *routing = json_dumps(layout, JSON_COMPACT), *blocks = block_names(l);
+    char *data = json_dumps(l->sources, JSON_COMPACT), *provenance = json_dumps(l->provenance, JSON_COMPACT);
+    snprintf(percent, sizeof percent, "%.10g", routing_layout_active_percent(&l->routing));
     const metadata_entry metadata[] = {
-        {"head_load", VERSION},     {"config", shape}, {"class_names", names},
-        {"block_names", blocks},    {"data", data},    {"active_heads_percent", percent},
+        {"head_load", VERSION},
+        {"config", config},
+        {"routing", routing},
+        {"class_names", names},
+        {"block_names", blocks},
+        {"data", data},
+        {"active_heads_percent", percent},
         {"provenance", provenance},
     };
-    file_tensors(tensors, &l->config);
-    mohvit_status status = shape && names && blocks && data && provenance
+    file_tensors(tensors, &l->routing, l->names.count);
+    mohvit_status status = config && routing && names && blocks && data && provenance
                                ? safetensors_writer_create(w, path, tensors, TENSORS, metadata,
                                                            sizeof metadata / sizeof *metadata, err)
                                : head_load_no_memory(err);
-    free(shape);
+    json_decref(layout);
+    free(config);
+    free(routing);
     free(names);
     free(blocks);
     free(data);
@@ -76,15 +82,16 @@ static mohvit_status create_writer(safetensors_writer **w, const head_load *l, c
 /* Everything after the images, whose other tensors are not kept as the file has them. */
 static mohvit_status add_derived(safetensors_writer *w, const head_load *l, mohvit_error *err)
 {
-    size_t classes = l->config.num_classes, cells = classes * l->blocks * l->max_heads;
-    int64_t *tokens = memory_alloc(classes * l->blocks, sizeof *tokens);
+    size_t classes = l->names.count, blocks = l->routing.count,
+           cells = classes * blocks * l->routing.max_heads;
+    int64_t *tokens = memory_alloc(classes * blocks, sizeof *tokens);
     double *gate = memory_alloc(cells, sizeof *gate);
     bool room = tokens && gate;
-    for (size_t b = 0; room && b < l->blocks; b++)
+    for (size_t b = 0; room && b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
-            tokens[c * l->blocks + b] = head_load_tokens(l, c, b);
+            tokens[c * blocks + b] = head_load_tokens(l, c, b);
     for (size_t i = 0; room && i < cells; i++)
-        gate[i] = (double)l->gate[i] / GATE_UNIT;
+        gate[i] = (double)l->gate[i] / HEAD_LOAD_GATE_UNIT;
     mohvit_status status = room ? safetensors_writer_add_raw(w, tokens, err) : head_load_no_memory(err);
     if (!status)
         status = safetensors_writer_add_raw(w, l->active, err);
@@ -118,6 +125,7 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
 typedef struct {
     checkpoint *cp;
     const char *path;
+    layout_of_config *of_config;
     mohvit_error *err;
 } reader;
 
@@ -200,44 +208,56 @@ static mohvit_status check_tensor(const reader *r, const tensor_info *expected)
                          tensor_dtype_name(found->dtype), tensor_dtype_name(expected->dtype));
     if (found->rank != expected->rank ||
         memcmp(found->shape, expected->shape, found->rank * sizeof *found->shape) != 0)
-        return error_set(r->err, MOHVIT_ERROR_MISMATCH, "%s: %s: shape %s does not fit the config: %s",
-                         r->path, expected->name, tensor_shape_text(is, sizeof is, found->rank, found->shape),
+        return error_set(r->err, MOHVIT_ERROR_MISMATCH,
+                         "%s: %s: shape %s does not fit its classes, blocks and heads: %s", r->path,
+                         expected->name, tensor_shape_text(is, sizeof is, found->rank, found->shape),
                          tensor_shape_text(should, sizeof should, expected->rank, expected->shape));
     return MOHVIT_OK;
 }
 
-/* The tensors against the config: before the memory for so many classes is asked for. */
-static mohvit_status check_tensors(const reader *r, const config *c)
+/* The tensors against layout and classes: before the memory for so many is asked for. */
+static mohvit_status check_tensors(const reader *r, const routing_layout *routing, size_t classes)
 {
     tensor_info tensors[TENSORS];
     mohvit_status status = MOHVIT_OK;
-    file_tensors(tensors, c);
+    file_tensors(tensors, routing, classes);
     for (size_t i = 0; !status && i < TENSORS; i++)
         status = check_tensor(r, &tensors[i]);
     return status;
 }
 
-/* An empty head load of the file's config and class names. */
+static mohvit_status read_routing(routing_layout *out, const reader *r, const json_t *config)
+{
+    json_t *layout = NULL;
+    mohvit_status status = MOHVIT_OK;
+    if (checkpoint_metadata(r->cp, "routing"))
+        status = read_json(&layout, r, "routing", JSON_OBJECT);
+    if (!status)
+        status = routing_layout_read(out, layout, config, r->of_config, r->path, r->err);
+    json_decref(layout);
+    return status;
+}
+
+/* An empty head load of the file's model and class names. */
 static mohvit_status read_description(head_load **out, const reader *r)
 {
-    config c;
-    labels names;
-    const char *text = checkpoint_metadata(r->cp, "config");
+    json_t *config = NULL;
+    routing_layout routing = {0};
+    labels names = {0};
     const char *classes = checkpoint_metadata(r->cp, "class_names");
-    if (!text || !classes)
-        return damaged(r, text ? "metadata \"class_names\": is missing" : "metadata \"config\": is missing");
-    mohvit_status status = config_from_json(&c, text, strlen(text), r->path, r->err);
+    mohvit_status status = read_json(&config, r, "config", JSON_OBJECT);
+    if (!status && !classes)
+        status = damaged(r, "metadata \"class_names\": is missing");
     if (!status)
-        status = check_tensors(r, &c);
+        status = read_routing(&routing, r, config);
     if (!status)
         status = labels_from_json(&names, classes, r->path, r->err);
-    if (status)
-        return status;
-    if (names.count != c.num_classes)
-        status = error_set(r->err, MOHVIT_ERROR_MISMATCH, "%s: %zu class names; its config has %zu classes",
-                           r->path, names.count, c.num_classes);
-    else
-        status = head_load_create(out, &c, &names, r->err);
+    if (!status)
+        status = check_tensors(r, &routing, names.count);
+    if (!status)
+        status = head_load_create(out, &routing, config, &names, r->err);
+    json_decref(config);
+    routing_layout_free(&routing);
     labels_free(&names);
     return status;
 }
@@ -250,11 +270,11 @@ static mohvit_status read_raw(const reader *r, const char *name, void *to)
 /* gate_sum back into fixed point; a sum that no count can have made is damage. */
 static mohvit_status read_gates(const reader *r, head_load *l)
 {
-    size_t cells = l->config.num_classes * l->blocks * l->max_heads;
+    size_t cells = l->names.count * l->routing.count * l->routing.max_heads;
     double *sums = memory_alloc(cells, sizeof *sums);
     mohvit_status status = sums ? read_raw(r, "gate_sum", sums) : head_load_no_memory(r->err);
     for (size_t i = 0; !status && i < cells; i++) {
-        double units = sums[i] * GATE_UNIT;
+        double units = sums[i] * HEAD_LOAD_GATE_UNIT;
         if (!(units >= 0 && units < 0x1p63) || units != floor(units))
             status = error_set(r->err, MOHVIT_ERROR_FORMAT,
                                "%s: gate_sum: element %zu is %g; expected a multiple of 2^-%d, at least 0",
@@ -268,18 +288,18 @@ static mohvit_status read_gates(const reader *r, head_load *l)
 
 static mohvit_status read_tokens(const reader *r, const head_load *l)
 {
-    size_t classes = l->config.num_classes;
-    int64_t *tokens = memory_alloc(classes * l->blocks, sizeof *tokens);
+    size_t classes = l->names.count;
+    int64_t *tokens = memory_alloc(classes * l->routing.count, sizeof *tokens);
     mohvit_status status = tokens ? read_raw(r, "tokens", tokens) : head_load_no_memory(r->err);
     for (size_t c = 0; !status && c < classes; c++) {
         if (l->images[c] < 0 || l->images[c] > HEAD_LOAD_MAX_IMAGES)
             status = error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: images: class %zu has %lld", r->path, c,
                                (long long)l->images[c]);
-        for (size_t b = 0; !status && b < l->blocks; b++)
-            if (tokens[c * l->blocks + b] != head_load_tokens(l, c, b))
+        for (size_t b = 0; !status && b < l->routing.count; b++)
+            if (tokens[c * l->routing.count + b] != head_load_tokens(l, c, b))
                 status = error_set(r->err, MOHVIT_ERROR_FORMAT,
                                    "%s: tokens: class %zu, block %zu: %lld; its %lld images have %lld",
-                                   r->path, c, b, (long long)tokens[c * l->blocks + b],
+                                   r->path, c, b, (long long)tokens[c * l->routing.count + b],
                                    (long long)l->images[c], (long long)head_load_tokens(l, c, b));
     }
     free(tokens);
@@ -289,8 +309,8 @@ static mohvit_status read_tokens(const reader *r, const head_load *l)
 static mohvit_status check_counts(const reader *r, const head_load *l)
 {
     mohvit_status status = MOHVIT_OK;
-    for (size_t b = 0; !status && b < l->blocks; b++)
-        for (size_t c = 0; !status && c < l->config.num_classes; c++)
+    for (size_t b = 0; !status && b < l->routing.count; b++)
+        for (size_t c = 0; !status && c < l->names.count; c++)
             status = head_load_check(l, c, b, r->path, r->err);
     return status;
 }
@@ -317,10 +337,11 @@ static mohvit_status read_all(head_load **out, const reader *r)
     return status ? status : read_gates(r, *out);
 }
 
-mohvit_status head_load_open(head_load **out, const char *path, mohvit_error *err)
+mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,
+                             mohvit_error *err)
 {
     head_load *l = NULL;
-    reader r = {.path = path, .err = err};
+    reader r = {.path = path, .of_config = of_config, .err = err};
     mohvit_status status = checkpoint_open(&r.cp, path, NULL, NULL, err);
     if (status)
         return status;

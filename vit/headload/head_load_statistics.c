@@ -56,10 +56,10 @@ static void routing_free(routing *r)
 }
 
 /* Of the chosen classes that have images. */
-static mohvit_status routing_read(routing *r, const head_load *l, const head_load_block *b,
+static mohvit_status routing_read(routing *r, const head_load *l, const routing_block *b,
                                   const size_t *chosen, size_t count, mohvit_error *err)
 {
-    *r = (routing){.heads = b->candidates};
+    *r = (routing){.heads = routing_candidates(b)};
     r->classes = memory_alloc(count + 1, sizeof *r->classes);
     r->p = memory_alloc(count * r->heads + 1, sizeof *r->p);
     r->entropy = memory_alloc(count + 1, sizeof *r->entropy);
@@ -92,24 +92,24 @@ static double pair_divergence(const routing *r, size_t i, size_t j)
  * 2017 (section 4), taken of the loads. */
 static void balance(block_statistics *s, const head_load *l)
 {
-    const head_load_block *b = &s->block;
-    double tokens = 0, squares = 0;
+    const routing_block *b = s->block;
+    double tokens = 0, squares = 0, balanced = routing_balanced(b);
     s->min = INFINITY;
-    for (size_t c = 0; c < l->config.num_classes; c++)
+    for (size_t c = 0; c < l->names.count; c++)
         tokens += (double)head_load_tokens(l, c, b->index);
     for (size_t h = b->shared; h < b->heads; h++) {
         double active = 0;
-        for (size_t c = 0; c < l->config.num_classes; c++)
+        for (size_t c = 0; c < l->names.count; c++)
             active += (double)l->active[head_load_at(l, c, b->index, h)];
         double load = active / tokens;
         s->min = load < s->min ? load : s->min;
         s->max = load > s->max ? load : s->max;
-        squares += (load - b->balanced) * (load - b->balanced); // the mean is what is balanced
+        squares += (load - balanced) * (load - balanced); // the mean is what is balanced
         if (active == 0)
             s->dead[s->dead_count++] = h;
     }
-    s->cv = sqrt(squares / (double)b->candidates) / b->balanced;
-    s->max_mean = s->max / b->balanced;
+    s->cv = sqrt(squares / (double)routing_candidates(b)) / balanced;
+    s->max_mean = s->max / balanced;
 }
 
 /* H(mean p) − mean H(p): the divergence of all distributions with equal weights (Lin 1991, eq. 5.1), which is
@@ -140,9 +140,9 @@ static void rank_heads(block_statistics *s, const routing *r)
     double n = (double)r->count;
     for (size_t h = 0; h < r->heads; h++) {
         double sum = 0, uncertain = 0;
-        specific_head head = {.head = s->block.shared + h, .class_index = r->classes[0], .load = -1};
+        specific_head head = {.head = s->block->shared + h, .class_index = r->classes[0], .load = -1};
         for (size_t i = 0; i < r->count; i++) {
-            double load = r->p[i * r->heads + h] * (double)s->block.routed;
+            double load = r->p[i * r->heads + h] * (double)s->block->routed;
             sum += load;
             if (load > head.load) {
                 head.load = load;
@@ -152,7 +152,7 @@ static void rank_heads(block_statistics *s, const routing *r)
         if (sum == 0)
             continue; // dead
         for (size_t i = 0; i < r->count; i++)
-            uncertain += surprise(r->p[i * r->heads + h] * (double)s->block.routed / sum);
+            uncertain += surprise(r->p[i * r->heads + h] * (double)s->block->routed / sum);
         head.mean = sum / n;
         head.information = r->count > 1 ? 1 - uncertain / log2(n) : 0;
         head.information = head.information > 0 ? head.information : 0; // rounding
@@ -191,15 +191,15 @@ static void compare_pairs(block_statistics *s, const routing *r)
 
 static size_t *every_class(const head_load *l)
 {
-    size_t *all = memory_alloc(l->config.num_classes, sizeof *all);
-    for (size_t c = 0; all && c < l->config.num_classes; c++)
+    size_t *all = memory_alloc(l->names.count, sizeof *all);
+    for (size_t c = 0; all && c < l->names.count; c++)
         all[c] = c;
     return all;
 }
 
 static mohvit_status compute(block_statistics *s, const head_load *l, const routing *r, mohvit_error *err)
 {
-    size_t heads = s->block.heads, classes = l->config.num_classes;
+    size_t heads = s->block->heads, classes = l->names.count;
     double *mean = memory_alloc(heads, sizeof *mean);
     s->dead = memory_alloc(heads, sizeof *s->dead);
     s->specific = memory_alloc(heads, sizeof *s->specific);
@@ -225,14 +225,14 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
                                        mohvit_error *err)
 {
     routing r;
-    *s = (block_statistics){.block = head_load_describe(l, block)};
-    for (size_t c = 0; c < l->config.num_classes; c++)
+    *s = (block_statistics){.block = &l->routing.blocks[block]};
+    for (size_t c = 0; c < l->names.count; c++)
         s->classes += l->images[c] > 0;
-    if (!s->block.routed)
+    if (!s->block->routed)
         return MOHVIT_OK;
     s->like = every_class(l);
     mohvit_status status =
-        s->like ? routing_read(&r, l, &s->block, s->like, l->config.num_classes, err) : no_memory(err);
+        s->like ? routing_read(&r, l, s->block, s->like, l->names.count, err) : no_memory(err);
     if (!status) {
         status = compute(s, l, &r, err);
         routing_free(&r);
@@ -372,13 +372,13 @@ static mohvit_status order_routing(size_t *order, const routing *r, mohvit_error
 mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, const size_t *chosen,
                               size_t count, mohvit_error *err)
 {
-    head_load_block b = head_load_describe(l, block);
+    const routing_block *b = &l->routing.blocks[block];
     routing r;
-    if (!b.routed || count > STATISTICS_MAX_CLASSES) {
+    if (!b->routed || count > STATISTICS_MAX_CLASSES) {
         memcpy(order, chosen, count * sizeof *order);
         return MOHVIT_OK;
     }
-    mohvit_status status = routing_read(&r, l, &b, chosen, count, err);
+    mohvit_status status = routing_read(&r, l, b, chosen, count, err);
     if (status)
         return status;
     if (r.count)

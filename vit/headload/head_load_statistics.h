@@ -25,7 +25,7 @@ typedef struct class_pair {
 } class_pair;
 
 typedef struct block_statistics {
-    head_load_block block;
+    const routing_block *block;
     size_t classes; /* with images */
 
     /* Of the routed heads, over all classes. */

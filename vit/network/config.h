@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <jansson.h>
+
 #define STAGES 4
 
 /* Largest values accepted from a file: far above any published model, low enough that no product of them
@@ -62,7 +64,9 @@ mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_erro
 mohvit_status config_from_json(config *out, const char *json, size_t length, const char *name,
                                mohvit_error *err);
 
-/* malloc'd JSON that config_from_json reads back to the same config; NULL without memory. */
+/* JSON that config_from_json reads back to the same config, as a value and as malloc'd text; NULL without
+ * memory. */
+json_t *config_json(const config *c);
 char *config_to_json(const config *c);
 
 /* Checks spec 1's rules and the maxima above. */

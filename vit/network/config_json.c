@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -222,7 +221,7 @@ static json_t *write_field(const config *c, const field *f)
     return array;
 }
 
-char *config_to_json(const config *c)
+json_t *config_json(const config *c)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < FIELDS; i++) {
@@ -234,7 +233,13 @@ char *config_to_json(const config *c)
             return NULL;
         }
     }
-    char *text = json_dumps(object, JSON_COMPACT);
+    return object;
+}
+
+char *config_to_json(const config *c)
+{
+    json_t *object = config_json(c);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
 }

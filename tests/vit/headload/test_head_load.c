@@ -69,8 +69,9 @@ static head_load *make(const config *c, uint64_t seed)
 
 static void assert_same_counts(const head_load *a, const head_load *b)
 {
-    size_t classes = a->config.num_classes, cells = classes * a->blocks * a->max_heads;
-    assert_int_equal(classes, b->config.num_classes);
+    size_t classes = a->names.count, cells = classes * a->routing.count * a->routing.max_heads;
+    assert_int_equal(classes, b->names.count);
+    assert_true(routing_layout_equal(&a->routing, &b->routing));
     assert_memory_equal(a->images, b->images, classes * sizeof *a->images);
     assert_memory_equal(a->active, b->active, cells * sizeof *a->active);
     assert_memory_equal(a->gate, b->gate, cells * sizeof *a->gate);
@@ -123,12 +124,13 @@ static void count_golden(const char *name)
     for (size_t i = 0; i < g.batch; i++)
         assert_int_equal(mohvit_load_tensor(ctx, i, input + i * pixels, NULL), MOHVIT_OK);
     assert_int_equal(mohvit_run(ctx, g.batch, NULL), MOHVIT_OK);
-    expect_ok(head_load_create(&l, &g.config, &mohvit_describe(m)->labels, &err), &err);
-    size_t cells = l->blocks * l->max_heads;
+    l = empty_head_load(&g.config, &mohvit_describe(m)->labels);
+    assert_non_null(l);
+    size_t cells = l->routing.count * l->routing.max_heads;
     for (size_t i = 0; i < g.batch; i++) {
         expect_ok(head_load_add(l, i, mohvit_head_tokens(ctx, i), mohvit_head_gate_sum(ctx, i), &err), &err);
         for (size_t k = 0; k < cells; k++) {
-            size_t b = k / l->max_heads, h = k % l->max_heads;
+            size_t b = k / l->routing.max_heads, h = k % l->routing.max_heads;
             assert_int_equal(l->active[i * cells + k], g.tokens[i * cells + k]);
             double mean = head_load_gate_sum(l, i, b, h) / (double)head_load_tokens(l, i, b);
             assert_true(fabs(mean - (double)g.gate_mean[i * cells + k]) <= 1e-4);
@@ -161,14 +163,14 @@ static void counts_are_those_of_the_golden_files(void **state)
 static void make_image(const head_load *l, int32_t *tokens, double *gate_sum, uint64_t i)
 {
     uint64_t state = i * 77;
-    for (size_t k = 0; k < l->blocks; k++) {
-        head_load_block b = head_load_describe(l, k);
-        int64_t active[CONFIG_MAX_HEADS];
-        made_block(active, &b, (int64_t)b.tokens, i, &state);
-        for (size_t h = 0; h < l->max_heads; h++) {
-            tokens[k * l->max_heads + h] = h < b.heads ? (int32_t)active[h] : -1;
-            gate_sum[k * l->max_heads + h] =
-                h < b.heads ? (double)active[h] * (double)made_random(&state, 1000003) / 1e6 / 3 : 0;
+    for (size_t k = 0; k < l->routing.count; k++) {
+        const routing_block *b = &l->routing.blocks[k];
+        int64_t active[ROUTING_MAX_HEADS];
+        made_block(active, b, (int64_t)b->tokens, i, &state);
+        for (size_t h = 0; h < l->routing.max_heads; h++) {
+            tokens[k * l->routing.max_heads + h] = h < b->heads ? (int32_t)active[h] : -1;
+            gate_sum[k * l->routing.max_heads + h] =
+                h < b->heads ? (double)active[h] * (double)made_random(&state, 1000003) / 1e6 / 3 : 0;
         }
     }
 }
@@ -179,11 +181,11 @@ static void any_order_and_split_of_the_images_gives_the_same_bits(void **state)
     enum { IMAGES = 500, PARTS = 7 };
     config c = small_config();
     head_load *whole = make(&c, 1), *parts[PARTS];
-    size_t cells = whole->blocks * whole->max_heads;
+    size_t cells = whole->routing.count * whole->routing.max_heads;
     int32_t *tokens = malloc(cells * sizeof *tokens);
     double *gates = malloc(cells * sizeof *gates);
     for (size_t i = 0; i < PARTS; i++) {
-        assert_int_equal(head_load_create(&parts[i], &c, &whole->names, NULL), MOHVIT_OK);
+        assert_non_null(parts[i] = empty_head_load(&c, &whole->names));
         json_object_update(parts[i]->provenance, whole->provenance);
     }
     for (uint64_t i = 0; i < IMAGES; i++) {
@@ -214,7 +216,7 @@ static void what_cannot_be_counted_is_refused_and_changes_nothing(void **state)
     config c = small_config();
     head_load *l = make(&c, 1), *before = make(&c, 1);
     mohvit_error err;
-    size_t cells = l->blocks * l->max_heads;
+    size_t cells = l->routing.count * l->routing.max_heads;
     int32_t *tokens = malloc(cells * sizeof *tokens);
     double *gates = malloc(cells * sizeof *gates);
     make_image(l, tokens, gates, 3);
@@ -225,7 +227,7 @@ static void what_cannot_be_counted_is_refused_and_changes_nothing(void **state)
     expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_NONFINITE, "block 1", "inf");
     assert_same_counts(l, before);
     gates[20] = 0;
-    l->images[1] = INT64_MAX / (CONFIG_MAX_SIZE * CONFIG_MAX_SIZE);
+    l->images[1] = HEAD_LOAD_MAX_IMAGES;
     expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_LIMIT, "class 1", "64 bits");
     head_load_destroy(l);
     head_load_destroy(before);
@@ -258,11 +260,12 @@ static void the_public_interface_counts_and_writes(void **state)
     expect_error(mohvit_head_load_add(l, alien, 0, 3, &err), &err, MOHVIT_ERROR_MISMATCH, "head load",
                  "another model");
     expect_ok(mohvit_head_load_save(l, path, &err), &err);
-    expect_ok(head_load_open(&back, path, &err), &err);
+    expect_ok(head_load_open(&back, path, NULL, &err), &err);
     assert_int_equal(back->images[3], 2);
     const int32_t *tokens = mohvit_head_tokens(ctx, 0);
-    for (size_t i = 0; i < back->blocks * back->max_heads; i++) // two images without a difference: all black
-        assert_int_equal(back->active[3 * back->blocks * back->max_heads + i],
+    for (size_t i = 0; i < back->routing.count * back->routing.max_heads;
+         i++) // two images without a difference: all black
+        assert_int_equal(back->active[3 * back->routing.count * back->routing.max_heads + i],
                          tokens[i] < 0 ? -1 : 2 * tokens[i]);
     head_load_destroy(back);
     mohvit_head_load_destroy(l);
@@ -290,6 +293,20 @@ static void only_counts_of_one_model_are_merged(void **state)
     b = make(&other, 1);
     expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH, "b",
                  "routed_head is [0,2,3,5], expected [0,2,3,6]");
+    head_load_destroy(b);
+    b = make(&c, 1);
+    b->routing.blocks[5].tokens++; // as of another network with such a config
+    expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH,
+                 "b: is of another model than a", "other heads or tokens");
+    head_load_destroy(b);
+    b = make(&c, 1);
+    json_object_set_new(b->config, "name", json_string("other"));
+    json_array_clear(b->sources);
+    expect_ok(head_load_merge(a, b, "a", "b", false, &err), &err); // whatever it is called
+    b->names.count--;
+    expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH,
+                 "b: has 4 classes, a has 5", "");
+    b->names.count++;
     head_load_destroy(b);
     b = make(&c, 1);
     b->names.name[3][0] = 'X';
@@ -436,12 +453,14 @@ static void a_file_brings_back_every_bit(void **state)
     char *path = in_scratch("a.safetensors");
     l->gate[head_load_at(l, 1, 3, 2)] = ((int64_t)1 << 53) - 1;
     expect_ok(head_load_save(l, path, &err), &err);
-    expect_ok(head_load_open(&back, path, &err), &err);
+    expect_ok(head_load_open(&back, path, NULL, &err), &err);
     assert_same_counts(l, back);
     assert_true(json_equal(l->sources, back->sources));
     assert_true(json_equal(l->provenance, back->provenance));
     assert_string_equal(back->names.name[4], "class 4");
-    assert_int_equal(back->config.routed_head[3], 6);
+    assert_true(json_equal(l->config, back->config));
+    assert_string_equal(back->routing.model, "custom");
+    assert_string_equal(back->routing.blocks[4].name, "4.0");
     head_load_destroy(l);
     head_load_destroy(back);
     unlink(path);
@@ -457,7 +476,7 @@ static void a_gate_sum_beyond_53_bits_is_rounded_and_read_back(void **state)
     size_t at = head_load_at(l, 1, 3, 2);
     l->gate[at] = ((int64_t)1 << 53) + 1;
     expect_ok(head_load_save(l, path, &err), &err);
-    expect_ok(head_load_open(&back, path, &err), &err);
+    expect_ok(head_load_open(&back, path, NULL, &err), &err);
     assert_int_equal(back->gate[at], (int64_t)1 << 53);
     l->gate[at] = back->gate[at];
     assert_same_counts(l, back);
@@ -516,7 +535,7 @@ static void a_file_cut_short_is_refused(void **state)
                                                  : b.size - 1 - size ? b.size - 1 - size
                                                                      : 1) {
         blob_write(cut, b.data, size);
-        mohvit_status status = head_load_open(&back, cut, &err);
+        mohvit_status status = head_load_open(&back, cut, NULL, &err);
         if (!status || !strstr(err.message, "cut.safetensors"))
             fail_msg("%zu of %zu bytes: status %d, %s", size, b.size, (int)status, err.message);
     }
@@ -533,7 +552,7 @@ static void expect_refused(head_load *l, mohvit_status expected, const char *cau
     mohvit_error err;
     char *path = in_scratch("a.safetensors");
     expect_ok(head_load_save(l, path, &err), &err);
-    expect_error(head_load_open(&back, path, &err), &err, expected, "a.safetensors", cause);
+    expect_error(head_load_open(&back, path, NULL, &err), &err, expected, "a.safetensors", cause);
     unlink(path);
     head_load_destroy(l);
 }
@@ -558,7 +577,7 @@ static void numbers_that_do_not_belong_together_are_refused(void **state)
     l->gate[head_load_at(l, 1, 1, 1)] = -1;
     expect_refused(l, MOHVIT_ERROR_FORMAT, "gate_sum");
     l = make(&c, 9);
-    l->config.img_size = 96;
+    l->routing.blocks[5].tokens = 9;
     expect_refused(l, MOHVIT_ERROR_FORMAT, "active");
 }
 
@@ -589,27 +608,180 @@ static void descriptions_of_the_data_that_are_none_are_refused(void **state)
     }
 }
 
-static void counts_under_another_config_are_refused(void **state)
+/* Saves a head load, overwrites a text of its metadata, and expects that it cannot be read for this reason.
+ */
+static void expect_edit_refused(const char *from, const char *to, mohvit_status expected, const char *where,
+                                const char *cause)
 {
-    (void)state;
     config c = small_config();
     head_load *l = make(&c, 9), *back;
     mohvit_error err;
     char *path = in_scratch("a.safetensors");
     expect_ok(head_load_save(l, path, &err), &err);
     blob b = blob_read(path);
-    static const char heads[] = "[2,4,8,16]";
-    unsigned char *at = memmem(b.data, b.size, heads, strlen(heads));
+    char *at = memmem(b.data, b.size, from, strlen(from));
     assert_non_null(at);
-    memcpy(at, "[2,4,8,32]", strlen(heads));
+    assert_int_equal(strlen(from), strlen(to));
+    memcpy(at, to, strlen(to));
     blob_write(path, b.data, b.size);
-    expect_error(head_load_open(&back, path, &err), &err, MOHVIT_ERROR_MISMATCH, "a.safetensors: active",
-                 "shape (5, 6, 16) does not fit the config: (5, 6, 32)");
-    memcpy(at, "[2,4,8,17]", strlen(heads)); // no config at all
-    blob_write(path, b.data, b.size);
-    expect_error(head_load_open(&back, path, &err), &err, MOHVIT_ERROR_ARGUMENT, "a.safetensors", "17");
+    expect_error(head_load_open(&back, path, NULL, &err), &err, expected, where, cause);
     free(b.data);
     head_load_destroy(l);
+    unlink(path);
+}
+
+static void counts_under_another_layout_are_refused(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"\\\"stage\\\":4,\\\"block\\\":1", "\\\"stage\\\":0,\\\"block\\\":1"},
+        {"\\\"heads\\\":16", "\\\"heads\\\":10"}, // shared and routed are 11
+        {"\\\"heads\\\":16", "\\\"heads\\\":-9"},
+        {"\\\"routed\\\":6", "\\\"routed\\\":0"}, // and nothing selects the others
+        {"\\\"routed\\\":6", "\\\"routes\\\":6"},
+        {"\\\"tokens\\\":4}", "\\\"tokens\\\":0}"},
+        {"\\\"name\\\":\\\"4.0\\\"", "\\\"name\\\":\\\"4 0\\\""},
+        {"\\\"name\\\":\\\"4.0\\\"", "\\\"name\\\":   [1] "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_edit_refused(cases[i][0], cases[i][1], MOHVIT_ERROR_FORMAT, "a.safetensors: routing: block ",
+                            "expected name, stage");
+    expect_edit_refused("\\\"heads\\\":16", "\\\"heads\\\":99", MOHVIT_ERROR_MISMATCH,
+                        "a.safetensors: active",
+                        "shape (5, 6, 16) does not fit its classes, blocks and heads: (5, 6, 99)");
+    expect_edit_refused("\\\"model\\\"", "\\\"mobel\\\"", MOHVIT_ERROR_FORMAT, "a.safetensors: routing",
+                        "expected the model's name");
+    expect_edit_refused("\\\"blocks\\\"", "\\\"blacks\\\"", MOHVIT_ERROR_FORMAT, "a.safetensors: routing",
+                        "1 to 4096 blocks");
+    expect_edit_refused("\"routing\"", "\"rooting\"", MOHVIT_ERROR_FORMAT, "a.safetensors",
+                        "routing is missing");
+}
+
+/* Of three classes, counted by 0.1.0: "mohvit eval --state 0.1.0.state --head-load 0.1.0.safetensors" over
+ * five pictures, with a synthetic model. */
+#define OLD_FILE GOLDEN_DIR "/headload/0.1.0.safetensors"
+
+static void a_head_load_without_a_layout_is_read_by_its_config(void **state)
+{
+    (void)state;
+    static const int64_t images[] = {3, 1, 1}, last_block[] = {12, 12, 3, 5, 7, 12, 2, 7};
+    head_load *l, *back;
+    mohvit_error err;
+    char *path = in_scratch("new.safetensors");
+    expect_error(head_load_open(&l, OLD_FILE, NULL, &err), &err, MOHVIT_ERROR_FORMAT, "0.1.0.safetensors",
+                 "routing is missing");
+    expect_ok(head_load_open(&l, OLD_FILE, config_routing_from_json, &err), &err);
+    assert_string_equal(l->routing.model, "custom");
+    assert_int_equal(l->names.count, 3);
+    assert_int_equal(l->routing.count, 5);
+    assert_memory_equal(l->images, images, sizeof images);
+    assert_memory_equal(l->active + head_load_at(l, 0, 4, 0), last_block, sizeof last_block);
+    expect_ok(head_load_save(l, path, &err), &err);
+    expect_ok(head_load_open(&back, path, NULL, &err), &err);
+    assert_same_counts(l, back);
+    json_array_clear(back->sources);
+    expect_ok(head_load_merge(l, back, "old", "new", false, &err), &err);
+    assert_int_equal(l->images[0], 6);
+    head_load_destroy(l);
+    head_load_destroy(back);
+    unlink(path);
+}
+
+static void an_old_head_load_has_to_fit_its_config(void **state)
+{
+    (void)state;
+    static const char heads[] = "[2,2,4,8]";
+    head_load *l;
+    mohvit_error err;
+    char *path = in_scratch("a.safetensors");
+    blob b = blob_read(OLD_FILE);
+    char *at = memmem(b.data, b.size, heads, strlen(heads));
+    assert_non_null(at);
+    memcpy(at, "[2,2,4,6]", strlen(heads));
+    blob_write(path, b.data, b.size);
+    expect_error(head_load_open(&l, path, config_routing_from_json, &err), &err, MOHVIT_ERROR_MISMATCH,
+                 "a.safetensors: active",
+                 "shape (3, 5, 8) does not fit its classes, blocks and heads: (3, 5, 6)");
+    memcpy(at, "[2,2,4,9]", strlen(heads)); // no config at all
+    blob_write(path, b.data, b.size);
+    expect_error(head_load_open(&l, path, config_routing_from_json, &err), &err, MOHVIT_ERROR_ARGUMENT,
+                 "a.safetensors", "divisible by its 9 heads");
+    free(b.data);
+    unlink(path);
+}
+
+// ---- Layouts ---------------------------------------------------------------------------------------
+
+static void the_layout_is_the_configs(void **state)
+{
+    (void)state;
+    config c;
+    routing_layout l;
+    mohvit_error err;
+    for (size_t i = 0; config_variant_name(i); i++) {
+        assert_true(config_variant(&c, config_variant_name(i)));
+        expect_ok(config_routing(&l, &c, &err), &err);
+        assert_string_equal(l.model, config_variant_name(i));
+        assert_int_equal(l.count, config_blocks(&c));
+        assert_int_equal(l.max_heads, config_max_heads(&c));
+        assert_true(routing_layout_active_percent(&l) == config_active_percent(&c));
+        routing_layout_free(&l);
+    }
+    assert_true(config_variant(&c, "moh_transnext_small_75"));
+    expect_ok(config_routing(&l, &c, &err), &err);
+    const routing_block *b = routing_layout_find(&l, "3.21");
+    assert_ptr_equal(b, &l.blocks[5 + 5 + 21]);
+    assert_true(b->index == 31 && b->stage == 3 && b->block == 21);
+    assert_true(b->heads == 12 && b->shared == 3 && b->routed == 6 && b->tokens == 14 * 14);
+    assert_true(routing_candidates(b) == 9 && fabs(routing_balanced(b) - 6. / 9) < 1e-12);
+    assert_null(routing_layout_find(&l, "3.22"));
+    assert_ptr_equal(routing_layout_last_routed(&l), routing_layout_find(&l, "4.4"));
+    assert_true(routing_balanced(routing_layout_find(&l, "1.0")) == 0);
+    routing_layout_free(&l);
+}
+
+/* Three blocks of one stage, as of a network without any of ours. */
+static routing_layout other_layout(void)
+{
+    routing_layout l = {.model = "other"};
+    for (size_t i = 0; i < 3; i++) {
+        routing_block b = {.stage = 1, .block = i, .heads = 4 + i, .shared = 1, .routed = 2, .tokens = 49};
+        snprintf(b.name, sizeof b.name, "%d", (int)i);
+        assert_int_equal(routing_layout_add(&l, &b, NULL), MOHVIT_OK);
+    }
+    return l;
+}
+
+static void a_layout_is_all_that_is_known_of_a_network(void **state)
+{
+    (void)state;
+    routing_layout layout = other_layout();
+    labels names;
+    head_load *l, *back;
+    mohvit_error err;
+    char *path = in_scratch("other.safetensors");
+    json_t *made_of = json_pack("{s:i}", "patches", 7);
+    expect_ok(labels_numbered(&names, 4, &err), &err);
+    expect_ok(head_load_create(&l, &layout, made_of, &names, &err), &err);
+    fill_head_load(l, 5);
+    expect_ok(head_load_save(l, path, &err), &err);
+    expect_ok(head_load_open(&back, path, NULL, &err), &err);
+    assert_same_counts(l, back);
+    assert_string_equal(back->routing.model, "other");
+    assert_string_equal(back->routing.blocks[2].name, "2");
+    assert_true(json_equal(back->config, made_of));
+    json_object_set_new(back->config, "patches", json_integer(8));
+    expect_error(head_load_merge(l, back, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH,
+                 "b: is of another model than a", "patches is 8, expected 7");
+    json_object_set_new(back->config, "patches", json_integer(7));
+    json_array_clear(back->sources);
+    expect_ok(head_load_merge(l, back, "a", "b", false, &err), &err);
+    assert_int_equal(l->images[1], 2 * back->images[1]);
+    head_load_destroy(l);
+    head_load_destroy(back);
+    labels_free(&names);
+    json_decref(made_of);
+    routing_layout_free(&layout);
     unlink(path);
 }
 
@@ -618,11 +790,11 @@ static void other_files_are_refused_by_what_they_are(void **state)
     (void)state;
     head_load *l;
     mohvit_error err;
-    expect_error(head_load_open(&l, in_scratch("none.safetensors"), &err), &err, MOHVIT_ERROR_IO,
+    expect_error(head_load_open(&l, in_scratch("none.safetensors"), NULL, &err), &err, MOHVIT_ERROR_IO,
                  "none.safetensors", "No such file");
-    expect_error(head_load_open(&l, GOLDEN_DIR "/pth/golden.safetensors", &err), &err, MOHVIT_ERROR_FORMAT,
-                 "golden.safetensors", "is no head load");
-    expect_error(head_load_open(&l, GOLDEN_DIR "/images/cat_420.jpg", &err), &err, MOHVIT_ERROR_FORMAT,
+    expect_error(head_load_open(&l, GOLDEN_DIR "/pth/golden.safetensors", NULL, &err), &err,
+                 MOHVIT_ERROR_FORMAT, "golden.safetensors", "is no head load");
+    expect_error(head_load_open(&l, GOLDEN_DIR "/images/cat_420.jpg", NULL, &err), &err, MOHVIT_ERROR_FORMAT,
                  "cat_420.jpg", "neither");
 }
 
@@ -643,7 +815,11 @@ int main(void)
         cmocka_unit_test(a_file_cut_short_is_refused),
         cmocka_unit_test(numbers_that_do_not_belong_together_are_refused),
         cmocka_unit_test(descriptions_of_the_data_that_are_none_are_refused),
-        cmocka_unit_test(counts_under_another_config_are_refused),
+        cmocka_unit_test(counts_under_another_layout_are_refused),
+        cmocka_unit_test(a_head_load_without_a_layout_is_read_by_its_config),
+        cmocka_unit_test(an_old_head_load_has_to_fit_its_config),
+        cmocka_unit_test(the_layout_is_the_configs),
+        cmocka_unit_test(a_layout_is_all_that_is_known_of_a_network),
         cmocka_unit_test(other_files_are_refused_by_what_they_are),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
