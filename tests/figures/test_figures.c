@@ -91,7 +91,7 @@ static char *draw_svg(const figure *f)
     mohvit_error err;
     char *path = in_scratch("figure.svg");
     expect_ok(drawing_begin(&d, path, DRAWING_SVG, f->width, figure_bars_height(f), 72, &err), &err);
-    figure_bars(d.cr, f);
+    figure_bars(&d, f);
     expect_ok(drawing_finish(&d, &err), &err);
     blob b = blob_read(path);
     unlink(path);
@@ -187,7 +187,7 @@ static void compare_pictures(const char *path, const char *reference)
     image_free(&b);
 }
 
-typedef void draw_function(cairo_t *cr, const void *what);
+typedef void draw_function(drawing *d, const void *what);
 
 static void check_looks(const char *name, draw_function *draw, const void *what, double width, double height)
 {
@@ -197,7 +197,7 @@ static void check_looks(const char *name, draw_function *draw, const void *what,
     snprintf(reference, sizeof reference, "%s/figures/%s", GOLDEN_DIR, name);
     bool update = getenv("UPDATE_FIGURES") != NULL;
     expect_ok(drawing_begin(&d, update ? reference : path, DRAWING_PNG, width, height, 120, &err), &err);
-    draw(d.cr, what);
+    draw(&d, what);
     expect_ok(drawing_finish(&d, &err), &err);
     if (update)
         return;
@@ -205,14 +205,14 @@ static void check_looks(const char *name, draw_function *draw, const void *what,
     unlink(path);
 }
 
-static void draw_bars_of(cairo_t *cr, const void *f)
+static void draw_bars_of(drawing *d, const void *f)
 {
-    figure_bars(cr, f);
+    figure_bars(d, f);
 }
 
-static void draw_heatmap_of(cairo_t *cr, const void *f)
+static void draw_heatmap_of(drawing *d, const void *f)
 {
-    figure_heatmap(cr, f);
+    figure_heatmap(d, f);
 }
 
 static void figures_look_as_they_did(void **state)
@@ -246,9 +246,9 @@ static void any_number_of_classes_and_any_width_can_be_drawn(void **state)
             f.width = width;
             char *path = in_scratch("any.pdf");
             expect_ok(drawing_begin(&d, path, DRAWING_PDF, width, figure_heatmap_height(&f), 72, &err), &err);
-            figure_heatmap(d.cr, &f);
+            figure_heatmap(&d, &f);
             if (count < 60)
-                figure_bars(d.cr, &f);
+                figure_bars(&d, &f);
             expect_ok(drawing_finish(&d, &err), &err);
             unlink(path);
         }
@@ -264,12 +264,25 @@ static void names_that_are_not_utf8_or_too_long_are_shown_as_far_as_they_can(voi
     char *path = in_scratch("names.png");
     expect_ok(drawing_begin(&d, path, DRAWING_PNG, 100, 40, 72, &err), &err);
     drawing_font(d.cr, 7, false);
-    drawing_text(d.cr, 50, 10, 0.5, 20, "\xff\xfe not UTF-8");
-    drawing_text(d.cr, 50, 20, 0.5, 20, "Ünïcödé that is far too long for so little room");
-    drawing_text(d.cr, 50, 30, 0.5, 0.1, "no room at all");
-    drawing_text(d.cr, 50, 30, 0.5, 10, "");
+    drawing_text(&d, 50, 10, 0.5, 20, "\xff\xfe not UTF-8");
+    drawing_text(&d, 50, 20, 0.5, 20, "Ünïcödé that is far too long for so little room");
+    drawing_text(&d, 50, 30, 0.5, 0.1, "no room at all");
+    drawing_text(&d, 50, 30, 0.5, 10, "");
     expect_ok(drawing_finish(&d, &err), &err);
     unlink(path);
+}
+
+static void what_could_not_be_drawn_is_no_file(void **state)
+{
+    (void)state;
+    drawing d;
+    mohvit_error err;
+    char *path = in_scratch("none.svg");
+    expect_ok(drawing_begin(&d, path, DRAWING_SVG, 100, 40, 72, &err), &err);
+    drawing_text(&d, 50, 10, 0.5, 20, NULL); // as where there is no memory for a title
+    drawing_text(&d, 50, 20, 0.5, 20, "drawn");
+    expect_error(drawing_finish(&d, &err), &err, MOHVIT_ERROR_MEMORY, "none.svg: drawing", "out of memory");
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 // ---- One head's picture ----------------------------------------------------------------------------
@@ -299,13 +312,13 @@ static void a_head_sees_what_it_selected(void **state)
                 weak[0] > 3 * dimmed[0]); // dark is told from light without colour
 }
 
-static void draw_routes_of(cairo_t *cr, const void *r)
+static void draw_routes_of(drawing *d, const void *r)
 {
     enum { S = 64 };
     uint8_t crop[S * S * 3];
     for (size_t i = 0; i < sizeof crop; i++)
         crop[i] = (uint8_t)(i / 3 % S * 4 / (1 + i % 3));
-    route_figure(cr, r, crop, S, WIDTH);
+    route_figure(d, r, crop, S, WIDTH);
 }
 
 static void the_figure_of_routes_looks_as_it_did(void **state)
@@ -331,6 +344,7 @@ int main(void)
         cmocka_unit_test(figures_look_as_they_did),
         cmocka_unit_test(any_number_of_classes_and_any_width_can_be_drawn),
         cmocka_unit_test(names_that_are_not_utf8_or_too_long_are_shown_as_far_as_they_can),
+        cmocka_unit_test(what_could_not_be_drawn_is_no_file),
         cmocka_unit_test(a_head_sees_what_it_selected),
         cmocka_unit_test(the_figure_of_routes_looks_as_it_did),
     };

@@ -15,12 +15,12 @@ typedef struct blob {
     size_t size;
 } blob;
 
-static inline void blob_add(blob *b, const void *bytes, size_t size)
+static inline void blob_add(blob *b, const void *data, size_t size)
 {
     b->data = realloc(b->data, b->size + size + 1);
     assert_non_null(b->data);
     if (size)
-        memcpy(b->data + b->size, bytes, size);
+        memcpy(b->data + b->size, data, size);
     b->size += size;
 }
 
@@ -37,11 +37,11 @@ static inline blob blob_read(const char *path)
     return b;
 }
 
-static inline void blob_write(const char *path, const void *bytes, size_t size)
+static inline void blob_write(const char *path, const void *data, size_t size)
 {
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, size, f), size);
+    assert_int_equal(fwrite(data, 1, size, f), size);
     assert_int_equal(fclose(f), 0);
 }
 
@@ -76,14 +76,14 @@ static inline mohvit_status read_every_tensor(checkpoint *cp, mohvit_error *err)
 }
 
 /* Opens a copy of exactly these bytes, so that a sanitizer sees a read past them, and reads every tensor. */
-static inline mohvit_status open_and_read(const void *bytes, size_t size, const char *name, const char *key,
+static inline mohvit_status open_and_read(const void *data, size_t size, const char *name, const char *key,
                                           mohvit_error *err)
 {
     unsigned char *copy = malloc(size ? size : 1);
     checkpoint *cp = NULL;
     assert_non_null(copy);
     if (size)
-        memcpy(copy, bytes, size);
+        memcpy(copy, data, size);
     mohvit_status status = checkpoint_open_memory(&cp, copy, size, name, key, NULL, err);
     if (!status)
         status = read_every_tensor(cp, err);

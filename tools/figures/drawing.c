@@ -1,20 +1,15 @@
 #include "tools/figures/drawing.h"
 
-#include "tools/program/output.h"
 #include "base/replace_file.h"
 
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
 
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-typedef struct drawing_bytes {
-    unsigned char *data;
-    size_t size, capacity;
-} drawing_bytes;
 
 /* Of one side of a PNG, with Cairo. */
 #define MAX_DOTS 32767
@@ -36,14 +31,8 @@ bool drawing_format_of(drawing_format *out, const char *path)
 
 static cairo_status_t keep_bytes(void *closure, const unsigned char *data, unsigned length)
 {
-    drawing_bytes *b = closure;
-    if (b->capacity - b->size < length) {
-        b->capacity = 2 * b->capacity + length;
-        b->data = need(realloc(b->data, b->capacity));
-    }
-    memcpy(b->data + b->size, data, length);
-    b->size += length;
-    return CAIRO_STATUS_SUCCESS;
+    bytes_put(closure, data, length);
+    return ((bytes *)closure)->failed ? CAIRO_STATUS_NO_MEMORY : CAIRO_STATUS_SUCCESS;
 }
 
 static cairo_surface_t *create_surface(drawing *d, double width, double height, double dpi)
@@ -51,9 +40,9 @@ static cairo_surface_t *create_surface(drawing *d, double width, double height, 
     double scale = dpi / 72;
     switch (d->format) {
     case DRAWING_SVG:
-        return cairo_svg_surface_create_for_stream(keep_bytes, d->bytes, width, height);
+        return cairo_svg_surface_create_for_stream(keep_bytes, &d->file, width, height);
     case DRAWING_PDF:
-        return cairo_pdf_surface_create_for_stream(keep_bytes, d->bytes, width, height);
+        return cairo_pdf_surface_create_for_stream(keep_bytes, &d->file, width, height);
     default:
         return cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)lround(width * scale),
                                           (int)lround(height * scale));
@@ -73,9 +62,7 @@ static void release(drawing *d)
         cairo_destroy(d->cr);
     if (d->surface)
         cairo_surface_destroy(d->surface);
-    if (d->bytes)
-        free(d->bytes->data);
-    free(d->bytes);
+    bytes_free(&d->file);
     *d = (drawing){0};
 }
 
@@ -90,7 +77,6 @@ mohvit_status drawing_begin(drawing *d, const char *path, drawing_format format,
             "%s: a picture of %.0f dots on its longer side; a PNG may have %d: choose fewer classes, "
             "a lower --dpi, or .svg or .pdf",
             path, dots, MAX_DOTS);
-    d->bytes = need(calloc(1, sizeof *d->bytes));
     d->surface = create_surface(d, width, height, dpi);
     d->cr = cairo_create(d->surface);
     mohvit_status status = check(d, cairo_status(d->cr), err);
@@ -107,14 +93,14 @@ mohvit_status drawing_begin(drawing *d, const char *path, drawing_format format,
 
 mohvit_status drawing_finish(drawing *d, mohvit_error *err)
 {
-    mohvit_status status = check(d, cairo_status(d->cr), err);
+    mohvit_status status = check(d, d->no_memory ? CAIRO_STATUS_NO_MEMORY : cairo_status(d->cr), err);
     if (!status && d->format == DRAWING_PNG)
-        status = check(d, cairo_surface_write_to_png_stream(d->surface, keep_bytes, d->bytes), err);
+        status = check(d, cairo_surface_write_to_png_stream(d->surface, keep_bytes, &d->file), err);
     cairo_surface_finish(d->surface);
     if (!status)
         status = check(d, cairo_surface_status(d->surface), err);
     if (!status)
-        status = replace_with_bytes(d->path, d->bytes->data, d->bytes->size, err);
+        status = replace_with_bytes(d->path, d->file.data, d->file.size, err);
     release(d);
     return status;
 }
@@ -164,10 +150,16 @@ static bool valid_utf8(const char *text)
     return value;
 }
 
-/* malloc'd, printable. */
-static char *clean(const char *text)
+/* malloc'd, printable, with room for the dots; NULL without memory. */
+static char *clean(drawing *d, const char *text)
 {
-    char *copy = need(strdup(text));
+    size_t size = text ? strlen(text) + 1 : 0;
+    char *copy = text ? malloc(size + strlen("…")) : NULL;
+    if (!copy) {
+        d->no_memory = true;
+        return NULL;
+    }
+    memcpy(copy, text, size);
     bool valid = valid_utf8(text);
     for (unsigned char *p = (unsigned char *)copy; *p; p++)
         if (*p < 0x20 || *p == 0x7f || (!valid && *p >= 0x80))
@@ -183,10 +175,10 @@ static double width_of(cairo_t *cr, const char *text)
     return e.x_advance;
 }
 
-double drawing_text_width(cairo_t *cr, const char *text)
+double drawing_text_width(drawing *d, const char *text)
 {
-    char *safe = clean(text);
-    double width = width_of(cr, safe);
+    char *safe = clean(d, text);
+    double width = safe ? width_of(d->cr, safe) : 0;
     free(safe);
     return width;
 }
@@ -207,12 +199,13 @@ static void fit(cairo_t *cr, char *text, double room)
     }
 }
 
-void drawing_text(cairo_t *cr, double x, double y, double align, double room, const char *text)
+void drawing_text(drawing *d, double x, double y, double align, double room, const char *text)
 {
-    char *safe = clean(text);
-    safe = need(realloc(safe, strlen(safe) + sizeof "…"));
-    fit(cr, safe, room);
-    cairo_move_to(cr, x - align * width_of(cr, safe), y);
-    cairo_show_text(cr, safe);
+    char *safe = clean(d, text);
+    if (!safe)
+        return;
+    fit(d->cr, safe, room);
+    cairo_move_to(d->cr, x - align * width_of(d->cr, safe), y);
+    cairo_show_text(d->cr, safe);
     free(safe);
 }

@@ -2,7 +2,7 @@
 #ifndef MOHVIT_DRAWING_H
 #define MOHVIT_DRAWING_H
 
-#include "base/error.h"
+#include "base/bytes.h"
 
 #include <cairo.h>
 
@@ -16,14 +16,16 @@ typedef struct drawing {
     const char *path;
     drawing_format format;
     cairo_surface_t *surface;
-    struct drawing_bytes *bytes;
+    bytes file;     /* what is to be written */
+    bool no_memory; /* for a text or a picture that was drawn: drawing_finish says so */
 } drawing;
 
-/* A paper of width x height points; a PNG has dpi dots per inch. */
+/* A paper of width x height points; a PNG has dpi dots per inch. *d must stay where it is until
+ * drawing_finish. */
 mohvit_status drawing_begin(drawing *d, const char *path, drawing_format format, double width, double height,
                             double dpi, mohvit_error *err);
 
-/* Writes it and frees, also on failure. */
+/* Writes it and frees, also on failure. Fails too where anything before it could not be drawn. */
 mohvit_status drawing_finish(drawing *d, mohvit_error *err);
 
 // ---- Colours ---------------------------------------------------------------------------------------
@@ -44,10 +46,11 @@ extern const colour drawing_ink, drawing_faint, drawing_accent, drawing_shared, 
 
 void drawing_font(cairo_t *cr, double size, bool bold);
 
-double drawing_text_width(cairo_t *cr, const char *text);
+/* text NULL, here and below, is one for which there was no memory. */
+double drawing_text_width(drawing *d, const char *text);
 
 /* At x, with the baseline at y: align 0 starts there, 0.5 is centred on it, 1 ends there. What is not valid
  * UTF-8 is shown as '?'; what is wider than `room` points ends in "…". */
-void drawing_text(cairo_t *cr, double x, double y, double align, double room, const char *text);
+void drawing_text(drawing *d, double x, double y, double align, double room, const char *text);
 
 #endif

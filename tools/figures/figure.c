@@ -1,6 +1,5 @@
 #include "tools/figures/figure.h"
 
-#include "tools/program/head_load_choice.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -73,19 +72,20 @@ static void print_number(char out[24], double value, double step)
 }
 
 /* Which block; and what the line is, which is dashed across bars and solid across a scale. */
-static void draw_head(cairo_t *cr, const figure *f, bool dashed)
+static void draw_head(drawing *d, const figure *f, bool dashed)
 {
+    cairo_t *cr = d->cr;
     char text[96], balanced[64];
     snprintf(text, sizeof text, "Block %s, %zu of %zu routed heads", f->block->name, f->block->routed,
              routing_candidates(f->block));
     snprintf(balanced, sizeof balanced, "balanced load %.2f", routing_balanced(f->block));
     drawing_font(cr, TEXT, false);
     drawing_colour(cr, drawing_ink);
-    double left = drawing_text_width(cr, text), right = drawing_text_width(cr, balanced), x = f->width - 2;
-    drawing_text(cr, 2, 8.5, 0, f->width, text);
+    double left = drawing_text_width(d, text), right = drawing_text_width(d, balanced), x = f->width - 2;
+    drawing_text(d, 2, 8.5, 0, f->width, text);
     if (left + right + 30 > f->width)
         return;
-    drawing_text(cr, x, 8.5, 1, f->width, balanced);
+    drawing_text(d, x, 8.5, 1, f->width, balanced);
     drawing_colour(cr, drawing_accent);
     cairo_set_line_width(cr, 1);
     if (dashed)
@@ -97,13 +97,14 @@ static void draw_head(cairo_t *cr, const figure *f, bool dashed)
 }
 
 /* Numbers below the columns, from 1, as many as there is room for. */
-static void draw_head_numbers(cairo_t *cr, const figure *f, const columns *c, double x, double y)
+static void draw_head_numbers(drawing *d, const figure *f, const columns *c, double x, double y)
 {
+    cairo_t *cr = d->cr;
     static const size_t steps[] = {1, 2, 5, 10, 20, 50, 100};
     size_t n = routing_candidates(f->block), i = 0;
     drawing_font(cr, SMALL, false);
     drawing_colour(cr, drawing_ink);
-    double room = drawing_text_width(cr, n >= 100 ? "888" : n >= 10 ? "88" : "8") + 2;
+    double room = drawing_text_width(d, n >= 100 ? "888" : n >= 10 ? "88" : "8") + 2;
     while (i + 1 < sizeof steps / sizeof *steps && c->pitch * (double)steps[i] < room)
         i++;
     for (size_t id = 1; id <= n; id++) {
@@ -113,17 +114,18 @@ static void draw_head_numbers(cairo_t *cr, const figure *f, const columns *c, do
         if (!shown)
             continue;
         snprintf(text, sizeof text, "%zu", id);
-        drawing_text(cr, x + c->shared_width + c->pitch * ((double)id - 0.5), y, 0.5, 100, text);
+        drawing_text(d, x + c->shared_width + c->pitch * ((double)id - 0.5), y, 0.5, 100, text);
     }
     if (shared_shown(f))
-        drawing_text(cr, x + c->pitch * (double)shared_shown(f) / 2, y, 0.5, fmax(c->shared_width, 12), "S");
+        drawing_text(d, x + c->pitch * (double)shared_shown(f) / 2, y, 0.5, fmax(c->shared_width, 12), "S");
 }
 
-static void draw_x_title(cairo_t *cr, const figure *f, double x, double y, double room)
+static void draw_x_title(drawing *d, const figure *f, double x, double y, double room)
 {
+    cairo_t *cr = d->cr;
     drawing_font(cr, TEXT, false);
     drawing_colour(cr, drawing_ink);
-    drawing_text(cr, x, y, 0.5, room, shared_shown(f) ? "Routed head ID (S: shared)" : "Routed head ID");
+    drawing_text(d, x, y, 0.5, room, shared_shown(f) ? "Routed head ID (S: shared)" : "Routed head ID");
 }
 
 // ---- Bars ------------------------------------------------------------------------------------------
@@ -177,8 +179,9 @@ double figure_bars_height(const figure *f)
     return HEAD + panel_pitch(&b) * (double)b.down + 3 * (double)(b.down - 1) + X_TITLE + 2;
 }
 
-static void draw_scale(cairo_t *cr, const bars_layout *b, double x, double y, bool numbers)
+static void draw_scale(drawing *d, const bars_layout *b, double x, double y, bool numbers)
 {
+    cairo_t *cr = d->cr;
     cairo_set_line_width(cr, 0.5);
     for (size_t i = 0; (double)i * b->step <= b->top + 1e-9; i++) {
         double value = (double)i * b->step, at = y + b->height * (1 - value / b->top);
@@ -192,7 +195,7 @@ static void draw_scale(cairo_t *cr, const bars_layout *b, double x, double y, bo
         print_number(text, value, b->step);
         drawing_font(cr, SMALL, false);
         drawing_colour(cr, drawing_ink);
-        drawing_text(cr, x - 2.5, at + SMALL * 0.36, 1, BARS_LEFT, text);
+        drawing_text(d, x - 2.5, at + SMALL * 0.36, 1, BARS_LEFT, text);
     }
 }
 
@@ -225,20 +228,21 @@ static void draw_balanced(cairo_t *cr, const figure *f, const bars_layout *b, do
 }
 
 /* x, y: the corner above and left of the bars. */
-static void draw_panel(cairo_t *cr, const figure *f, const bars_layout *b, size_t i, double x, double y)
+static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t i, double x, double y)
 {
+    cairo_t *cr = d->cr;
     columns c = divide(f, b->width);
-    char *title = choice_title(f->load, f->classes[i]);
-    draw_scale(cr, b, x, y, i % b->across == 0);
+    char *title = head_load_title(f->load, f->classes[i]);
+    draw_scale(d, b, x, y, i % b->across == 0);
     drawing_font(cr, TEXT, true);
     drawing_colour(cr, drawing_ink);
-    drawing_text(cr, x + b->width / 2, y - 3.5, 0.5, b->width, title);
+    drawing_text(d, x + b->width / 2, y - 3.5, 0.5, b->width, title);
     free(title);
     if (f->load->images[f->classes[i]]) {
         draw_bars(cr, f, b, f->classes[i], x, y);
     } else {
         drawing_font(cr, TEXT, false);
-        drawing_text(cr, x + b->width / 2, y + b->height / 2, 0.5, b->width, "no images");
+        drawing_text(d, x + b->width / 2, y + b->height / 2, 0.5, b->width, "no images");
     }
     draw_balanced(cr, f, b, x, y);
     drawing_colour(cr, drawing_ink);
@@ -246,22 +250,23 @@ static void draw_panel(cairo_t *cr, const figure *f, const bars_layout *b, size_
     cairo_move_to(cr, x, y + b->height);
     cairo_line_to(cr, x + b->width, y + b->height);
     cairo_stroke(cr);
-    draw_head_numbers(cr, f, &c, x, y + b->height + 7.5);
+    draw_head_numbers(d, f, &c, x, y + b->height + 7.5);
 }
 
-void figure_bars(cairo_t *cr, const figure *f)
+void figure_bars(drawing *d, const figure *f)
 {
+    cairo_t *cr = d->cr;
     bars_layout b = lay_out_bars(f);
     double pitch = panel_pitch(&b) + 3, bottom = HEAD + pitch * (double)b.down - 3;
-    draw_head(cr, f, true);
+    draw_head(d, f, true);
     for (size_t i = 0; i < f->count; i++)
-        draw_panel(cr, f, &b, i, BARS_LEFT + (double)(i % b.across) * (b.width + PANEL_GAP),
+        draw_panel(d, f, &b, i, BARS_LEFT + (double)(i % b.across) * (b.width + PANEL_GAP),
                    HEAD + PANEL_TITLE + (double)(i / b.across) * pitch);
-    draw_x_title(cr, f, BARS_LEFT + (f->width - BARS_LEFT - BARS_RIGHT) / 2, bottom + 6.5, f->width);
+    draw_x_title(d, f, BARS_LEFT + (f->width - BARS_LEFT - BARS_RIGHT) / 2, bottom + 6.5, f->width);
     cairo_save(cr);
     cairo_translate(cr, 8, HEAD + (bottom - HEAD) / 2);
     cairo_rotate(cr, -acos(-1) / 2);
-    drawing_text(cr, 0, 0, 0.5, bottom - HEAD, "Density");
+    drawing_text(d, 0, 0, 0.5, bottom - HEAD, "Density");
     cairo_restore(cr);
 }
 
@@ -276,25 +281,26 @@ typedef struct {
 } heatmap_layout;
 
 /* What the names at the left take; long ones are cut. */
-static double names_width(cairo_t *cr, const figure *f)
+static double names_width(drawing *d, const figure *f)
 {
+    cairo_t *cr = d->cr;
     double widest = 0, most = 0.3 * f->width;
     drawing_font(cr, TEXT, false);
     for (size_t i = 0; i < f->count && widest < most; i++) {
-        char *title = choice_title(f->load, f->classes[i]);
-        widest = fmax(widest, drawing_text_width(cr, title) + 7);
+        char *title = head_load_title(f->load, f->classes[i]);
+        widest = fmax(widest, drawing_text_width(d, title) + 7);
         free(title);
     }
     return fmin(widest, most);
 }
 
-/* cr NULL: the height alone is asked for. */
-static heatmap_layout lay_out_heatmap(cairo_t *cr, const figure *f)
+/* d NULL: the height alone is asked for. */
+static heatmap_layout lay_out_heatmap(drawing *d, const figure *f)
 {
     enum { TALLEST = 520 };
     heatmap_layout m = {.row = fmin(9, TALLEST / (double)f->count)};
     m.every = (size_t)ceil((TEXT + 1) / m.row - 1e-9);
-    m.left = cr ? names_width(cr, f) : 0;
+    m.left = d ? names_width(d, f) : 0;
     m.width = f->width - m.left - LEGEND;
     m.height = m.row * (double)f->count;
     if (!figure_range(f, &m.low, &m.high))
@@ -342,14 +348,15 @@ static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
     }
 }
 
-static void draw_class_names(cairo_t *cr, const figure *f, const heatmap_layout *m)
+static void draw_class_names(drawing *d, const figure *f, const heatmap_layout *m)
 {
+    cairo_t *cr = d->cr;
     drawing_font(cr, TEXT, false);
     drawing_colour(cr, drawing_ink);
     for (size_t i = m->every / 2; i < f->count; i += m->every) {
-        char *title = choice_title(f->load, f->classes[i]);
+        char *title = head_load_title(f->load, f->classes[i]);
         double y = HEAD + m->row * ((double)i + 0.5);
-        drawing_text(cr, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, title);
+        drawing_text(d, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, title);
         free(title);
         if (m->every == 1)
             continue;
@@ -360,8 +367,9 @@ static void draw_class_names(cairo_t *cr, const figure *f, const heatmap_layout 
     }
 }
 
-static void draw_legend(cairo_t *cr, const figure *f, const heatmap_layout *m)
+static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
 {
+    cairo_t *cr = d->cr;
     double x = f->width - LEGEND + 8, width = 6, height = fmin(fmax(m->height, 60), 120);
     enum { SLICES = 64 };
     cairo_pattern_t *ramp = cairo_pattern_create_linear(0, HEAD + height, 0, HEAD);
@@ -379,7 +387,7 @@ static void draw_legend(cairo_t *cr, const figure *f, const heatmap_layout *m)
         char text[24];
         double value = m->low + (double)i * m->step;
         print_number(text, value, m->step);
-        drawing_text(cr, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
+        drawing_text(d, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
                      text);
     }
     double balanced = shade(m, routing_balanced(f->block));
@@ -392,14 +400,15 @@ static void draw_legend(cairo_t *cr, const figure *f, const heatmap_layout *m)
     cairo_stroke(cr);
 }
 
-void figure_heatmap(cairo_t *cr, const figure *f)
+void figure_heatmap(drawing *d, const figure *f)
 {
-    heatmap_layout m = lay_out_heatmap(cr, f);
+    cairo_t *cr = d->cr;
+    heatmap_layout m = lay_out_heatmap(d, f);
     columns c = divide(f, m.width);
-    draw_head(cr, f, false);
+    draw_head(d, f, false);
     draw_cells(cr, f, &m);
-    draw_class_names(cr, f, &m);
-    draw_legend(cr, f, &m);
-    draw_head_numbers(cr, f, &c, m.left, HEAD + m.height + 7.5);
-    draw_x_title(cr, f, m.left + m.width / 2, HEAD + m.height + PANEL_FOOT + 6.5, m.width + 60);
+    draw_class_names(d, f, &m);
+    draw_legend(d, f, &m);
+    draw_head_numbers(d, f, &c, m.left, HEAD + m.height + 7.5);
+    draw_x_title(d, f, m.left + m.width / 2, HEAD + m.height + PANEL_FOOT + 6.5, m.width + 60);
 }

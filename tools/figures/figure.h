@@ -20,11 +20,11 @@ typedef struct figure {
 /* For each class a panel with a bar for every routed head, as high as its load; one scale for all, a line
  * where the load is balanced. */
 double figure_bars_height(const figure *f);
-void figure_bars(cairo_t *cr, const figure *f);
+void figure_bars(drawing *d, const figure *f);
 
 /* A row for each class, a column for each head. */
 double figure_heatmap_height(const figure *f);
-void figure_heatmap(cairo_t *cr, const figure *f);
+void figure_heatmap(drawing *d, const figure *f);
 
 /* The lowest and highest load of a routed head among the classes; false where no class has images. */
 bool figure_range(const figure *f, double *low, double *high);

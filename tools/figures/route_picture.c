@@ -1,6 +1,5 @@
 #include "tools/figures/route_picture.h"
 
-#include "tools/program/output.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -87,11 +86,14 @@ double route_figure_height(const routes *r, double width)
     return TOP + (l.side + TITLE + 2) * (double)l.down + FOOT;
 }
 
-static void draw_image(cairo_t *cr, const uint8_t *rgb, size_t S, double x, double y, double side)
+static void draw_image(drawing *d, const uint8_t *rgb, size_t S, double x, double y, double side)
 {
+    cairo_t *cr = d->cr;
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)S, (int)S);
-    if (cairo_surface_status(surface))
-        need(NULL);
+    if (cairo_surface_status(surface)) {
+        d->no_memory = true;
+        return;
+    }
     size_t stride = (size_t)cairo_image_surface_get_stride(surface);
     for (size_t row = 0; row < S; row++) {
         uint32_t *to = (uint32_t *)(void *)(cairo_image_surface_get_data(surface) + row * stride);
@@ -121,8 +123,9 @@ static void head_title(char out[64], const routes *r, size_t head)
         snprintf(out, 64, "%zu: %.0f %%", head - r->block->shared + 1, 100 * route_load(r, head));
 }
 
-static void draw_scale(cairo_t *cr, const routes *r, double y, double width)
+static void draw_scale(drawing *d, const routes *r, double y, double width)
 {
+    cairo_t *cr = d->cr;
     enum { SLICES = 48 };
     double x = MARGIN, length = fmin(70, width / 3), height = 6;
     char strong[32];
@@ -138,40 +141,45 @@ static void draw_scale(cairo_t *cr, const routes *r, double y, double width)
     drawing_font(cr, TEXT, false);
     drawing_colour(cr, drawing_ink);
     snprintf(strong, sizeof strong, "≥ %.2f", (double)r->strong);
-    drawing_text(cr, x, y + height + 7, 0, 20, "0");
-    drawing_text(cr, x + length / 2, y + height + 7, 0.5, length, "gate");
-    drawing_text(cr, x + length, y + height + 7, 1, length, strong);
+    drawing_text(d, x, y + height + 7, 0, 20, "0");
+    drawing_text(d, x + length / 2, y + height + 7, 0.5, length, "gate");
+    drawing_text(d, x + length, y + height + 7, 1, length, strong);
     drawing_colour(cr, (colour){0.16, 0.16, 0.16});
     cairo_rectangle(cr, x + length + 16, y, 12, height);
     cairo_fill(cr);
     drawing_colour(cr, drawing_ink);
-    drawing_text(cr, x + length + 32, y + height, 0, width - length - 36, "not selected");
+    drawing_text(d, x + length + 32, y + height, 0, width - length - 36, "not selected");
 }
 
-void route_figure(cairo_t *cr, const routes *r, const uint8_t *crop, size_t S, double width)
+void route_figure(drawing *d, const routes *r, const uint8_t *crop, size_t S, double width)
 {
+    cairo_t *cr = d->cr;
     layout l = lay_out(r, width);
-    uint8_t *picture = need(memory_alloc(S * S, 3));
+    uint8_t *picture = memory_alloc(S * S, 3);
     char text[160];
+    if (!picture) {
+        d->no_memory = true;
+        return;
+    }
     snprintf(text, sizeof text, "Block %s: %zu of %zu routed heads for each of %zu x %zu patches",
              r->block->name, r->block->routed, routing_candidates(r->block), r->side, r->side);
     drawing_font(cr, TEXT, false);
     drawing_colour(cr, drawing_ink);
-    drawing_text(cr, MARGIN, 8.5, 0, width - 2 * MARGIN, text);
+    drawing_text(d, MARGIN, 8.5, 0, width - 2 * MARGIN, text);
     for (size_t i = 0; i <= r->block->heads; i++) {
         double x = MARGIN + (double)(i % l.across) * (l.side + GAP);
         double y = TOP + (double)(i / l.across) * (l.side + TITLE + 2) + TITLE;
         if (i)
             route_picture(picture, crop, S, r, i - 1);
-        draw_image(cr, i ? picture : crop, S, x, y, l.side);
+        draw_image(d, i ? picture : crop, S, x, y, l.side);
         if (i)
             head_title(text, r, i - 1);
         else
             snprintf(text, sizeof text, "input");
         drawing_font(cr, TEXT, !i);
         drawing_colour(cr, drawing_ink);
-        drawing_text(cr, x + l.side / 2, y - 2.5, 0.5, l.side, text);
+        drawing_text(d, x + l.side / 2, y - 2.5, 0.5, l.side, text);
     }
-    draw_scale(cr, r, TOP + (l.side + TITLE + 2) * (double)l.down + 5, width);
+    draw_scale(d, r, TOP + (l.side + TITLE + 2) * (double)l.down + 5, width);
     free(picture);
 }

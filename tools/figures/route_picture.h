@@ -26,6 +26,6 @@ double route_load(const routes *r, size_t head);
 
 /* Small multiples of all heads, `width` points wide. */
 double route_figure_height(const routes *r, double width);
-void route_figure(cairo_t *cr, const routes *r, const uint8_t *crop, size_t S, double width);
+void route_figure(drawing *d, const routes *r, const uint8_t *crop, size_t S, double width);
 
 #endif

@@ -39,7 +39,7 @@ static mohvit_status draw(const figure *f, const plot_options *o, mohvit_error *
     mohvit_status status = drawing_begin(&d, o->output, o->format, f->width, height, (double)o->dpi, err);
     if (status)
         return status;
-    (o->heatmap ? figure_heatmap : figure_bars)(d.cr, f);
+    (o->heatmap ? figure_heatmap : figure_bars)(&d, f);
     return drawing_finish(&d, err);
 }
 

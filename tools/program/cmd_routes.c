@@ -190,7 +190,7 @@ static mohvit_status write_figure(const routes *r, const picture *p, size_t S, c
         drawing_begin(&d, o->output, o->format, width, route_figure_height(r, width), (double)o->dpi, err);
     if (status)
         return status;
-    route_figure(d.cr, r, p->crop, S, width);
+    route_figure(&d, r, p->crop, S, width);
     return drawing_finish(&d, err);
 }
 

@@ -80,13 +80,6 @@ static void add(class_choice *chosen, size_t class_index)
     chosen->classes[chosen->count++] = class_index;
 }
 
-char *choice_title(const head_load *l, size_t class_index)
-{
-    const char *name = l->names.name[class_index];
-    size_t length = strcspn(name, ",");
-    return need(strndup(name, length ? length : strlen(name)));
-}
-
 /* From the best kind of match down; a better one leaves the others aside. */
 typedef enum { MATCH_NAME, MATCH_ID, MATCH_FIRST, MATCH_NAME_ANY_CASE, MATCH_FIRST_ANY_CASE, MATCHES } match;
 

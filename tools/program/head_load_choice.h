@@ -28,7 +28,4 @@ void choice_add_all(class_choice *chosen, const head_load *l);
 
 void choice_free(class_choice *chosen);
 
-/* malloc'd: a class's name without its synonyms, for titles. */
-char *choice_title(const head_load *l, size_t class_index);
-
 #endif

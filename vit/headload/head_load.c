@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 // ---- Memory ----------------------------------------------------------------------------------------
 
@@ -66,6 +67,13 @@ void head_load_destroy(head_load *l)
 }
 
 // ---- Asking ----------------------------------------------------------------------------------------
+
+char *head_load_title(const head_load *l, size_t class_index)
+{
+    const char *name = l->names.name[class_index];
+    size_t length = strcspn(name, ",");
+    return strndup(name, length ? length : strlen(name));
+}
 
 int64_t head_load_tokens(const head_load *l, size_t class_index, size_t block)
 {

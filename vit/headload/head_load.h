@@ -79,6 +79,9 @@ static inline size_t head_load_at(const head_load *l, size_t class_index, size_t
     return (class_index * l->routing.count + block_index) * l->routing.max_heads + head;
 }
 
+/* malloc'd: a class's name without its synonyms, for titles; NULL without memory. */
+char *head_load_title(const head_load *l, size_t class_index);
+
 /* Tokens of a class that a block has seen. */
 int64_t head_load_tokens(const head_load *l, size_t class_index, size_t block);
 
