@@ -288,7 +288,7 @@ files_of_older_versions_say_what_they_said() {
     cmp old.csv out.txt || fail "the state and the head load of 0.1.0 differ"
     run 0 headload stats "$old.safetensors"
     has "$out" "custom: 5 images of 3 classes, 66.67 % of the heads active"
-    run 0 headload plot "$old.safetensors" --classes "ankle boot,bag" -o old.svg
+    run 0 headload plot "$old.safetensors" --classes ankle_boot,purse -o old.svg
     cp "$old.state" old.state
     run 1 eval "idx:$pictures,$classes" --limit 64 --state old.state --head-load a.safetensors
     has "$err" 'old.state: belongs to another evaluation: version is "0.1.0", expected'
@@ -319,10 +319,10 @@ figures_are_of_the_kind_that_their_name_says() {
     run 1 headload plot a.safetensors -o a.svg
     has "$err" "choose with --classes"
     run 1 headload plot a.safetensors --classes crane -o a.svg
-    has "$err" "crane: several classes are called so"
+    has "$err" "\"crane\" is the name of several classes"
     has "$err" "140  n09999999  crane"
     run 1 headload plot a.safetensors --classes "goldfish,shark" -o a.svg
-    has "$err" "shark: no class is called so"
+    has "$err" "\"shark\" is no class of this model"
     has "$err" "great white shark"
     run 1 headload plot a.safetensors --classes goldfish --block 4.5 -o a.svg
     has "$err" "there is no such block; expected 1.0 to 1.4, 2.0 to 2.4, 3.0 to 3.22, 4.0 to 4.4"
@@ -339,6 +339,26 @@ figures_are_of_the_kind_that_their_name_says() {
     has "$err" "no block of this model routes"
     absent a.svg
     equal "$(find . -name '*tmp*')" ""
+}
+
+# What names a folder of a data set names a class of a figure, and the other way round.
+a_class_has_the_same_names_everywhere() {
+    { printf 'T-shirt/top\nn02012849\tcrane, Grus\nbag\n' && seq 3 9 | sed 's/^/class /'; } >labels.txt
+    "$make" a.safetensors nano labels.txt
+    mkdir -p flat && cp "$samples/bag.png" flat
+    local name of=(0 "T-shirt/top" 0 t_shirt_top 0 "t-Shirt Top" 0 0 1 n02012849 1 "crane, Grus" 1 grus 1 1 2 BAG)
+    for ((i = 0; i < ${#of[@]}; i += 2)); do
+        name=${of[i + 1]}
+        printf '%s\t%s\n' bag.png "$name" >truth.txt
+        run 0 headload count flat --truth truth.txt --labels labels.txt -o counted.safetensors --quiet
+        run 0 headload export --csv counted.safetensors
+        equal "$(awk -F, 'NR > 1 && $(NF - 4) > 0 { print $1; exit }' out.txt)" "${of[i]}"
+        run 0 headload plot a.safetensors --classes "$name" -o named.svg
+        run 0 headload plot a.safetensors --classes "${of[i]}" -o numbered.svg
+        cmp named.svg numbered.svg || fail "--classes $name is not class ${of[i]}"
+    done
+    run 1 headload plot a.safetensors --classes "bags" -o a.svg
+    has "$err" "\"bags\" is no class of this model"
 }
 
 statistics_are_printed_for_people_and_programs() {
@@ -476,6 +496,7 @@ files)
     ;;
 figures)
     figures_are_of_the_kind_that_their_name_says
+    a_class_has_the_same_names_everywhere
     statistics_are_printed_for_people_and_programs
     the_page_needs_nothing_but_itself
     ;;

@@ -1,13 +1,12 @@
 #include "tools/program/head_load_choice.h"
 
+#include "imgio/dataset/classes.h"
 #include "tools/program/output.h"
 #include "vit/network/config_routing.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 head_load *choice_open(const char *path)
 {
@@ -80,96 +79,58 @@ static void add(class_choice *chosen, size_t class_index)
     chosen->classes[chosen->count++] = class_index;
 }
 
-/* From the best kind of match down; a better one leaves the others aside. */
-typedef enum { MATCH_NAME, MATCH_ID, MATCH_FIRST, MATCH_NAME_ANY_CASE, MATCH_FIRST_ANY_CASE, MATCHES } match;
-
-static bool matches(const head_load *l, size_t c, const char *text, match how)
+static void show_class(const head_load *l, size_t c)
 {
-    const char *name = l->names.name[c], *id = l->names.id[c];
-    size_t length = strlen(text);
-    bool first = strlen(name) > length && name[length] == ',';
-    switch (how) {
-    case MATCH_NAME:
-        return !strcmp(name, text);
-    case MATCH_ID:
-        return id && !strcmp(id, text);
-    case MATCH_FIRST:
-        return first && !strncmp(name, text, length);
-    case MATCH_NAME_ANY_CASE:
-        return !strcasecmp(name, text);
-    default:
-        return first && !strncasecmp(name, text, length);
-    }
+    complain("  %zu  %s  %s", c, l->names.id[c] ? l->names.id[c] : "", l->names.name[c]);
 }
 
-static bool report_ambiguous(const head_load *l, const char *text, match how)
+/* Those that the text may have meant: with it in their names, or all where they are few. */
+static void suggest(const head_load *l, const char *text)
 {
-    complain("%s: several classes are called so; give the id or the number:", text);
-    for (size_t c = 0; c < l->names.count; c++)
-        if (matches(l, c, text, how))
-            complain("  %zu  %s  %s", c, l->names.id[c] ? l->names.id[c] : "", l->names.name[c]);
-    return false;
-}
-
-static bool report_unknown(const head_load *l, const char *text)
-{
+    enum { SHOWN = 10, FEW = 20 };
     size_t shown = 0;
-    complain("%s: no class is called so", text);
-    for (size_t c = 0; c < l->names.count && shown < 10; c++) {
+    for (size_t c = 0; c < l->names.count && shown < SHOWN; c++) {
         if (*text && strcasestr(l->names.name[c], text)) {
-            complain("  did you mean %zu, %s?", c, l->names.name[c]);
+            show_class(l, c);
             shown++;
         }
     }
-    if (!shown && l->names.count <= 20)
-        for (size_t c = 0; c < l->names.count; c++)
-            complain("  %zu  %s", c, l->names.name[c]);
-    return false;
+    for (size_t c = 0; c < l->names.count && !shown && l->names.count <= FEW; c++)
+        show_class(l, c);
 }
 
-static bool add_named(class_choice *chosen, const head_load *l, const char *text)
+static bool add_named(class_choice *chosen, const head_load *l, const class_table *table, const char *text)
 {
-    for (match how = 0; how < MATCHES; how++) {
-        size_t found = 0, last = 0;
-        for (size_t c = 0; c < l->names.count; c++) {
-            if (matches(l, c, text, how)) {
-                found++;
-                last = c;
-            }
-        }
-        if (found > 1)
-            return report_ambiguous(l, text, how);
-        if (found) {
-            add(chosen, last);
-            return true;
-        }
-    }
-    char *end;
-    unsigned long number = strtoul(text, &end, 10);
-    if (isdigit((unsigned char)*text) && !*end && number < l->names.count) {
-        add(chosen, number);
+    size_t class_index;
+    mohvit_error err;
+    if (!class_parse(table, text, "--classes", &class_index, &err)) {
+        add(chosen, class_index);
         return true;
     }
-    return report_unknown(l, text);
+    complain("%s", err.message);
+    suggest(l, text);
+    return false;
 }
 
 bool choice_add(class_choice *chosen, const head_load *l, const char *list)
 {
-    char *copy = need(strdup(list)), *rest = copy;
+    const class_names names = {l->names.count, l->names.name, l->names.id};
+    class_table *table = NULL;
+    class_table_create(&table, &names, NULL);
+    need(table);
+    char *copy = need(strdup(list)), *rest = copy, *text;
     bool known = true;
     // A name with commas in it, as ImageNet's have, may be the whole of a list.
-    for (size_t c = 0; c < l->names.count; c++) {
-        if (strchr(list, ',') && !strcasecmp(l->names.name[c], list)) {
-            free(copy);
-            return add_named(chosen, l, list);
+    if (strchr(list, ',') && class_by_name(table, list) < CLASS_AMBIGUOUS)
+        known = add_named(chosen, l, table, list);
+    else
+        while (known && (text = strsep(&rest, ","))) {
+            text += strspn(text, " ");
+            for (size_t n = strlen(text); n && text[n - 1] == ' '; n--)
+                text[n - 1] = '\0';
+            known = add_named(chosen, l, table, text);
         }
-    }
-    for (char *text; known && (text = strsep(&rest, ","));) {
-        text += strspn(text, " ");
-        for (size_t n = strlen(text); n && text[n - 1] == ' '; n--)
-            text[n - 1] = '\0';
-        known = add_named(chosen, l, text);
-    }
+    class_table_destroy(table);
     free(copy);
     return known;
 }

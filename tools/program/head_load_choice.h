@@ -19,9 +19,8 @@ typedef struct class_choice {
     size_t count;
 } class_choice;
 
-/* Adds the classes of a list "Sneaker,Bag,n02012849,7": names (in any case; of "tench, Tinca tinca" the part
- * before the comma is enough), WordNet ids, or numbers from 0. A name that none or several classes have is
- * reported: false. */
+/* Adds the classes of a list "Sneaker,Bag,n02012849,7", each named in any way that classes.h takes. One that
+ * none or several classes answer to is reported: false. */
 bool choice_add(class_choice *chosen, const head_load *l, const char *list);
 
 void choice_add_all(class_choice *chosen, const head_load *l);
