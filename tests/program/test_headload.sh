@@ -462,13 +462,13 @@ routes_are_drawn() {
     absent b.png
 }
 
-# Timed where it happens, so that what else the machine does is in both; the pairs tell how sure they are.
+# Timed where it happens, so that what else the machine does is in both: 0.2 % where the tests run alone and where
+# they do not. Beyond that, the pairs must not prove that runs with counting take a tenth longer.
 counting_costs_little() {
     run 0 bench --head-load --iters 3 --format json
     is_below 0 "$(get head_load_ms)" || fail "head_load_ms is $(get head_load_ms)"
-    is_below "$(get head_load_percent)" 2 || fail "head_load_percent is $(get head_load_percent)"
-    is_below "$(get head_load_slowdown low)" "$(get head_load_slowdown median)" || fail "low is not below median"
-    is_below "$(get head_load_slowdown median)" "$(get head_load_slowdown high)" || fail "high is not above median"
+    is_below "$(get head_load_percent)" 1 || fail "head_load_percent is $(get head_load_percent)"
+    is_below "$(get head_load_slowdown low)" 1.1 || fail "head_load_slowdown is at least $(get head_load_slowdown low)"
     run 0 bench --head-load --iters 1
     has "$out" "head load "
     run 0 bench --iters 1 --format json
