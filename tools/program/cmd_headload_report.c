@@ -7,6 +7,7 @@
 #include "vit/headload/head_load_statistics.h"
 #include "tools/program/output.h"
 #include "base/replace_file.h"
+#include "base/bytes.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -30,33 +31,13 @@ extern const char report_js[] __attribute__((visibility("hidden")));
 
 // ---- Text ------------------------------------------------------------------------------------------
 
-typedef struct text {
-    char *data;
-    size_t size, capacity;
-} text;
-
-static char *text_room(text *t, size_t size)
+static void text_put(bytes *t, const char *from)
 {
-    if (t->capacity - t->size < size) {
-        t->capacity = 2 * t->capacity + size;
-        t->data = need(realloc(t->data, t->capacity));
-    }
-    t->size += size;
-    return t->data + t->size - size;
-}
-
-static void text_add(text *t, const char *from, size_t size)
-{
-    memcpy(text_room(t, size), from, size);
-}
-
-static void text_put(text *t, const char *from)
-{
-    text_add(t, from, strlen(from));
+    bytes_put(t, from, strlen(from));
 }
 
 /* As HTML text or in a quoted attribute. */
-static void text_escaped(text *t, const char *from)
+static void text_escaped(bytes *t, const char *from)
 {
     for (; *from; from++) {
         switch (*from) {
@@ -73,14 +54,14 @@ static void text_escaped(text *t, const char *from)
             text_put(t, "&quot;");
             break;
         default:
-            text_add(t, from, 1);
+            bytes_put(t, from, 1);
         }
     }
 }
 
 /* JSON in a script element, which ends at "</script" wherever that stands: no "<" is left in it, since \u003c
  * is the same to JSON. */
-static void text_json(text *t, const char *id, json_t *value)
+static void text_json(bytes *t, const char *id, json_t *value)
 {
     char *json = need(json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)));
     text_put(t, "<script type=\"application/json\" id=\"");
@@ -90,26 +71,25 @@ static void text_json(text *t, const char *id, json_t *value)
         if (*p == '<')
             text_put(t, "\\u003c");
         else
-            text_add(t, p, 1);
+            bytes_put(t, p, 1);
     }
     text_put(t, "</script>\n");
     free(json);
     json_decref(value);
 }
 
-static void text_base64(text *t, const char *id, const unsigned char *bytes, size_t size)
+static void text_base64(bytes *t, const char *id, const unsigned char *from, size_t size)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     text_put(t, "<script type=\"text/plain\" id=\"");
     text_put(t, id);
     text_put(t, "\">");
-    char *to = text_room(t, divide_up(size, 3) * 4);
     for (size_t i = 0; i < size; i += 3) {
         size_t left = size - i;
-        unsigned group = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
-                         (left > 2 ? bytes[i + 2] : 0);
-        for (int k = 0; k < 4; k++)
-            *to++ = digits[(size_t)k <= left ? group >> (18 - 6 * k) & 63 : 64];
+        unsigned group = (unsigned)from[i] << 16 | (left > 1 ? (unsigned)from[i + 1] << 8 : 0) |
+                         (left > 2 ? from[i + 2] : 0);
+        for (unsigned k = 0; k < 4; k++)
+            bytes_put_u8(t, (uint8_t)digits[k <= left ? group >> (18 - 6 * k) & 63 : 64]);
     }
     text_put(t, "</script>\n");
 }
@@ -149,7 +129,7 @@ static bool counts_are_wide(const head_load *l)
 }
 
 /* `active` and `gates` of every class, block and head that there is. */
-static void add_counts(text *t, const head_load *l, bool wide)
+static void add_counts(bytes *t, const head_load *l, bool wide)
 {
     size_t cells = l->names.count * heads_of_all_blocks(l), size = wide ? 8 : 4;
     unsigned char *active = need(memory_alloc(cells, size)), *gates = need(memory_alloc(cells, 8));
@@ -174,12 +154,12 @@ static void add_counts(text *t, const head_load *l, bool wide)
 }
 
 /* Of each block that routes: the classes by similarity. */
-static mohvit_status add_orders(text *t, const head_load *l, mohvit_error *err)
+static mohvit_status add_orders(bytes *t, const head_load *l, mohvit_error *err)
 {
     size_t classes = l->names.count, at = 0;
     size_t *all = need(memory_alloc(classes, sizeof *all)),
            *order = need(memory_alloc(classes, sizeof *order));
-    unsigned char *bytes = need(memory_alloc(classes * l->routing.count, 4));
+    unsigned char *numbers = need(memory_alloc(classes * l->routing.count, 4));
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < classes; c++)
         all[c] = c;
@@ -188,22 +168,16 @@ static mohvit_status add_orders(text *t, const head_load *l, mohvit_error *err)
             continue;
         status = head_load_order(order, l, b, all, classes, err);
         for (size_t c = 0; !status && c < classes; c++)
-            put_u32(bytes + 4 * at++, (uint32_t)order[c]);
+            put_u32(numbers + 4 * at++, (uint32_t)order[c]);
     }
-    text_base64(t, "orders", bytes, 4 * at);
+    text_base64(t, "orders", numbers, 4 * at);
     free(all);
     free(order);
-    free(bytes);
+    free(numbers);
     return status;
 }
 
 // ---- JSON ------------------------------------------------------------------------------------------
-
-static void append(json_t *array, json_t *value)
-{
-    if (json_array_append_new(array, need(value)))
-        need(NULL);
-}
 
 static json_t *pair_json(const class_pair *p)
 {
@@ -216,9 +190,9 @@ static json_t *specific_json(const block_statistics *s)
     json_t *array = need(json_array());
     for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
         const specific_head *h = &s->specific[i];
-        append(array, json_pack("{s:I, s:I, s:f, s:f, s:f}", "head", (json_int_t)h->head, "class",
-                                (json_int_t)h->class_index, "information", h->information, "load", h->load,
-                                "mean", h->mean));
+        json_add(array, json_pack("{s:I, s:I, s:f, s:f, s:f}", "head", (json_int_t)h->head, "class",
+                                  (json_int_t)h->class_index, "information", h->information, "load", h->load,
+                                  "mean", h->mean));
     }
     return array;
 }
@@ -229,8 +203,8 @@ static void put_like(json_t *object, const head_load *l, const block_statistics 
     json_t *like = need(json_array()), *divergence = need(json_array());
     for (size_t c = 0; c < l->names.count; c++) {
         bool known = isfinite(s->like_divergence[c]);
-        append(like, json_integer(known ? (json_int_t)s->like[c] : -1));
-        append(divergence, json_real(known ? round(s->like_divergence[c] * 1e6) / 1e6 : 0));
+        json_add(like, json_integer(known ? (json_int_t)s->like[c] : -1));
+        json_add(divergence, json_real(known ? round(s->like_divergence[c] * 1e6) / 1e6 : 0));
     }
     json_put(object, "like", like);
     json_put(object, "likeDivergence", divergence);
@@ -242,7 +216,7 @@ static json_t *statistics_json(const head_load *l, const block_statistics *s)
 {
     json_t *object = need(json_object()), *dead = need(json_array());
     for (size_t i = 0; i < s->dead_count; i++)
-        append(dead, json_integer((json_int_t)s->dead[i]));
+        json_add(dead, json_integer((json_int_t)s->dead[i]));
     json_put(object, "min", json_real(s->min));
     json_put(object, "max", json_real(s->max));
     json_put(object, "cv", json_real(s->cv));
@@ -272,7 +246,7 @@ static mohvit_status add_block(json_t *blocks, const head_load *l, size_t index,
     json_put(object, "balanced", json_real(routing_balanced(s.block)));
     if (s.block->routed && s.classes)
         json_put(object, "stats", statistics_json(l, &s));
-    append(blocks, object);
+    json_add(blocks, object);
     block_statistics_free(&s);
     return MOHVIT_OK;
 }
@@ -283,16 +257,16 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static mohvit_status add_description(text *t, const head_load *l, const char *path, bool wide,
+static mohvit_status add_description(bytes *t, const head_load *l, const char *path, bool wide,
                                      mohvit_error *err)
 {
     json_t *object = need(json_object()), *names = need(json_array()), *ids = need(json_array());
     json_t *images = need(json_array()), *blocks = need(json_array());
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < l->names.count; c++) {
-        append(names, json_text(l->names.name[c]));
-        append(ids, l->names.id[c] ? json_text(l->names.id[c]) : json_null());
-        append(images, json_integer(l->images[c]));
+        json_add(names, json_text(l->names.name[c]));
+        json_add(ids, l->names.id[c] ? json_text(l->names.id[c]) : json_null());
+        json_add(images, json_integer(l->images[c]));
     }
     for (size_t b = 0; !status && b < l->routing.count; b++)
         status = add_block(blocks, l, b, err);
@@ -312,7 +286,7 @@ static mohvit_status add_description(text *t, const head_load *l, const char *pa
 
 // ---- The page --------------------------------------------------------------------------------------
 
-static mohvit_status add_data(text *t, const head_load *l, const char *path, mohvit_error *err)
+static mohvit_status add_data(bytes *t, const head_load *l, const char *path, mohvit_error *err)
 {
     bool wide = counts_are_wide(l);
     mohvit_status status = add_description(t, l, path, wide, err);
@@ -321,12 +295,12 @@ static mohvit_status add_data(text *t, const head_load *l, const char *path, moh
 }
 
 /* The template with its {{NAMES}} filled in. */
-static mohvit_status build_page(text *t, const head_load *l, const char *path, mohvit_error *err)
+static mohvit_status build_page(bytes *t, const head_load *l, const char *path, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
     const char *from = report_html;
     for (const char *at; !status && (at = strstr(from, "{{")); from = strstr(at, "}}") + 2) {
-        text_add(t, from, (size_t)(at - from));
+        bytes_put(t, from, (size_t)(at - from));
         if (!strncmp(at, "{{TITLE}}", 9))
             text_escaped(t, file_name(path));
         else if (!strncmp(at, "{{STYLE}}", 9))
@@ -347,8 +321,10 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
         return error_set(err, MOHVIT_ERROR_LIMIT,
                          "%s: %zu classes with %zu heads are too many for a page: %zu, at most %zu", path,
                          l->names.count, heads_of_all_blocks(l), cells, MAX_CELLS);
-    text t = {0};
+    bytes t = {0};
     mohvit_status status = build_page(&t, l, path, err);
+    if (!status && t.failed)
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the page", output);
     if (!status)
         status = replace_with_bytes(output, t.data, t.size, err);
     if (!status) {
@@ -357,7 +333,7 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
         output_printf(": %zu classes, %zu blocks, %.*f %s\n", l->names.count, l->routing.count, large,
                       (double)t.size / (large ? 1e6 : 1e3), large ? "MB" : "KB");
     }
-    free(t.data);
+    bytes_free(&t);
     return status;
 }
 

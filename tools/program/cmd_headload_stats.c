@@ -39,12 +39,8 @@ typedef struct stats_options {
 
 static void print_heading(const head_load *l)
 {
-    int64_t images = 0;
-    size_t classes = 0;
-    for (size_t c = 0; c < l->names.count; c++) {
-        images += l->images[c];
-        classes += l->images[c] > 0;
-    }
+    size_t classes;
+    int64_t images = head_load_images(l, &classes);
     output_bold(true);
     output_printf("%s", l->routing.model);
     output_bold(false);
@@ -179,12 +175,6 @@ static int print_text(const head_load *l, const routing_block *detailed, mohvit_
 
 // ---- JSON ------------------------------------------------------------------------------------------
 
-static void append(json_t *array, json_t *value)
-{
-    if (json_array_append_new(array, need(value)))
-        need(NULL);
-}
-
 static json_t *pair_json(const class_pair *p)
 {
     return json_pack("{s:I, s:I, s:f}", "a", (json_int_t)p->a, "b", (json_int_t)p->b, "divergence",
@@ -203,7 +193,7 @@ static json_t *specific_json(const head_load *l, const block_statistics *s)
         json_put(object, "label", json_text(l->names.name[h->class_index]));
         json_put(object, "load", json_real(h->load));
         json_put(object, "load_mean", json_real(h->mean));
-        append(array, object);
+        json_add(array, object);
     }
     return array;
 }
@@ -213,8 +203,8 @@ static json_t *like_json(const head_load *l, const block_statistics *s)
     json_t *array = need(json_array());
     for (size_t c = 0; c < l->names.count; c++)
         if (isfinite(s->like_divergence[c]))
-            append(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like", (json_int_t)s->like[c],
-                                    "divergence", s->like_divergence[c]));
+            json_add(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like",
+                                      (json_int_t)s->like[c], "divergence", s->like_divergence[c]));
     return array;
 }
 
@@ -228,7 +218,7 @@ static json_t *statistics_json(const head_load *l, const block_statistics *s)
     json_put(object, "routed", json_integer((json_int_t)s->block->routed));
     json_put(object, "classes", json_integer((json_int_t)s->classes));
     for (size_t i = 0; i < s->dead_count; i++)
-        append(dead, json_integer((json_int_t)s->dead[i]));
+        json_add(dead, json_integer((json_int_t)s->dead[i]));
     if (s->block->routed && s->classes) {
         json_put(object, "load_balanced", json_real(routing_balanced(s->block)));
         json_put(object, "load_min", json_real(s->min));

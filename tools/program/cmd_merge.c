@@ -168,26 +168,18 @@ static int merge(const merge_options *o)
 
 // ---- Head loads ------------------------------------------------------------------------------------
 
-static int64_t images_of(const head_load *l)
-{
-    int64_t images = 0;
-    for (size_t c = 0; c < l->names.count; c++)
-        images += l->images[c];
-    return images;
-}
-
 static void print_merged(const merge_options *o, const head_load *l)
 {
     if (o->format == FORMAT_JSON) {
         json_t *object = need(json_object());
         json_put(object, "file", json_text(o->head_load));
-        json_put(object, "images", json_integer(images_of(l)));
+        json_put(object, "images", json_integer(head_load_images(l, NULL)));
         json_put(object, "data", json_incref(l->sources));
         json_put(object, "provenance", json_incref(l->provenance));
         output_json(object);
     } else {
         output_name(o->head_load);
-        output_printf(": %lld images\n", (long long)images_of(l));
+        output_printf(": %lld images\n", (long long)head_load_images(l, NULL));
     }
 }
 

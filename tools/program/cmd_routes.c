@@ -100,18 +100,12 @@ static void recorder_free(recorder *r)
 
 // ---- JSON ------------------------------------------------------------------------------------------
 
-static void append(json_t *array, json_t *value)
-{
-    if (json_array_append_new(array, need(value)))
-        need(NULL);
-}
-
 static json_t *head_json(const routes *r, size_t head)
 {
     json_t *object = need(json_object()), *mask = need(json_array()), *gate = need(json_array());
     for (size_t n = 0; n < r->side * r->side; n++) {
-        append(mask, json_integer(r->pick[n * r->block->heads + head]));
-        append(gate, json_real((double)r->gate[n * r->block->heads + head]));
+        json_add(mask, json_integer(r->pick[n * r->block->heads + head]));
+        json_add(gate, json_real((double)r->gate[n * r->block->heads + head]));
     }
     json_put(object, "head", json_integer((json_int_t)head));
     json_put(object, "kind", json_text(head >= r->block->shared ? "routed" : "shared"));
@@ -130,7 +124,7 @@ static json_t *block_json(const routes *r)
     json_put(object, "shared", json_integer((json_int_t)r->block->shared));
     json_put(object, "routed", json_integer((json_int_t)r->block->routed));
     for (size_t h = 0; h < r->block->heads; h++)
-        append(heads, head_json(r, h));
+        json_add(heads, head_json(r, h));
     json_put(object, "heads", heads);
     return object;
 }
@@ -172,7 +166,7 @@ static mohvit_status write_json(const recorder *r, const picture *p, const mohvi
     json_put(object, "size", json_pack("[I, I]", (json_int_t)p->width, (json_int_t)p->height));
     json_put(object, "top", top);
     for (size_t i = 0; i < r->count; i++)
-        append(blocks, block_json(&r->blocks[i]));
+        json_add(blocks, block_json(&r->blocks[i]));
     json_put(object, "blocks", blocks);
     json_put(object, "provenance",
              provenance_json(source, &mohvit_describe(m)->config, m, o->model.open.threads));

@@ -13,12 +13,8 @@ mohvit_status head_load_collect_to_file(const char *path, const record_set *s, c
     mohvit_status status = head_load_collect(&l, s, shard, config_routing_from_json, err);
     if (status)
         return status;
-    for (size_t c = 0; c < l->names.count; c++) {
-        if (images)
-            *images += l->images[c];
-        if (classes)
-            *classes += l->images[c] > 0;
-    }
+    if (images)
+        *images = head_load_images(l, classes);
     status = head_load_save(l, path, err);
     head_load_destroy(l);
     return status;

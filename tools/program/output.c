@@ -265,6 +265,12 @@ void json_put(json_t *object, const char *key, json_t *value)
         need(NULL);
 }
 
+void json_add(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, need(value)))
+        need(NULL);
+}
+
 json_t *json_rounded(double value)
 {
     return json_real(round(value * 1000) / 1000);

@@ -78,6 +78,9 @@ void *need(void *pointer);
 /* object[key] = value, which is taken over. */
 void json_put(json_t *object, const char *key, json_t *value);
 
+/* Appends value, which is taken over, to an array. */
+void json_add(json_t *array, json_t *value);
+
 /* A number with three decimals: milliseconds, GFLOP. */
 json_t *json_rounded(double value);
 

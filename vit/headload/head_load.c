@@ -75,6 +75,19 @@ char *head_load_title(const head_load *l, size_t class_index)
     return strndup(name, length ? length : strlen(name));
 }
 
+int64_t head_load_images(const head_load *l, size_t *classes)
+{
+    int64_t images = 0;
+    size_t counted = 0;
+    for (size_t c = 0; c < l->names.count; c++) {
+        images += l->images[c];
+        counted += l->images[c] > 0;
+    }
+    if (classes)
+        *classes = counted;
+    return images;
+}
+
 int64_t head_load_tokens(const head_load *l, size_t class_index, size_t block)
 {
     return l->images[class_index] * (int64_t)l->routing.blocks[block].tokens;

@@ -82,6 +82,9 @@ static inline size_t head_load_at(const head_load *l, size_t class_index, size_t
 /* malloc'd: a class's name without its synonyms, for titles; NULL without memory. */
 char *head_load_title(const head_load *l, size_t class_index);
 
+/* Images of all classes; *classes (may be NULL): those that have any. */
+int64_t head_load_images(const head_load *l, size_t *classes);
+
 /* Tokens of a class that a block has seen. */
 int64_t head_load_tokens(const head_load *l, size_t class_index, size_t block);
 

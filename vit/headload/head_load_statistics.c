@@ -226,8 +226,7 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
 {
     routing r;
     *s = (block_statistics){.block = &l->routing.blocks[block]};
-    for (size_t c = 0; c < l->names.count; c++)
-        s->classes += l->images[c] > 0;
+    head_load_images(l, &s->classes);
     if (!s->block->routed)
         return MOHVIT_OK;
     s->like = every_class(l);
