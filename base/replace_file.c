@@ -176,18 +176,3 @@ mohvit_status replace_possible(const char *path, mohvit_error *err)
     replace_cancel(&f);
     return status;
 }
-
-static bool same_inode(const char *a, const char *b)
-{
-    struct stat x, y;
-    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-bool replace_same(const char *a, const char *b)
-{
-    char x[PATH_MAX], y[PATH_MAX];
-    if (!strcmp(a, b) || same_inode(a, b))
-        return true;
-    return !strcmp(a + directory_length(a), b + directory_length(b)) && // of files that are still to be made
-           same_inode(directory_name(x, a), directory_name(y, b));
-}

@@ -44,9 +44,6 @@ void replace_blame(const replace_file *f, mohvit_error *err);
  * is fine. */
 mohvit_status replace_possible(const char *path, mohvit_error *err);
 
-/* Whether both name one file, or would once it is there. */
-bool replace_same(const char *a, const char *b);
-
 /* Syncs the directory of a file: only then is the name of a new file on disk. One that may not be listed, or
  * whose file system syncs no directories, counts as synced. */
 mohvit_status replace_sync_directory(const char *path, mohvit_error *err);

@@ -99,7 +99,7 @@ bool picture_begins(const uint8_t *head, size_t size)
 mohvit_status picture_begins_file(bool *begins, const char *path, mohvit_error *err)
 {
     uint8_t head[PICTURE_HEAD];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO must not hold the program up
     ssize_t n = fd < 0 ? -1 : file_read(fd, head, sizeof head);
     mohvit_status status =
         n < 0 && errno_may_pass() ? error_errno(err, "%s: cannot be read", path) : MOHVIT_OK;

@@ -508,6 +508,11 @@ size_t dataset_sources(const dataset *d)
     return d->source_count;
 }
 
+bool dataset_has_files(const dataset *d, size_t source)
+{
+    return d->sources[source].kind->read == source_read_item;
+}
+
 const char *dataset_prefix(const dataset *d, size_t source)
 {
     return d->sources[source].prefix;

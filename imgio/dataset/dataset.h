@@ -53,6 +53,9 @@ const dataset_item *dataset_item_at(const dataset *d, size_t index);
 size_t dataset_candidates(const dataset *d);
 const dataset_item *dataset_candidate_at(const dataset *d, size_t index);
 
+/* Whether each item of an argument is a file of its own, called prefix + name. */
+bool dataset_has_files(const dataset *d, size_t source);
+
 /* Arguments, and what of each stands before the names of its items: "val/", "val.tar/", "". */
 size_t dataset_sources(const dataset *d);
 const char *dataset_prefix(const dataset *d, size_t source);

@@ -96,15 +96,4 @@ static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
     return status;
 }
 
-static mohvit_status read_folder(const dataset_source *s, const dataset_item *item, sample *out,
-                                 mohvit_error *err)
-{
-    char *path;
-    if (asprintf(&path, "%s%s", s->prefix, item->name) < 0)
-        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a path");
-    mohvit_status status = sample_read_path(path, out, err);
-    free(path);
-    return status;
-}
-
-const source_kind source_folder = {scan_folder, read_folder, NULL};
+const source_kind source_folder = {scan_folder, source_read_item, NULL};

@@ -271,21 +271,31 @@ static mohvit_status scan_files(dataset_source *s, const char *images, const cha
     return status;
 }
 
+bool source_names_idx(const char *argument, char **images, const char **labels)
+{
+    if (strncmp(argument, "idx:", 4) != 0)
+        return false;
+    *images = strdup(argument + 4);
+    char *comma = *images ? strchr(*images, ',') : NULL;
+    *labels = comma ? comma + 1 : NULL;
+    if (comma)
+        *comma = '\0';
+    return true;
+}
+
 static mohvit_status scan_idx(dataset_source *s, mohvit_error *err)
 {
-    s->state = calloc(1, sizeof(idx_state));
-    char *images = strdup(s->argument + strlen("idx:"));
+    char *images = NULL;
+    const char *labels;
     mohvit_status status = MOHVIT_OK;
-    if (!s->state || !images) {
+    s->state = calloc(1, sizeof(idx_state));
+    if (!s->state || !source_names_idx(s->argument, &images, &labels) || !images) {
         status = source_no_memory(s, err);
     } else {
-        char *comma = strchr(images, ',');
-        if (comma)
-            *comma = '\0';
         s->argument = source_string(s, images, strlen(images));
         status = s->argument ? source_set_prefix(s, "#", err) : source_no_memory(s, err);
         if (!status)
-            status = scan_files(s, images, comma ? comma + 1 : NULL, err);
+            status = scan_files(s, images, labels, err);
     }
     free(images);
     return status;

@@ -35,11 +35,4 @@ static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
     return status;
 }
 
-static mohvit_status read_list(const dataset_source *s, const dataset_item *item, sample *out,
-                               mohvit_error *err)
-{
-    (void)s;
-    return sample_read_path(item->name, out, err);
-}
-
-const source_kind source_list = {scan_list, read_list, NULL};
+const source_kind source_list = {scan_list, source_read_item, NULL};

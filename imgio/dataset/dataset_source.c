@@ -71,3 +71,14 @@ mohvit_status source_parent(dataset_source *s, const char *path, const char **ou
     *out = source_string(s, start, (size_t)(slash - start));
     return *out ? MOHVIT_OK : source_no_memory(s, err);
 }
+
+mohvit_status source_read_item(const dataset_source *s, const dataset_item *item, sample *out,
+                               mohvit_error *err)
+{
+    char *path;
+    if (asprintf(&path, "%s%s", s->prefix, item->name) < 0)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a path");
+    mohvit_status status = sample_read_path(path, out, err);
+    free(path);
+    return status;
+}

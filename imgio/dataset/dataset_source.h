@@ -67,4 +67,12 @@ mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err);
 /* Warns of so many files that are no pictures, if there are any. */
 void source_warn_others(const dataset_source *s, size_t others);
 
+/* Whether an argument is idx:IMAGES,LABELS. Then *images is malloc'd, or NULL without memory, and *labels,
+ * which is NULL where there are none, lies in it. */
+bool source_names_idx(const char *argument, char **images, const char **labels);
+
+/* The read of kinds whose items are files of their own. */
+mohvit_status source_read_item(const dataset_source *s, const dataset_item *item, sample *out,
+                               mohvit_error *err);
+
 #endif

@@ -443,7 +443,7 @@ conversion_keeps_what_describes_the_model() {
 a_conversion_that_fails_leaves_nothing() {
     mkdir o
     run 2 convert --config "$pth/config.json" "$pth/plain.pth" "$pth/../pth/plain.pth"
-    has "$err" "choose another name"
+    has "$err" "would replace"
     run 1 convert --config "$pth/config.json" "$pth/plain.pth" o/missing/a.safetensors
     run 1 convert --config "$pth/config.json" "$pth/plain.pth" o
     run 3 convert "$pth/plain.pth" o/a.safetensors

@@ -3,6 +3,7 @@
 #include "tools/program/interrupt.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "base/replace_file.h"
 #include "weights/safetensors_writer.h"
 #include "base/memory.h"
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 static const char help[] =
@@ -197,13 +197,6 @@ static mohvit_status write_and_check(conversion *c, mohvit_error *err)
 
 // ---- The command -----------------------------------------------------------------------------------
 
-/* Writing over the only copy of a checkpoint cannot be taken back. */
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 static void print_result(const conversion *c)
 {
     output_name(c->options->out);
@@ -269,9 +262,9 @@ static int parse(convert_options *o, int argc, char **argv)
         return usage_error("convert", "expected a checkpoint and the name of the file to write");
     o->in = argv[optind];
     o->out = argv[optind + 1];
-    if (same_file(o->in, o->out))
-        return usage_error("convert", "%s: is the checkpoint to be converted; choose another name", o->out);
-    return PARSED;
+    names_input(NULL, o->in);
+    names_output(NULL, o->out);
+    return outputs_check("convert");
 }
 
 static int run_convert(int argc, char **argv)

@@ -3,6 +3,7 @@
 #include "tools/program/evaluation.h"
 #include "tools/program/head_load_collect.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 
 static const char help[] =
     "[OPTION ...] DATA ...\n"
@@ -75,14 +76,11 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
     case OPTION_PER_CLASS:
-        o->per_class = value;
-        return true;
+        return takes_output(&o->per_class, "--per-class", value);
     case OPTION_PREDICTIONS:
-        o->predictions = value;
-        return o->run.predictions = true;
+        return o->run.predictions = takes_output(&o->predictions, "--predictions", value);
     case OPTION_HEAD_LOAD:
-        o->head_load = value;
-        return o->run.head_load = true;
+        return o->run.head_load = takes_output(&o->head_load, "--head-load", value);
     default:
         return evaluation_option(&o->run, code, value);
     }
@@ -102,9 +100,6 @@ static int run_eval(int argc, char **argv)
     eval_options o = {0};
     evaluation_options_begin(&o.run);
     int parsed = options_read(&command_eval, argc, argv, "", table, take_option, &o);
-    o.run.outputs[0] = (output_path){"--per-class", o.per_class};
-    o.run.outputs[1] = (output_path){"--predictions", o.predictions};
-    o.run.outputs[2] = (output_path){"--head-load", o.head_load};
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "eval", argc, argv);
     int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;

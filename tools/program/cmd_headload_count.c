@@ -5,6 +5,7 @@
 #include "tools/program/evaluation.h"
 #include "tools/program/head_load_collect.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 
 #include <inttypes.h>
 
@@ -90,8 +91,7 @@ static bool take_option(void *options, int code, const char *value)
     count_options *o = options;
     switch (code) {
     case 'o':
-        o->output = value;
-        return true;
+        return takes_output(&o->output, "-o", value);
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
     case OPTION_BY_PREDICTION:
@@ -115,7 +115,6 @@ static int run_count(int argc, char **argv)
     evaluation_options_begin(&o.run);
     int parsed = options_read(&command_headload_count, argc, argv, "o:", table, take_option, &o);
     o.run.head_load = true;
-    o.run.outputs[0] = (output_path){"-o", o.output};
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "headload count", argc, argv);
     if (parsed == PARSED && !o.output)

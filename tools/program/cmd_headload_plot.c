@@ -4,6 +4,7 @@
 #include "tools/figures/figure.h"
 #include "vit/headload/head_load_statistics.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 
 #include <stdlib.h>
 
@@ -113,8 +114,7 @@ static bool take_option(void *options, int code, const char *value)
     plot_options *o = options;
     switch (code) {
     case 'o':
-        o->output = value;
-        return true;
+        return takes_output(&o->output, "-o", value);
     case OPTION_CLASSES:
         o->lists = need(realloc(o->lists, (o->list_count + 1) * sizeof *o->lists));
         o->lists[o->list_count++] = value;
@@ -157,7 +157,8 @@ static int parse(plot_options *o, int argc, char **argv)
     if (!drawing_format_of(&o->format, o->output))
         return usage_error("headload plot", "-o %s: expected a name that ends in .svg, .png or .pdf",
                            o->output);
-    return PARSED;
+    names_input(NULL, argv[optind]);
+    return outputs_check("headload plot");
 }
 
 static int run_plot(int argc, char **argv)

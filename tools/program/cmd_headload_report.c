@@ -6,6 +6,7 @@
 
 #include "vit/headload/head_load_statistics.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "base/replace_file.h"
 #include "base/bytes.h"
 #include "base/memory.h"
@@ -341,8 +342,7 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
 
 static bool take_option(void *options, UNUSED int code, const char *value)
 {
-    *(const char **)options = value;
-    return true;
+    return takes_output(options, "-o", value);
 }
 
 static int run_report(int argc, char **argv)
@@ -361,7 +361,8 @@ static int run_report(int argc, char **argv)
         return usage_error("headload report", "expected one head load");
     if (!output)
         return usage_error("headload report", "expected -o and the name of the page to write");
-    parsed = output_input_check("headload report", output, argv[optind]);
+    names_input(NULL, argv[optind]);
+    parsed = outputs_check("headload report");
     if (parsed != PARSED)
         return parsed;
     head_load *l = choice_open(argv[optind]);

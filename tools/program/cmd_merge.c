@@ -5,6 +5,7 @@
 #include "eval/header.h"
 #include "tools/program/output.h"
 #include "vit/network/config_routing.h"
+#include "tools/program/outputs_check.h"
 #include "base/replace_file.h"
 
 #include <stdio.h>
@@ -255,33 +256,16 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
     case OPTION_PER_CLASS:
-        o->per_class = value;
-        return true;
+        return takes_output(&o->per_class, "--per-class", value);
     case OPTION_PREDICTIONS:
-        o->predictions = value;
-        return true;
+        return takes_output(&o->predictions, "--predictions", value);
     case OPTION_HEAD_LOAD:
-        o->head_load = value;
-        return true;
+        return takes_output(&o->head_load, "--head-load", value);
     case OPTION_MIXED:
         return o->allow_mixed = true;
     default:
         return false;
     }
-}
-
-/* No output may be another, or one of the states, which it would destroy. */
-static int check_outputs(const merge_options *o)
-{
-    output_path *files = need(calloc(3 + o->count, sizeof *files));
-    files[0] = (output_path){"--per-class", o->per_class};
-    files[1] = (output_path){"--predictions", o->predictions};
-    files[2] = (output_path){"--head-load", o->head_load};
-    for (size_t i = 0; i < o->count; i++)
-        files[3 + i] = (output_path){o->states[i], o->states[i]};
-    int status = output_paths_check("merge", files, 3, 3 + o->count);
-    free(files);
-    return status;
 }
 
 static int run_merge(int argc, char **argv)
@@ -303,9 +287,11 @@ static int run_merge(int argc, char **argv)
     o.count = (size_t)(argc - optind);
     if (!o.count)
         return usage_error("merge", "expected the states of an evaluation's shards");
-    int status = check_outputs(&o);
-    if (status != PARSED)
-        return status;
+    for (size_t i = 0; i < o.count; i++)
+        names_input(NULL, o.states[i]);
+    parsed = outputs_check("merge");
+    if (parsed != PARSED)
+        return parsed;
     mohvit_error err;
     if (replace_possible(o.head_load, &err)) {
         complain("%s", err.message);

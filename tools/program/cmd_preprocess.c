@@ -2,6 +2,7 @@
 #include "imgio/image.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "base/replace_file.h"
 #include "weights/safetensors_writer.h"
 #include "base/memory.h"
@@ -148,8 +149,7 @@ static bool take_option(void *options, int code, const char *value)
     preprocess_options *o = options;
     switch (code) {
     case 'o':
-        o->output = value;
-        return true;
+        return takes_output(&o->output, "-o", value);
     case OPTION_EXIF:
         return o->exif_orientation = true;
     default:
@@ -183,7 +183,8 @@ static int parse(preprocess_options *o, int argc, char **argv)
     if (!o->png && !ends_in(o->output, ".safetensors"))
         return usage_error("preprocess", "-o %s: expected a name that ends in .png or .safetensors",
                            o->output);
-    return output_input_check("preprocess", o->output, argv[optind]);
+    names_input(NULL, unless_stream(argv[optind]));
+    return outputs_check("preprocess");
 }
 
 static int run_preprocess(int argc, char **argv)

@@ -3,6 +3,7 @@
 #include "imgio/image.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "tools/program/provenance.h"
 #include "base/replace_file.h"
 #include "tools/figures/route_picture.h"
@@ -281,7 +282,7 @@ static bool take_option(void *options, int code, const char *value)
     routes_options *o = options;
     switch (code) {
     case 'o':
-        o->output = value;
+        names_output("-o", unless_stream(o->output = value));
         return true;
     case OPTION_BLOCK:
         o->block = value;
@@ -326,7 +327,9 @@ static int parse(routes_options *o, int argc, char **argv)
                            o->output);
     if (o->all && !o->json)
         return usage_error("routes", "--block all: needs -o FILE.json; a figure shows one block");
-    return output_input_check("routes", o->output, argv[optind]);
+    names_input(NULL, unless_stream(argv[optind]));
+    model_names_weights(&o->model);
+    return outputs_check("routes");
 }
 
 static int run_routes(int argc, char **argv)

@@ -2,6 +2,7 @@
 #include "tools/program/interrupt.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "weights/safetensors_writer.h"
 #include "vit/network/synthetic.h"
 #include "base/memory.h"
@@ -83,6 +84,10 @@ static int run_synth(int argc, char **argv)
         return usage_error("synth", "expected --variant NAME or --config FILE");
     if (argc - optind != 1)
         return usage_error("synth", "expected the name of one file to write");
+    names_output(NULL, argv[optind]);
+    parsed = outputs_check("synth");
+    if (parsed != PARSED)
+        return parsed;
 
     description d;
     mohvit_error err;

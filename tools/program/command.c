@@ -2,7 +2,6 @@
 #include "tools/program/command.h"
 
 #include "tools/program/output.h"
-#include "base/replace_file.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -77,23 +76,6 @@ int options_read(const command *c, int argc, char **argv, const char *letters, c
                 return EXIT_USAGE;
         }
     }
-}
-
-int output_paths_check(const char *name, const output_path *files, size_t outputs, size_t count)
-{
-    for (size_t i = 0; i < outputs; i++)
-        for (size_t j = i + 1; files[i].path && j < count; j++)
-            if (files[j].path && replace_same(files[i].path, files[j].path))
-                return usage_error(name, "%s %s: would replace %s, which is the same file", files[i].option,
-                                   files[i].path, files[j].option);
-    return PARSED;
-}
-
-int output_input_check(const char *name, const char *output, const char *input)
-{
-    const output_path files[] = {{"-o", output}, {input, input}};
-    bool streams = !strcmp(output, "-") || !strcmp(input, "-");
-    return streams ? PARSED : output_paths_check(name, files, 1, 2);
 }
 
 // ---- Values ----------------------------------------------------------------------------------------

@@ -57,18 +57,6 @@ int options_read(const command *c, int argc, char **argv, const char *letters, c
 /* Reports a mistake in the command line and how to get help; returns EXIT_USAGE. */
 int usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
 
-typedef struct output_path {
-    const char *option; /* for the message */
-    const char *path;   /* or NULL */
-} output_path;
-
-/* Of files (count) the first `outputs` replace what has their name, which may be none of the other files.
- * PARSED or EXIT_USAGE. */
-int output_paths_check(const char *command, const output_path *files, size_t outputs, size_t count);
-
-/* Likewise for -o and the one input of a command; either may be "-". */
-int output_input_check(const char *command, const char *output, const char *input);
-
 /* Whole numbers and decimals, all of text and in range, else false and a message. */
 bool parse_whole(size_t *out, const char *option, const char *text, size_t min, size_t max);
 bool parse_seed(uint64_t *out, const char *option, const char *text);

@@ -3,8 +3,8 @@
 #include "eval/header.h"
 #include "tools/program/interrupt.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "tools/program/provenance.h"
-#include "base/replace_file.h"
 #include "eval/totals.h"
 #include "imgio/dataset/truth.h"
 #include "base/memory.h"
@@ -73,14 +73,11 @@ bool evaluation_option(void *options, int code, const char *value)
     evaluation_options *o = options;
     switch (code) {
     case OPTION_TRUTH:
-        o->truth = value;
-        return true;
+        return takes_input(&o->truth, "--truth", value);
     case OPTION_REAL_LABELS:
-        o->real_labels = value;
-        return true;
+        return takes_input(&o->real_labels, "--real-labels", value);
     case OPTION_SUBSET:
-        o->subset = value;
-        return true;
+        return takes_input(&o->subset, "--subset", value);
     case OPTION_LIMIT:
         return parse_whole(&o->limit, "--limit", value, 1, SIZE_MAX / 2);
     case OPTION_SAMPLE:
@@ -93,8 +90,7 @@ bool evaluation_option(void *options, int code, const char *value)
     case OPTION_ROUTED_VALUES:
         return parse_routed_list(o, value);
     case OPTION_STATE:
-        o->state = value;
-        return true;
+        return takes_state(&o->state, "--state", value);
     case OPTION_SHARD:
         return parse_shard(o, value);
     case OPTION_ALLOW_MIXED:
@@ -109,8 +105,6 @@ bool evaluation_option(void *options, int code, const char *value)
         return model_option(&o->model, code, value);
     }
 }
-
-#define OUTPUTS (sizeof((evaluation_options *)0)->outputs / sizeof(output_path))
 
 int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv)
 {
@@ -130,24 +124,11 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
         return usage_error(name, "--shard: mpirun spreads the whole already");
     if (o->head_load && o->routed_count > 1)
         return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
-    const output_path inputs[] = {{"--state", o->state},
-                                  {"--truth", o->truth},
-                                  {"--real-labels", o->real_labels},
-                                  {"--subset", o->subset},
-                                  {"--weights", o->model.weights}};
-    const size_t given = sizeof inputs / sizeof *inputs, count = OUTPUTS + given + o->data_count;
-    output_path *files = malloc(count * sizeof *files);
-    if (!files) {
-        complain("no memory for the command line");
-        return EXIT_INPUT;
-    }
-    memcpy(files, o->outputs, sizeof o->outputs);
-    memcpy(files + OUTPUTS, inputs, sizeof inputs);
     for (size_t i = 0; i < o->data_count; i++)
-        files[OUTPUTS + given + i] = (output_path){o->data[i], o->data[i]};
-    int status = output_paths_check(name, files, OUTPUTS, count);
-    free(files);
-    return status;
+        names_data(o->data[i]);
+    model_names_weights(&o->model);
+    o->command = name;
+    return outputs_check(name);
 }
 
 // ---- The header ------------------------------------------------------------------------------------
@@ -470,18 +451,6 @@ static void plan(evaluation *e)
         e->images += images_of(e, i);
 }
 
-/* Before hours of work. */
-static bool outputs_possible(const evaluation *e)
-{
-    mohvit_error err;
-    mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; speaks(e) && !status && i < OUTPUTS; i++)
-        status = replace_possible(e->o->outputs[i].path, &err);
-    if (status)
-        complain("%s", err.message);
-    return !status;
-}
-
 /* PARSED, or the exit status to leave with after end. */
 static int begin(evaluation *e, const evaluation_options *o)
 {
@@ -492,12 +461,14 @@ static int begin(evaluation *e, const evaluation_options *o)
         complain("%s", err.message);
         return EXIT_INPUT;
     }
-    if (!outputs_possible(e))
+    if (speaks(e) && !outputs_possible())
         return EXIT_INPUT;
     int status = open_models(e);
     if (status != PARSED)
         return status;
     mohvit_status failed = open_data(e, &err);
+    if (!failed && (status = outputs_check_pictures(o->command, e->data)) != PARSED)
+        return status;
     if (!failed) {
         e->header = make_header(e);
         plan(e);

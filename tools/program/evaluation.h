@@ -84,6 +84,7 @@ enum {
 #define EVALUATION_MAX_VARIANTS 16
 
 typedef struct evaluation_options {
+    const char *command; /* for messages */
     model_options model;
     char **data; /* (data_count) arguments */
     size_t data_count;
@@ -101,8 +102,7 @@ typedef struct evaluation_options {
     size_t log_every;
     char part[48];               /* "I/N" of these, as results name it */
     bool predictions, head_load; /* the records have to have them */
-    bool by_prediction;     /* pictures without a class are welcome: their head load is their prediction's */
-    output_path outputs[3]; /* files that are written in the end */
+    bool by_prediction; /* pictures without a class are welcome: their head load is their prediction's */
 } evaluation_options;
 
 void evaluation_options_begin(evaluation_options *o);

@@ -3,6 +3,7 @@
 
 #include "weights/embedded.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "base/parallel.h"
 
 #include <stdio.h>
@@ -75,20 +76,16 @@ bool model_option(void *options, int code, const char *value)
     model_options *o = options;
     switch (code) {
     case OPTION_WEIGHTS:
-        o->weights = value;
-        return true;
+        return takes_input(&o->weights, "--weights", value);
     case OPTION_KEY:
         o->open.key = value;
         return true;
     case OPTION_CONFIG:
-        o->open.config = value;
-        return true;
+        return takes_input(&o->open.config, "--config", value);
     case OPTION_LABELS:
-        o->open.labels = value;
-        return true;
+        return takes_input(&o->open.labels, "--labels", value);
     case OPTION_PREPROCESS:
-        o->open.preprocess = value;
-        return true;
+        return takes_input(&o->open.preprocess, "--preprocess", value);
     case OPTION_SIZE:
         return parse_size(&o->open.img_size, value);
     case OPTION_THREADS:
@@ -123,6 +120,12 @@ static const char *weights_path(const model_options *o)
     if (o->weights)
         return o->weights;
     return environment && *environment ? environment : NULL;
+}
+
+void model_names_weights(const model_options *o)
+{
+    if (!o->weights)
+        names_input("MOHVIT_WEIGHTS", weights_path(o));
 }
 
 model_source model_source_choose(const model_options *o)

@@ -107,6 +107,9 @@ bool model_option(void *model_options, int code, const char *value);
  * has been reported. */
 bool parse_routed(const char **out, const char *text);
 
+/* Declares what the environment names, for outputs_check, where the command line names no weights. */
+void model_names_weights(const model_options *o);
+
 /* The file, or the built-in model and a line on standard error that says what it is. */
 model_source model_source_choose(const model_options *o);
 

@@ -1,0 +1,208 @@
+#include "tools/program/outputs_check.h"
+
+#include "imgio/dataset/dataset_source.h"
+#include "imgio/formats.h"
+#include "tools/program/command.h"
+#include "tools/program/output.h"
+#include "base/replace_file.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct named_file {
+    const char *option, *path;
+    enum { READ, READ_AS_DATA, APPENDED, REPLACED } use;
+} named_file;
+
+/* (count), of the one command line that a process has. */
+static named_file *files;
+static size_t count;
+
+static void declare(const char *option, const char *path, int use)
+{
+    size_t at = 0;
+    while (at < count && !(option && files[at].option && !strcmp(files[at].option, option)))
+        at++;
+    if (!path)
+        return;
+    if (at == count)
+        files = need(realloc(files, ++count * sizeof *files));
+    files[at] = (named_file){option, path, use}; // of an option that is there twice, the last value counts
+}
+
+bool takes_input(const char **path, const char *option, const char *value)
+{
+    declare(option, *path = value, READ);
+    return true;
+}
+
+bool takes_output(const char **path, const char *option, const char *value)
+{
+    declare(option, *path = value, REPLACED);
+    return true;
+}
+
+bool takes_state(const char **path, const char *option, const char *value)
+{
+    declare(option, *path = value, APPENDED);
+    return true;
+}
+
+void names_input(const char *option, const char *path)
+{
+    declare(option, path, READ);
+}
+
+void names_output(const char *option, const char *path)
+{
+    declare(option, path, REPLACED);
+}
+
+void names_data(const char *argument)
+{
+    char *images; // stays as long as the list does
+    const char *labels;
+    if (!source_names_idx(argument, &images, &labels)) {
+        declare(NULL, argument, READ_AS_DATA);
+        return;
+    }
+    names_input(NULL, need(images));
+    names_input(NULL, labels);
+}
+
+const char *unless_stream(const char *path)
+{
+    return strcmp(path, "-") ? path : NULL;
+}
+
+// ---- Which file a name leads to --------------------------------------------------------------------
+
+/* Length of the folder's part of path, with its slash; 0 for the current folder. */
+static int folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path) + 1 : 0;
+}
+
+/* malloc'd: what path leads to through links, the last of which may lead to nothing yet. */
+static char *follow(const char *path)
+{
+    enum { MOST_LINKS = 40 }; // that Linux follows
+    char *at = need(strdup(path)), *next, link[PATH_MAX];
+    for (size_t i = 0; i < MOST_LINKS; i++) {
+        ssize_t length = readlink(at, link, sizeof link - 1);
+        if (length < 0)
+            break;
+        link[length] = '\0';
+        if (asprintf(&next, "%.*s%s", *link == '/' ? 0 : folder_length(at), at, link) < 0)
+            next = need(NULL);
+        free(at);
+        at = next;
+    }
+    return at;
+}
+
+static bool folder_stat(struct stat *st, const char *path)
+{
+    char folder[PATH_MAX];
+    int length = folder_length(path);
+    return snprintf(folder, sizeof folder, "%.*s.", length, path) < PATH_MAX && !stat(folder, st);
+}
+
+static bool same_inode(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Whether both names lead to one file, or would once it is there. */
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    bool there = !stat(a, &x);
+    if (there != !stat(b, &y))
+        return false;
+    if (there)
+        return same_inode(&x, &y);
+    char *to_a = follow(a), *to_b = follow(b);
+    bool same = !strcmp(to_a + folder_length(to_a), to_b + folder_length(to_b)) && folder_stat(&x, to_a) &&
+                folder_stat(&y, to_b) && same_inode(&x, &y);
+    free(to_a);
+    free(to_b);
+    return same;
+}
+
+/* Whether a data set in that folder would take the file at path for one of its pictures. */
+static bool is_picture_in(const char *folder, const char *path)
+{
+    char top[PATH_MAX], at[PATH_MAX], *to = follow(path), *slash = strrchr(to, '/');
+    bool begins, picture = picture_named(to) || (!picture_begins_file(&begins, to, NULL) && begins);
+    if (slash)
+        slash[1] = '\0';
+    bool found = picture && realpath(folder, top) && realpath(slash ? to : ".", at);
+    size_t length = found ? strlen(top) : 0;
+    free(to);
+    return found && !strncmp(at, top, length) && (length == 1 || at[length] == '/' || !at[length]);
+}
+
+// ---- Checking --------------------------------------------------------------------------------------
+
+static const char *name_of(const named_file *f)
+{
+    return f->option ? f->option : f->path;
+}
+
+static int check_pair(const char *name, const named_file *output, const named_file *other)
+{
+    const char *option = output->option ? output->option : "", *blank = output->option ? " " : "";
+    if (same_file(output->path, other->path))
+        return usage_error(name, "%s%s%s: would replace %s, which is the same file", option, blank,
+                           output->path, name_of(other));
+    if (other->use == READ_AS_DATA && is_picture_in(other->path, output->path))
+        return usage_error(name, "%s%s%s: would be one of the pictures in %s", option, blank, output->path,
+                           name_of(other));
+    return PARSED;
+}
+
+int outputs_check(const char *name)
+{
+    int status = PARSED;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; files[i].use >= APPENDED && j < count && status == PARSED; j++)
+            if (files[j].use < files[i].use || (files[j].use == files[i].use && j > i))
+                status = check_pair(name, &files[i], &files[j]);
+    return status;
+}
+
+int outputs_check_pictures(const char *name, const dataset *d)
+{
+    int status = PARSED;
+    char path[PATH_MAX];
+    for (size_t f = 0; f < count; f++) {
+        struct stat st;
+        bool there = !stat(files[f].path, &st);
+        for (size_t i = 0; files[f].use >= APPENDED && i < dataset_candidates(d) && status == PARSED; i++) {
+            const dataset_item *item = dataset_candidate_at(d, i);
+            if (!dataset_has_files(d, item->source) || item->size != (there ? (uint64_t)st.st_size : 0))
+                continue; // without asking the disk for each of a million pictures once more
+            snprintf(path, sizeof path, "%s%s", dataset_prefix(d, item->source), item->name);
+            status = check_pair(name, &files[f], &(named_file){NULL, path, APPENDED});
+        }
+    }
+    return status;
+}
+
+bool outputs_possible(void)
+{
+    mohvit_error err;
+    for (size_t i = 0; i < count; i++) {
+        if (files[i].use != REPLACED || !replace_possible(files[i].path, &err))
+            continue;
+        complain("%s", err.message);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,35 @@
+/* outputs_check.h - no output of a command may be one of its inputs or another output: writing it would
+ * destroy what the user means to keep. A command declares each file that its command line names, with the
+ * option that names it, and checks them all before it opens any for writing. */
+#ifndef MOHVIT_OUTPUTS_CHECK_H
+#define MOHVIT_OUTPUTS_CHECK_H
+
+#include "imgio/dataset/dataset.h"
+
+/* Take the value of an option, and declare it. A state is an output, but a run appends to what is there. */
+bool takes_input(const char **path, const char *option, const char *value);
+bool takes_output(const char **path, const char *option, const char *value);
+bool takes_state(const char **path, const char *option, const char *value);
+
+/* Declare what else names a file: an argument where option is NULL. path NULL: there is none. */
+void names_input(const char *option, const char *path);
+void names_output(const char *option, const char *path);
+
+/* Declares an argument of dataset_open. */
+void names_data(const char *argument);
+
+/* NULL for "-", where that is a stream and no file. */
+const char *unless_stream(const char *path);
+
+/* PARSED; or EXIT_USAGE and a message that names both options, where an output is an input or another output
+ * under any name, or would be a picture in a folder of the data. Two names are one file's where they lead to
+ * one inode, or to none yet, in one folder and with one last name. */
+int outputs_check(const char *name);
+
+/* The same for the pictures of the data, which lists and links may bring from anywhere. */
+int outputs_check_pictures(const char *name, const dataset *d);
+
+/* False, and a message, where an output cannot be made: to be asked before hours of work. */
+bool outputs_possible(void);
+
+#endif
