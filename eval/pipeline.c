@@ -75,7 +75,6 @@ typedef struct worker {
     run *r;
     mohvit_context **contexts; /* (variants) */
     size_t batch;
-    uint8_t *crop;
     loaded *images; /* (batch) */
 } worker;
 
@@ -313,7 +312,6 @@ static mohvit_status prepare(worker *w, loaded *l, size_t slot, mohvit_error *er
     const pipeline *p = w->r->p;
     const dataset_item *item = l->chunk->results[l->image].item;
     const char *prefix = dataset_prefix(p->data, item->source);
-    size_t size = mohvit_describe(p->models[0])->config.img_size;
     const sample *s = &l->sample;
     image img = {s->width, s->height, s->bytes};
     mohvit_error cause;
@@ -322,12 +320,9 @@ static mohvit_status prepare(worker *w, loaded *l, size_t slot, mohvit_error *er
         status = image_decode(&img, s->bytes, s->size, item->name, NULL, false, &cause);
     if (status) // its message begins with the name alone
         return error_set(err, status, "%s%s", prefix, cause.message);
-    status =
-        preprocess_crop(p->preprocess, img.rgb, img.width, img.height, img.width * 3, size, w->crop, &cause);
+    status = mohvit_load_rgb(w->contexts[0], slot, img.rgb, img.width, img.height, img.width * 3, &cause);
     if (status)
         error_set(err, status, "%s%s: %s", prefix, item->name, cause.message);
-    else
-        preprocess_normalise(p->preprocess, w->crop, size, mohvit_slot_input(w->contexts[0], slot));
     if (!s->width)
         image_free(&img);
     return status;
@@ -547,22 +542,21 @@ static void worker_free(worker *w, size_t variants)
         mohvit_context_destroy(w->contexts[v]);
     free(w->contexts);
     free(w->images);
-    free(w->crop);
 }
 
 static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
 {
     const pipeline *p = r->p;
-    size_t side = mohvit_describe(p->models[0])->config.img_size;
     mohvit_status status = MOHVIT_OK;
     *w = (worker){.r = r, .batch = p->batch > p->threads ? divide_up(p->batch, p->threads) : 1};
     w->contexts = calloc(p->variants, sizeof *w->contexts);
     w->images = calloc(w->batch, sizeof *w->images);
-    w->crop = malloc(side * side * 3);
-    if (!w->contexts || !w->images || !w->crop)
+    if (!w->contexts || !w->images)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a thread's images");
     for (size_t v = 0; !status && v < p->variants; v++)
         status = mohvit_context_create(&w->contexts[v], p->models[v], w->batch, 1, err);
+    if (!status)
+        mohvit_set_preprocess(w->contexts[0], p->preprocess);
     return status;
 }
 

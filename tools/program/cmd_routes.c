@@ -151,7 +151,7 @@ static mohvit_status put_json(json_t *object, const char *path, mohvit_error *er
 typedef struct picture {
     const char *path;
     size_t width, height;
-    uint8_t *crop; /* (S, S, 3) */
+    const uint8_t *crop; /* (S, S, 3), the context's */
     mohvit_prediction top;
 } picture;
 
@@ -189,29 +189,24 @@ static mohvit_status write_figure(const routes *r, const picture *p, size_t S, c
     return drawing_finish(&d, err);
 }
 
-/* Decodes and crops, and keeps the crop to draw on. */
-static mohvit_status load(picture *p, mohvit_context *ctx, const description *d, const routes_options *o,
-                          mohvit_error *err)
+static mohvit_status load(picture *p, mohvit_context *ctx, const routes_options *o, mohvit_error *err)
 {
     image img;
-    size_t S = d->config.img_size;
     mohvit_status status = image_read(&img, p->path, NULL, o->exif_orientation, err);
     if (status)
         return status;
     p->width = img.width;
     p->height = img.height;
-    p->crop = need(memory_alloc(S * S, 3));
-    status = preprocess_crop(&d->preprocess, img.rgb, img.width, img.height, img.width * 3, S, p->crop, err);
-    if (!status)
-        preprocess_normalise(&d->preprocess, p->crop, S, mohvit_slot_input(ctx, 0));
+    status = mohvit_load_rgb(ctx, 0, img.rgb, img.width, img.height, img.width * 3, err);
+    p->crop = mohvit_last_crop(ctx);
     image_free(&img);
     return status;
 }
 
-static mohvit_status trace(recorder *r, picture *p, mohvit_context *ctx, const description *d,
-                           const routes_options *o, mohvit_error *err)
+static mohvit_status trace(recorder *r, picture *p, mohvit_context *ctx, const routes_options *o,
+                           mohvit_error *err)
 {
-    mohvit_status status = load(p, ctx, d, o, err);
+    mohvit_status status = load(p, ctx, o, err);
     if (status)
         return status;
     mohvit_set_route_trace(ctx, record, r);
@@ -240,14 +235,13 @@ static mohvit_status show(const char *path, const mohvit_model *m, mohvit_contex
     recorder r = {.layout = mohvit_routing(m), .wanted = wanted};
     picture p = {.path = path};
     r.blocks = need(calloc(r.layout->count, sizeof *r.blocks));
-    mohvit_status status = trace(&r, &p, ctx, d, o, err);
+    mohvit_status status = trace(&r, &p, ctx, o, err);
     if (!status)
         status = o->json ? write_json(&r, &p, m, o, source, err)
                          : write_figure(&r.blocks[0], &p, d->config.img_size, o, err);
     if (!status && strcmp(o->output, "-") != 0)
         announce(&p, &r.blocks[0], o);
     recorder_free(&r);
-    free(p.crop);
     return status;
 }
 

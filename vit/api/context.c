@@ -20,12 +20,13 @@ struct mohvit_context {
     size_t batch, threads, size; /* size: side of the input */
     image_limits limits;
     bool exif_orientation;
-    float *input;          /* (batch, size, size, 3) */
-    float *logits;         /* (batch, classes) */
-    int32_t *head_tokens;  /* (batch, blocks, max_heads) */
-    double *gate_sum;      /* (batch, blocks, max_heads) */
-    uint8_t *crop;         /* (size, size, 3) */
-    workplace *workplaces; /* (side_by_side): one for each image that is computed at a time */
+    const preprocess *preprocess; /* NULL: the model's */
+    float *input;                 /* (batch, size, size, 3) */
+    float *logits;                /* (batch, classes) */
+    int32_t *head_tokens;         /* (batch, blocks, max_heads) */
+    double *gate_sum;             /* (batch, blocks, max_heads) */
+    uint8_t *crop;                /* (size, size, 3) */
+    workplace *workplaces;        /* (side_by_side): one for each image that is computed at a time */
     size_t side_by_side;
     block_trace *trace;
     route_trace *routes;
@@ -171,6 +172,16 @@ void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *o
     ctx->exif_orientation = options && options->exif_orientation;
 }
 
+void mohvit_set_preprocess(mohvit_context *ctx, const preprocess *p)
+{
+    ctx->preprocess = p;
+}
+
+const uint8_t *mohvit_last_crop(const mohvit_context *ctx)
+{
+    return ctx->crop;
+}
+
 static mohvit_status check_slot(const mohvit_context *ctx, size_t slot, mohvit_error *err)
 {
     if (slot < ctx->batch)
@@ -187,7 +198,7 @@ float *mohvit_slot_input(mohvit_context *ctx, size_t slot)
 mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
                               size_t height, size_t stride, mohvit_error *err)
 {
-    const preprocess *p = &mohvit_describe(ctx->model)->preprocess;
+    const preprocess *p = ctx->preprocess ? ctx->preprocess : &mohvit_describe(ctx->model)->preprocess;
     mohvit_status status = check_slot(ctx, slot, err);
     if (!status)
         status = preprocess_crop(p, rgb, width, height, stride, ctx->size, ctx->crop, err);

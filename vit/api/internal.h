@@ -19,6 +19,14 @@ const description *mohvit_describe(const mohvit_model *model);
 const model *mohvit_network(const mohvit_model *model);
 const routing_layout *mohvit_routing(const mohvit_model *model);
 
+/* Has the mohvit_load_* calls that follow preprocess like this in place of as the model says; borrowed. NULL
+ * restores that. */
+void mohvit_set_preprocess(mohvit_context *ctx, const preprocess *p);
+
+/* (img_size, img_size, 3): what the last of these calls cut out of its picture. The context's, and valid
+ * until the next one. */
+const uint8_t *mohvit_last_crop(const mohvit_context *ctx);
+
 /* The input of a slot, (img_size, img_size, 3), to be filled directly. */
 float *mohvit_slot_input(mohvit_context *ctx, size_t slot);
 
