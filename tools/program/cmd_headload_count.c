@@ -2,7 +2,7 @@
 #include "tools/program/cmd_headload.h"
 
 #include "tools/program/eval_output.h"
-#include "tools/program/evaluation.h"
+#include "tools/program/evaluation_run.h"
 #include "tools/program/head_load_collect.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"

@@ -28,7 +28,7 @@ void command_print_help(const command *c);
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
-/* Codes of options without a letter; evaluation.h and model_options.h go on from theirs. */
+/* Codes of options without a letter; evaluation_options.h and model_options.h go on from theirs. */
 enum { OPTION_OWN = 256, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
 
 enum { OPTION_HELP = 'h' };

@@ -1,17 +1,11 @@
-/* evaluation.h - from a command line to a journal of results: what every command that runs a data set through
- * a network shares. It prints what goes wrong and how far it is; results are its callers' business. */
-#ifndef MOHVIT_EVALUATION_H
-#define MOHVIT_EVALUATION_H
+/* evaluation_options.h - the options that every command which runs a data set through a network shares. A
+ * command splices EVALUATION_OPTIONS into its own table and hands what it does not know itself to
+ * evaluation_option. */
+#ifndef MOHVIT_EVALUATION_OPTIONS_H
+#define MOHVIT_EVALUATION_OPTIONS_H
 
 #include "tools/program/command.h"
-#include "eval/journal.h"
-#include "eval/head_load_record.h"
 #include "tools/program/model_options.h"
-#include "eval/pipeline.h"
-#include "tools/program/progress.h"
-#include "eval/ranks.h"
-
-#include <pthread.h>
 
 enum {
     OPTION_TRUTH = OPTION_EVALUATION,
@@ -110,40 +104,5 @@ void evaluation_options_end(evaluation_options *o);
 bool evaluation_option(void *evaluation_options, int code, const char *value);
 /* Takes the arguments from argv[optind] on, and checks what options say together. PARSED or EXIT_USAGE. */
 int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv);
-
-typedef struct evaluation {
-    const evaluation_options *o;
-    head_load_record load;
-    chunk_section section; /* of its counts */
-    int threads;
-    model_source source;
-    mohvit_model *models[EVALUATION_MAX_VARIANTS]; /* (variants) */
-    size_t variants;
-    class_table *classes;
-    bool *competes; /* of --subset, or NULL */
-    preprocess preprocess;
-    dataset *data;
-    json_t *header;
-    ranks *ranks; /* NULL: alone */
-    char rank_name[128];
-    journal *journal; /* NULL on ranks other than 0 */
-
-    /* The run. */
-    pthread_mutex_t lock; /* of the rest */
-    size_t first, end;    /* chunks of the shard */
-    size_t next;          /* from which on chunks may still be handed out */
-    size_t images;        /* of the shard */
-    progress progress;
-    double rate;  /* images/s of this run; 0 where it had nothing to do */
-    bool stopped; /* before it was complete */
-    bool broken;  /* by something other than pictures: a full disk, no memory */
-} evaluation;
-
-/* Prints what there is to print from e->journal, and returns the exit status. */
-typedef int evaluation_finisher(const void *user, const evaluation *e);
-
-/* Opens everything, runs what is missing and, where that went well, has one process finish: the only one, or
- * rank 0, which alone looks at the outputs. Returns the exit status of this process. */
-int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user);
 
 #endif

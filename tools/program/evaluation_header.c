@@ -1,0 +1,152 @@
+#include "tools/program/evaluation_header.h"
+
+#include "eval/header.h"
+#include "tools/program/output.h"
+#include "tools/program/provenance.h"
+
+#include <stdlib.h>
+#include <zlib.h>
+
+static json_t *json_parsed(char *text)
+{
+    json_t *value = need(json_loads(need(text), 0, NULL));
+    free(text);
+    return value;
+}
+
+static json_t *subset_json(const evaluation *e)
+{
+    size_t count = 0, classes = class_count(e->classes);
+    if (!e->competes)
+        return json_null();
+    for (size_t i = 0; i < classes; i++)
+        count += e->competes[i];
+    return json_sprintf("%zu classes, CRC %08lx", count,
+                        crc32_z(0, (const unsigned char *)e->competes, classes));
+}
+
+static json_t *routed_json(const evaluation *e)
+{
+    json_t *values = e->o->routed_count ? need(json_array()) : json_null();
+    for (size_t i = 0; i < e->o->routed_count; i++)
+        if (json_array_append_new(values, json_string(e->o->routed[i])))
+            need(NULL);
+    return values;
+}
+
+/* How the models compute. */
+static mohvit_info computes(const evaluation *e)
+{
+    mohvit_info info;
+    mohvit_get_info(e->models[0], &info);
+    return info;
+}
+
+/* The pictures, and which ones --limit or --sample chose them from. */
+static json_t *data_json(const evaluation *e)
+{
+    char fingerprint[FINGERPRINT_SIZE];
+    json_t *data = need(json_object());
+    dataset_fingerprint(e->data, fingerprint);
+    json_put(data, "images", json_integer((json_int_t)dataset_count(e->data)));
+    json_put(data, "fingerprint", json_text(fingerprint));
+    if (dataset_count(e->data) == dataset_candidates(e->data))
+        return data;
+    json_t *from = need(json_object());
+    dataset_fingerprint_candidates(e->data, fingerprint);
+    json_put(from, "images", json_integer((json_int_t)dataset_candidates(e->data)));
+    json_put(from, "fingerprint", json_text(fingerprint));
+    json_put(data, "chosen_from", from);
+    return data;
+}
+
+static json_t *match_json(const evaluation *e, const json_t *provenance)
+{
+    const config *c = &mohvit_describe(e->models[0])->config;
+    json_t *match = need(json_object());
+    json_put(match, "version", json_text(mohvit_version()));
+    json_put(match, "weights_hash", json_incref(json_object_get(provenance, "weights_hash")));
+    json_put(match, "config", config_json(c));
+    json_put(match, "preprocess", json_parsed(preprocess_to_json(&e->preprocess)));
+    json_put(match, "data", data_json(e));
+    json_put(match, "precision", json_text(computes(e).precision));
+    json_put(match, "routed_heads", routed_json(e));
+    json_put(match, "subset", subset_json(e));
+    return match;
+}
+
+static json_t *hardware_json(const evaluation *e)
+{
+    json_t *hardware = need(json_object());
+    json_put(hardware, "backend", json_text(computes(e).backend));
+    json_put(hardware, "instruction_set", json_text(computes(e).instruction_set));
+    return hardware;
+}
+
+static json_t *run_json(const evaluation *e)
+{
+    json_t *run = need(json_object());
+    json_put(run, "shard", e->o->shards ? json_text(e->o->part) : json_null());
+    return run;
+}
+
+const char *evaluation_load_name(const evaluation *e)
+{
+    if (!e->o->head_load)
+        return NULL;
+    return e->o->by_prediction ? HEAD_LOAD_SECTION_PREDICTED : HEAD_LOAD_SECTION;
+}
+
+static json_t *sections_json(const evaluation *e)
+{
+    json_t *sections = need(json_array());
+    if (e->o->predictions && json_array_append_new(sections, json_string("predictions")))
+        need(NULL);
+    if (evaluation_load_name(e) && json_array_append_new(sections, json_string(evaluation_load_name(e))))
+        need(NULL);
+    return sections;
+}
+
+static json_t *prefixes_json(const evaluation *e)
+{
+    json_t *prefixes = need(json_array());
+    for (size_t i = 0; i < dataset_sources(e->data); i++)
+        if (json_array_append_new(prefixes, json_text(dataset_prefix(e->data, i))))
+            need(NULL);
+    return prefixes;
+}
+
+/* For the curve: what each model computes. */
+static void put_costs(const evaluation *e, json_t *header)
+{
+    json_t *gmacs = need(json_array()), *active = need(json_array());
+    for (size_t i = 0; i < e->variants; i++) {
+        mohvit_info info;
+        mohvit_get_info(e->models[i], &info);
+        if (json_array_append_new(gmacs, json_real(info.gmacs_routed)) ||
+            json_array_append_new(active, json_real(info.active_heads_percent)))
+            need(NULL);
+    }
+    json_put(header, "gmacs", gmacs);
+    json_put(header, "active_heads_percent", active);
+}
+
+json_t *evaluation_header(const evaluation *e)
+{
+    const description *d = mohvit_describe(e->models[0]);
+    json_t *header = need(json_object());
+    json_t *provenance = provenance_json(&e->source, &d->config, e->models[0], e->threads);
+    json_put(header, "format", json_integer(HEADER_FORMAT));
+    json_put(header, "match", match_json(e, provenance));
+    json_put(header, "hardware", hardware_json(e));
+    json_put(header, "run", run_json(e));
+    json_put(header, "images", json_integer((json_int_t)dataset_count(e->data)));
+    json_put(header, "sections", sections_json(e));
+    json_put(header, "provenance", provenance);
+    put_costs(e, header);
+    json_put(header, "prefixes", prefixes_json(e));
+    if (e->o->head_load)
+        json_put(header, "routing", routing_layout_to_json(mohvit_routing(e->models[0])));
+    json_put(header, "classes", json_parsed(labels_to_json(&d->labels)));
+    return header;
+}

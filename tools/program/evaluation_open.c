@@ -1,0 +1,227 @@
+#include "tools/program/evaluation_open.h"
+
+#include "base/memory.h"
+#include "eval/header.h"
+#include "imgio/dataset/truth.h"
+#include "tools/program/evaluation_header.h"
+#include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Others than rank 0 say who they are when they speak. */
+static void introduce(evaluation *e)
+{
+    static char who[128];
+    char host[64] = "?";
+    gethostname(host, sizeof host - 1);
+    snprintf(e->rank_name, sizeof e->rank_name, " (rank %zu on %s)", ranks_index(e->ranks), host);
+    snprintf(who, sizeof who, "rank %zu on %s: ", ranks_index(e->ranks), host);
+    if (ranks_index(e->ranks))
+        complain_as(who);
+}
+
+/* Ranks of one machine that are not bound to cores of their own would each take all of them. */
+static void share_cores(evaluation *e)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int share = cores > 0 ? (int)((size_t)cores / ranks_local(e->ranks)) : 1;
+    if (!e->o->model.threads_given && share < e->threads)
+        e->threads = share > 1 ? share : 1;
+}
+
+static mohvit_status join_ranks(evaluation *e, mohvit_error *err)
+{
+    if (!ranks_started_by_mpirun())
+        return MOHVIT_OK;
+    mohvit_status status = ranks_join(&e->ranks, err);
+    if (!status) {
+        introduce(e);
+        share_cores(e);
+    }
+    return status;
+}
+
+/* A model for each value of --routed-heads in place of the one that is open. */
+static int open_routed(evaluation *e)
+{
+    mohvit_model *base = e->models[0];
+    mohvit_error err;
+    mohvit_status status = MOHVIT_OK;
+    e->variants = 0;
+    e->models[0] = NULL;
+    while (!status && e->variants < e->o->routed_count) {
+        status = mohvit_reroute(&e->models[e->variants], base, e->o->routed[e->variants], &err);
+        if (!status && evaluation_speaks(e))
+            model_warn_routed(&mohvit_describe(e->models[e->variants])->config, e->o->routed[e->variants],
+                              &e->o->model);
+        e->variants += !status;
+    }
+    mohvit_close(base);
+    if (status)
+        complain("%s", err.message);
+    return status ? EXIT_MODEL : PARSED;
+}
+
+static int open_models(evaluation *e)
+{
+    model_options o = e->o->model;
+    if (!evaluation_speaks(e)) {
+        o.quiet = true;
+        o.open.warn = NULL;
+    }
+    e->source = model_source_choose(&o);
+    e->models[0] = model_source_open(&e->source, &o);
+    if (!e->models[0])
+        return EXIT_MODEL;
+    e->variants = 1;
+    if (e->o->routed_count) {
+        int status = open_routed(e);
+        if (status != PARSED)
+            return status;
+    }
+    e->preprocess = mohvit_describe(e->models[0])->preprocess;
+    if (e->o->crop_pct > 0)
+        e->preprocess.crop_pct = e->o->crop_pct;
+    return PARSED;
+}
+
+static mohvit_status open_data(evaluation *e, mohvit_error *err)
+{
+    const evaluation_options *o = e->o;
+    const labels *l = &mohvit_describe(e->models[0])->labels;
+    const class_names names = {l->count, l->name, l->id};
+    mohvit_status status = class_table_create(&e->classes, &names, err);
+    if (!status && o->subset) {
+        e->competes = need(calloc(l->count, sizeof *e->competes));
+        status = subset_read(e->competes, o->subset, e->classes, err);
+    }
+    dataset_options options = {
+        .classes = e->classes,
+        .truth = o->truth,
+        .real_labels = o->real_labels,
+        .subset = e->competes,
+        .limit = o->limit,
+        .sample = o->sample,
+        .seed = o->seed,
+        .unlabelled = o->by_prediction,
+        .warn = {evaluation_speaks(e) ? output_warning : NULL, NULL},
+    };
+    return status ? status : dataset_open(&e->data, o->data, o->data_count, &options, err);
+}
+
+/* Every rank has to be about to do the same. */
+static mohvit_status agree(evaluation *e, mohvit_error *err)
+{
+    char *text = need(json_dumps(e->header, JSON_COMPACT)), *first = NULL;
+    const warning_sink warn = {output_warning, NULL};
+    mohvit_status status = ranks_broadcast(e->ranks, text, &first, err);
+    json_t *header = status ? NULL : json_loads(first, 0, NULL);
+    if (header && !evaluation_speaks(e))
+        status = header_compare(header, e->header, true, e->o->allow_mixed, "this rank", &warn, err);
+    json_decref(header);
+    free(first);
+    free(text);
+    return status;
+}
+
+static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
+{
+    const json_t *header = journal_header(e->journal);
+    const char *name = journal_name(e->journal), *load = evaluation_load_name(e);
+    const json_t *there = json_object_get(header, "sections");
+    if (e->o->predictions && !header_has_section(header, "predictions"))
+        return error_set(
+            err, MOHVIT_ERROR_MISMATCH,
+            "%s: was begun without --predictions, and its records lack them; leave it out, or begin "
+            "another state",
+            name);
+    if (load && !header_has_section(header, load))
+        return error_set(err, MOHVIT_ERROR_MISMATCH,
+                         "%s: was begun without %s, and its records lack it; begin another state", name,
+                         load);
+    for (size_t i = 0; i < json_array_size(there); i++) {
+        const char *section = json_string_value(json_array_get(there, i));
+        bool known = section && (!strcmp(section, "predictions") || (load && !strcmp(section, load)));
+        if (!known)
+            return error_set(err, MOHVIT_ERROR_MISMATCH,
+                             "%s: was begun with %s, which its records would lack", name,
+                             section ? section : "something");
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status open_journal(evaluation *e, mohvit_error *err)
+{
+    const journal_options o = {e->o->state, e->header, e->o->allow_mixed, {output_warning, NULL}};
+    mohvit_status status = journal_open(&e->journal, &o, err);
+    return status ? status : check_sections(e, err);
+}
+
+static size_t images_of(const evaluation *e, size_t chunk)
+{
+    size_t left = dataset_count(e->data) - chunk * CHUNK_IMAGES;
+    return left < CHUNK_IMAGES ? left : CHUNK_IMAGES;
+}
+
+/* Which chunks are this run's. Parts are contiguous, so that each reads one stretch of a tar. */
+static void plan(evaluation *e)
+{
+    size_t chunks = divide_up(dataset_count(e->data), CHUNK_IMAGES);
+    size_t shard = e->o->shards ? e->o->shard - 1 : 0, shards = e->o->shards ? e->o->shards : 1;
+    e->first = e->next = (size_t)((unsigned __int128)chunks * shard / shards);
+    e->end = (size_t)((unsigned __int128)chunks * (shard + 1) / shards);
+    for (size_t i = e->first; i < e->end; i++)
+        e->images += images_of(e, i);
+}
+
+int evaluation_begin(evaluation *e, const evaluation_options *o)
+{
+    mohvit_error err;
+    *e = (evaluation){.o = o, .threads = o->model.open.threads, .load = {.by_prediction = o->by_prediction}};
+    pthread_mutex_init(&e->lock, NULL);
+    if (join_ranks(e, &err)) {
+        complain("%s", err.message);
+        return EXIT_INPUT;
+    }
+    if (evaluation_speaks(e) && !outputs_possible())
+        return EXIT_INPUT;
+    int status = open_models(e);
+    if (status != PARSED)
+        return status;
+    mohvit_status failed = open_data(e, &err);
+    if (!failed && (status = outputs_check_pictures(o->command, e->data)) != PARSED)
+        return status;
+    if (!failed) {
+        e->header = evaluation_header(e);
+        plan(e);
+    }
+    if (!failed && e->ranks)
+        failed = agree(e, &err);
+    if (!failed && evaluation_speaks(e))
+        failed = open_journal(e, &err);
+    if (failed)
+        complain("%s", err.message);
+    return failed ? EXIT_INPUT : PARSED;
+}
+
+int evaluation_end(evaluation *e, int status)
+{
+    bool begun = e->journal || (e->ranks && !evaluation_speaks(e) && status == PARSED);
+    if (e->ranks && (e->broken || !begun))
+        ranks_abort(e->ranks, status); // the others would wait for what will not come
+    journal_close(e->journal);
+    dataset_close(e->data);
+    class_table_destroy(e->classes);
+    free(e->competes);
+    json_decref(e->header);
+    while (e->variants)
+        mohvit_close(e->models[--e->variants]);
+    pthread_mutex_destroy(&e->lock);
+    output_flush();
+    ranks_leave(e->ranks);
+    return status == PARSED ? EXIT_FINE : status;
+}

@@ -1,0 +1,124 @@
+#include "tools/program/evaluation_options.h"
+
+#include "eval/ranks.h"
+#include "imgio/preprocess.h"
+#include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void evaluation_options_begin(evaluation_options *o)
+{
+    *o = (evaluation_options){.max_errors = SIZE_MAX, .log_every = 60};
+    model_options_begin(&o->model);
+}
+
+static bool parse_crop_pct(double *out, const char *text)
+{
+    if (!parse_tolerance(out, "--crop-pct", text))
+        return false;
+    if (*out > 0 && *out <= PREPROCESS_MAX_CROP_PCT)
+        return true;
+    complain("--crop-pct %s: expected a number above 0, at most %g", text, PREPROCESS_MAX_CROP_PCT);
+    return false;
+}
+
+static bool parse_routed_list(evaluation_options *o, const char *text)
+{
+    free(o->routed_text);
+    o->routed_text = need(strdup(text));
+    o->routed_count = 0;
+    char *rest = o->routed_text;
+    for (char *value; (value = strsep(&rest, ","));) {
+        if (o->routed_count == EVALUATION_MAX_VARIANTS) {
+            complain("--routed-heads %s: expected at most %d values", text, EVALUATION_MAX_VARIANTS);
+            return false;
+        }
+        if (!parse_routed(&o->routed[o->routed_count++], value))
+            return false;
+    }
+    return true;
+}
+
+static bool parse_shard(evaluation_options *o, const char *text)
+{
+    char tail;
+    bool plain = text[strspn(text, "0123456789/")] == '\0'; // %zu would take blanks and a sign
+    if (plain && sscanf(text, "%9zu/%9zu%c", &o->shard, &o->shards, &tail) == 2 && o->shard >= 1 &&
+        o->shard <= o->shards) {
+        snprintf(o->part, sizeof o->part, "%zu/%zu", o->shard, o->shards);
+        return true;
+    }
+    complain("--shard %s: expected I/N, such as 1/4 to 4/4", text);
+    return false;
+}
+
+void evaluation_options_end(evaluation_options *o)
+{
+    free(o->routed_text);
+}
+
+bool evaluation_option(void *options, int code, const char *value)
+{
+    evaluation_options *o = options;
+    switch (code) {
+    case OPTION_TRUTH:
+        return takes_input(&o->truth, "--truth", value);
+    case OPTION_REAL_LABELS:
+        return takes_input(&o->real_labels, "--real-labels", value);
+    case OPTION_SUBSET:
+        return takes_input(&o->subset, "--subset", value);
+    case OPTION_LIMIT:
+        return parse_whole(&o->limit, "--limit", value, 1, SIZE_MAX / 2);
+    case OPTION_SAMPLE:
+        return parse_whole(&o->sample, "--sample", value, 1, SIZE_MAX / 2);
+    case OPTION_SAMPLE_SEED:
+        o->seeded = true;
+        return parse_seed(&o->seed, "--seed", value);
+    case OPTION_CROP_PCT:
+        return parse_crop_pct(&o->crop_pct, value);
+    case OPTION_ROUTED_VALUES:
+        return parse_routed_list(o, value);
+    case OPTION_STATE:
+        return takes_state(&o->state, "--state", value);
+    case OPTION_SHARD:
+        return parse_shard(o, value);
+    case OPTION_ALLOW_MIXED:
+        return o->allow_mixed = true;
+    case OPTION_MAX_ERRORS:
+        return parse_whole(&o->max_errors, "--max-errors", value, 0, SIZE_MAX / 2);
+    case OPTION_LOG_EVERY:
+        return parse_whole(&o->log_every, "--log-every", value, 1, 1000000);
+    case OPTION_QUIET:
+        return o->quiet = true;
+    default:
+        return model_option(&o->model, code, value);
+    }
+}
+
+int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv)
+{
+    o->data = argv + optind;
+    o->data_count = (size_t)(argc - optind);
+    if (!o->data_count)
+        return usage_error(name, "expected a folder, a tar, a list or idx:IMAGES,LABELS");
+    if (o->truth && o->real_labels)
+        return usage_error(name, "--truth and --real-labels both say which classes are right");
+    if (o->limit && o->sample)
+        return usage_error(name, "--limit and --sample both choose pictures");
+    if (o->seeded && !o->sample)
+        return usage_error(name, "--seed belongs to --sample");
+    if (o->shards && !o->state)
+        return usage_error(name, "--shard needs --state FILE: \"mohvit merge\" joins such files");
+    if (o->shards && ranks_started_by_mpirun())
+        return usage_error(name, "--shard: mpirun spreads the whole already");
+    if (o->head_load && o->routed_count > 1)
+        return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
+    for (size_t i = 0; i < o->data_count; i++)
+        names_data(o->data[i]);
+    model_names_weights(&o->model);
+    o->command = name;
+    return outputs_check(name);
+}

@@ -1,0 +1,218 @@
+#include "tools/program/evaluation_run.h"
+
+#include "eval/header.h"
+#include "eval/totals.h"
+#include "tools/program/evaluation_open.h"
+#include "tools/program/interrupt.h"
+#include "tools/program/output.h"
+
+static mohvit_status next_chunk(void *user, size_t *chunk, mohvit_error *err)
+{
+    (void)err;
+    evaluation *e = user;
+    pthread_mutex_lock(&e->lock);
+    while (e->next < e->end && journal_has(e->journal, e->next))
+        e->next++;
+    *chunk = e->next < e->end ? e->next++ : CHUNK_NONE;
+    pthread_mutex_unlock(&e->lock);
+    return MOHVIT_OK;
+}
+
+static mohvit_status keep_record(void *user, const bytes *record, mohvit_error *err)
+{
+    evaluation *e = user;
+    pthread_mutex_lock(&e->lock);
+    mohvit_status status = journal_append(e->journal, record->data, record->size, err);
+    e->broken = e->broken || status;
+    pthread_mutex_unlock(&e->lock);
+    return status;
+}
+
+/* With the lock held. */
+static bool has_to_stop(const evaluation *e)
+{
+    return interrupt_pending() || e->broken || e->progress.failed > e->o->max_errors;
+}
+
+static bool count_image(void *user, bool failed)
+{
+    evaluation *e = user;
+    pthread_mutex_lock(&e->lock);
+    progress_add(&e->progress, 1, failed);
+    bool stop = has_to_stop(e);
+    pthread_mutex_unlock(&e->lock);
+    return stop;
+}
+
+// ---- Over ranks ------------------------------------------------------------------------------------
+
+/* A record of another rank: of its images nothing is known before. */
+static mohvit_status keep_remote(void *user, const bytes *record, mohvit_error *err)
+{
+    evaluation *e = user;
+    chunk_record r;
+    size_t failed = 0;
+    mohvit_status status = record_parse(&r, record->data, record->size, err);
+    if (!status)
+        status = keep_record(e, record, err);
+    for (size_t i = 0; !status && i < r.images; i++) {
+        image_record one;
+        record_next_result(&one, &r.results, r.variants);
+        failed += one.failed;
+    }
+    pthread_mutex_lock(&e->lock);
+    if (!status)
+        progress_add(&e->progress, r.images, failed);
+    pthread_mutex_unlock(&e->lock);
+    return status;
+}
+
+static bool host_stops(void *user)
+{
+    evaluation *e = user;
+    pthread_mutex_lock(&e->lock);
+    bool stop = has_to_stop(e);
+    pthread_mutex_unlock(&e->lock);
+    return stop;
+}
+
+static mohvit_status serve_ranks(void *user, mohvit_error *err)
+{
+    evaluation *e = user;
+    const ranks_host host = {e, next_chunk, keep_remote, host_stops};
+    return ranks_serve(e->ranks, &host, err);
+}
+
+static mohvit_status next_from_host(void *user, size_t *chunk, mohvit_error *err)
+{
+    return ranks_next(((evaluation *)user)->ranks, chunk, err);
+}
+
+static mohvit_status send_record(void *user, const bytes *record, mohvit_error *err)
+{
+    return ranks_send_record(((evaluation *)user)->ranks, record, err);
+}
+
+static bool told_to_stop(void *user, bool failed)
+{
+    (void)failed;
+    return ranks_told_to_stop(((evaluation *)user)->ranks);
+}
+
+// ---- The run ---------------------------------------------------------------------------------------
+
+static pipeline make_pipeline(evaluation *e)
+{
+    e->load.routing = mohvit_routing(e->models[0]);
+    e->section = head_load_record_section(&e->load);
+    const json_t *header = e->journal ? journal_header(e->journal) : e->header;
+    pipeline p = {
+        .data = e->data,
+        .models = (const mohvit_model *const *)e->models,
+        .variants = e->variants,
+        .preprocess = &e->preprocess,
+        .competes = e->competes,
+        .threads = (size_t)e->threads,
+        .batch = e->o->model.batch,
+        .predictions = header_has_section(header, "predictions"),
+        .section = e->o->head_load ? &e->section : NULL,
+        .reader = e->ranks ? e->rank_name : NULL,
+        .user = e,
+        .next = next_chunk,
+        .done = keep_record,
+        .image = count_image,
+    };
+    if (e->ranks && evaluation_speaks(e)) {
+        p.serve = serve_ranks;
+    } else if (e->ranks) {
+        p.next = next_from_host;
+        p.done = send_record;
+        p.image = told_to_stop;
+    }
+    return p;
+}
+
+/* Images of the shard that the journal has, and how many of them failed. */
+static mohvit_status count_done(const evaluation *e, size_t *done, size_t *failed, mohvit_error *err)
+{
+    totals t;
+    journal *journals[] = {e->journal};
+    const record_set set = {journals, 1};
+    mohvit_status status = totals_count(&t, &set, 0, err);
+    *done = (size_t)(t.images + t.failed);
+    *failed = (size_t)t.failed;
+    totals_free(&t);
+    return status;
+}
+
+static bool all_done(const evaluation *e)
+{
+    for (size_t i = e->first; i < e->end; i++)
+        if (!journal_has(e->journal, i))
+            return false;
+    return true;
+}
+
+static mohvit_status run_as_host(evaluation *e, mohvit_error *err)
+{
+    size_t done = 0, failed = 0;
+    mohvit_status status = count_done(e, &done, &failed, err);
+    if (status)
+        return status;
+    if (done && !e->o->quiet)
+        complain("%s: %zu of %zu images are done already", journal_name(e->journal), done, e->images);
+    progress_begin(&e->progress, e->images, done, failed, e->o->log_every, e->o->quiet);
+    interrupt_begin();
+    if (!all_done(e) || e->ranks) {
+        pipeline p = make_pipeline(e);
+        status = pipeline_run(&p, err);
+        e->rate = progress_rate(&e->progress);
+    }
+    progress_end(&e->progress);
+    if (!status)
+        status = journal_sync(e->journal, err);
+    e->stopped = !status && !all_done(e);
+    return status;
+}
+
+static mohvit_status run_as_guest(evaluation *e, mohvit_error *err)
+{
+    pipeline p = make_pipeline(e);
+    mohvit_status status = pipeline_run(&p, err);
+    return status ? status : ranks_finish(e->ranks, err);
+}
+
+static void explain_stop(const evaluation *e)
+{
+    if (interrupt_pending())
+        complain("interrupted");
+    else
+        complain("stopped: %zu images have failed, more than --max-errors %zu", e->progress.failed,
+                 e->o->max_errors);
+}
+
+static int run(evaluation *e)
+{
+    mohvit_error err;
+    mohvit_status status = evaluation_speaks(e) ? run_as_host(e, &err) : run_as_guest(e, &err);
+    if (status)
+        complain("%s", err.message);
+    else if (e->stopped)
+        explain_stop(e);
+    if ((e->stopped || error_may_pass(status)) && e->o->state && evaluation_speaks(e))
+        complain("%s: the same command goes on from here", e->o->state);
+    e->broken = status != MOHVIT_OK;
+    interrupt_forget();
+    return status ? EXIT_INPUT : PARSED;
+}
+
+int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user)
+{
+    evaluation e;
+    int status = evaluation_begin(&e, o);
+    if (status == PARSED)
+        status = run(&e);
+    if (status == PARSED && e.journal)
+        status = finish(user, &e);
+    return evaluation_end(&e, status);
+}
