@@ -118,12 +118,20 @@ several_top_ks_are_scored_in_one_pass() {
     equal "$(wc -l <curve.csv)" $((3 * count + 1))
     equal "$(get curve 0 routed_heads) $(get curve 1 routed_heads) $(get curve 2 routed_heads)" "1 50% 100%"
     equal "$(get top1)" "$(get curve 0 top1)"
-    local value i=0 top1 loss active
+    local value i=0 top1 loss active gmacs routed
     for value in 1 50% 100%; do
         top1[i]=$(get curve $i top1) loss[i]=$(get curve $i loss) active[i]=$(get curve $i active_heads_percent)
+        gmacs[i]=$(get curve $i gmacs) routed[i]=$(get curve $i gmacs_routed)
         i=$((i + 1))
     done
     equal "${active[2]}" 100.0
+    equal "${gmacs[0]} ${routed[2]}" "${gmacs[2]} ${gmacs[2]}" # with all heads, whatever a token picks
+    run 0 bench --iters 1 --routed-heads 1 --format json
+    within "$(get gflop_all_heads)" "$(awk "BEGIN { print 2 * ${gmacs[0]} }")" 1e-6
+    within "$(get gflop_per_image)" "$(awk "BEGIN { print 2 * ${routed[0]} }")" 1e-6
+    run 0 info --routed-heads 1 --format json
+    within "$(get gmacs)" "${gmacs[0]}" 1e-9
+    within "$(get gmacs_routed)" "${routed[0]}" 1e-9
     i=0
     for value in 1 50% 100%; do
         run 0 eval "$data" --limit $count --routed-heads $value --format json --predictions one.csv

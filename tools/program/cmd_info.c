@@ -15,9 +15,9 @@ static const char help[] =
     "  --format FORMAT  text (default) or json: one line\n"
     "  --tensors        list the tensors too\n"
     "  -h, --help       show this\n" WHICH_MODEL_HELP ROUTED_HEADS_HELP
-    "\nGMACs are 10^9 multiply-adds for one image with all heads; gmacs_routed leaves out scores and\n"
-    "sums of unselected heads, and \"bench\" says what is performed, in q and proj too. Without any\n"
-    "weights, --config describes that config.\n";
+    "\nGMACs are 10^9 multiply-adds for one image with all heads; gmacs_routed are those that this\n"
+    "processor performs, without unselected heads, as \"bench\" counts them. Without any weights,\n"
+    "--config describes that config.\n";
 
 typedef struct info_options {
     model_options model;

@@ -235,7 +235,9 @@ static json_t *curve_json(const eval_report *r, const totals *t)
     for (size_t v = 0; v < t->variants; v++) {
         json_t *point = need(json_object());
         json_put(point, "routed_heads", json_text(variant_name(header_of(r), v)));
-        put_cost(point, header_of(r), "gmacs", v);
+        if (json_object_get(header_of(r), "gmacs_routed")) // 0.1.0 called that gmacs
+            put_cost(point, header_of(r), "gmacs", v);
+        put_cost(point, header_of(r), "gmacs_routed", v);
         put_cost(point, header_of(r), "active_heads_percent", v);
         put_scores(point, t, v);
         json_put(point, "network_ms", json_rounded(milliseconds(t, t->of[v].network_ns)));

@@ -119,15 +119,17 @@ static json_t *prefixes_json(const evaluation *e)
 /* For the curve: what each model computes. */
 static void put_costs(const evaluation *e, json_t *header)
 {
-    json_t *gmacs = need(json_array()), *active = need(json_array());
+    json_t *gmacs = need(json_array()), *routed = need(json_array()), *active = need(json_array());
     for (size_t i = 0; i < e->variants; i++) {
         mohvit_info info;
         mohvit_get_info(e->models[i], &info);
-        if (json_array_append_new(gmacs, json_real(info.gmacs_routed)) ||
+        if (json_array_append_new(gmacs, json_real(info.gmacs)) ||
+            json_array_append_new(routed, json_real(info.gmacs_routed)) ||
             json_array_append_new(active, json_real(info.active_heads_percent)))
             need(NULL);
     }
     json_put(header, "gmacs", gmacs);
+    json_put(header, "gmacs_routed", routed);
     json_put(header, "active_heads_percent", active);
 }
 
