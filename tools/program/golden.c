@@ -94,6 +94,12 @@ static mohvit_status add_comparison(golden *g, const tensor_info *t, mohvit_erro
     return read_values(c, g->cp, t, err);
 }
 
+static bool is_compared(const char *name)
+{
+    return !strcmp(name, "logits") || !strcmp(name, "head_tokens") || !strcmp(name, "head_gate_mean") ||
+           is_block(name);
+}
+
 static mohvit_status read_expected(golden *g, const warning_sink *warn, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
@@ -103,16 +109,18 @@ static mohvit_status read_expected(golden *g, const warning_sink *warn, mohvit_e
         const tensor_info *t = checkpoint_tensor(g->cp, i);
         if (!strcmp(t->name, "input"))
             g->input = t;
-        else if (!strcmp(t->name, "logits") || !strcmp(t->name, "head_tokens") ||
-                 !strcmp(t->name, "head_gate_mean") || is_block(t->name))
+        else if (is_compared(t->name))
             status = add_comparison(g, t, err);
-        else
-            warning_send(warn, "%s: tensor %s is not compared", checkpoint_path(g->cp), t->name);
     }
     if (!status && !g->count)
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: nothing to compare; expected logits, head_tokens, head_gate_mean or block1.0",
                          checkpoint_path(g->cp));
+    for (size_t i = 0; !status && i < tensors; i++) {
+        const tensor_info *t = checkpoint_tensor(g->cp, i);
+        if (t != g->input && !is_compared(t->name))
+            warning_send(warn, "%s: tensor %s is not compared", checkpoint_path(g->cp), t->name);
+    }
     return status;
 }
 

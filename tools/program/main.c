@@ -2,9 +2,11 @@
 #include "base/replace_file.h"
 #include "tools/program/command.h"
 #include "tools/program/output.h"
+#include "imgio/formats.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const command *const commands[] = {
     &command_classify, &command_eval,  &command_merge,      &command_headload, &command_routes, &command_info,
@@ -67,7 +69,9 @@ static int unknown_command(const char *name)
         return EXIT_USAGE;
     }
     complain("%s: no such command", name);
-    bool close = false;
+    bool close = !access(name, F_OK) || picture_named(name);
+    if (close)
+        complain("did you mean \"mohvit classify %s\"?", name);
     for (size_t i = 0; i < COMMANDS; i++) {
         bool prefix = *name && strncmp(commands[i]->name, name, strlen(name)) == 0;
         if (prefix || edit_distance(name, commands[i]->name) <= 2) {
