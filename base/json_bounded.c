@@ -38,3 +38,44 @@ json_t *json_load_bounded(const char *text, size_t length, size_t max_containers
     }
     return json_loadb(text, length, JSON_REJECT_DUPLICATES, why);
 }
+
+const char *json_kind(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a fraction";
+    case JSON_NULL:
+        return "null";
+    default:
+        return "a boolean";
+    }
+}
+
+mohvit_status json_load_object(json_t **out, const char *text, size_t length, size_t max_bytes,
+                               const char *name, const char *what, mohvit_error *err)
+{
+    json_error_t why;
+    if (length > max_bytes)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: %s is %zu bytes; expected at most %zu", name, what,
+                         length, max_bytes);
+    errno = 0;
+    json_t *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
+    if (!object)
+        return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: %s is not JSON: line %d, column %d",
+                             name, what, why.line, why.column);
+    if (json_is_object(object)) {
+        *out = object;
+        return MOHVIT_OK;
+    }
+    error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s is %s; expected an object", name, what, json_kind(object));
+    json_decref(object);
+    return MOHVIT_ERROR_FORMAT;
+}

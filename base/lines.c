@@ -7,7 +7,12 @@
 
 mohvit_status lines_open(line_reader *r, const char *path, const char *ends, mohvit_error *err)
 {
-    *r = (line_reader){.file = fopen(path, "re"), .path = path, .ends = ends};
+    return lines_from(r, fopen(path, "re"), path, ends, err);
+}
+
+mohvit_status lines_from(line_reader *r, FILE *file, const char *path, const char *ends, mohvit_error *err)
+{
+    *r = (line_reader){.file = file, .path = path, .ends = ends};
     if (!r->file)
         return error_errno(err, "%s", path);
     r->line = malloc(MAX_LINE + 1);

@@ -1,9 +1,9 @@
 #include "imgio/preprocess.h"
 
+#include "base/json_bounded.h"
 #include "base/memory.h"
 
 #include <jansson.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,19 +79,12 @@ static mohvit_status read_key(preprocess *p, const char *key, const json_t *valu
 mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t length, const char *name,
                                    mohvit_error *err)
 {
-    json_error_t where;
-    if (length > PREPROCESS_MAX_JSON)
-        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: preprocess is %zu bytes; expected at most %zu", name,
-                         length, PREPROCESS_MAX_JSON);
-    errno = 0;
-    json_t *root = json_loadb(json, length, JSON_REJECT_DUPLICATES, &where);
-    if (!root)
-        return error_library(err, MOHVIT_ERROR_FORMAT, where.text, "%s: preprocess: line %d", name,
-                             where.line);
+    json_t *root;
     preprocess p = preprocess_default;
-    mohvit_status status = MOHVIT_OK;
-    if (!json_is_object(root))
-        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: preprocess: expected a JSON object", name);
+    mohvit_status status =
+        json_load_object(&root, json, length, PREPROCESS_MAX_JSON, name, "preprocess", err);
+    if (status)
+        return status;
     const char *key;
     json_t *value;
     json_object_foreach(root, key, value)

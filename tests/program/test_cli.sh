@@ -64,7 +64,13 @@ mistakes_in_usage_end_with_2_and_say_what_was_expected() {
     has "$err" "no command given"
     run 2 clasify a.jpg
     has "$err" 'did you mean "mohvit classify"?'
+    run 2 "$images/coffee.png"
+    has "$err" "did you mean \"mohvit classify $images/coffee.png\"?"
+    lacks "$err" "describe a model"
+    run 2 missing.JPG
+    has "$err" 'did you mean "mohvit classify missing.JPG"?'
     run 2 nonsense
+    lacks "$err" "did you mean"
     for c in $commands; do has "$err" "$c"; done
     run 2 help nonsense
     for c in $commands; do
@@ -252,6 +258,10 @@ standard_input_and_lists_are_read() {
     equal "$(get size)" $'[451,300]\n[600,400]\n[301,257]'
     run 1 classify --from-file missing-list
     has "$err" missing-list
+    printf '%s\n\0\n' "$images/coffee.png" >list
+    run 1 classify --format json --from-file list
+    equal "$(get path)" "$images/coffee.png"$'\nlist'
+    has "$(get error)" "list: line 2: a zero byte"
     run 1 classify -
     has "$err" "-"
 }
@@ -512,8 +522,12 @@ verify_complains_of_files_without_anything_to_compare() {
     has "$err" "1 of 2 files failed"
     has "$out" logits
     run 0 preprocess "$images/coffee.png" -o input.safetensors
+    run 0 synth --config "$pth/config.json" a.safetensors
     run 1 verify input.safetensors
     has "$err" "nothing to compare"
+    run 1 verify a.safetensors
+    has "$err" "a.safetensors: nothing to compare"
+    lacks "$err" warning
     run 1 verify --format json input.safetensors
     has "$(get error)" "nothing to compare"
     run 1 verify --size 96 "$golden/tiny_trace.safetensors"

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "imgio/formats.h"
+#include "base/lines.h"
 #include "tools/program/output.h"
 
 #include <errno.h>
@@ -22,9 +23,8 @@ typedef struct found {
 struct paths {
     char **arguments;
     size_t count, at;
-    FILE *list;
-    const char *list_name;
-    found *found; /* (found_count), of the directory being given out */
+    line_reader list; /* without a file where there is none, or no longer */
+    found *found;     /* (found_count), of the directory being given out */
     size_t found_count, found_capacity, found_at;
 };
 
@@ -33,16 +33,12 @@ paths *paths_open(char **arguments, size_t count, const char *list)
     paths *p = need(calloc(1, sizeof *p));
     p->arguments = arguments;
     p->count = count;
-    p->list_name = list;
-    if (list) {
-        p->list = strcmp(list, "-") == 0 ? stdin : fopen(list, "re");
-        if (!p->list) {
-            complain("%s: %s", list, strerror(errno));
-            paths_close(p);
-            return NULL;
-        }
-    }
-    return p;
+    mohvit_error err;
+    if (!list || !lines_from(&p->list, strcmp(list, "-") ? fopen(list, "re") : stdin, list, "\r", &err))
+        return p;
+    complain("%s", err.message);
+    paths_close(p);
+    return NULL;
 }
 
 // ---- Directories -----------------------------------------------------------------------------------
@@ -140,34 +136,21 @@ static char *next_found(paths *p, mohvit_error *err)
 
 static void close_list(paths *p)
 {
-    if (p->list && p->list != stdin)
-        fclose(p->list);
-    p->list = NULL;
+    lines_close(&p->list);
+    p->list = (line_reader){0};
 }
 
-/* The next line that is not empty; "-" in a list is a file of that name, since standard input may be the list
- * itself. */
+/* "-" in a list is a file of that name, since standard input may be the list itself. */
 static char *next_line(paths *p, mohvit_error *err)
 {
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t length;
-    while (p->list && (length = getline(&line, &capacity, p->list)) > 0) {
-        while (length && (line[length - 1] == '\n' || line[length - 1] == '\r'))
-            line[--length] = '\0';
-        if (strcmp(line, "-") == 0) {
-            free(line);
-            return need(strdup("./-"));
-        }
-        if (length)
-            return line;
-    }
-    free(line);
-    if (!p->list || !ferror(p->list))
+    bool more = false;
+    const char *path = p->list.path;
+    if (!p->list.file)
         return NULL;
-    error_errno(err, "%s", p->list_name);
+    if (!lines_next(&p->list, &more, err))
+        return more ? need(strdup(strcmp(p->list.line, "-") ? p->list.line : "./-")) : NULL;
     close_list(p); // or the next call would fail again, without an end
-    return need(strdup(p->list_name));
+    return need(strdup(path));
 }
 
 static bool is_directory(const char *path)

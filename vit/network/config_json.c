@@ -1,30 +1,11 @@
 /* config_json.c - the JSON of a config (spec 1), read and written. */
 #include "vit/network/config.h"
 
+#include "base/json_bounded.h"
+
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <string.h>
-
-static const char *json_kind(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "an object";
-    case JSON_ARRAY:
-        return "an array";
-    case JSON_STRING:
-        return "a string";
-    case JSON_INTEGER:
-        return "an integer";
-    case JSON_REAL:
-        return "a fraction";
-    case JSON_NULL:
-        return "null";
-    default:
-        return "a boolean";
-    }
-}
 
 static mohvit_status read_integer(const json_t *value, const char *name, const char *key, size_t *out,
                                   mohvit_error *err)
@@ -148,9 +129,6 @@ static mohvit_status read_field(config *c, const field *f, const json_t *value, 
 
 static mohvit_status read_object(config *c, json_t *object, const char *name, mohvit_error *err)
 {
-    if (!json_is_object(object))
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config is %s; expected an object", name,
-                         json_kind(object));
     const char *key;
     json_t *value;
     json_object_foreach(object, key, value)
@@ -176,17 +154,12 @@ static mohvit_status read_object(config *c, json_t *object, const char *name, mo
 mohvit_status config_from_json(config *out, const char *json, size_t length, const char *name,
                                mohvit_error *err)
 {
-    json_error_t at;
-    if (length > CONFIG_MAX_JSON)
-        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: config is %zu bytes; expected at most %zu", name,
-                         length, CONFIG_MAX_JSON);
-    errno = 0;
-    json_t *object = json_loadb(json, length, JSON_REJECT_DUPLICATES, &at);
-    if (!object)
-        return error_library(err, MOHVIT_ERROR_FORMAT, at.text, "%s: config is not JSON: line %d, column %d",
-                             name, at.line, at.column);
+    json_t *object;
     config c = {0};
-    mohvit_status status = read_object(&c, object, name, err);
+    mohvit_status status = json_load_object(&object, json, length, CONFIG_MAX_JSON, name, "config", err);
+    if (status)
+        return status;
+    status = read_object(&c, object, name, err);
     json_decref(object);
     if (status)
         return status;
