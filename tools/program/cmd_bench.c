@@ -1,13 +1,16 @@
 /* cmd_bench.c - how fast is a model here, against what the machine can do? */
-#include "vit/kernels/gemm.h"
-#include "vit/headload/head_load.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "tools/program/complain.h"
+#include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/progress.h"
 #include "tools/program/provenance.h"
+#include "vit/headload/head_load.h"
+#include "vit/kernels/gemm.h"
 #include "vit/network/synthetic.h"
-#include "base/clock.h"
-#include "base/memory.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -90,7 +93,7 @@ static double peak_rss_mib(void)
 static mohvit_status load_inputs(mohvit_context *ctx, const bench_options *o, size_t S, mohvit_error *err)
 {
     size_t pixels = 3 * S * S;
-    float *input = need(memory_alloc(o->model.batch * pixels, sizeof *input));
+    float *input = or_die(memory_alloc(o->model.batch * pixels, sizeof *input));
     synthetic_input(input, o->model.batch, S, o->model.seed);
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; !status && i < o->model.batch; i++)
@@ -165,7 +168,7 @@ static mohvit_status time_batches(double *ms, size_t n, mohvit_context *ctx, siz
 static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const bench_options *o,
                                      mohvit_error *err)
 {
-    double *ms = need(calloc(o->iters, sizeof *ms)), sum;
+    double *ms = or_die(calloc(o->iters, sizeof *ms)), sum;
     uint64_t ns[OPERATIONS];
     mohvit_set_all_heads(ctx, o->all_heads);
     mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
@@ -186,7 +189,7 @@ static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const 
 static mohvit_status measure_floor(measurement *m, mohvit_context *ctx, const bench_options *o,
                                    mohvit_error *err)
 {
-    double *ms = need(calloc(o->iters, sizeof *ms));
+    double *ms = or_die(calloc(o->iters, sizeof *ms));
     mohvit_set_products_only(ctx, true);
     mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
     mohvit_set_products_only(ctx, false);
@@ -308,13 +311,13 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
 
 static json_t *profile_json(const measurement *m)
 {
-    json_t *object = need(json_object()), *operations = need(json_array());
+    json_t *object = or_die(json_object()), *operations = or_die(json_array());
     for (operation op = 0; op < OPERATIONS; op++) {
-        json_t *entry = need(json_object());
+        json_t *entry = or_die(json_object());
         json_put(entry, "name", json_text(operation_name(op)));
         json_put(entry, "ms", json_rounded(m->operation_ms[op]));
         json_put(entry, "product", json_boolean(operation_is_product(op)));
-        json_array_append_new(operations, entry);
+        json_add(operations, entry);
     }
     json_put(object, "operations", operations);
     json_put(object, "product_share", json_real(m->product_ms / m->median_ms));
@@ -324,7 +327,7 @@ static json_t *profile_json(const measurement *m)
 
 static json_t *ratio_json(const ratio *r)
 {
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "median", json_real(r->median));
     json_put(object, "low", json_real(r->low));
     json_put(object, "high", json_real(r->high));
@@ -335,7 +338,7 @@ static void print_json(const measurement *m, const bench_options *o, const mohvi
                        const model_source *source)
 {
     const config *c = &mohvit_describe(opened)->config;
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "latency_ms_median", json_rounded(m->median_ms));
     json_put(object, "latency_ms_min", json_rounded(m->min_ms));
     json_put(object, "latency_ms_max", json_rounded(m->max_ms));
@@ -397,9 +400,9 @@ static int bench(const bench_options *o)
     mohvit_error err;
     model_source source = model_source_or_synthetic(&o->model);
     double start = clock_ms();
-    mohvit_model *opened = model_source_open(&source, &o->model);
+    mohvit_model *opened = model_open_or_complain(&source, &o->model);
     m.load_ms = clock_ms() - start;
-    mohvit_context *ctx = opened ? model_context(opened, &o->model) : NULL;
+    mohvit_context *ctx = opened ? model_context_or_complain(opened, &o->model) : NULL;
     int exit = EXIT_MODEL;
     if (ctx) {
         mohvit_info info;

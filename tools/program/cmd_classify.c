@@ -2,7 +2,10 @@
 #include "base/clock.h"
 #include "imgio/formats.h"
 #include "imgio/image.h"
+#include "tools/program/complain.h"
+#include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/paths.h"
 #include "tools/program/provenance.h"
@@ -93,27 +96,16 @@ static void print_text(const run *r, const entry *e)
     }
 }
 
-static json_t *prediction_json(const mohvit_prediction *p)
-{
-    json_t *object = need(json_object());
-    json_put(object, "class", json_integer((json_int_t)p->class_index));
-    json_put(object, "id", p->id ? json_text(p->id) : json_null());
-    json_put(object, "label", json_text(p->label));
-    json_put(object, "prob", json_real((double)p->probability));
-    return object;
-}
-
 static void print_json(const run *r, const entry *e)
 {
-    json_t *object = need(json_object()), *top = need(json_array());
+    json_t *object = or_die(json_object()), *top = or_die(json_array());
     json_put(object, "path", json_text(e->path));
     if (e->err.status) {
         json_put(object, "error", json_text(e->err.message));
     } else {
         json_put(object, "size", json_pack("[I, I]", (json_int_t)e->width, (json_int_t)e->height));
         for (size_t i = 0; i < r->top_count; i++)
-            if (json_array_append_new(top, prediction_json(&r->top[i])))
-                need(NULL);
+            json_add(top, json_prediction(&r->top[i]));
         json_put(object, "top", json_incref(top));
         json_put(object, "ms", json_rounded(e->ms));
     }
@@ -236,8 +228,8 @@ static int classify_with(const classify_options *o, const mohvit_model *m, mohvi
     run r = {.options = o, .ctx = ctx, .capacity = 2 * o->model.batch};
     r.top_count = o->top < c->num_classes ? o->top : c->num_classes;
     r.label_column = label_column(&mohvit_describe(m)->labels);
-    r.top = need(calloc(r.top_count, sizeof *r.top));
-    r.entries = need(calloc(r.capacity, sizeof *r.entries));
+    r.top = or_die(calloc(r.top_count, sizeof *r.top));
+    r.entries = or_die(calloc(r.capacity, sizeof *r.entries));
     if (o->provenance)
         r.provenance = provenance_json(source, c, m, o->model.open.threads);
     if (o->format == FORMAT_CSV)
@@ -252,8 +244,8 @@ static int classify_with(const classify_options *o, const mohvit_model *m, mohvi
 static int classify(const classify_options *o, paths *inputs)
 {
     model_source source = model_source_choose(&o->model);
-    mohvit_model *m = model_source_open(&source, &o->model);
-    mohvit_context *ctx = m ? model_context(m, &o->model) : NULL;
+    mohvit_model *m = model_open_or_complain(&source, &o->model);
+    mohvit_context *ctx = m ? model_context_or_complain(m, &o->model) : NULL;
     int status = ctx ? classify_with(o, m, ctx, &source, inputs) : EXIT_MODEL;
     mohvit_context_destroy(ctx);
     mohvit_close(m);
@@ -319,7 +311,7 @@ static int run_classify(int argc, char **argv)
     int status = parse(&o, argc, argv);
     if (status != PARSED)
         return status;
-    paths *inputs = paths_open(argv + optind, (size_t)(argc - optind), o.list);
+    paths *inputs = paths_open_or_complain(argv + optind, (size_t)(argc - optind), o.list);
     if (!inputs)
         return EXIT_INPUT;
     status = classify(&o, inputs);

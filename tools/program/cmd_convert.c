@@ -1,12 +1,14 @@
 /* cmd_convert.c - any checkpoint that can be read to safetensors, with all that describes it. */
-#include "weights/half.h"
+#include "base/memory.h"
+#include "base/replace_file.h"
+#include "tools/program/complain.h"
 #include "tools/program/interrupt.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
-#include "base/replace_file.h"
+#include "weights/half.h"
 #include "weights/safetensors_writer.h"
-#include "base/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,8 +41,8 @@ typedef struct texts {
 
 static texts describe(const description *d)
 {
-    return (texts){need(config_to_json(&d->config)), need(preprocess_to_json(&d->preprocess)),
-                   need(labels_to_json(&d->labels))};
+    return (texts){or_die(config_to_json(&d->config)), or_die(preprocess_to_json(&d->preprocess)),
+                   or_die(labels_to_json(&d->labels))};
 }
 
 static void texts_free(const texts *t)
@@ -75,7 +77,7 @@ static void *to_dtype(float *values, const tensor_spec *spec, tensor_dtype dtype
 {
     if (dtype == DTYPE_F32)
         return values;
-    uint16_t *half = need(memory_alloc(spec->elements, sizeof *half));
+    uint16_t *half = or_die(memory_alloc(spec->elements, sizeof *half));
     (dtype == DTYPE_F16 ? half_to_f16 : half_to_bf16)(half, values, spec->elements);
     size_t overflows = count_overflows(values, half, spec->elements, dtype);
     if (overflows)
@@ -89,7 +91,7 @@ static mohvit_status write_tensor(conversion *c, size_t index, const weight_sour
                                   safetensors_writer *w, mohvit_error *err)
 {
     const tensor_spec *spec = &c->list.tensors[index];
-    float *values = need(memory_alloc(spec->elements, sizeof *values));
+    float *values = or_die(memory_alloc(spec->elements, sizeof *values));
     mohvit_status status = source->read(source->state, spec, values, err);
     if (!status) {
         void *bytes = to_dtype(values, spec, c->options->dtype);
@@ -105,11 +107,11 @@ static mohvit_status write_checkpoint(conversion *c, const char *path, mohvit_er
 {
     const metadata_entry metadata[] = {
         {"config", c->texts.config}, {"preprocess", c->texts.preprocess}, {"labels", c->texts.labels}};
-    tensor_info *infos = need(calloc(c->list.count, sizeof *infos));
+    tensor_info *infos = or_die(calloc(c->list.count, sizeof *infos));
     for (size_t i = 0; i < c->list.count; i++)
         infos[i] = tensor_of_spec(&c->list.tensors[i], c->options->dtype);
     checkpoint_reader reader = {
-        .cp = c->in, .config_name = "of the checkpoint", .warn = {output_warning, NULL}};
+        .cp = c->in, .config_name = "of the checkpoint", .warn = {complain_warning, NULL}};
     weight_source source = checkpoint_source(&reader);
     safetensors_writer *w = NULL;
     mohvit_status status = safetensors_writer_create(&w, path, infos, c->list.count, metadata, 3, err);
@@ -153,7 +155,7 @@ static mohvit_status check_tensor(const conversion *c, size_t index, checkpoint 
     if (!info || info->dtype != c->options->dtype || info->elements != spec->elements)
         return error_set(err, MOHVIT_ERROR_IO, "%s: tensor %s: reads back with another shape or type",
                          c->options->out, spec->name);
-    void *data = need(memory_alloc(bytes, 1));
+    void *data = or_die(memory_alloc(bytes, 1));
     mohvit_status status = checkpoint_read_raw(cp, info, data, err);
     if (!status && !XXH128_isEqual(XXH3_128bits(data, bytes), c->hashes[index]))
         status = error_set(err, MOHVIT_ERROR_IO, "%s: tensor %s: reads back with other values",
@@ -222,7 +224,7 @@ static int convert(conversion *c, mohvit_error *err)
     description_free(&d);
     if (status)
         return EXIT_MODEL;
-    c->hashes = need(calloc(c->list.count, sizeof *c->hashes));
+    c->hashes = or_die(calloc(c->list.count, sizeof *c->hashes));
     interrupt_begin();
     if (write_and_check(c, err))
         return EXIT_INPUT;

@@ -1,9 +1,11 @@
 /* cmd_headload_count.c - a data set through the network, for its head load alone. */
 #include "tools/program/cmd_headload.h"
-
+#include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
 #include "tools/program/evaluation_run.h"
 #include "tools/program/head_load_collect.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 
@@ -35,7 +37,7 @@ typedef struct counted {
 
 static void print_json(const count_options *o, const evaluation *e, const counted *c)
 {
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "file", json_text(o->output));
     json_put(object, "images", json_integer(c->images));
     json_put(object, "classes", json_integer((json_int_t)c->classes));

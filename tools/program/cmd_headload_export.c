@@ -1,6 +1,7 @@
 /* cmd_headload_export.c - a head load as tidy rows. */
 #include "tools/program/cmd_headload.h"
-
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 
 #include <math.h>
@@ -85,7 +86,7 @@ static json_t *number(double value)
 static void print_json(const head_load *l, const row *r)
 {
     const char *id = l->names.id[r->class_index];
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "class", json_integer((json_int_t)r->class_index));
     json_put(object, "id", id ? json_text(id) : json_null());
     json_put(object, "label", json_text(l->names.name[r->class_index]));
@@ -172,7 +173,7 @@ static int run_export(int argc, char **argv)
         return usage_error("headload export", "expected one head load");
     if (o.csv == o.json)
         return usage_error("headload export", "expected --csv or --json");
-    head_load *l = choice_open(argv[optind]);
+    head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;
     export_rows(l, &o);

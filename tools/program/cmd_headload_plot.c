@@ -1,10 +1,11 @@
 /* cmd_headload_plot.c - a head load as a figure. */
-#include "tools/program/cmd_headload.h"
-
 #include "tools/figures/figure.h"
-#include "vit/headload/head_load_statistics.h"
+#include "tools/program/cmd_headload.h"
+#include "tools/program/complain.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
+#include "vit/headload/head_load_statistics.h"
 
 #include <stdlib.h>
 
@@ -49,7 +50,7 @@ static bool choose(class_choice *chosen, const head_load *l, const plot_options 
 {
     enum { MOST_PANELS = 12 };
     for (size_t i = 0; i < o->list_count; i++)
-        if (!choice_add(chosen, l, o->lists[i]))
+        if (!choice_add_or_complain(chosen, l, o->lists[i]))
             return false;
     if (chosen->count)
         return true;
@@ -64,7 +65,7 @@ static bool choose(class_choice *chosen, const head_load *l, const plot_options 
 
 static bool sort_by_similarity(class_choice *chosen, const head_load *l, size_t block, mohvit_error *err)
 {
-    size_t *order = need(calloc(chosen->count, sizeof *order));
+    size_t *order = or_die(calloc(chosen->count, sizeof *order));
     mohvit_status status = head_load_order(order, l, block, chosen->classes, chosen->count, err);
     free(chosen->classes);
     chosen->classes = order;
@@ -78,7 +79,7 @@ static bool plot(const head_load *l, const plot_options *o, class_choice *chosen
 {
     enum { MOST_CELLS = 1000000 };
     mohvit_error err;
-    const routing_block *block = choice_block(&l->routing, "--block", o->block);
+    const routing_block *block = choice_block_or_complain(&l->routing, "--block", o->block);
     if (!block || !choose(chosen, l, o))
         return false;
     figure f = {
@@ -116,12 +117,12 @@ static bool take_option(void *options, int code, const char *value)
     case 'o':
         return takes_output(&o->output, "-o", value);
     case OPTION_CLASSES:
-        o->lists = need(realloc(o->lists, (o->list_count + 1) * sizeof *o->lists));
+        o->lists = or_die(realloc(o->lists, (o->list_count + 1) * sizeof *o->lists));
         o->lists[o->list_count++] = value;
         return true;
     case OPTION_BLOCK:
         o->block = value;
-        return choice_block_valid("--block", value);
+        return choice_block_valid_or_complain("--block", value);
     case OPTION_HEATMAP:
         return o->heatmap = true;
     case OPTION_SHARED:
@@ -167,7 +168,7 @@ static int run_plot(int argc, char **argv)
     int exit = parse(&o, argc, argv);
     if (exit == PARSED) {
         class_choice chosen = {0};
-        head_load *l = choice_open(argv[optind]);
+        head_load *l = head_load_open_or_complain(argv[optind]);
         exit = l && plot(l, &o, &chosen) ? EXIT_FINE : EXIT_INPUT;
         choice_free(&chosen);
         head_load_destroy(l);

@@ -2,14 +2,16 @@
  *
  * The page is tools/figures/report/report.html with style, script and data in it. Numbers are base64 of
  * little-endian arrays, a fifth of what they would take as text; all else is one JSON object. */
-#include "tools/program/cmd_headload.h"
-
-#include "vit/headload/head_load_statistics.h"
-#include "tools/program/output.h"
-#include "tools/program/outputs_check.h"
-#include "base/replace_file.h"
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/replace_file.h"
+#include "tools/program/cmd_headload.h"
+#include "tools/program/complain.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
+#include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
+#include "vit/headload/head_load_statistics.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -64,7 +66,7 @@ static void text_escaped(bytes *t, const char *from)
  * is the same to JSON. */
 static void text_json(bytes *t, const char *id, json_t *value)
 {
-    char *json = need(json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+    char *json = or_die(json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)));
     text_put(t, "<script type=\"application/json\" id=\"");
     text_put(t, id);
     text_put(t, "\">");
@@ -133,7 +135,7 @@ static bool counts_are_wide(const head_load *l)
 static void add_counts(bytes *t, const head_load *l, bool wide)
 {
     size_t cells = l->names.count * heads_of_all_blocks(l), size = wide ? 8 : 4;
-    unsigned char *active = need(memory_alloc(cells, size)), *gates = need(memory_alloc(cells, 8));
+    unsigned char *active = or_die(memory_alloc(cells, size)), *gates = or_die(memory_alloc(cells, 8));
     size_t at = 0;
     for (size_t c = 0; c < l->names.count; c++) {
         for (size_t b = 0; b < l->routing.count; b++) {
@@ -158,9 +160,9 @@ static void add_counts(bytes *t, const head_load *l, bool wide)
 static mohvit_status add_orders(bytes *t, const head_load *l, mohvit_error *err)
 {
     size_t classes = l->names.count, at = 0;
-    size_t *all = need(memory_alloc(classes, sizeof *all)),
-           *order = need(memory_alloc(classes, sizeof *order));
-    unsigned char *numbers = need(memory_alloc(classes * l->routing.count, 4));
+    size_t *all = or_die(memory_alloc(classes, sizeof *all)),
+           *order = or_die(memory_alloc(classes, sizeof *order));
+    unsigned char *numbers = or_die(memory_alloc(classes * l->routing.count, 4));
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < classes; c++)
         all[c] = c;
@@ -188,7 +190,7 @@ static json_t *pair_json(const class_pair *p)
 static json_t *specific_json(const block_statistics *s)
 {
     enum { SHOWN = 12 };
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
         const specific_head *h = &s->specific[i];
         json_add(array, json_pack("{s:I, s:I, s:f, s:f, s:f}", "head", (json_int_t)h->head, "class",
@@ -201,7 +203,7 @@ static json_t *specific_json(const block_statistics *s)
 /* Beside each class the one that routes most like it (−1: none), and how far it is. */
 static void put_like(json_t *object, const head_load *l, const block_statistics *s)
 {
-    json_t *like = need(json_array()), *divergence = need(json_array());
+    json_t *like = or_die(json_array()), *divergence = or_die(json_array());
     for (size_t c = 0; c < l->names.count; c++) {
         bool known = isfinite(s->like_divergence[c]);
         json_add(like, json_integer(known ? (json_int_t)s->like[c] : -1));
@@ -215,7 +217,7 @@ static void put_like(json_t *object, const head_load *l, const block_statistics 
 
 static json_t *statistics_json(const head_load *l, const block_statistics *s)
 {
-    json_t *object = need(json_object()), *dead = need(json_array());
+    json_t *object = or_die(json_object()), *dead = or_die(json_array());
     for (size_t i = 0; i < s->dead_count; i++)
         json_add(dead, json_integer((json_int_t)s->dead[i]));
     json_put(object, "min", json_real(s->min));
@@ -237,7 +239,7 @@ static mohvit_status add_block(json_t *blocks, const head_load *l, size_t index,
     mohvit_status status = block_statistics_compute(&s, l, index, err);
     if (status)
         return status;
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "stage", json_integer((json_int_t)s.block->stage));
     json_put(object, "block", json_integer((json_int_t)s.block->block));
     json_put(object, "heads", json_integer((json_int_t)s.block->heads));
@@ -261,8 +263,8 @@ static const char *file_name(const char *path)
 static mohvit_status add_description(bytes *t, const head_load *l, const char *path, bool wide,
                                      mohvit_error *err)
 {
-    json_t *object = need(json_object()), *names = need(json_array()), *ids = need(json_array());
-    json_t *images = need(json_array()), *blocks = need(json_array());
+    json_t *object = or_die(json_object()), *names = or_die(json_array()), *ids = or_die(json_array());
+    json_t *images = or_die(json_array()), *blocks = or_die(json_array());
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < l->names.count; c++) {
         json_add(names, json_text(l->names.name[c]));
@@ -365,7 +367,7 @@ static int run_report(int argc, char **argv)
     parsed = outputs_check("headload report");
     if (parsed != PARSED)
         return parsed;
-    head_load *l = choice_open(argv[optind]);
+    head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;
     mohvit_status status = report(l, argv[optind], output, &err);

@@ -1,8 +1,10 @@
 /* cmd_headload_stats.c - is the work balanced, which classes route alike, which heads are dead or special? */
 #include "tools/program/cmd_headload.h"
-
-#include "vit/headload/head_load_statistics.h"
+#include "tools/program/complain.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
+#include "vit/headload/head_load_statistics.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -111,7 +113,7 @@ static int by_divergence(const void *a, const void *b)
 static void print_alike(const head_load *l, const block_statistics *s)
 {
     enum { SHOWN = 20 };
-    size_t count = 0, *order = need(calloc(l->names.count, sizeof *order));
+    size_t count = 0, *order = or_die(calloc(l->names.count, sizeof *order));
     for (size_t c = 0; c < l->names.count; c++)
         if (isfinite(s->like_divergence[c]))
             order[count++] = c;
@@ -183,10 +185,10 @@ static json_t *pair_json(const class_pair *p)
 
 static json_t *specific_json(const head_load *l, const block_statistics *s)
 {
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     for (size_t i = 0; i < s->specific_count; i++) {
         const specific_head *h = &s->specific[i];
-        json_t *object = need(json_object());
+        json_t *object = or_die(json_object());
         json_put(object, "head", json_integer((json_int_t)h->head));
         json_put(object, "information", json_real(h->information));
         json_put(object, "class", json_integer((json_int_t)h->class_index));
@@ -200,7 +202,7 @@ static json_t *specific_json(const head_load *l, const block_statistics *s)
 
 static json_t *like_json(const head_load *l, const block_statistics *s)
 {
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     for (size_t c = 0; c < l->names.count; c++)
         if (isfinite(s->like_divergence[c]))
             json_add(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like",
@@ -210,7 +212,7 @@ static json_t *like_json(const head_load *l, const block_statistics *s)
 
 static json_t *statistics_json(const head_load *l, const block_statistics *s)
 {
-    json_t *object = need(json_object()), *dead = need(json_array());
+    json_t *object = or_die(json_object()), *dead = or_die(json_array());
     json_put(object, "stage", json_integer((json_int_t)s->block->stage));
     json_put(object, "block", json_integer((json_int_t)s->block->block));
     json_put(object, "heads", json_integer((json_int_t)s->block->heads));
@@ -270,14 +272,14 @@ static bool take_option(void *options, int code, const char *value)
     if (code == OPTION_FORMAT)
         return parse_format(&o->format, value, false);
     o->block = value;
-    return choice_block_valid("--block", value);
+    return choice_block_valid_or_complain("--block", value);
 }
 
 static int print_stats(const head_load *l, const stats_options *o)
 {
     mohvit_error err = {0};
     bool all = o->format == FORMAT_JSON && !o->block;
-    const routing_block *block = all ? NULL : choice_block(&l->routing, "--block", o->block);
+    const routing_block *block = all ? NULL : choice_block_or_complain(&l->routing, "--block", o->block);
     if (!all && !block)
         return EXIT_INPUT;
     int exit = o->format == FORMAT_JSON ? print_json(l, block, &err) : print_text(l, block, &err);
@@ -300,7 +302,7 @@ static int run_stats(int argc, char **argv)
         return parsed;
     if (argc - optind != 1)
         return usage_error("headload stats", "expected one head load");
-    head_load *l = choice_open(argv[optind]);
+    head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;
     int exit = print_stats(l, &o);

@@ -1,5 +1,8 @@
 /* cmd_info.c - what a model is, without reading its weights. */
+#include "tools/program/complain.h"
+#include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
 
@@ -98,7 +101,7 @@ static void print_labels(const labels *l)
     enum { SHOWN = 3 };
     output_printf("labels         %zu: ", l->count);
     for (size_t i = 0; i < l->count && i < SHOWN; i++) {
-        char *first = need(strndup(l->name[i], strcspn(l->name[i], ","))); // of several synonyms
+        char *first = or_die(strndup(l->name[i], strcspn(l->name[i], ","))); // of several synonyms
         output_printf("%s", i ? ", " : "");
         output_name(first);
         free(first);
@@ -161,24 +164,11 @@ static void print_text(const subject *s, const info_options *o)
 
 // ---- JSON ------------------------------------------------------------------------------------------
 
-static json_t *parsed(char *text)
-{
-    json_t *value = need(json_loads(need(text), 0, NULL));
-    free(text);
-    return value;
-}
-
-static void append(json_t *array, json_t *value)
-{
-    if (json_array_append_new(array, need(value)))
-        need(NULL);
-}
-
 static json_t *stages_json(const config *c)
 {
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     for (size_t s = 0; s < STAGES; s++) {
-        json_t *entry = need(json_object());
+        json_t *entry = or_die(json_object());
         size_t tokens = config_side(c, s) * config_side(c, s);
         json_put(entry, "blocks", json_integer((json_int_t)c->depths[s]));
         json_put(entry, "tokens", json_integer((json_int_t)tokens));
@@ -190,26 +180,26 @@ static json_t *stages_json(const config *c)
         json_put(entry, "sr_ratio", json_integer((json_int_t)c->sr_ratios[s]));
         json_put(entry, "pool",
                  config_global(c, s) ? json_null() : json_integer((json_int_t)config_pool(c, s)));
-        append(array, entry);
+        json_add(array, entry);
     }
     return array;
 }
 
 static json_t *labels_array(const labels *l)
 {
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     for (size_t i = 0; i < l->count; i++)
-        append(array, json_text(l->name[i]));
+        json_add(array, json_text(l->name[i]));
     return array;
 }
 
 static json_t *sets_array(const checkpoint *cp)
 {
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     const char *const *sets;
     size_t chosen, count = cp ? checkpoint_sets(cp, &sets, &chosen) : 0;
     for (size_t i = 0; i < count; i++)
-        append(array, json_text(sets[i]));
+        json_add(array, json_text(sets[i]));
     return array;
 }
 
@@ -222,16 +212,16 @@ static json_t *chosen_set(const checkpoint *cp)
 
 static json_t *tensors_array(const subject *s)
 {
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     for (size_t i = 0; i < count_rows(s); i++) {
         row r = get_row(s, i);
-        json_t *tensor = need(json_object()), *shape = need(json_array());
+        json_t *tensor = or_die(json_object()), *shape = or_die(json_array());
         for (size_t k = 0; k < r.rank; k++)
-            append(shape, json_integer((json_int_t)r.shape[k]));
+            json_add(shape, json_integer((json_int_t)r.shape[k]));
         json_put(tensor, "name", json_text(r.name));
         json_put(tensor, "dtype", json_text(r.dtype));
         json_put(tensor, "shape", shape);
-        append(array, tensor);
+        json_add(array, tensor);
     }
     return array;
 }
@@ -239,7 +229,7 @@ static json_t *tensors_array(const subject *s)
 static void print_json(const subject *s, const info_options *o)
 {
     const config *c = &s->description.config;
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "variant", json_text(config_name(c)));
     json_put(object, "parameters", json_integer((json_int_t)s->list.parameters));
     json_put(object, "gmacs", json_real(s->cost.all_heads / 1e9));
@@ -247,7 +237,7 @@ static void print_json(const subject *s, const info_options *o)
     json_put(object, "active_heads_percent", json_real(config_active_percent(c)));
     json_put(object, "config", config_json(c));
     json_put(object, "stages", stages_json(c));
-    json_put(object, "preprocess", parsed(preprocess_to_json(&s->description.preprocess)));
+    json_put(object, "preprocess", json_parsed(preprocess_to_json(&s->description.preprocess)));
     json_put(object, "labels", labels_array(&s->description.labels));
     json_put(object, "path", s->source.kind == SOURCE_FILE ? json_text(s->source.path) : json_null());
     json_put(object, "container", s->cp ? json_text(checkpoint_format(s->cp)) : json_null());

@@ -1,12 +1,15 @@
 /* cmd_merge.c - the results of shards, added up: of states, or of head loads. */
+#include "base/replace_file.h"
+#include "eval/header.h"
+#include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
 #include "tools/program/head_load_choice.h"
 #include "tools/program/head_load_collect.h"
-#include "eval/header.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
-#include "vit/network/config_routing.h"
 #include "tools/program/outputs_check.h"
-#include "base/replace_file.h"
+#include "vit/network/config_routing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +50,7 @@ static void allow_many_files(void)
 
 static mohvit_status open_states(const merge_options *o, journal **journals, mohvit_error *err)
 {
-    const warning_sink warn = {output_warning, NULL};
+    const warning_sink warn = {complain_warning, NULL};
     mohvit_status status = MOHVIT_OK;
     allow_many_files();
     for (size_t i = 0; !status && i < o->count; i++) {
@@ -82,7 +85,7 @@ static void name_doubled(const record_set *s, size_t first, size_t end, size_t a
     char *what;
     if (asprintf(&what, "are in %s and in %s", journal_name(s->journals[a]), journal_name(s->journals[b])) <
         0)
-        what = need(NULL);
+        what = or_die(NULL);
     name_chunks(what, s, first, end);
     free(what);
 }
@@ -124,7 +127,7 @@ static bool check_there(const record_set *s, const record_place *p, size_t count
 
 static bool check_complete(const record_set *s)
 {
-    record_place *places = need(record_set_places(s));
+    record_place *places = or_die(record_set_places(s));
     size_t count = record_set_done(s);
     bool once = check_once(s, places, count), there = check_there(s, places, count);
     free(places);
@@ -156,7 +159,7 @@ static int merge_opened(const merge_options *o, journal **journals)
 static int merge(const merge_options *o)
 {
     mohvit_error err;
-    journal **journals = need(calloc(o->count, sizeof *journals));
+    journal **journals = or_die(calloc(o->count, sizeof *journals));
     mohvit_status status = open_states(o, journals, &err);
     if (status)
         complain("%s", err.message);
@@ -172,7 +175,7 @@ static int merge(const merge_options *o)
 static void print_merged(const merge_options *o, const head_load *l)
 {
     if (o->format == FORMAT_JSON) {
-        json_t *object = need(json_object());
+        json_t *object = or_die(json_object());
         json_put(object, "file", json_text(o->head_load));
         json_put(object, "images", json_integer(head_load_images(l, NULL)));
         json_put(object, "data", json_incref(l->sources));
@@ -203,7 +206,7 @@ static int merge_head_loads(const merge_options *o)
 {
     mohvit_error err;
     mohvit_status status = MOHVIT_OK;
-    head_load *sum = choice_open(o->states[0]);
+    head_load *sum = head_load_open_or_complain(o->states[0]);
     for (size_t i = 1; sum && !status && i < o->count; i++) {
         head_load *l = NULL;
         status = head_load_open(&l, o->states[i], config_routing_from_json, &err);

@@ -1,11 +1,13 @@
 /* cmd_preprocess.c - what the network will see of a picture. */
+#include "base/memory.h"
+#include "base/replace_file.h"
 #include "imgio/image.h"
+#include "tools/program/complain.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
-#include "base/replace_file.h"
 #include "weights/safetensors_writer.h"
-#include "base/memory.h"
 
 #include <spng.h>
 
@@ -54,7 +56,7 @@ static mohvit_status describe(description *d, const model_options *o, mohvit_err
 static mohvit_status encode_png(void **png, size_t *bytes, const uint8_t *crop, size_t size, const char *path,
                                 mohvit_error *err)
 {
-    spng_ctx *ctx = need(spng_ctx_new(SPNG_CTX_ENCODER));
+    spng_ctx *ctx = or_die(spng_ctx_new(SPNG_CTX_ENCODER));
     struct spng_ihdr header = {.width = (uint32_t)size,
                                .height = (uint32_t)size,
                                .bit_depth = 8,
@@ -91,8 +93,8 @@ static mohvit_status write_tensor(const char *path, const preprocess *p, const u
                               .rank = 4,
                               .shape = {1, 3, size, size},
                               .elements = 3 * size * size};
-    float *pixels = need(memory_alloc(info.elements, sizeof *pixels)); // (size, size, 3)
-    float *planes = need(memory_alloc(info.elements, sizeof *planes)); // (3, size, size)
+    float *pixels = or_die(memory_alloc(info.elements, sizeof *pixels)); // (size, size, 3)
+    float *planes = or_die(memory_alloc(info.elements, sizeof *planes)); // (3, size, size)
     preprocess_normalise(p, crop, size, pixels);
     for (size_t channel = 0; channel < 3; channel++)
         for (size_t i = 0; i < size * size; i++)
@@ -118,7 +120,7 @@ static mohvit_status preprocess_file(const char *path, const preprocess_options 
     mohvit_status status = image_read(&img, path, NULL, o->exif_orientation, err);
     if (status)
         return status;
-    uint8_t *crop = need(memory_alloc(size * size, 3));
+    uint8_t *crop = or_die(memory_alloc(size * size, 3));
     status = preprocess_crop(&d->preprocess, img.rgb, img.width, img.height, img.width * 3, size, crop, err);
     if (!status)
         status = o->png ? write_png(o->output, crop, size, err)

@@ -1,13 +1,16 @@
 /* cmd_routes.c - which heads each patch of a picture selects. */
-#include "tools/program/head_load_choice.h"
+#include "base/memory.h"
+#include "base/replace_file.h"
 #include "imgio/image.h"
+#include "tools/figures/route_picture.h"
+#include "tools/program/complain.h"
+#include "tools/program/head_load_choice.h"
+#include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 #include "tools/program/provenance.h"
-#include "base/replace_file.h"
-#include "tools/figures/route_picture.h"
-#include "base/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,7 +51,7 @@ typedef struct recorder {
 
 static void *copy(const void *from, size_t count, size_t size)
 {
-    void *to = need(memory_alloc(count, size));
+    void *to = or_die(memory_alloc(count, size));
     memcpy(to, from, count * size);
     return to;
 }
@@ -62,7 +65,7 @@ static int compare_floats(const void *a, const void *b)
 /* All but a fiftieth of the selected gates are at most this: a few may be ten times the others. */
 static float strong_gate(const float *gate, const uint8_t *pick, size_t n)
 {
-    float *selected = need(memory_alloc(n, sizeof *selected));
+    float *selected = or_die(memory_alloc(n, sizeof *selected));
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
         if (pick[i])
@@ -103,7 +106,7 @@ static void recorder_free(recorder *r)
 
 static json_t *head_json(const routes *r, size_t head)
 {
-    json_t *object = need(json_object()), *mask = need(json_array()), *gate = need(json_array());
+    json_t *object = or_die(json_object()), *mask = or_die(json_array()), *gate = or_die(json_array());
     for (size_t n = 0; n < r->side * r->side; n++) {
         json_add(mask, json_integer(r->pick[n * r->block->heads + head]));
         json_add(gate, json_real((double)r->gate[n * r->block->heads + head]));
@@ -118,7 +121,7 @@ static json_t *head_json(const routes *r, size_t head)
 
 static json_t *block_json(const routes *r)
 {
-    json_t *object = need(json_object()), *heads = need(json_array());
+    json_t *object = or_die(json_object()), *heads = or_die(json_array());
     json_put(object, "stage", json_integer((json_int_t)r->block->stage));
     json_put(object, "block", json_integer((json_int_t)r->block->block));
     json_put(object, "side", json_integer((json_int_t)r->side));
@@ -137,9 +140,9 @@ static mohvit_status put_json(json_t *object, const char *path, mohvit_error *er
         output_json(object);
         return MOHVIT_OK;
     }
-    char *text = need(json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+    char *text = or_die(json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)));
     size_t length = strlen(text);
-    text = need(realloc(text, length + 2));
+    text = or_die(realloc(text, length + 2));
     memcpy(text + length, "\n", 2);
     json_decref(object);
     mohvit_status status = replace_with_bytes(path, text, strlen(text), err);
@@ -158,14 +161,10 @@ typedef struct picture {
 static mohvit_status write_json(const recorder *r, const picture *p, const mohvit_model *m,
                                 const routes_options *o, const model_source *source, mohvit_error *err)
 {
-    json_t *object = need(json_object()), *blocks = need(json_array()), *top = need(json_object());
-    json_put(top, "class", json_integer((json_int_t)p->top.class_index));
-    json_put(top, "id", p->top.id ? json_text(p->top.id) : json_null());
-    json_put(top, "label", json_text(p->top.label));
-    json_put(top, "prob", json_real((double)p->top.probability));
+    json_t *object = or_die(json_object()), *blocks = or_die(json_array());
     json_put(object, "path", json_text(p->path));
     json_put(object, "size", json_pack("[I, I]", (json_int_t)p->width, (json_int_t)p->height));
-    json_put(object, "top", top);
+    json_put(object, "top", json_prediction(&p->top));
     for (size_t i = 0; i < r->count; i++)
         json_add(blocks, block_json(&r->blocks[i]));
     json_put(object, "blocks", blocks);
@@ -234,7 +233,7 @@ static mohvit_status show(const char *path, const mohvit_model *m, mohvit_contex
     const description *d = mohvit_describe(m);
     recorder r = {.layout = mohvit_routing(m), .wanted = wanted};
     picture p = {.path = path};
-    r.blocks = need(calloc(r.layout->count, sizeof *r.blocks));
+    r.blocks = or_die(calloc(r.layout->count, sizeof *r.blocks));
     mohvit_status status = trace(&r, &p, ctx, o, err);
     if (!status)
         status = o->json ? write_json(&r, &p, m, o, source, err)
@@ -249,11 +248,12 @@ static int routes_of(const char *path, const routes_options *o)
 {
     mohvit_error err;
     model_source source = model_source_choose(&o->model);
-    mohvit_model *m = model_source_open(&source, &o->model);
-    mohvit_context *ctx = m ? model_context(m, &o->model) : NULL;
+    mohvit_model *m = model_open_or_complain(&source, &o->model);
+    mohvit_context *ctx = m ? model_context_or_complain(m, &o->model) : NULL;
     int exit = EXIT_MODEL;
     if (ctx) {
-        const routing_block *wanted = o->all ? NULL : choice_block(mohvit_routing(m), "--block", o->block);
+        const routing_block *wanted =
+            o->all ? NULL : choice_block_or_complain(mohvit_routing(m), "--block", o->block);
         exit = EXIT_INPUT;
         if (!o->all && !wanted)
             exit = EXIT_USAGE;
@@ -281,7 +281,7 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_BLOCK:
         o->block = value;
         o->all = !strcmp(value, "all");
-        return o->all || choice_block_valid("--block", value);
+        return o->all || choice_block_valid_or_complain("--block", value);
     case OPTION_WIDTH:
         return parse_whole(&o->width, "--width", value, 40, 1000);
     case OPTION_DPI:

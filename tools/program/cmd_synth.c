@@ -1,11 +1,13 @@
 /* cmd_synth.c - a checkpoint of deterministic test weights (spec 6). */
+#include "base/memory.h"
+#include "tools/program/complain.h"
 #include "tools/program/interrupt.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
-#include "weights/safetensors_writer.h"
 #include "vit/network/synthetic.h"
-#include "base/memory.h"
+#include "weights/safetensors_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +28,7 @@ static mohvit_status write_tensors(safetensors_writer *w, const tensor_list *lis
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; !status && i < list->count; i++) {
         const tensor_spec *spec = &list->tensors[i];
-        float *values = need(memory_alloc(spec->elements, sizeof *values));
+        float *values = or_die(memory_alloc(spec->elements, sizeof *values));
         synthetic_tensor(values, spec, seed);
         status = interrupt_check(path, err);
         if (!status)
@@ -42,10 +44,10 @@ static mohvit_status write_checkpoint(const char *path, const config *c, uint64_
     mohvit_status status = model_tensors(&list, c, err);
     if (status)
         return status;
-    char *config_text = need(config_to_json(c)), seed_text[24];
+    char *config_text = or_die(config_to_json(c)), seed_text[24];
     snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)seed);
     const metadata_entry metadata[] = {{"config", config_text}, {"seed", seed_text}};
-    tensor_info *infos = need(calloc(list.count, sizeof *infos));
+    tensor_info *infos = or_die(calloc(list.count, sizeof *infos));
     for (size_t i = 0; i < list.count; i++)
         infos[i] = tensor_of_spec(&list.tensors[i], DTYPE_F32);
     safetensors_writer *w = NULL;

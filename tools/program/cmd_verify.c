@@ -1,9 +1,12 @@
 /* cmd_verify.c - does this build compute what the published code computes? */
+#include "base/memory.h"
+#include "tools/program/complain.h"
 #include "tools/program/golden.h"
+#include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
-#include "base/memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -132,7 +135,7 @@ static mohvit_status run_model(trial *t, mohvit_error *err)
     if (compares_blocks(g))
         mohvit_set_trace(t->ctx, take_block, t);
     t->buffer =
-        need(memory_alloc(config_blocks(&g->config) * config_max_heads(&g->config), sizeof *t->buffer));
+        or_die(memory_alloc(config_blocks(&g->config) * config_max_heads(&g->config), sizeof *t->buffer));
     for (size_t first = 0; !status && first < g->batch; first += batch)
         status = run_images(t, first, g->batch - first < batch ? g->batch - first : batch, err);
     return status;
@@ -217,11 +220,10 @@ static json_t *difference_json(double difference)
 static json_t *comparison_json(const trial *t, const comparison *c)
 {
     size_t where[3];
-    json_t *object = need(json_object()), *at = need(json_array());
+    json_t *object = or_die(json_object()), *at = or_die(json_array());
     comparison_where(c, where);
     for (size_t k = 0; k < c->rank; k++)
-        if (json_array_append_new(at, json_integer((json_int_t)where[k])))
-            need(NULL);
+        json_add(at, json_integer((json_int_t)where[k]));
     json_put(object, "tensor", json_text(c->name));
     json_put(object, "max_difference", difference_json(c->worst));
     json_put(object, "at", at);
@@ -233,10 +235,9 @@ static json_t *comparison_json(const trial *t, const comparison *c)
 static void print_json(const trial *t, const char *path)
 {
     const golden *g = &t->golden;
-    json_t *object = need(json_object()), *compared = need(json_array());
+    json_t *object = or_die(json_object()), *compared = or_die(json_array());
     for (size_t i = 0; i < g->count; i++)
-        if (json_array_append_new(compared, comparison_json(t, &g->comparisons[i])))
-            need(NULL);
+        json_add(compared, comparison_json(t, &g->comparisons[i]));
     json_put(object, "path", json_text(path));
     json_put(object, "passed", json_boolean(trial_passed(t)));
     json_put(object, "compared", compared);
@@ -250,7 +251,7 @@ static void print_failure(const verify_options *o, const char *path, const mohvi
     complain("%s", err->message);
     if (o->format != FORMAT_JSON)
         return;
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "path", json_text(path));
     json_put(object, "passed", json_false());
     json_put(object, "error", json_text(err->message));
@@ -262,7 +263,7 @@ static void print_failure(const verify_options *o, const char *path, const mohvi
 
 static int verify_file(const verify_options *o, const char *path, const config *c)
 {
-    warning_sink warn = {output_warning, NULL};
+    warning_sink warn = {complain_warning, NULL};
     trial t = {.options = o};
     mohvit_error err;
     int exit = EXIT_INPUT;

@@ -1,9 +1,12 @@
 /* cmd_version.c - which mohvit this is, what it stands on, and what of this machine it can use. */
+#include "eval/ranks.h"
 #include "tools/program/command.h"
-#include "vit/api/internal.h"
+#include "tools/program/complain.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
-#include "eval/ranks.h"
+#include "vit/api/internal.h"
 
 #include <archive.h>
 #include <cairo.h>
@@ -38,7 +41,7 @@ static const char *without_name(const char *version)
 /* Of the libraries that say one: what is loaded now. libjpeg has but the header that it was built with. */
 static json_t *libraries(void)
 {
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     int webp = WebPGetDecoderVersion();
 #ifdef LIBJPEG_TURBO_VERSION
     json_put(object, "libjpeg-turbo", json_text(VALUE_OF(LIBJPEG_TURBO_VERSION)));
@@ -46,7 +49,7 @@ static json_t *libraries(void)
     json_put(object, "libjpeg", json_text(VALUE_OF(JPEG_LIB_VERSION)));
 #endif
     json_put(object, "libspng", json_text(spng_version_string()));
-    json_put(object, "libwebp", need(json_sprintf("%d.%d.%d", webp >> 16, webp >> 8 & 255, webp & 255)));
+    json_put(object, "libwebp", or_die(json_sprintf("%d.%d.%d", webp >> 16, webp >> 8 & 255, webp & 255)));
     json_put(object, "libzip", json_text(zip_libzip_version()));
     json_put(object, "jansson", json_text(jansson_version_str()));
     json_put(object, "libarchive", json_text(without_name(archive_version_string())));
@@ -59,14 +62,14 @@ static json_t *libraries(void)
 /* {backend: [precision …]}, of those that this processor and these kernels can compute. */
 static json_t *backends(const kernels *k)
 {
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     for (size_t i = 0; gemm_available(i); i++) {
         const gemm *g = gemm_available(i);
         if (gemm_lacks(g, k))
             continue;
         if (!json_object_get(object, g->name))
-            json_put(object, g->name, need(json_array()));
-        json_array_append_new(json_object_get(object, g->name), json_text(precision_name(g->precision)));
+            json_put(object, g->name, or_die(json_array()));
+        json_add(json_object_get(object, g->name), json_text(precision_name(g->precision)));
     }
     return object;
 }
@@ -74,16 +77,16 @@ static json_t *backends(const kernels *k)
 /* What the processor has of what there are kernels for, whatever MOHVIT_ISA says. */
 static json_t *features(void)
 {
-    json_t *array = need(json_array());
+    json_t *array = or_die(json_array());
     const kernels *best = kernels_available(0);
     for (size_t i = 1; kernels_available(i); i++) {
         best = kernels_available(i);
-        json_array_append_new(array, json_text(best->isa));
+        json_add(array, json_text(best->isa));
     }
     if (!gemm_lacks(&gemm_native_bf16, best))
-        json_array_append_new(array, json_text("avx512_bf16"));
+        json_add(array, json_text("avx512_bf16"));
     if (!gemm_lacks(&gemm_native_int8, best))
-        json_array_append_new(array, json_text("avx512_vnni"));
+        json_add(array, json_text("avx512_vnni"));
     return array;
 }
 
@@ -164,7 +167,7 @@ static int run_version(int argc, char **argv)
         complain("%s", err.message);
         return EXIT_MODEL;
     }
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     json_put(object, "version", json_text(mohvit_version()));
     json_put(object, "cpu", cpu_name());
     json_put(object, "cpu_features", features());

@@ -1,6 +1,7 @@
 /* command.c - reading options, and saying what is wrong with them. */
 #include "tools/program/command.h"
 
+#include "tools/program/complain.h"
 #include "tools/program/output.h"
 
 #include <ctype.h>

@@ -4,15 +4,9 @@
 #define MOHVIT_COMMAND_H
 
 #include "base/error.h"
+#include "tools/program/exit_status.h"
 
 #include <getopt.h>
-
-typedef enum exit_status {
-    EXIT_FINE = 0,
-    EXIT_INPUT = 1, /* some input failed, or a result could not be written */
-    EXIT_USAGE = 2,
-    EXIT_MODEL = 3 /* the model could not be loaded */
-} exit_status;
 
 typedef struct command {
     const char *name, *summary;

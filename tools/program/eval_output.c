@@ -1,8 +1,12 @@
 #include "tools/program/eval_output.h"
 
-#include "eval/header.h"
-#include "tools/program/output.h"
 #include "base/text_file.h"
+#include "eval/header.h"
+#include "tools/program/complain.h"
+#include "tools/program/escape.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
+#include "tools/program/output.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -57,8 +61,8 @@ static class_text read_class(const json_t *classes, size_t index)
     const char *text = json_string_value(json_array_get(classes, index));
     text = text ? text : "";
     const char *tab = strchr(text, '\t');
-    class_text c = {need(tab ? strndup(text, (size_t)(tab - text)) : strdup("")),
-                    need(strdup(tab ? tab + 1 : text))};
+    class_text c = {or_die(tab ? strndup(text, (size_t)(tab - text)) : strdup("")),
+                    or_die(strdup(tab ? tab + 1 : text))};
     return c;
 }
 
@@ -70,7 +74,7 @@ static void free_class(class_text *c)
 
 static void write_field(text_file *f, const char *text)
 {
-    char *field = csv_field(text);
+    char *field = escape_csv(text);
     text_printf(f, "%s", field);
     free(field);
 }
@@ -125,7 +129,7 @@ typedef struct prediction_writer {
 
 static void write_path(text_file *f, const char *prefix, const char *name, size_t length)
 {
-    char *path = need(malloc(strlen(prefix) + length + 1));
+    char *path = or_die(malloc(strlen(prefix) + length + 1));
     memcpy(path, prefix, strlen(prefix));
     memcpy(path + strlen(prefix), name, length);
     path[strlen(prefix) + length] = '\0';
@@ -231,9 +235,9 @@ static void put_cost(json_t *point, const json_t *header, const char *key, size_
 
 static json_t *curve_json(const eval_report *r, const totals *t)
 {
-    json_t *curve = need(json_array());
+    json_t *curve = or_die(json_array());
     for (size_t v = 0; v < t->variants; v++) {
-        json_t *point = need(json_object());
+        json_t *point = or_die(json_object());
         json_put(point, "routed_heads", json_text(variant_name(header_of(r), v)));
         if (json_object_get(header_of(r), "gmacs_routed")) // 0.1.0 called that gmacs
             put_cost(point, header_of(r), "gmacs", v);
@@ -242,15 +246,14 @@ static json_t *curve_json(const eval_report *r, const totals *t)
         put_scores(point, t, v);
         json_put(point, "network_ms", json_rounded(milliseconds(t, t->of[v].network_ns)));
         json_put(point, "images_per_thread_s", json_rounded(thread_rate(t, v)));
-        if (json_array_append_new(curve, point))
-            need(NULL);
+        json_add(curve, point);
     }
     return curve;
 }
 
 static void print_json(const eval_report *r, const totals *t)
 {
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     put_scores(object, t, 0);
     json_put(object, "images", json_integer((json_int_t)t->images));
     json_put(object, "failed", json_integer((json_int_t)t->failed));
@@ -262,7 +265,7 @@ static void print_json(const eval_report *r, const totals *t)
         json_put(object, "shard", json_text(r->shard));
     if (variant_name(header_of(r), 0))
         json_put(object, "curve", curve_json(r, t));
-    json_put(object, "provenance", json_incref(need(json_object_get(header_of(r), "provenance"))));
+    json_put(object, "provenance", json_incref(or_die(json_object_get(header_of(r), "provenance"))));
     output_json(object);
 }
 

@@ -1,18 +1,12 @@
 #include "tools/program/evaluation_header.h"
 
 #include "eval/header.h"
-#include "tools/program/output.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
 #include "tools/program/provenance.h"
 
 #include <stdlib.h>
 #include <zlib.h>
-
-static json_t *json_parsed(char *text)
-{
-    json_t *value = need(json_loads(need(text), 0, NULL));
-    free(text);
-    return value;
-}
 
 static json_t *subset_json(const evaluation *e)
 {
@@ -27,10 +21,9 @@ static json_t *subset_json(const evaluation *e)
 
 static json_t *routed_json(const evaluation *e)
 {
-    json_t *values = e->o->routed_count ? need(json_array()) : json_null();
+    json_t *values = e->o->routed_count ? or_die(json_array()) : json_null();
     for (size_t i = 0; i < e->o->routed_count; i++)
-        if (json_array_append_new(values, json_string(e->o->routed[i])))
-            need(NULL);
+        json_add(values, json_string(e->o->routed[i]));
     return values;
 }
 
@@ -46,13 +39,13 @@ static mohvit_info computes(const evaluation *e)
 static json_t *data_json(const evaluation *e)
 {
     char fingerprint[FINGERPRINT_SIZE];
-    json_t *data = need(json_object());
+    json_t *data = or_die(json_object());
     dataset_fingerprint(e->data, fingerprint);
     json_put(data, "images", json_integer((json_int_t)dataset_count(e->data)));
     json_put(data, "fingerprint", json_text(fingerprint));
     if (dataset_count(e->data) == dataset_candidates(e->data))
         return data;
-    json_t *from = need(json_object());
+    json_t *from = or_die(json_object());
     dataset_fingerprint_candidates(e->data, fingerprint);
     json_put(from, "images", json_integer((json_int_t)dataset_candidates(e->data)));
     json_put(from, "fingerprint", json_text(fingerprint));
@@ -63,7 +56,7 @@ static json_t *data_json(const evaluation *e)
 static json_t *match_json(const evaluation *e, const json_t *provenance)
 {
     const config *c = &mohvit_describe(e->models[0])->config;
-    json_t *match = need(json_object());
+    json_t *match = or_die(json_object());
     json_put(match, "version", json_text(mohvit_version()));
     json_put(match, "weights_hash", json_incref(json_object_get(provenance, "weights_hash")));
     json_put(match, "config", config_json(c));
@@ -77,7 +70,7 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
 
 static json_t *hardware_json(const evaluation *e)
 {
-    json_t *hardware = need(json_object());
+    json_t *hardware = or_die(json_object());
     json_put(hardware, "backend", json_text(computes(e).backend));
     json_put(hardware, "instruction_set", json_text(computes(e).instruction_set));
     return hardware;
@@ -85,7 +78,7 @@ static json_t *hardware_json(const evaluation *e)
 
 static json_t *run_json(const evaluation *e)
 {
-    json_t *run = need(json_object());
+    json_t *run = or_die(json_object());
     json_put(run, "shard", e->o->shards ? json_text(e->o->part) : json_null());
     return run;
 }
@@ -99,34 +92,32 @@ const char *evaluation_load_name(const evaluation *e)
 
 static json_t *sections_json(const evaluation *e)
 {
-    json_t *sections = need(json_array());
-    if (e->o->predictions && json_array_append_new(sections, json_string("predictions")))
-        need(NULL);
-    if (evaluation_load_name(e) && json_array_append_new(sections, json_string(evaluation_load_name(e))))
-        need(NULL);
+    json_t *sections = or_die(json_array());
+    if (e->o->predictions)
+        json_add(sections, json_string("predictions"));
+    if (evaluation_load_name(e))
+        json_add(sections, json_string(evaluation_load_name(e)));
     return sections;
 }
 
 static json_t *prefixes_json(const evaluation *e)
 {
-    json_t *prefixes = need(json_array());
+    json_t *prefixes = or_die(json_array());
     for (size_t i = 0; i < dataset_sources(e->data); i++)
-        if (json_array_append_new(prefixes, json_text(dataset_prefix(e->data, i))))
-            need(NULL);
+        json_add(prefixes, json_text(dataset_prefix(e->data, i)));
     return prefixes;
 }
 
 /* For the curve: what each model computes. */
 static void put_costs(const evaluation *e, json_t *header)
 {
-    json_t *gmacs = need(json_array()), *routed = need(json_array()), *active = need(json_array());
+    json_t *gmacs = or_die(json_array()), *routed = or_die(json_array()), *active = or_die(json_array());
     for (size_t i = 0; i < e->variants; i++) {
         mohvit_info info;
         mohvit_get_info(e->models[i], &info);
-        if (json_array_append_new(gmacs, json_real(info.gmacs)) ||
-            json_array_append_new(routed, json_real(info.gmacs_routed)) ||
-            json_array_append_new(active, json_real(info.active_heads_percent)))
-            need(NULL);
+        json_add(gmacs, json_real(info.gmacs));
+        json_add(routed, json_real(info.gmacs_routed));
+        json_add(active, json_real(info.active_heads_percent));
     }
     json_put(header, "gmacs", gmacs);
     json_put(header, "gmacs_routed", routed);
@@ -136,7 +127,7 @@ static void put_costs(const evaluation *e, json_t *header)
 json_t *evaluation_header(const evaluation *e)
 {
     const description *d = mohvit_describe(e->models[0]);
-    json_t *header = need(json_object());
+    json_t *header = or_die(json_object());
     json_t *provenance = provenance_json(&e->source, &d->config, e->models[0], e->threads);
     json_put(header, "format", json_integer(HEADER_FORMAT));
     json_put(header, "match", match_json(e, provenance));

@@ -3,7 +3,9 @@
 #include "base/memory.h"
 #include "eval/header.h"
 #include "imgio/dataset/truth.h"
+#include "tools/program/complain.h"
 #include "tools/program/evaluation_header.h"
+#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 
@@ -74,7 +76,7 @@ static int open_models(evaluation *e)
         o.open.warn = NULL;
     }
     e->source = model_source_choose(&o);
-    e->models[0] = model_source_open(&e->source, &o);
+    e->models[0] = model_open_or_complain(&e->source, &o);
     if (!e->models[0])
         return EXIT_MODEL;
     e->variants = 1;
@@ -96,7 +98,7 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
     const class_names names = {l->count, l->name, l->id};
     mohvit_status status = class_table_create(&e->classes, &names, err);
     if (!status && o->subset) {
-        e->competes = need(calloc(l->count, sizeof *e->competes));
+        e->competes = or_die(calloc(l->count, sizeof *e->competes));
         status = subset_read(e->competes, o->subset, e->classes, err);
     }
     dataset_options options = {
@@ -108,7 +110,7 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
         .sample = o->sample,
         .seed = o->seed,
         .unlabelled = o->by_prediction,
-        .warn = {evaluation_speaks(e) ? output_warning : NULL, NULL},
+        .warn = {evaluation_speaks(e) ? complain_warning : NULL, NULL},
     };
     return status ? status : dataset_open(&e->data, o->data, o->data_count, &options, err);
 }
@@ -116,8 +118,8 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
 /* Every rank has to be about to do the same. */
 static mohvit_status agree(evaluation *e, mohvit_error *err)
 {
-    char *text = need(json_dumps(e->header, JSON_COMPACT)), *first = NULL;
-    const warning_sink warn = {output_warning, NULL};
+    char *text = or_die(json_dumps(e->header, JSON_COMPACT)), *first = NULL;
+    const warning_sink warn = {complain_warning, NULL};
     mohvit_status status = ranks_broadcast(e->ranks, text, &first, err);
     json_t *header = status ? NULL : json_loads(first, 0, NULL);
     if (header && !evaluation_speaks(e))
@@ -156,7 +158,7 @@ static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
 
 static mohvit_status open_journal(evaluation *e, mohvit_error *err)
 {
-    const journal_options o = {e->o->state, e->header, e->o->allow_mixed, {output_warning, NULL}};
+    const journal_options o = {e->o->state, e->header, e->o->allow_mixed, {complain_warning, NULL}};
     mohvit_status status = journal_open(&e->journal, &o, err);
     return status ? status : check_sections(e, err);
 }
@@ -187,7 +189,7 @@ int evaluation_begin(evaluation *e, const evaluation_options *o)
         complain("%s", err.message);
         return EXIT_INPUT;
     }
-    if (evaluation_speaks(e) && !outputs_possible())
+    if (evaluation_speaks(e) && !outputs_possible_or_complain())
         return EXIT_INPUT;
     int status = open_models(e);
     if (status != PARSED)

@@ -2,7 +2,8 @@
 
 #include "eval/ranks.h"
 #include "imgio/preprocess.h"
-#include "tools/program/output.h"
+#include "tools/program/complain.h"
+#include "tools/program/or_die.h"
 #include "tools/program/outputs_check.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ static bool parse_crop_pct(double *out, const char *text)
 static bool parse_routed_list(evaluation_options *o, const char *text)
 {
     free(o->routed_text);
-    o->routed_text = need(strdup(text));
+    o->routed_text = or_die(strdup(text));
     o->routed_count = 0;
     char *rest = o->routed_text;
     for (char *value; (value = strsep(&rest, ","));) {

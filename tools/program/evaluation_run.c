@@ -2,9 +2,9 @@
 
 #include "eval/header.h"
 #include "eval/totals.h"
+#include "tools/program/complain.h"
 #include "tools/program/evaluation_open.h"
 #include "tools/program/interrupt.h"
-#include "tools/program/output.h"
 
 static mohvit_status next_chunk(void *user, size_t *chunk, mohvit_error *err)
 {

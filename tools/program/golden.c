@@ -1,9 +1,9 @@
 #include "tools/program/golden.h"
 
-#include "vit/api/internal.h"
-#include "tools/program/output.h"
-#include "vit/network/synthetic.h"
 #include "base/memory.h"
+#include "tools/program/or_die.h"
+#include "vit/api/internal.h"
+#include "vit/network/synthetic.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -70,10 +70,10 @@ static bool is_block(const char *name)
 
 static mohvit_status read_values(comparison *c, checkpoint *cp, const tensor_info *t, mohvit_error *err)
 {
-    c->expected = need(memory_alloc(t->elements, sizeof *c->expected));
+    c->expected = or_die(memory_alloc(t->elements, sizeof *c->expected));
     if (t->dtype != DTYPE_I32)
         return checkpoint_read_f32(cp, t, c->expected, err);
-    int32_t *counts = need(memory_alloc(t->elements, sizeof *counts));
+    int32_t *counts = or_die(memory_alloc(t->elements, sizeof *counts));
     mohvit_status status = checkpoint_read_raw(cp, t, counts, err);
     for (size_t i = 0; !status && i < t->elements; i++)
         c->expected[i] = (float)counts[i]; // exact: no model has 2^24 tokens
@@ -104,7 +104,7 @@ static mohvit_status read_expected(golden *g, const warning_sink *warn, mohvit_e
 {
     mohvit_status status = MOHVIT_OK;
     size_t tensors = checkpoint_count(g->cp);
-    g->comparisons = need(calloc(tensors + 1, sizeof *g->comparisons));
+    g->comparisons = or_die(calloc(tensors + 1, sizeof *g->comparisons));
     for (size_t i = 0; !status && i < tensors; i++) {
         const tensor_info *t = checkpoint_tensor(g->cp, i);
         if (!strcmp(t->name, "input"))
@@ -212,7 +212,7 @@ mohvit_status golden_load_input(golden *g, mohvit_error *err)
         return error_set(err, MOHVIT_ERROR_LIMIT,
                          "%s: a batch of %zu images of %zu pixels a side is too much", checkpoint_path(g->cp),
                          g->batch, S);
-    g->pixels = need(memory_alloc(elements, sizeof *g->pixels));
+    g->pixels = or_die(memory_alloc(elements, sizeof *g->pixels));
     if (g->input)
         return checkpoint_read_f32(g->cp, g->input, g->pixels, err);
     synthetic_input(g->pixels, g->batch, S, g->seed);

@@ -1,14 +1,15 @@
 #include "tools/program/head_load_choice.h"
 
 #include "imgio/dataset/classes.h"
-#include "tools/program/output.h"
+#include "tools/program/complain.h"
+#include "tools/program/or_die.h"
 #include "vit/network/config_routing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-head_load *choice_open(const char *path)
+head_load *head_load_open_or_complain(const char *path)
 {
     head_load *l = NULL;
     mohvit_error err;
@@ -31,7 +32,7 @@ static bool names_block(const char *text)
     return block && !text[stage + 1 + block];
 }
 
-bool choice_block_valid(const char *option, const char *text)
+bool choice_block_valid_or_complain(const char *option, const char *text)
 {
     if (!strcmp(text, "last") || names_block(text))
         return true;
@@ -55,7 +56,7 @@ static void list_blocks(char *out, size_t size, const routing_layout *l)
     }
 }
 
-const routing_block *choice_block(const routing_layout *l, const char *option, const char *text)
+const routing_block *choice_block_or_complain(const routing_layout *l, const char *option, const char *text)
 {
     char all[256] = "";
     if (!text || !strcmp(text, "last")) {
@@ -75,7 +76,7 @@ const routing_block *choice_block(const routing_layout *l, const char *option, c
 
 static void add(class_choice *chosen, size_t class_index)
 {
-    chosen->classes = need(realloc(chosen->classes, (chosen->count + 1) * sizeof *chosen->classes));
+    chosen->classes = or_die(realloc(chosen->classes, (chosen->count + 1) * sizeof *chosen->classes));
     chosen->classes[chosen->count++] = class_index;
 }
 
@@ -112,13 +113,13 @@ static bool add_named(class_choice *chosen, const head_load *l, const class_tabl
     return false;
 }
 
-bool choice_add(class_choice *chosen, const head_load *l, const char *list)
+bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char *list)
 {
     const class_names names = {l->names.count, l->names.name, l->names.id};
     class_table *table = NULL;
     class_table_create(&table, &names, NULL);
-    need(table);
-    char *copy = need(strdup(list)), *rest = copy, *text;
+    or_die(table);
+    char *copy = or_die(strdup(list)), *rest = copy, *text;
     bool known = true;
     // A name with commas in it, as ImageNet's have, may be the whole of a list.
     if (strchr(list, ',') && class_by_name(table, list) < CLASS_AMBIGUOUS)

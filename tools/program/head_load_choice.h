@@ -5,14 +5,14 @@
 #include "vit/headload/head_load.h"
 
 /* Opens the file; NULL where the reason has been reported. */
-head_load *choice_open(const char *path);
+head_load *head_load_open_or_complain(const char *path);
 
 /* The block of this name, "S.B" (stage from 1, block from 0, as in the names of the tensors); the last that
  * routes where text is "last" or NULL. NULL, and a message, where there is none. */
-const routing_block *choice_block(const routing_layout *l, const char *option, const char *text);
+const routing_block *choice_block_or_complain(const routing_layout *l, const char *option, const char *text);
 
 /* Whether text is well formed, at all: to be asked before anything is opened. */
-bool choice_block_valid(const char *option, const char *text);
+bool choice_block_valid_or_complain(const char *option, const char *text);
 
 typedef struct class_choice {
     size_t *classes; /* (count), owned */
@@ -21,7 +21,7 @@ typedef struct class_choice {
 
 /* Adds the classes of a list "Sneaker,Bag,n02012849,7", each named in any way that classes.h takes. One that
  * none or several classes answer to is reported: false. */
-bool choice_add(class_choice *chosen, const head_load *l, const char *list);
+bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char *list);
 
 void choice_add_all(class_choice *chosen, const head_load *l);
 

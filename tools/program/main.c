@@ -1,8 +1,9 @@
 /* mohvit.c - the program: finds the command and lets it run. */
 #include "base/replace_file.h"
-#include "tools/program/command.h"
-#include "tools/program/output.h"
 #include "imgio/formats.h"
+#include "tools/program/command.h"
+#include "tools/program/complain.h"
+#include "tools/program/output.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,6 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     output_begin();
-    atexit(replace_cancel_all); // where memory runs out, need() ends the program, whatever is under way
+    atexit(replace_cancel_all); // where memory runs out, or_die() ends the program, whatever is under way
     return output_end(dispatch(argc, argv));
 }

@@ -1,10 +1,10 @@
 /* model_options.c - from command line and environment to an open model. */
 #include "tools/program/model_options.h"
 
-#include "weights/embedded.h"
-#include "tools/program/output.h"
-#include "tools/program/outputs_check.h"
 #include "base/parallel.h"
+#include "tools/program/complain.h"
+#include "tools/program/outputs_check.h"
+#include "weights/embedded.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 void model_options_begin(model_options *o)
 {
     *o = (model_options){
-        .open = {.threads = mohvit_default_threads(), .warn = output_warning},
+        .open = {.threads = mohvit_default_threads(), .warn = complain_warning},
         .batch = 1,
     };
 }
@@ -161,7 +161,7 @@ void model_warn_routed(const config *c, const char *asked, const model_options *
                      asked, picks, STAGES);
 }
 
-mohvit_model *model_source_open(const model_source *source, const model_options *o)
+mohvit_model *model_open_or_complain(const model_source *source, const model_options *o)
 {
     mohvit_model *m = NULL;
     mohvit_error err;
@@ -195,7 +195,7 @@ mohvit_status model_describe_synthetic(description *d, const model_options *o, m
     return status ? status : description_of_config(d, &c, &o->open, err);
 }
 
-mohvit_context *model_context(const mohvit_model *m, const model_options *o)
+mohvit_context *model_context_or_complain(const mohvit_model *m, const model_options *o)
 {
     mohvit_context *ctx = NULL;
     mohvit_error err;

@@ -120,7 +120,7 @@ model_source model_source_or_synthetic(const model_options *o);
 void model_warn_routed(const config *c, const char *asked, const model_options *o);
 
 /* Opens it; NULL where the reason has been reported and EXIT_MODEL is due. */
-mohvit_model *model_source_open(const model_source *source, const model_options *o);
+mohvit_model *model_open_or_complain(const model_source *source, const model_options *o);
 
 /* Opens its checkpoint alone, not for SOURCE_SYNTHETIC or SOURCE_NONE. */
 mohvit_status model_source_checkpoint(checkpoint **cp, const model_source *source, const model_options *o,
@@ -130,6 +130,6 @@ mohvit_status model_source_checkpoint(checkpoint **cp, const model_source *sourc
 mohvit_status model_describe_synthetic(description *d, const model_options *o, mohvit_error *err);
 
 /* A context for o->batch images; NULL as above. */
-mohvit_context *model_context(const mohvit_model *m, const model_options *o);
+mohvit_context *model_context_or_complain(const mohvit_model *m, const model_options *o);
 
 #endif

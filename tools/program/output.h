@@ -6,7 +6,6 @@
 #include "base/error.h"
 
 #include <jansson.h>
-#include <stdarg.h>
 
 /* Before anything is opened: makes sure that descriptors 0 to 2 exist, so that no file takes their place, and
  * that a closed pipe, or a file past the size limit, is an error and not a signal. */
@@ -22,8 +21,6 @@ bool output_works(void);
 /* Sends what was printed on its way; false as output_works. */
 bool output_flush(void);
 
-// ---- Standard output -------------------------------------------------------------------------------
-
 void output_printf(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* text with control bytes, and bytes that are not UTF-8, as \xNN. */
@@ -38,9 +35,6 @@ size_t output_name_width(const char *text);
 /* One CSV field: escaped like output_name, quoted where it must be. */
 void output_csv_field(const char *text);
 
-/* The same, malloc'd. */
-char *csv_field(const char *text);
-
 /* value on a line of its own; frees it. */
 void output_json(json_t *value);
 
@@ -52,36 +46,5 @@ void output_bar(double fraction, size_t width);
 
 /* Bold on a terminal that may be coloured (NO_COLOR), else nothing. */
 void output_bold(bool on);
-
-// ---- Standard error --------------------------------------------------------------------------------
-
-/* "mohvit: " + the message, control bytes escaped. Flushes standard output first, so that the two stay in
- * order. */
-void complain(const char *format, ...) PRINTF_LIKE(1, 2);
-void complain_args(const char *prefix, const char *format, va_list args)
-    __attribute__((format(printf, 2, 0)));
-
-/* What complain puts behind "mohvit: " from now on; borrowed. */
-void complain_as(const char *who);
-
-/* A receiver for the libraries' warnings. */
-void output_warning(void *user, const char *message);
-
-// ---- JSON and memory -------------------------------------------------------------------------------
-
-/* A JSON string; bytes that are not UTF-8 become the text \xNN. */
-json_t *json_text(const char *text);
-
-/* The result of a jansson call or an allocation; without memory the program ends with a message. */
-void *need(void *pointer);
-
-/* object[key] = value, which is taken over. */
-void json_put(json_t *object, const char *key, json_t *value);
-
-/* Appends value, which is taken over, to an array. */
-void json_add(json_t *array, json_t *value);
-
-/* A number with three decimals: milliseconds, GFLOP. */
-json_t *json_rounded(double value);
 
 #endif

@@ -1,10 +1,11 @@
 #include "tools/program/outputs_check.h"
 
+#include "base/replace_file.h"
 #include "imgio/dataset/dataset_source.h"
 #include "imgio/formats.h"
 #include "tools/program/command.h"
-#include "tools/program/output.h"
-#include "base/replace_file.h"
+#include "tools/program/complain.h"
+#include "tools/program/or_die.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ static void declare(const char *option, const char *path, int use)
     if (!path)
         return;
     if (at == count)
-        files = need(realloc(files, ++count * sizeof *files));
+        files = or_die(realloc(files, ++count * sizeof *files));
     files[at] = (named_file){option, path, use}; // of an option that is there twice, the last value counts
 }
 
@@ -70,7 +71,7 @@ void names_data(const char *argument)
         declare(NULL, argument, READ_AS_DATA);
         return;
     }
-    names_input(NULL, need(images));
+    names_input(NULL, or_die(images));
     names_input(NULL, labels);
 }
 
@@ -92,14 +93,14 @@ static int folder_length(const char *path)
 static char *follow(const char *path)
 {
     enum { MOST_LINKS = 40 }; // that Linux follows
-    char *at = need(strdup(path)), *next, link[PATH_MAX];
+    char *at = or_die(strdup(path)), *next, link[PATH_MAX];
     for (size_t i = 0; i < MOST_LINKS; i++) {
         ssize_t length = readlink(at, link, sizeof link - 1);
         if (length < 0)
             break;
         link[length] = '\0';
         if (asprintf(&next, "%.*s%s", *link == '/' ? 0 : folder_length(at), at, link) < 0)
-            next = need(NULL);
+            next = or_die(NULL);
         free(at);
         at = next;
     }
@@ -195,7 +196,7 @@ int outputs_check_pictures(const char *name, const dataset *d)
     return status;
 }
 
-bool outputs_possible(void)
+bool outputs_possible_or_complain(void)
 {
     mohvit_error err;
     for (size_t i = 0; i < count; i++) {

@@ -30,6 +30,6 @@ int outputs_check(const char *name);
 int outputs_check_pictures(const char *name, const dataset *d);
 
 /* False, and a message, where an output cannot be made: to be asked before hours of work. */
-bool outputs_possible(void);
+bool outputs_possible_or_complain(void);
 
 #endif

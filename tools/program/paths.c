@@ -1,9 +1,10 @@
 #include "tools/program/paths.h"
 
+#include "base/lines.h"
 #include "base/memory.h"
 #include "imgio/formats.h"
-#include "base/lines.h"
-#include "tools/program/output.h"
+#include "tools/program/complain.h"
+#include "tools/program/or_die.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -28,9 +29,9 @@ struct paths {
     size_t found_count, found_capacity, found_at;
 };
 
-paths *paths_open(char **arguments, size_t count, const char *list)
+paths *paths_open_or_complain(char **arguments, size_t count, const char *list)
 {
-    paths *p = need(calloc(1, sizeof *p));
+    paths *p = or_die(calloc(1, sizeof *p));
     p->arguments = arguments;
     p->count = count;
     mohvit_error err;
@@ -45,8 +46,8 @@ paths *paths_open(char **arguments, size_t count, const char *list)
 
 static void add_found(paths *p, const char *path, int error)
 {
-    p->found = need(memory_grow(p->found, p->found_count, &p->found_capacity, sizeof *p->found));
-    p->found[p->found_count++] = (found){need(strdup(path)), error};
+    p->found = or_die(memory_grow(p->found, p->found_count, &p->found_capacity, sizeof *p->found));
+    p->found[p->found_count++] = (found){or_die(strdup(path)), error};
 }
 
 /* What find -L would call a regular file. */
@@ -92,7 +93,7 @@ static int compare_found(const void *a, const void *b)
 
 static void walk_directory(paths *p, const char *path)
 {
-    char *start = need(strdup(path));
+    char *start = or_die(strdup(path));
     size_t length = strlen(start), others = 0;
     while (length > 1 && start[length - 1] == '/')
         start[--length] = '\0';
@@ -148,9 +149,9 @@ static char *next_line(paths *p, mohvit_error *err)
     if (!p->list.file)
         return NULL;
     if (!lines_next(&p->list, &more, err))
-        return more ? need(strdup(strcmp(p->list.line, "-") ? p->list.line : "./-")) : NULL;
+        return more ? or_die(strdup(strcmp(p->list.line, "-") ? p->list.line : "./-")) : NULL;
     close_list(p); // or the next call would fail again, without an end
-    return need(strdup(path));
+    return or_die(strdup(path));
 }
 
 static bool is_directory(const char *path)
@@ -166,7 +167,7 @@ char *paths_next(paths *p, mohvit_error *err)
         char *path = next_found(p, err);
         if (path)
             return path;
-        path = p->at < p->count ? need(strdup(p->arguments[p->at++])) : next_line(p, err);
+        path = p->at < p->count ? or_die(strdup(p->arguments[p->at++])) : next_line(p, err);
         if (!path || err->status || !is_directory(path))
             return path;
         walk_directory(p, path);

@@ -8,7 +8,7 @@ typedef struct paths paths;
 
 /* arguments (count) stay the caller's; list names a file of paths, "-" standard input, NULL none. A list that
  * cannot be opened gives NULL and a message. */
-paths *paths_open(char **arguments, size_t count, const char *list);
+paths *paths_open_or_complain(char **arguments, size_t count, const char *list);
 
 /* The next path, malloc'd, or NULL behind the last. A directory without pictures, and a directory or list
  * that could not be read, gives its own path and fills *err; else err->status is MOHVIT_OK.

@@ -1,7 +1,7 @@
 #include "tools/program/progress.h"
 
 #include "base/clock.h"
-#include "tools/program/output.h"
+#include "tools/program/complain.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,10 @@
 #include "tools/program/provenance.h"
 
 #include "base/file_io.h"
+#include "tools/program/complain.h"
+#include "tools/program/json_build.h"
+#include "tools/program/or_die.h"
 #include "weights/embedded.h"
-#include "tools/program/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +27,7 @@ static json_t *hash_text(XXH128_hash_t hash)
 
 static bool hash_stream(XXH3_state_t *state, int fd)
 {
-    char *chunk = need(malloc(HASH_CHUNK));
+    char *chunk = or_die(malloc(HASH_CHUNK));
     ssize_t n;
     while ((n = file_read(fd, chunk, HASH_CHUNK)) > 0)
         XXH3_128bits_update(state, chunk, (size_t)n);
@@ -35,7 +37,7 @@ static bool hash_stream(XXH3_state_t *state, int fd)
 
 static json_t *hash_file(const char *path)
 {
-    XXH3_state_t *state = need(XXH3_createState());
+    XXH3_state_t *state = or_die(XXH3_createState());
     XXH3_128bits_reset(state);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool hashed = fd >= 0 && hash_stream(state, fd);
@@ -56,7 +58,7 @@ static json_t *hash_source(const model_source *source)
     case SOURCE_BUILT_IN:
         return hash_text(XXH3_128bits(embedded_model, embedded_model_size()));
     case SOURCE_SYNTHETIC:
-        return need(json_sprintf("synthetic:%" PRIu64, source->seed));
+        return or_die(json_sprintf("synthetic:%" PRIu64, source->seed));
     default:
         return json_null();
     }
@@ -74,7 +76,7 @@ json_t *cpu_name(void)
             name = colon + 1 + strspn(colon + 1, " ");
     }
     if (!name && errno == ENOMEM)
-        need(NULL);
+        or_die(NULL);
     if (f)
         fclose(f);
     if (name)
@@ -85,7 +87,7 @@ json_t *cpu_name(void)
 /* Members, not bytes: a config has padding. */
 static bool same_config(const config *a, const config *b)
 {
-    json_t *x = need(config_json(a)), *y = need(config_json(b));
+    json_t *x = or_die(config_json(a)), *y = or_die(config_json(b));
     bool same = json_equal(x, y);
     json_decref(x);
     json_decref(y);
@@ -94,7 +96,7 @@ static bool same_config(const config *a, const config *b)
 
 json_t *provenance_json(const model_source *source, const config *c, const mohvit_model *m, int threads)
 {
-    json_t *object = need(json_object());
+    json_t *object = or_die(json_object());
     config published;
     bool named = config_variant(&published, config_name(c));
     json_put(object, "version", json_text(mohvit_version()));

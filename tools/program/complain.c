@@ -1,0 +1,39 @@
+#include "tools/program/complain.h"
+
+#include "tools/program/escape.h"
+#include "tools/program/or_die.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *speaker = ""; /* behind "mohvit: " */
+
+void complain_as(const char *who)
+{
+    speaker = who;
+}
+
+void complain_args(const char *prefix, const char *format, va_list args)
+{
+    char *message;
+    if (vasprintf(&message, format, args) < 0)
+        message = or_die(NULL);
+    char *safe = escape(message, true, NULL);
+    fflush(stdout); // a failure comes back when output.c flushes
+    fprintf(stderr, "mohvit: %s%s%s\n", speaker, prefix, safe);
+    free(safe);
+    free(message);
+}
+
+void complain(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    complain_args("", format, args);
+    va_end(args);
+}
+
+void complain_warning(UNUSED void *user, const char *message)
+{
+    complain("warning: %s", message);
+}

@@ -1,0 +1,21 @@
+/* complain.h - the only place that prints on standard error. */
+#ifndef MOHVIT_COMPLAIN_H
+#define MOHVIT_COMPLAIN_H
+
+#include "base/error.h"
+
+#include <stdarg.h>
+
+/* "mohvit: " + the message, control bytes escaped. Flushes standard output first, so that the two stay in
+ * order. */
+void complain(const char *format, ...) PRINTF_LIKE(1, 2);
+void complain_args(const char *prefix, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+/* What complain puts behind "mohvit: " from now on; borrowed. */
+void complain_as(const char *who);
+
+/* A receiver for the libraries' warnings. */
+void complain_warning(void *user, const char *message);
+
+#endif

@@ -1,0 +1,25 @@
+/* json_build.h - JSON that is printed. */
+#ifndef MOHVIT_JSON_BUILD_H
+#define MOHVIT_JSON_BUILD_H
+
+#include "vit/mohvit.h"
+
+#include <jansson.h>
+
+/* A JSON string; bytes that are not UTF-8 become the text \xNN. */
+json_t *json_text(const char *text);
+
+/* What a library wrote, read again; frees text. */
+json_t *json_parsed(char *text);
+
+/* object[key] = value, or one more element; the value is taken over. */
+void json_put(json_t *object, const char *key, json_t *value);
+void json_add(json_t *array, json_t *value);
+
+/* A number with three decimals: milliseconds, GFLOP. */
+json_t *json_rounded(double value);
+
+/* {"class", "id", "label", "prob"} */
+json_t *json_prediction(const mohvit_prediction *p);
+
+#endif
