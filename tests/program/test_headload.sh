@@ -260,6 +260,7 @@ what_is_no_head_load_is_refused_with_the_reason() {
         has "$err" "golden.safetensors: is no head load"
         # shellcheck disable=SC2086
         run 1 headload $command "$golden/images/coffee.png"
+        has "$err" "coffee.png: is no head load; expected"
         # shellcheck disable=SC2086
         run 1 headload $command missing.safetensors
         has "$err" "No such file"
@@ -316,17 +317,17 @@ figures_are_of_the_kind_that_their_name_says() {
     run 0 headload plot a.safetensors --classes "tench, Tinca tinca" -o a.svg
     has "$out" "block 4.4, 1 class,"
     rm a.svg
-    run 1 headload plot a.safetensors -o a.svg
+    run 2 headload plot a.safetensors -o a.svg
     has "$err" "choose with --classes"
-    run 1 headload plot a.safetensors --classes crane -o a.svg
+    run 2 headload plot a.safetensors --classes crane -o a.svg
     has "$err" "\"crane\" is the name of several classes"
     has "$err" "140  n09999999  crane"
-    run 1 headload plot a.safetensors --classes "goldfish,shark" -o a.svg
+    run 2 headload plot a.safetensors --classes "goldfish,shark" -o a.svg
     has "$err" "\"shark\" is no class of this model"
     has "$err" "great white shark"
-    run 1 headload plot a.safetensors --classes goldfish --block 4.5 -o a.svg
+    run 2 headload plot a.safetensors --classes goldfish --block 4.5 -o a.svg
     has "$err" "there is no such block; expected 1.0 to 1.4, 2.0 to 2.4, 3.0 to 3.22, 4.0 to 4.4"
-    run 1 headload plot a.safetensors --classes goldfish --block 1.0 -o a.svg
+    run 2 headload plot a.safetensors --classes goldfish --block 1.0 -o a.svg
     has "$err" "does not route"
     run 2 headload plot a.safetensors --classes goldfish --block x -o a.svg
     run 2 headload plot a.safetensors --classes goldfish -o a.gif
@@ -357,7 +358,7 @@ a_class_has_the_same_names_everywhere() {
         run 0 headload plot a.safetensors --classes "${of[i]}" -o numbered.svg
         cmp named.svg numbered.svg || fail "--classes $name is not class ${of[i]}"
     done
-    run 1 headload plot a.safetensors --classes "bags" -o a.svg
+    run 2 headload plot a.safetensors --classes "bags" -o a.svg
     has "$err" "\"bags\" is no class of this model"
 }
 
@@ -371,6 +372,8 @@ statistics_are_printed_for_people_and_programs() {
     equal "$(grep -c '^  *[1-4]\.[0-2]  ' out.txt)" 6
     run 0 headload stats --block 2.0 a.safetensors
     has "$out" "block 2.0"
+    run 2 headload stats --block 5.0 a.safetensors
+    has "$err" "there is no such block"
     run 0 headload stats --format json a.safetensors
     equal "$(wc -l <out.txt)" 1
     equal "$(get blocks 5 heads)" 16

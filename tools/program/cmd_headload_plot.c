@@ -75,35 +75,38 @@ static bool sort_by_similarity(class_choice *chosen, const head_load *l, size_t 
     return false;
 }
 
-static bool plot(const head_load *l, const plot_options *o, class_choice *chosen)
+/* What an option asks for and the file does not have is a mistake in usage. */
+static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
 {
     enum { MOST_CELLS = 1000000 };
     mohvit_error err;
     const routing_block *block = choice_block_or_complain(&l->routing, "--block", o->block);
-    if (!block || !choose(chosen, l, o))
-        return false;
+    if (!block)
+        return o->block ? EXIT_USAGE : EXIT_INPUT;
+    if (!choose(chosen, l, o))
+        return EXIT_USAGE;
     figure f = {
         .load = l, .block = block, .with_shared = o->with_shared, .width = (double)o->width * 72 / 25.4};
     if (!block->routed) {
         complain("block %s does not route: all its heads are always on", block->name);
-        return false;
+        return EXIT_USAGE;
     }
     if (chosen->count > MOST_CELLS / block->heads) {
         complain("%zu classes are too many for one figure; choose with --classes", chosen->count);
-        return false;
+        return EXIT_USAGE;
     }
     if (o->heatmap && !sort_by_similarity(chosen, l, block->index, &err))
-        return false;
+        return EXIT_INPUT;
     f.classes = chosen->classes;
     f.count = chosen->count;
     if (draw(&f, o, &err)) {
         complain("%s", err.message);
-        return false;
+        return EXIT_INPUT;
     }
     output_name(o->output);
     output_printf(": block %s, %zu class%s, %zu mm wide\n", block->name, f.count, f.count == 1 ? "" : "es",
                   o->width);
-    return true;
+    return EXIT_FINE;
 }
 
 // ---- The command line ------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ static int run_plot(int argc, char **argv)
     if (exit == PARSED) {
         class_choice chosen = {0};
         head_load *l = head_load_open_or_complain(argv[optind]);
-        exit = l && plot(l, &o, &chosen) ? EXIT_FINE : EXIT_INPUT;
+        exit = l ? plot(l, &o, &chosen) : EXIT_INPUT;
         choice_free(&chosen);
         head_load_destroy(l);
     }

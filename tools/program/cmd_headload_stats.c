@@ -281,7 +281,7 @@ static int print_stats(const head_load *l, const stats_options *o)
     bool all = o->format == FORMAT_JSON && !o->block;
     const routing_block *block = all ? NULL : choice_block_or_complain(&l->routing, "--block", o->block);
     if (!all && !block)
-        return EXIT_INPUT;
+        return o->block ? EXIT_USAGE : EXIT_INPUT;
     int exit = o->format == FORMAT_JSON ? print_json(l, block, &err) : print_text(l, block, &err);
     if (exit)
         complain("%s", err.message);

@@ -256,7 +256,7 @@ static int routes_of(const char *path, const routes_options *o)
             o->all ? NULL : choice_block_or_complain(mohvit_routing(m), "--block", o->block);
         exit = EXIT_INPUT;
         if (!o->all && !wanted)
-            exit = EXIT_USAGE;
+            exit = o->block ? EXIT_USAGE : EXIT_INPUT;
         else if (show(path, m, ctx, wanted, &source, o, &err))
             complain("%s", err.message);
         else

@@ -2,6 +2,7 @@
 
 #include "imgio/dataset/classes.h"
 #include "tools/program/complain.h"
+#include "tools/program/head_load_collect.h"
 #include "tools/program/or_die.h"
 #include "vit/network/config_routing.h"
 
@@ -15,7 +16,10 @@ head_load *head_load_open_or_complain(const char *path)
     mohvit_error err;
     if (!head_load_open(&l, path, config_routing_from_json, &err))
         return l;
-    complain("%s", err.message);
+    if (err.status == MOHVIT_ERROR_FORMAT && !head_load_is_in(path))
+        complain("%s: is no head load; expected a file that \"headload count\" wrote", path);
+    else
+        complain("%s", err.message);
     return NULL;
 }
 
