@@ -76,11 +76,11 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
     case OPTION_PER_CLASS:
-        return takes_output(&o->per_class, "--per-class", value);
+        return takes_file(FILE_OUTPUT, "--per-class", value, &o->per_class);
     case OPTION_PREDICTIONS:
-        return o->run.predictions = takes_output(&o->predictions, "--predictions", value);
+        return o->run.predictions = takes_file(FILE_OUTPUT, "--predictions", value, &o->predictions);
     case OPTION_HEAD_LOAD:
-        return o->run.head_load = takes_output(&o->head_load, "--head-load", value);
+        return o->run.head_load = takes_file(FILE_OUTPUT, "--head-load", value, &o->head_load);
     default:
         return evaluation_option(&o->run, code, value);
     }

@@ -93,7 +93,7 @@ static bool take_option(void *options, int code, const char *value)
     count_options *o = options;
     switch (code) {
     case 'o':
-        return takes_output(&o->output, "-o", value);
+        return takes_file(FILE_OUTPUT, "-o", value, &o->output);
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
     case OPTION_BY_PREDICTION:

@@ -118,7 +118,7 @@ static bool take_option(void *options, int code, const char *value)
     plot_options *o = options;
     switch (code) {
     case 'o':
-        return takes_output(&o->output, "-o", value);
+        return takes_file(FILE_OUTPUT, "-o", value, &o->output);
     case OPTION_CLASSES:
         o->lists = or_die(realloc(o->lists, (o->list_count + 1) * sizeof *o->lists));
         o->lists[o->list_count++] = value;
@@ -161,7 +161,7 @@ static int parse(plot_options *o, int argc, char **argv)
     if (!drawing_format_of(&o->format, o->output))
         return usage_error("headload plot", "-o %s: expected a name that ends in .svg, .png or .pdf",
                            o->output);
-    names_input(NULL, argv[optind]);
+    names_file(FILE_READ, NULL, argv[optind]);
     return outputs_check("headload plot");
 }
 

@@ -344,7 +344,7 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
 
 static bool take_option(void *options, UNUSED int code, const char *value)
 {
-    return takes_output(options, "-o", value);
+    return takes_file(FILE_OUTPUT, "-o", value, options);
 }
 
 static int run_report(int argc, char **argv)
@@ -363,7 +363,7 @@ static int run_report(int argc, char **argv)
         return usage_error("headload report", "expected one head load");
     if (!output)
         return usage_error("headload report", "expected -o and the name of the page to write");
-    names_input(NULL, argv[optind]);
+    names_file(FILE_READ, NULL, argv[optind]);
     parsed = outputs_check("headload report");
     if (parsed != PARSED)
         return parsed;

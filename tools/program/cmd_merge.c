@@ -259,11 +259,11 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
     case OPTION_PER_CLASS:
-        return takes_output(&o->per_class, "--per-class", value);
+        return takes_file(FILE_OUTPUT, "--per-class", value, &o->per_class);
     case OPTION_PREDICTIONS:
-        return takes_output(&o->predictions, "--predictions", value);
+        return takes_file(FILE_OUTPUT, "--predictions", value, &o->predictions);
     case OPTION_HEAD_LOAD:
-        return takes_output(&o->head_load, "--head-load", value);
+        return takes_file(FILE_OUTPUT, "--head-load", value, &o->head_load);
     case OPTION_MIXED:
         return o->allow_mixed = true;
     default:
@@ -291,7 +291,7 @@ static int run_merge(int argc, char **argv)
     if (!o.count)
         return usage_error("merge", "expected the states of an evaluation's shards");
     for (size_t i = 0; i < o.count; i++)
-        names_input(NULL, o.states[i]);
+        names_file(FILE_READ, NULL, o.states[i]);
     parsed = outputs_check("merge");
     if (parsed != PARSED)
         return parsed;

@@ -151,7 +151,7 @@ static bool take_option(void *options, int code, const char *value)
     preprocess_options *o = options;
     switch (code) {
     case 'o':
-        return takes_output(&o->output, "-o", value);
+        return takes_file(FILE_OUTPUT, "-o", value, &o->output);
     case OPTION_EXIF:
         return o->exif_orientation = true;
     default:
@@ -185,7 +185,7 @@ static int parse(preprocess_options *o, int argc, char **argv)
     if (!o->png && !ends_in(o->output, ".safetensors"))
         return usage_error("preprocess", "-o %s: expected a name that ends in .png or .safetensors",
                            o->output);
-    names_input(NULL, unless_stream(argv[optind]));
+    names_file(FILE_READ, NULL, unless_stream(argv[optind]));
     return outputs_check("preprocess");
 }
 

@@ -276,7 +276,7 @@ static bool take_option(void *options, int code, const char *value)
     routes_options *o = options;
     switch (code) {
     case 'o':
-        names_output("-o", unless_stream(o->output = value));
+        names_file(FILE_OUTPUT, "-o", unless_stream(o->output = value));
         return true;
     case OPTION_BLOCK:
         o->block = value;
@@ -321,7 +321,7 @@ static int parse(routes_options *o, int argc, char **argv)
                            o->output);
     if (o->all && !o->json)
         return usage_error("routes", "--block all: needs -o FILE.json; a figure shows one block");
-    names_input(NULL, unless_stream(argv[optind]));
+    names_file(FILE_READ, NULL, unless_stream(argv[optind]));
     model_names_weights(&o->model);
     return outputs_check("routes");
 }

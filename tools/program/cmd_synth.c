@@ -86,7 +86,7 @@ static int run_synth(int argc, char **argv)
         return usage_error("synth", "expected --variant NAME or --config FILE");
     if (argc - optind != 1)
         return usage_error("synth", "expected the name of one file to write");
-    names_output(NULL, argv[optind]);
+    names_file(FILE_OUTPUT, NULL, argv[optind]);
     parsed = outputs_check("synth");
     if (parsed != PARSED)
         return parsed;

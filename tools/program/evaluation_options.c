@@ -66,11 +66,11 @@ bool evaluation_option(void *options, int code, const char *value)
     evaluation_options *o = options;
     switch (code) {
     case OPTION_TRUTH:
-        return takes_input(&o->truth, "--truth", value);
+        return takes_file(FILE_READ, "--truth", value, &o->truth);
     case OPTION_REAL_LABELS:
-        return takes_input(&o->real_labels, "--real-labels", value);
+        return takes_file(FILE_READ, "--real-labels", value, &o->real_labels);
     case OPTION_SUBSET:
-        return takes_input(&o->subset, "--subset", value);
+        return takes_file(FILE_READ, "--subset", value, &o->subset);
     case OPTION_LIMIT:
         return parse_whole(&o->limit, "--limit", value, 1, SIZE_MAX / 2);
     case OPTION_SAMPLE:
@@ -83,7 +83,7 @@ bool evaluation_option(void *options, int code, const char *value)
     case OPTION_ROUTED_VALUES:
         return parse_routed_list(o, value);
     case OPTION_STATE:
-        return takes_state(&o->state, "--state", value);
+        return takes_file(FILE_STATE, "--state", value, &o->state);
     case OPTION_SHARD:
         return parse_shard(o, value);
     case OPTION_ALLOW_MIXED:
@@ -118,7 +118,7 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
     if (o->head_load && o->routed_count > 1)
         return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
     for (size_t i = 0; i < o->data_count; i++)
-        names_data(o->data[i]);
+        names_file(FILE_DATA, NULL, o->data[i]);
     model_names_weights(&o->model);
     o->command = name;
     return outputs_check(name);

@@ -76,16 +76,16 @@ bool model_option(void *options, int code, const char *value)
     model_options *o = options;
     switch (code) {
     case OPTION_WEIGHTS:
-        return takes_input(&o->weights, "--weights", value);
+        return takes_file(FILE_READ, "--weights", value, &o->weights);
     case OPTION_KEY:
         o->open.key = value;
         return true;
     case OPTION_CONFIG:
-        return takes_input(&o->open.config, "--config", value);
+        return takes_file(FILE_READ, "--config", value, &o->open.config);
     case OPTION_LABELS:
-        return takes_input(&o->open.labels, "--labels", value);
+        return takes_file(FILE_READ, "--labels", value, &o->open.labels);
     case OPTION_PREPROCESS:
-        return takes_input(&o->open.preprocess, "--preprocess", value);
+        return takes_file(FILE_READ, "--preprocess", value, &o->open.preprocess);
     case OPTION_SIZE:
         return parse_size(&o->open.img_size, value);
     case OPTION_THREADS:
@@ -125,7 +125,7 @@ static const char *weights_path(const model_options *o)
 void model_names_weights(const model_options *o)
 {
     if (!o->weights)
-        names_input("MOHVIT_WEIGHTS", weights_path(o));
+        names_file(FILE_READ, "MOHVIT_WEIGHTS", weights_path(o));
 }
 
 model_source model_source_choose(const model_options *o)

@@ -16,63 +16,36 @@
 
 typedef struct named_file {
     const char *option, *path;
-    enum { READ, READ_AS_DATA, APPENDED, REPLACED } use;
+    file_use use;
 } named_file;
 
 /* (count), of the one command line that a process has. */
 static named_file *files;
 static size_t count;
 
-static void declare(const char *option, const char *path, int use)
+void names_file(file_use use, const char *option, const char *path)
 {
+    char *images; // stays as long as the list does
+    const char *labels;
     size_t at = 0;
-    while (at < count && !(option && files[at].option && !strcmp(files[at].option, option)))
-        at++;
     if (!path)
         return;
+    if (use == FILE_DATA && source_names_idx(path, &images, &labels)) {
+        names_file(FILE_READ, option, or_die(images));
+        names_file(FILE_READ, option, labels);
+        return;
+    }
+    while (at < count && !(option && files[at].option && !strcmp(files[at].option, option)))
+        at++;
     if (at == count)
         files = or_die(realloc(files, ++count * sizeof *files));
     files[at] = (named_file){option, path, use}; // of an option that is there twice, the last value counts
 }
 
-bool takes_input(const char **path, const char *option, const char *value)
+bool takes_file(file_use use, const char *option, const char *value, const char **path)
 {
-    declare(option, *path = value, READ);
+    names_file(use, option, *path = value);
     return true;
-}
-
-bool takes_output(const char **path, const char *option, const char *value)
-{
-    declare(option, *path = value, REPLACED);
-    return true;
-}
-
-bool takes_state(const char **path, const char *option, const char *value)
-{
-    declare(option, *path = value, APPENDED);
-    return true;
-}
-
-void names_input(const char *option, const char *path)
-{
-    declare(option, path, READ);
-}
-
-void names_output(const char *option, const char *path)
-{
-    declare(option, path, REPLACED);
-}
-
-void names_data(const char *argument)
-{
-    char *images; // stays as long as the list does
-    const char *labels;
-    if (!source_names_idx(argument, &images, &labels)) {
-        declare(NULL, argument, READ_AS_DATA);
-        return;
-    }
-    names_input(NULL, or_die(images));
-    names_input(NULL, labels);
 }
 
 const char *unless_stream(const char *path)
@@ -162,7 +135,7 @@ static int check_pair(const char *name, const named_file *output, const named_fi
     if (same_file(output->path, other->path))
         return usage_error(name, "%s%s%s: would replace %s, which is the same file", option, blank,
                            output->path, name_of(other));
-    if (other->use == READ_AS_DATA && is_picture_in(other->path, output->path))
+    if (other->use == FILE_DATA && is_picture_in(other->path, output->path))
         return usage_error(name, "%s%s%s: would be one of the pictures in %s", option, blank, output->path,
                            name_of(other));
     return PARSED;
@@ -172,7 +145,7 @@ int outputs_check(const char *name)
 {
     int status = PARSED;
     for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; files[i].use >= APPENDED && j < count && status == PARSED; j++)
+        for (size_t j = 0; files[i].use >= FILE_STATE && j < count && status == PARSED; j++)
             if (files[j].use < files[i].use || (files[j].use == files[i].use && j > i))
                 status = check_pair(name, &files[i], &files[j]);
     return status;
@@ -185,12 +158,12 @@ int outputs_check_pictures(const char *name, const dataset *d)
     for (size_t f = 0; f < count; f++) {
         struct stat st;
         bool there = !stat(files[f].path, &st);
-        for (size_t i = 0; files[f].use >= APPENDED && i < dataset_candidates(d) && status == PARSED; i++) {
+        for (size_t i = 0; files[f].use >= FILE_STATE && i < dataset_candidates(d) && status == PARSED; i++) {
             const dataset_item *item = dataset_candidate_at(d, i);
             if (!dataset_has_files(d, item->source) || item->size != (there ? (uint64_t)st.st_size : 0))
                 continue; // without asking the disk for each of a million pictures once more
             snprintf(path, sizeof path, "%s%s", dataset_prefix(d, item->source), item->name);
-            status = check_pair(name, &files[f], &(named_file){NULL, path, APPENDED});
+            status = check_pair(name, &files[f], &(named_file){NULL, path, FILE_STATE});
         }
     }
     return status;
@@ -200,7 +173,7 @@ bool outputs_possible_or_complain(void)
 {
     mohvit_error err;
     for (size_t i = 0; i < count; i++) {
-        if (files[i].use != REPLACED || !replace_possible(files[i].path, &err))
+        if (files[i].use != FILE_OUTPUT || !replace_possible(files[i].path, &err))
             continue;
         complain("%s", err.message);
         return false;

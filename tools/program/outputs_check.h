@@ -6,17 +6,14 @@
 
 #include "imgio/dataset/dataset.h"
 
-/* Take the value of an option, and declare it. A state is an output, but a run appends to what is there. */
-bool takes_input(const char **path, const char *option, const char *value);
-bool takes_output(const char **path, const char *option, const char *value);
-bool takes_state(const char **path, const char *option, const char *value);
+/* A state is an output that a run appends to; data are an argument of dataset_open. */
+typedef enum file_use { FILE_READ, FILE_DATA, FILE_STATE, FILE_OUTPUT } file_use;
 
-/* Declare what else names a file: an argument where option is NULL. path NULL: there is none. */
-void names_input(const char *option, const char *path);
-void names_output(const char *option, const char *path);
+/* Declares a file by its option; NULL: an argument. path is borrowed, and may be NULL: there is none. */
+void names_file(file_use use, const char *option, const char *path);
 
-/* Declares an argument of dataset_open. */
-void names_data(const char *argument);
+/* The same of an option's value, which becomes *path; true, as option_taker wants it. */
+bool takes_file(file_use use, const char *option, const char *value, const char **path);
 
 /* NULL for "-", where that is a stream and no file. */
 const char *unless_stream(const char *path);
