@@ -12,8 +12,10 @@
 #include "eval/score.h"
 #include "eval/totals.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <math.h>
+#include <zlib.h>
 
 /* ---- Scores ---------------------------------------------------------------------------------- */
 
@@ -83,10 +85,13 @@ static void huge_logits_have_a_finite_loss(void **state)
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-#define IMAGES 150 /* three chunks, the last of 22 */
+#define IMAGES      150 /* three chunks, the last of 22; */
+#define MANY_CHUNKS 43  /* and, of one test, so many */
+#define MANY_IMAGES ((MANY_CHUNKS - 1) * CHUNK_IMAGES + 22)
 
-static dataset_item items[IMAGES];
-static char names[IMAGES][16];
+static size_t all_images = IMAGES; /* of the data set that a test is about */
+static dataset_item items[MANY_IMAGES];
+static char names[MANY_IMAGES][32];
 
 /* Image i has class i % 3, is taken for class i % 2, and fails where i is a multiple of 40. */
 static void make_chunk(bytes *b, size_t chunk, bool predictions)
@@ -94,7 +99,7 @@ static void make_chunk(bytes *b, size_t chunk, bool predictions)
     static image_result results[CHUNK_IMAGES];
     static score scores[CHUNK_IMAGES];
     chunk_result c = {.chunk = chunk, .variants = 1, .results = results, .decode_ns = 5, .network_ns = {7}};
-    for (size_t i = chunk * CHUNK_IMAGES; i < IMAGES && c.images < CHUNK_IMAGES; i++) {
+    for (size_t i = chunk * CHUNK_IMAGES; i < all_images && c.images < CHUNK_IMAGES; i++) {
         size_t k = c.images++;
         snprintf(names[i], sizeof names[i], "%zu.jpg", i);
         items[i] = (dataset_item){.name = names[i], .class_index = i % 3};
@@ -189,7 +194,7 @@ static json_t *make_header(void)
     json_t *h = json_pack("{s:i, s:{s:s, s:{s:i}, s:n}, s:{s:s, s:s}, s:{s:n}, s:i, s:[s], s:[s]}", "format",
                           HEADER_FORMAT, "match", "weights_hash", "abc", "config", "img_size", 224,
                           "routed_heads", "hardware", "backend", "native", "instruction_set", "avx2", "run",
-                          "shard", "images", IMAGES, "sections", "predictions", "classes", "one");
+                          "shard", "images", (int)all_images, "sections", "predictions", "classes", "one");
     assert_non_null(h);
     return h;
 }
@@ -217,23 +222,25 @@ static void expect_totals(journal *const *journals, size_t count)
     totals t;
     const record_set set = {journals, count};
     assert_int_equal(totals_count(&t, &set, 3, NULL), MOHVIT_OK);
-    uint64_t right1 = 0, right5 = 0, images = 0, quarters = 0;
-    for (size_t i = 0; i < IMAGES; i++) {
-        if (i % 40 == 0)
+    uint64_t right1 = 0, right5 = 0, images = 0, failed = 0, quarters = 0;
+    for (size_t i = 0; i < all_images; i++) {
+        if (i % 40 == 0) {
+            failed++;
             continue;
+        }
         images++;
         right1 += i % 2 == i % 3;
         right5 += i % 2 == i % 3 || i % 3 == 2;
         quarters += i % 7;
     }
     assert_int_equal(t.images, images);
-    assert_int_equal(t.failed, 4);
+    assert_int_equal(t.failed, failed);
     assert_int_equal(t.of[0].right1, right1);
     assert_int_equal(t.of[0].right5, right5);
     assert_true(totals_loss(&t, 0) == (double)quarters / 4 / (double)images);
     uint64_t times, of_two = 0;
     assert_int_equal(totals_confused_with(&t, 0, &times), 1);
-    for (size_t i = 0; i < IMAGES; i++)
+    for (size_t i = 0; i < all_images; i++)
         of_two += i % 40 && i % 3 == 2;
     assert_int_equal(t.classes[2].images, of_two);
     totals_free(&t);
@@ -275,6 +282,165 @@ static void the_order_and_the_files_of_records_do_not_matter(void **state)
     journal_close(j[0]);
     journal_close(j[1]);
     json_decref(header);
+}
+
+/* Each number below n once, in an order that looks like none. */
+static void shuffle(size_t *order, size_t n)
+{
+    uint64_t random = 7;
+    for (size_t i = 0; i < n; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        size_t at = (random >> 33) % (i + 1);
+        order[i] = order[at];
+        order[at] = i;
+    }
+}
+
+/* Opened anew now and then, as a run that is interrupted and goes on. */
+static void many_chunks_in_any_order_are_all_kept(void **state)
+{
+    (void)state;
+    all_images = MANY_IMAGES;
+    size_t order[MANY_CHUNKS];
+    bool there[MANY_CHUNKS] = {false};
+    bytes read = {0}, written = {0};
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    assert_int_equal(journal_chunks(j), MANY_CHUNKS);
+    shuffle(order, MANY_CHUNKS);
+    for (size_t i = 0; i < MANY_CHUNKS; i++) {
+        append(j, order[i]);
+        there[order[i]] = true;
+        if (i % 6 == 5) {
+            journal_close(j);
+            j = open_journal("state", header, false);
+        }
+        assert_int_equal(journal_done(j), i + 1);
+        size_t index = 0;
+        for (size_t chunk = 0; chunk < MANY_CHUNKS; chunk++) {
+            assert_int_equal(journal_has(j, chunk), there[chunk]);
+            if (there[chunk])
+                assert_int_equal(journal_chunk(j, index++), chunk);
+        }
+    }
+    for (size_t chunk = 0; chunk < MANY_CHUNKS; chunk++) {
+        make_chunk(&written, chunk, true);
+        assert_int_equal(journal_read(j, chunk, &read, NULL), MOHVIT_OK);
+        assert_int_equal(read.size, written.size);
+        assert_memory_equal(read.data, written.data, written.size);
+    }
+    expect_totals(&j, 1);
+    bytes_free(&read);
+    bytes_free(&written);
+    journal_close(j);
+    json_decref(header);
+    all_images = IMAGES;
+}
+
+/* Gives the frame at `offset` the CRC that its content has now. */
+static void sign_frame(const char *path, off_t offset)
+{
+    uint8_t head[12], content[65536];
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, head, sizeof head, offset), sizeof head);
+    size_t size = head[4] | (size_t)head[5] << 8 | (size_t)head[6] << 16;
+    assert_true(size < sizeof content && !head[7]);
+    assert_int_equal(pread(fd, content, size, offset + 12), size);
+    uint32_t crc = (uint32_t)crc32_z(crc32_z(0, head, 8), content, size);
+    assert_int_equal(pwrite(fd, &crc, 4, offset + 8), 4);
+    close(fd);
+}
+
+static void overwrite(const char *path, off_t offset, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, text, strlen(text), offset), strlen(text));
+    close(fd);
+}
+
+/* Nor is one of another size than its place in the data set has. */
+static void a_record_beyond_the_last_chunk_is_refused(void **state)
+{
+    (void)state;
+    const struct {
+        size_t like, number;
+    } wrong[] = {{2, 3}, {0, 3}, {2, UINT32_MAX}, {0, 2}, {2, 0}};
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        bytes b = {0};
+        char expected[64];
+        make_chunk(&b, wrong[i].like, true);
+        bytes_set_u32(&b, 0, (uint32_t)wrong[i].number);
+        snprintf(expected, sizeof expected, "state: the record of chunk %zu does not fit", wrong[i].number);
+        assert_int_equal(journal_append(j, b.data, b.size, &last), MOHVIT_ERROR_FORMAT);
+        assert_non_null(strstr(last.message, expected));
+        assert_int_equal(journal_done(j), 0);
+        bytes_free(&b);
+    }
+    journal_close(j);
+    json_decref(header);
+}
+
+/* The same in a file that somebody made: its header says that there are fewer chunks than it has. */
+static void a_file_with_a_record_beyond_its_last_chunk_is_refused(void **state)
+{
+    (void)state;
+    all_images = IMAGES + CHUNK_IMAGES;
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    append(j, 3); // of 22 images, as chunk 2 would be the last
+    journal_close(j);
+    json_decref(header);
+    all_images = IMAGES;
+    header = make_header();
+    char text[4096] = "";
+    int fd = open("state", O_RDONLY);
+    assert_true(pread(fd, text, sizeof text - 1, 20) > 0); // behind magic and frame
+    close(fd);
+    const char *images = strstr(text, "\"images\":214");
+    assert_non_null(images);
+    overwrite("state", 20 + (images - text), "\"images\":150");
+    sign_frame("state", 8);
+    assert_null(open_journal("state", header, false));
+    assert_non_null(strstr(last.message, "state: the record of chunk 3 does not fit its header"));
+    json_decref(header);
+}
+
+static void a_tie_between_mistakes_goes_to_the_lower_class(void **state)
+{
+    (void)state;
+    const uint32_t classes[] = {1, 1, 1, 1, 1, 1, 4}, predicted[] = {5, 3, 5, 3, 7, 1, 2};
+    enum { COUNT = sizeof classes / sizeof *classes };
+    image_result results[COUNT];
+    score scores[COUNT];
+    dataset_item pictures[COUNT];
+    chunk_result c = {.images = COUNT, .variants = 1, .results = results};
+    for (size_t i = 0; i < COUNT; i++) {
+        pictures[i] = (dataset_item){.name = "x", .class_index = classes[i]};
+        scores[i] = (score){.top = {predicted[i]}, .top_count = 1, .right1 = classes[i] == predicted[i]};
+        results[i] = (image_result){&pictures[i], NULL, &scores[i]};
+    }
+    all_images = COUNT;
+    bytes b = {0};
+    json_t *header = make_header();
+    journal *j = open_journal(NULL, header, false);
+    record_begin(&b, &c, false);
+    assert_int_equal(journal_append(j, b.data, b.size, &last), MOHVIT_OK);
+    totals t;
+    uint64_t times;
+    assert_int_equal(totals_count(&t, &(record_set){&j, 1}, 8, NULL), MOHVIT_OK);
+    assert_int_equal(totals_confused_with(&t, 1, &times), 3);
+    assert_int_equal(times, 2);
+    assert_int_equal(totals_confused_with(&t, 4, &times), 2);
+    assert_int_equal(times, 1);
+    assert_int_equal(totals_confused_with(&t, 0, &times), CLASS_NONE);
+    assert_int_equal(times, 0);
+    totals_free(&t);
+    bytes_free(&b);
+    journal_close(j);
+    json_decref(header);
+    all_images = IMAGES;
 }
 
 /* What a file claims to be a part of costs nothing. */
@@ -455,6 +621,83 @@ static void a_file_that_is_no_state_is_left_alone(void **state)
     json_decref(header);
 }
 
+/* ---- Reaching the disk ------------------------------------------------------------------------- */
+
+static char calls[64]; /* those below, in their order: w, s and d */
+static bool disk_is_broken;
+
+static void note_call(char call)
+{
+    size_t used = strlen(calls);
+    if (used + 1 < sizeof calls) { // of the tests that do not look at them there are many more
+        calls[used] = call;
+        calls[used + 1] = '\0';
+    }
+}
+
+/* In place of the C library's, which the journal would call. */
+#define REAL(type, name, ...)                                                                                \
+    static type (*real)(__VA_ARGS__);                                                                        \
+    if (!real)                                                                                               \
+    *(void **)&real = dlsym(RTLD_NEXT, name)
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+    REAL(ssize_t, "pwrite", int, const void *, size_t, off_t);
+    note_call('w');
+    return real(fd, data, size, offset);
+}
+
+int fdatasync(int fd)
+{
+    REAL(int, "fdatasync", int);
+    note_call('s');
+    errno = EIO;
+    return disk_is_broken ? -1 : real(fd);
+}
+
+int fsync(int fd)
+{
+    REAL(int, "fsync", int);
+    note_call('d'); // of a directory
+    return real(fd);
+}
+
+static void what_is_written_reaches_the_disk_within_a_second(void **state)
+{
+    (void)state;
+    json_t *header = make_header();
+    *calls = '\0';
+    journal *j = open_journal("state", header, false);
+    assert_string_equal(calls, "wsd");
+    sleep(1);
+    *calls = '\0';
+    append(j, 0);
+    assert_string_equal(calls, "ws");
+    *calls = '\0';
+    append(j, 1);
+    assert_int_equal(journal_sync(j, &last), MOHVIT_OK);
+    assert_string_equal(calls, "ws"); // by either of the two
+    assert_int_equal(journal_sync(j, &last), MOHVIT_OK);
+    assert_string_equal(calls, "ws"); // there was nothing new
+    append(j, 2);
+    disk_is_broken = true;
+    *calls = '\0';
+    mohvit_status broken = journal_sync(j, &last);
+    disk_is_broken = false;
+    assert_int_equal(broken, MOHVIT_ERROR_SYSTEM);
+    assert_non_null(strstr(last.message, "state: cannot be written"));
+    journal_close(j);
+
+    *calls = '\0';
+    j = open_journal(NULL, header, false); // which ends with its process, whatever happens
+    append(j, 0);
+    assert_int_equal(journal_sync(j, &last), MOHVIT_OK);
+    assert_string_equal(calls, "ww");
+    journal_close(j);
+    json_decref(header);
+}
+
 /* ---- Fingerprints ---------------------------------------------------------------------------- */
 
 static void fingerprint_of(char out[FINGERPRINT_SIZE], size_t count, char *const *arguments)
@@ -507,6 +750,11 @@ int main(void)
         cmocka_unit_test(a_damaged_record_is_an_error_or_another_record_but_never_a_crash),
         TEST(a_journal_goes_on_where_it_was),
         TEST(the_order_and_the_files_of_records_do_not_matter),
+        TEST(many_chunks_in_any_order_are_all_kept),
+        TEST(a_record_beyond_the_last_chunk_is_refused),
+        TEST(a_file_with_a_record_beyond_its_last_chunk_is_refused),
+        TEST(a_tie_between_mistakes_goes_to_the_lower_class),
+        TEST(what_is_written_reaches_the_disk_within_a_second),
         TEST(a_part_of_a_huge_data_set_takes_no_memory),
         TEST(a_journal_belongs_to_one_process_at_a_time),
         TEST(another_evaluation_is_refused_with_the_difference),
