@@ -501,7 +501,8 @@ mohvit_status journal_read(const journal *j, size_t chunk, bytes *b, mohvit_erro
     uint32_t kind;
     frame_state state;
     mohvit_status status = read_frame(j, p->offset - FRAME_SIZE, p->offset + p->size, &kind, b, &state, err);
-    if (!status && state != FRAME_WHOLE)
+    byte_reader in = {b->data, b->size, false};
+    if (!status && (state != FRAME_WHOLE || bytes_get_u32(&in) != chunk))
         status = error_set(err, MOHVIT_ERROR_IO, "%s: the record of chunk %zu changed since it was written",
                            j->name, chunk);
     return status;

@@ -407,6 +407,27 @@ static void a_file_with_a_record_beyond_its_last_chunk_is_refused(void **state)
     json_decref(header);
 }
 
+/* Somebody else wrote into the file, and well. */
+static void a_record_that_became_another_chunks_is_not_taken_for_its_own(void **state)
+{
+    (void)state;
+    struct stat st;
+    bytes b = {0};
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    assert_int_equal(stat("state", &st), 0);
+    append(j, 0);
+    append(j, 1);
+    assert_int_equal(journal_read(j, 0, &b, &last), MOHVIT_OK);
+    overwrite("state", st.st_size + 12, "\1"); // chunk 1
+    sign_frame("state", st.st_size);
+    assert_int_equal(journal_read(j, 0, &b, &last), MOHVIT_ERROR_IO);
+    assert_non_null(strstr(last.message, "state: the record of chunk 0 changed"));
+    bytes_free(&b);
+    journal_close(j);
+    json_decref(header);
+}
+
 static void a_tie_between_mistakes_goes_to_the_lower_class(void **state)
 {
     (void)state;
@@ -753,6 +774,7 @@ int main(void)
         TEST(many_chunks_in_any_order_are_all_kept),
         TEST(a_record_beyond_the_last_chunk_is_refused),
         TEST(a_file_with_a_record_beyond_its_last_chunk_is_refused),
+        TEST(a_record_that_became_another_chunks_is_not_taken_for_its_own),
         TEST(a_tie_between_mistakes_goes_to_the_lower_class),
         TEST(what_is_written_reaches_the_disk_within_a_second),
         TEST(a_part_of_a_huge_data_set_takes_no_memory),
