@@ -265,6 +265,26 @@ static void weights_that_are_not_finite_are_a_warning_that_names_the_tensor(void
     mohvit_close(m);
 }
 
+/* Up to 20 as PyTorch has it, which in float is the same beyond; and never 0, since kernels divide by it. */
+static void a_temperature_scales_by_its_softplus(void **state)
+{
+    (void)state;
+    const float temperatures[] = {-60, -30, -1, 3, 10.5f, 12, 15, 19, 50};
+    for (size_t i = 0; i < sizeof temperatures / sizeof *temperatures; i++) {
+        heard h;
+        const flaw hot = {.spoiled = "block1.0.attn.temperature", .spoiler = temperatures[i]};
+        mohvit_model *m = expect_open(&hot, plain, &h);
+        const attention *a = &mohvit_network(m)->stages[0].blocks[0].attention;
+        const float *scale = a->scale + (a->heads - 1) * (NEIGHBOURS + 1); // of the last head
+        for (size_t inside = 0; inside <= NEIGHBOURS; inside++) {
+            double expected =
+                fmax(log1p(exp((double)temperatures[i])), 1e-20) * log((double)(a->pool * a->pool + inside));
+            assert_true(fabs((double)scale[inside] - expected) <= 2.5e-7 * expected);
+        }
+        mohvit_close(m);
+    }
+}
+
 /* ---- Configs ----------------------------------------------------------------------------------- */
 
 static void unknown_shapes_need_a_config(void **state)
@@ -633,6 +653,7 @@ int main(void)
         cmocka_unit_test(a_misshaped_tensor_is_named_with_both_shapes),
         cmocka_unit_test(an_extra_tensor_is_a_warning_that_names_it),
         cmocka_unit_test(weights_that_are_not_finite_are_a_warning_that_names_the_tensor),
+        cmocka_unit_test(a_temperature_scales_by_its_softplus),
         cmocka_unit_test(unknown_shapes_need_a_config),
         cmocka_unit_test(a_published_variant_is_recognised_by_its_shapes),
         cmocka_unit_test(a_config_that_does_not_fit_is_refused),

@@ -19,8 +19,9 @@
 /* What a progress was told. */
 typedef struct {
     size_t calls, first, last, total;
-    bool falling, late; /* done fell; it was called after it had cancelled */
-    bool elsewhere;     /* on another thread than the caller's */
+    bool falling, still; /* done fell; it stood */
+    bool late;           /* it was called after it had cancelled */
+    bool elsewhere;      /* on another thread than the caller's */
     pthread_t caller;
     size_t cancel_at; /* the call that cancels, from 1; 0: none */
 } told;
@@ -29,6 +30,7 @@ static int tell(void *user, size_t done, size_t total)
 {
     told *t = user;
     t->falling = t->falling || (t->calls && done < t->last);
+    t->still = t->still || (t->calls && done == t->last);
     t->late = t->late || (t->cancel_at && t->calls >= t->cancel_at);
     t->elsewhere = t->elsewhere || !pthread_equal(pthread_self(), t->caller);
     t->first = t->calls ? t->first : done;
@@ -104,6 +106,27 @@ static void a_batch_over_threads_is_told_of_by_the_caller_from_none_to_all(void 
             assert_false(t.falling || t.elsewhere);
             mohvit_context_destroy(ctx);
         }
+    mohvit_close(m);
+}
+
+/* Whoever did the last block: now the caller itself, now another thread, when one call more says so. */
+static void the_last_call_tells_of_all_and_only_once(void **state)
+{
+    (void)state;
+    enum { RUNS = 300 };
+    mohvit_model *m = small_model();
+    mohvit_context *ctx = filled_context(m, 2, 2);
+    size_t by_others = 0;
+    for (size_t i = 0; i < RUNS; i++) {
+        told t = listening(0);
+        mohvit_set_progress(ctx, tell, &t);
+        assert_int_equal(mohvit_run(ctx, 2, NULL), MOHVIT_OK);
+        assert_int_equal(t.last, 2 * BLOCKS);
+        assert_false(t.still);
+        by_others += t.calls > 1 + BLOCKS;
+    }
+    print_message("another thread did the last block in %zu of %d runs\n", by_others, RUNS);
+    mohvit_context_destroy(ctx);
     mohvit_close(m);
 }
 
@@ -262,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_image_tells_of_each_of_its_blocks),
         cmocka_unit_test(a_batch_over_threads_is_told_of_by_the_caller_from_none_to_all),
+        cmocka_unit_test(the_last_call_tells_of_all_and_only_once),
         cmocka_unit_test(a_cancelled_run_has_no_results_and_the_next_one_has_all),
         cmocka_unit_test(a_slot_that_was_not_in_the_last_run_has_no_result),
         cmocka_unit_test(a_picture_that_is_classified_may_be_cancelled),

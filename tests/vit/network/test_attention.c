@@ -636,6 +636,57 @@ static void computed_pairs_equal_the_reported_tokens(void **state)
     }
 }
 
+/* Of one image: gates as they were in each block, and what the context reported of them afterwards. */
+typedef struct {
+    const config *config;
+    double sums[STAGES][CONFIG_MAX_HEADS]; /* each stage has one block */
+} seen_gates;
+
+static void sum_gates(void *user, size_t s, size_t b, const float *gate, const uint8_t *pick, size_t N,
+                      size_t h)
+{
+    (void)b;
+    seen_gates *seen = user;
+    assert_int_equal(h, seen->config->num_heads[s]);
+    for (size_t head = 0; head < h; head++) {
+        seen->sums[s][head] = 0;
+        for (size_t token = 0; token < N; token++)
+            if (pick[token * h + head])
+                seen->sums[s][head] += (double)gate[token * h + head];
+    }
+}
+
+/* To the last bit, and of each token: a gate that was left out would be half a thousandth of a sum. */
+static void reported_gate_sums_are_those_of_every_selected_token(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const config *c = &cases[i].config;
+        seen_gates seen = {.config = c};
+        mohvit_context *ctx;
+        assert_int_equal(mohvit_context_create(&ctx, models[i][0], 1, 2, NULL), MOHVIT_OK);
+        float *input = array_new(3 * c->img_size * c->img_size);
+        synthetic_input(input, 1, c->img_size, SEED);
+        assert_int_equal(mohvit_load_tensor(ctx, 0, input, NULL), MOHVIT_OK);
+        mohvit_set_route_trace(ctx, sum_gates, &seen);
+        assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+        const double *reported = mohvit_head_gate_sum(ctx, 0);
+        for (size_t s = 0; s < STAGES; s++) {
+            double sum = 0, N = (double)(config_side(c, s) * config_side(c, s));
+            for (size_t head = 0; head < config_max_heads(c); head++, reported++) {
+                assert_true(*reported == seen.sums[s][head]); // 0 where there is no such head
+                if (head < c->num_heads[s])
+                    sum += *reported /
+                           (double)(head < c->shared_head[s] ? c->shared_head[s] : c->routed_head[s]);
+            }
+            // a token's gates are shared · a and routed · b together, and a + b = 2 where both exist
+            assert_close(sum / N, c->shared_head[s] && c->routed_head[s] ? 2 : 1, 1e-5);
+        }
+        array_free(input);
+        mohvit_context_destroy(ctx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -645,6 +696,7 @@ int main(void)
         cmocka_unit_test(unselected_heads_are_neither_computed_nor_read),
         cmocka_unit_test(attention_gives_the_same_bits_for_any_team),
         cmocka_unit_test(computed_pairs_equal_the_reported_tokens),
+        cmocka_unit_test(reported_gate_sums_are_those_of_every_selected_token),
     };
     return cmocka_run_group_tests(tests, open_models, close_models);
 }
