@@ -60,7 +60,7 @@ typedef struct jpeg_kind {
     J_COLOR_SPACE in, stored;
     int h_samples, v_samples;
     bool progressive, arithmetic, no_adobe, separate; /* separate: a scan for each component */
-    int restart_rows;
+    int restart_rows, quality;                        /* 0: 95 */
 } jpeg_kind;
 
 static inline blob jpeg_encode(const jpeg_kind *kind, const uint8_t *pixels, size_t width, size_t height,
@@ -79,7 +79,7 @@ static inline blob jpeg_encode(const jpeg_kind *kind, const uint8_t *pixels, siz
     cinfo.input_components = kind->in == JCS_GRAYSCALE ? 1 : kind->in == JCS_RGB ? 3 : 4;
     jpeg_set_defaults(&cinfo);
     jpeg_set_colorspace(&cinfo, kind->stored);
-    jpeg_set_quality(&cinfo, 95, TRUE);
+    jpeg_set_quality(&cinfo, kind->quality ? kind->quality : 95, TRUE);
     if (kind->stored == JCS_YCbCr || kind->stored == JCS_YCCK) {
         cinfo.comp_info[0].h_samp_factor = kind->h_samples;
         cinfo.comp_info[0].v_samp_factor = kind->v_samples;

@@ -247,6 +247,30 @@ static void a_truth_file_names_pictures_in_several_ways(void **state)
             "truth does not name it");
 }
 
+/* Its whole name, then that without its ending, then what follows its last slash, then that without its
+ * ending: lines are taken away in this order, and each time the next one counts. */
+static void the_most_exact_name_of_a_picture_counts(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"sub.d/e.jpg 0\n", "sub.d/e 1\n", "e.jpg 2\n", "e 0\n"};
+    static const char *const expected[] = {"sub.d/e.jpg=0", "sub.d/e.jpg=1", "sub.d/e.jpg=2",
+                                           "sub.d/e.jpg=0"};
+    shell("mkdir -p flat/sub.d");
+    write_text("flat/sub.d/e.jpg", "x");
+    for (size_t first = 0; first < 4; first++) {
+        char text[128] = "e.jp 1\ne.jpg.x 1\nsub 1\nsub.d 1\n"; // none of them
+        for (size_t i = 4; i-- > first;)
+            strcat(text, lines[i]);
+        write_text("truth", text);
+        dataset *d = open_with("flat", (dataset_options){.truth = "truth"});
+        assert_non_null(d);
+        holds(d, expected[first]);
+        dataset_close(d);
+    }
+    write_text("truth", "e.jp 1\nsub 1\nsub.d 1\nd/e.jpg 1\n");
+    refused("flat", (dataset_options){.truth = "truth"}, "flat/sub.d/e.jpg: has no class", "truth");
+}
+
 static void classes_out_of_range_are_refused_with_file_and_line(void **state)
 {
     (void)state;
@@ -692,6 +716,7 @@ int main(void)
         TEST(a_failure_of_the_system_is_not_put_down_to_a_picture),
         TEST(a_file_that_the_system_fails_to_read_is_not_passed_over),
         TEST(a_truth_file_names_pictures_in_several_ways),
+        TEST(the_most_exact_name_of_a_picture_counts),
         TEST(classes_out_of_range_are_refused_with_file_and_line),
         TEST(real_labels_replace_classes_and_leave_out_the_unsure),
         TEST(a_list_keeps_its_order),

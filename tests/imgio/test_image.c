@@ -143,6 +143,34 @@ static void jpeg_of_four_inks_is_read_as_adobe_writes_it(void **state)
     }
 }
 
+/* Blocks of one value each are kept to the bit at the best quality, so that R = C·K/255 is seen rounded: to
+ * the nearest, which is never halfway. */
+static void cmyk_is_multiplied_and_rounded_to_the_nearest(void **state)
+{
+    (void)state;
+    static const jpeg_kind kind = {"flat CMYK", JCS_CMYK, JCS_CMYK, 1, 1, .quality = 100};
+    static const struct {
+        uint8_t ink[4], rgb[3];
+    } blocks[] = {
+        {{255, 128, 0, 255}, {255, 128, 0}}, {{255, 128, 0, 0}, {0, 0, 0}},
+        {{127, 128, 129, 1}, {0, 1, 1}},     // 0.498, 0.502, 0.506
+        {{200, 100, 50, 100}, {78, 39, 20}}, // 78.43, 39.2, 19.6
+        {{254, 253, 3, 254}, {253, 252, 3}}, // 253.004, 252.008, 2.99
+        {{85, 86, 84, 171}, {57, 58, 56}},   // 57, 57.67, 56.3
+    };
+    enum { COUNT = sizeof blocks / sizeof *blocks, WIDTH = 8 * COUNT };
+    uint8_t cmyk[8 * WIDTH * 4];
+    for (size_t i = 0; i < 8 * WIDTH; i++)
+        memcpy(cmyk + 4 * i, blocks[i % WIDTH / 8].ink, 4);
+    blob file = jpeg_encode(&kind, cmyk, WIDTH, 8, NULL);
+    image img;
+    decode_or_fail(&img, kind.name, &file, false);
+    for (size_t i = 0; i < 8 * WIDTH; i++)
+        assert_memory_equal(img.rgb + 3 * i, blocks[i % WIDTH / 8].rgb, 3);
+    image_free(&img);
+    free(file.data);
+}
+
 static void jpeg_with_stray_bytes_around_still_decodes(void **state)
 {
     (void)state;
@@ -686,6 +714,7 @@ int main(void)
         cmocka_unit_test(exif_of_a_real_picture_turns_it_when_asked),
         cmocka_unit_test(jpeg_of_every_sampling_decodes),
         cmocka_unit_test(jpeg_of_four_inks_is_read_as_adobe_writes_it),
+        cmocka_unit_test(cmyk_is_multiplied_and_rounded_to_the_nearest),
         cmocka_unit_test(jpeg_with_stray_bytes_around_still_decodes),
         cmocka_unit_test(jpeg_with_too_many_scans_is_refused),
         cmocka_unit_test(jpeg_cut_and_closed_again_is_refused),

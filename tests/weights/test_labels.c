@@ -86,6 +86,7 @@ static void what_is_not_utf8_is_an_error(void **state)
                                "\xed\xa0\x80",
                                "\xf4\x90\x80\x80",
                                "\xf0\x9f\xa7",
+                               "\xf5\x80\x80\x80",
                                "\xf8\x88\x80\x80\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_fault(bad[i], strlen(bad[i]), "line 1 is not UTF-8");

@@ -69,6 +69,21 @@ static void containers_fill_one_by_one_and_in_batches(void **state)
     pickle_free(p);
 }
 
+/* MEMOIZE takes as its index how many are stored, and storing anew where something is adds none. */
+static void memoize_counts_what_is_stored(void **state)
+{
+    (void)state;
+    pickle *p = parse(PICKLE("\x80\x04(K\x05q\x00K\x06q\x00K\x07\x94h\x00h\x01t."));
+    const pickle_value *root = pickle_root(p);
+    const int64_t expected[] = {5, 6, 7, 6, 7};
+    assert_int_equal(root->items.count, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(root->items.at[i]->integer, expected[i]);
+    pickle_free(p);
+    expect_fault(PICKLE("\x80\x04K\x05q\x00K\x06q\x00K\x07\x94h\x02."), MOHVIT_ERROR_FORMAT,
+                 "nothing was stored under this memo index");
+}
+
 static void calls_are_noted_and_never_made(void **state)
 {
     (void)state;
@@ -248,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_values_come_out),
         cmocka_unit_test(containers_fill_one_by_one_and_in_batches),
+        cmocka_unit_test(memoize_counts_what_is_stored),
         cmocka_unit_test(calls_are_noted_and_never_made),
         cmocka_unit_test(a_value_may_contain_itself),
         cmocka_unit_test(unknown_opcodes_are_named_with_their_place),
