@@ -186,6 +186,44 @@ pictures_that_fail_are_listed_and_left_out_of_the_percentages() {
     equal "$(get complete)" true
 }
 
+# Half of the state is cut off, so that the second run has chunks to pass over.
+a_run_that_goes_on_over_threads_comes_to_the_same() {
+    local threads what=(eval "$data" --limit 300 --format json --log-every 1)
+    run 0 "${what[@]}" --threads 1 --predictions whole.csv --per-class whole-classes.csv --head-load whole.load
+    result <out.txt >whole.json
+    run 0 headload export --csv whole.load # its provenance has the threads
+    mv out.txt whole-load.csv
+    for threads in 2 4; do
+        what+=(--threads $threads --batch 9 --state state --predictions state.csv --per-class classes.csv --head-load load)
+        run 0 "${what[@]}"
+        truncate -s $(($(stat -c %s state) / 2)) state
+        run 0 "${what[@]}"
+        has "$err" "no whole record"
+        has "$err" "of 300 images are done already"
+        equal "$(result <out.txt)" "$(cat whole.json)"
+        same state.csv whole.csv
+        same classes.csv whole-classes.csv
+        run 0 headload export --csv load
+        same out.txt whole-load.csv
+        rm state state.csv classes.csv load
+    done
+}
+
+# Nothing but overhead: broken pictures take no time, so that threads ask for chunks while others add records.
+chunks_are_handed_out_while_records_come() {
+    local count=6400 what=(eval list --truth truth --threads 4 --batch 8 --state state --head-load load --quiet)
+    printf 'no picture' >x.png
+    echo x 0 >truth
+    yes x.png | head -$count >list
+    run 1 "${what[@]}"
+    has "$err" "$count of $count images failed"
+    cp state whole
+    truncate -s $(($(stat -c %s state) / 2)) state
+    run 1 "${what[@]}"
+    has "$err" "$count of $count images failed"
+    equal "$(stat -c %s state)" "$(stat -c %s whole)"
+}
+
 mistakes_are_explained() {
     run 2 eval
     run 2 eval x --shard 1/4
@@ -626,6 +664,7 @@ results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_chan
     pictures_that_fail_are_listed_and_left_out_of_the_percentages mistakes_are_explained
     an_output_that_cannot_be_written_is_known_before_the_run
     an_output_never_replaces_the_state_or_another_output an_output_never_replaces_an_input' ;;
+threads) tests='a_run_that_goes_on_over_threads_comes_to_the_same chunks_are_handed_out_while_records_come' ;;
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
 killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;
 faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file

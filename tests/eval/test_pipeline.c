@@ -1,0 +1,229 @@
+/* A data set through the network, by any number of threads and in any order, with head load and predictions:
+ * each record, and what they add up to, is the same to the last bit. Also a suite for ThreadSanitizer. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "eval/head_load_record.h"
+#include "eval/header.h"
+
+#include <stdlib.h>
+
+#define CLASSES     10 /* of the model that is built in */
+#define MAX_THREADS 4
+#define IMAGES      200
+
+static mohvit_model *shared;
+static dataset *data;
+
+static int setup(void **state)
+{
+    (void)state;
+    static char images[] = "idx:/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz,"
+                           "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz";
+    char *arguments[] = {images};
+    class_table *classes;
+    if (mohvit_open(&shared, NULL, NULL, NULL))
+        return -1;
+    const labels *l = &mohvit_describe(shared)->labels;
+    const class_names names = {l->count, l->name, l->id};
+    if (class_table_create(&classes, &names, NULL))
+        return -1;
+    const dataset_options options = {.classes = classes, .limit = IMAGES};
+    mohvit_status status = dataset_open(&data, arguments, 1, &options, NULL);
+    class_table_destroy(classes);
+    return status ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dataset_close(data);
+    mohvit_close(shared);
+    return 0;
+}
+
+/* ---- One evaluation ---------------------------------------------------------------------------- */
+
+/* What comes of one. Nothing of it is locked: the pipeline's calls come one at a time. */
+typedef struct outcome {
+    size_t next, images, stop_after;
+    journal *records;
+} outcome;
+
+static mohvit_status next_chunk(void *user, size_t *chunk, mohvit_error *err)
+{
+    (void)err;
+    outcome *o = user;
+    *chunk = o->next < journal_chunks(o->records) ? o->next++ : CHUNK_NONE;
+    return MOHVIT_OK;
+}
+
+static mohvit_status keep_record(void *user, const bytes *record, mohvit_error *err)
+{
+    return journal_append(((outcome *)user)->records, record->data, record->size, err);
+}
+
+static bool count_image(void *user, bool failed)
+{
+    outcome *o = user;
+    assert_false(failed);
+    return ++o->images == o->stop_after;
+}
+
+static json_t *header_of(const description *d)
+{
+    char *shape = config_to_json(&d->config), *names = labels_to_json(&d->labels);
+    json_t *header =
+        json_pack("{s:i, s:{s:o}, s:{}, s:i, s:[s,s], s:o, s:{}}", "format", HEADER_FORMAT, "match", "config",
+                  json_loads(shape, 0, NULL), "hardware", "images", IMAGES, "sections", "predictions",
+                  HEAD_LOAD_SECTION, "classes", json_loads(names, 0, NULL), "provenance");
+    free(shape);
+    free(names);
+    return header;
+}
+
+/* With a queue of three pictures, so that readers and workers wait for each other. */
+static void evaluate(outcome *o, size_t threads, size_t batch)
+{
+    const mohvit_model *models[] = {shared};
+    const description *d = mohvit_describe(shared);
+    head_load_record load = {.config = &d->config};
+    const chunk_section section = head_load_record_section(&load);
+    const pipeline p = {
+        .data = data,
+        .models = models,
+        .variants = 1,
+        .preprocess = &d->preprocess,
+        .threads = threads,
+        .batch = batch,
+        .predictions = true,
+        .section = &section,
+        .queue_bytes = 3 * 28 * 28,
+        .user = o,
+        .next = next_chunk,
+        .done = keep_record,
+        .image = count_image,
+    };
+    mohvit_error err;
+    json_t *header = header_of(d);
+    const journal_options options = {.header = header}; // in a file without a name
+    mohvit_status status = journal_open(&o->records, &options, &err);
+    json_decref(header);
+    if (!status)
+        status = pipeline_run(&p, &err);
+    if (status)
+        fail_msg("%s", err.message);
+}
+
+/* Everything but the time that it took, and the order in which a chunk met its classes. */
+static void assert_same_record(const outcome *a, const outcome *b, size_t chunk)
+{
+    bytes p = {0}, q = {0};
+    chunk_record x, y;
+    assert_int_equal(journal_read(a->records, chunk, &p, NULL), MOHVIT_OK);
+    assert_int_equal(journal_read(b->records, chunk, &q, NULL), MOHVIT_OK);
+    assert_int_equal(record_parse(&x, p.data, p.size, NULL), MOHVIT_OK);
+    assert_int_equal(record_parse(&y, q.data, q.size, NULL), MOHVIT_OK);
+    const byte_reader *tops = record_section(&x, SECTION_PREDICTIONS);
+    assert_int_equal(x.results.size, y.results.size);
+    assert_memory_equal(x.results.data, y.results.data, x.results.size);
+    assert_int_equal(tops->size, record_section(&y, SECTION_PREDICTIONS)->size);
+    assert_memory_equal(tops->data, record_section(&y, SECTION_PREDICTIONS)->data, tops->size);
+    bytes_free(&p);
+    bytes_free(&q);
+}
+
+static head_load *load_of(const outcome *o)
+{
+    head_load *load = NULL;
+    journal *journals[] = {o->records};
+    assert_int_equal(head_load_collect(&load, &(record_set){journals, 1}, NULL, NULL), MOHVIT_OK);
+    return load;
+}
+
+static void assert_same_counts(const head_load *x, const head_load *y)
+{
+    size_t cells = CLASSES * x->blocks * x->max_heads;
+    assert_memory_equal(x->images, y->images, CLASSES * sizeof *x->images);
+    assert_memory_equal(x->active, y->active, cells * sizeof *x->active);
+    assert_memory_equal(x->gate, y->gate, cells * sizeof *x->gate);
+}
+
+static void assert_same_load(const outcome *a, const outcome *b)
+{
+    head_load *x = load_of(a), *y = load_of(b);
+    assert_same_counts(x, y);
+    head_load_destroy(x);
+    head_load_destroy(y);
+}
+
+/* ---- What is checked --------------------------------------------------------------------------- */
+
+static void an_evaluation_comes_to_the_same_on_any_threads(void **state)
+{
+    (void)state;
+    outcome alone = {0};
+    evaluate(&alone, 1, 1);
+    for (size_t threads = 2; threads <= MAX_THREADS; threads++) {
+        outcome o = {0};
+        evaluate(&o, threads, threads * (threads - 1));
+        assert_int_equal(o.images, IMAGES);
+        for (size_t i = 0; i < journal_chunks(o.records); i++)
+            assert_same_record(&o, &alone, i);
+        assert_same_load(&o, &alone);
+        journal_close(o.records);
+    }
+    journal_close(alone.records);
+}
+
+static void an_evaluation_stops_when_it_is_told_to(void **state)
+{
+    (void)state;
+    for (size_t stop_after = 1; stop_after < IMAGES; stop_after += 66) {
+        outcome o = {.stop_after = stop_after};
+        evaluate(&o, MAX_THREADS, 8);
+        assert_in_range(o.images, stop_after, IMAGES);
+        journal_close(o.records);
+    }
+}
+
+/* One by one, as a caller of the public interface would count them. */
+static void heads_are_counted_as_the_library_counts_them(void **state)
+{
+    (void)state;
+    mohvit_head_load *expected;
+    mohvit_context *ctx;
+    mohvit_error err;
+    outcome o = {0};
+    evaluate(&o, 2, 3);
+    head_load *counted = load_of(&o);
+    assert_int_equal(mohvit_head_load_create(&expected, shared, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_context_create(&ctx, shared, 1, 1, NULL), MOHVIT_OK);
+    for (size_t i = 0; i < IMAGES; i++) {
+        sample s;
+        assert_int_equal(dataset_read(data, i, &s, &err), MOHVIT_OK);
+        assert_int_equal(mohvit_load_rgb(ctx, 0, s.bytes, s.width, s.height, 3 * s.width, &err), MOHVIT_OK);
+        assert_int_equal(mohvit_run(ctx, 1, &err), MOHVIT_OK);
+        assert_int_equal(mohvit_head_load_add(expected, ctx, 0, dataset_item_at(data, i)->class_index, &err),
+                         MOHVIT_OK);
+        sample_free(&s);
+    }
+    assert_same_counts(counted, expected);
+    mohvit_context_destroy(ctx);
+    mohvit_head_load_destroy(expected);
+    head_load_destroy(counted);
+    journal_close(o.records);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_evaluation_comes_to_the_same_on_any_threads),
+        cmocka_unit_test(an_evaluation_stops_when_it_is_told_to),
+        cmocka_unit_test(heads_are_counted_as_the_library_counts_them),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
