@@ -13,7 +13,8 @@
  *     broken:N         call N and all after it fail, as from a disk that is broken
  *     shrunk:N         before call N its file is cut off where it would read
  *
- * How many calls there were goes to the file that FAULT_COUNT names. */
+ * How many calls there were goes to the file that FAULT_COUNT names; what those that change files are called,
+ * a line each, to that of FAULT_ORDER. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +60,18 @@ static int next_call(bool reads)
     return wanted == reads ? atomic_fetch_add(&calls, 1) + 1 : 0;
 }
 
+/* The same of one that changes files. */
+static int next_change(const char *name)
+{
+    const char *path = getenv("FAULT_ORDER");
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
+    if (fd >= 0) {
+        dprintf(fd, "%s\n", name);
+        close(fd);
+    }
+    return next_call(false);
+}
+
 static void die(void)
 {
     raise(SIGKILL);
@@ -100,7 +113,7 @@ ssize_t write(int fd, const void *data, size_t size)
     REAL(ssize_t, "write", int, const void *, size_t);
     if (!is_file(fd))
         return real(fd, data, size);
-    int number = next_call(false);
+    int number = next_change("write");
     if (is_it(number, "before"))
         die();
     if (is_full(number))
@@ -114,7 +127,7 @@ ssize_t write(int fd, const void *data, size_t size)
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
     REAL(ssize_t, "pwrite", int, const void *, size_t, off_t);
-    int number = next_call(false);
+    int number = next_change("pwrite");
     if (is_it(number, "before"))
         die();
     if (is_full(number)) { // half of it still fits
@@ -138,7 +151,7 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
     int name parameters                                                                                      \
     {                                                                                                        \
         REAL(int, #name, __VA_ARGS__);                                                                       \
-        int number = next_call(false);                                                                       \
+        int number = next_change(#name);                                                                     \
         if (is_it(number, "before"))                                                                         \
             die();                                                                                           \
         int result = is_full(number) ? -1 : real arguments;                                                  \

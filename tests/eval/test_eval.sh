@@ -399,6 +399,15 @@ a_run_that_dies_at_any_write_goes_on_to_the_same_result() {
     echo "died at $n calls in 3 places each"
 }
 
+# The state with its last record before any table is begun, a table before it has its name, and the names.
+all_is_on_the_disk_before_it_counts_as_done() {
+    FAULT_ORDER=order with_fault count:0 "${scored[@]}" --limit 300 || fail "$(cat fault-err.txt)"
+    local calls begun='ftruncate pwrite fdatasync fsync' table='(write )+fsync rename fsync '
+    calls=$(tr '\n' ' ' <order)
+    local all="^$begun (pwrite (fdatasync )?)+pwrite fdatasync ($table){2}$"
+    [[ $calls =~ $all ]] || fail "$calls"
+}
+
 a_full_disk_is_an_error_and_never_a_truncated_file() {
     local n i step=$((scale > 1 ? 5 : 1))
     reference 150
@@ -668,6 +677,7 @@ threads) tests='a_run_that_goes_on_over_threads_comes_to_the_same chunks_are_han
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
 killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;
 faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file
+    all_is_on_the_disk_before_it_counts_as_done
     a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it' ;;
 states) tests='a_finished_state_prints_its_result_at_once a_second_process_on_a_state_is_refused
     another_evaluation_is_refused_with_the_difference sigint_stops_cleanly_and_prints_what_stands' ;;
