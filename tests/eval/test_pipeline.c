@@ -10,6 +10,7 @@
 #include "eval/header.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CLASSES     10 /* of the model that is built in */
 #define MAX_THREADS 4
@@ -50,6 +51,7 @@ static int teardown(void **state)
 /* What comes of one. Nothing of it is locked: the pipeline's calls come one at a time. */
 typedef struct outcome {
     size_t next, images, stop_after;
+    const mohvit_model *also; /* scored in the same pass; NULL: none */
     journal *records;
 } outcome;
 
@@ -73,8 +75,9 @@ static bool count_image(void *user, bool failed)
     return ++o->images == o->stop_after;
 }
 
-static json_t *header_of(const description *d)
+static json_t *make_header(size_t variants)
 {
+    const description *d = mohvit_describe(shared);
     char *shape = config_to_json(&d->config), *names = labels_to_json(&d->labels);
     json_t *header =
         json_pack("{s:i, s:{s:o}, s:{}, s:i, s:[s,s], s:o, s:{}}", "format", HEADER_FORMAT, "match", "config",
@@ -82,20 +85,33 @@ static json_t *header_of(const description *d)
                   HEAD_LOAD_SECTION, "classes", json_loads(names, 0, NULL), "provenance");
     free(shape);
     free(names);
+    if (variants > 1)
+        json_object_set_new(json_object_get(header, "match"), "routed_heads",
+                            json_pack("[s,s]", "as trained", "1"));
     return header;
+}
+
+/* In a file without a name. */
+static journal *open_journal(size_t variants)
+{
+    journal *j = NULL;
+    json_t *header = make_header(variants);
+    assert_int_equal(journal_open(&j, &(journal_options){.header = header}, NULL), MOHVIT_OK);
+    json_decref(header);
+    return j;
 }
 
 /* With a queue of three pictures, so that readers and workers wait for each other. */
 static void evaluate(outcome *o, size_t threads, size_t batch)
 {
-    const mohvit_model *models[] = {shared};
+    const mohvit_model *models[] = {shared, o->also};
     const description *d = mohvit_describe(shared);
     head_load_record load = {.config = &d->config};
     const chunk_section section = head_load_record_section(&load);
     const pipeline p = {
         .data = data,
         .models = models,
-        .variants = 1,
+        .variants = o->also ? 2 : 1,
         .preprocess = &d->preprocess,
         .threads = threads,
         .batch = batch,
@@ -108,13 +124,8 @@ static void evaluate(outcome *o, size_t threads, size_t batch)
         .image = count_image,
     };
     mohvit_error err;
-    json_t *header = header_of(d);
-    const journal_options options = {.header = header}; // in a file without a name
-    mohvit_status status = journal_open(&o->records, &options, &err);
-    json_decref(header);
-    if (!status)
-        status = pipeline_run(&p, &err);
-    if (status)
+    o->records = open_journal(p.variants);
+    if (pipeline_run(&p, &err))
         fail_msg("%s", err.message);
 }
 
@@ -218,12 +229,73 @@ static void heads_are_counted_as_the_library_counts_them(void **state)
     journal_close(o.records);
 }
 
+static void of_several_models_the_heads_of_the_first_are_counted(void **state)
+{
+    (void)state;
+    mohvit_model *other;
+    assert_int_equal(mohvit_reroute(&other, shared, "1", NULL), MOHVIT_OK);
+    outcome alone = {0}, both = {.also = other};
+    evaluate(&alone, 2, 4);
+    evaluate(&both, 2, 4);
+    assert_same_load(&both, &alone);
+    journal_close(alone.records);
+    journal_close(both.records);
+    mohvit_close(other);
+}
+
+/* A record's last section is its head load. */
+static void expect_damage(const bytes *record, const chunk_record *r, size_t at, const char *content,
+                          int more, const char *cause)
+{
+    mohvit_error err = {0};
+    head_load *load = NULL;
+    bytes b = {0};
+    size_t start = (size_t)(record_section(r, SECTION_HEAD_LOAD)->data - record->data);
+    bytes_put(&b, record->data, record->size);
+    memcpy(b.data + start + at, content, strlen(content));
+    if (more > 0)
+        bytes_put_u8(&b, 0);
+    b.size -= more < 0;
+    bytes_set_u32(&b, start - 4, (uint32_t)(b.size - start));
+    journal *j = open_journal(1);
+    assert_int_equal(journal_append(j, b.data, b.size, NULL), MOHVIT_OK);
+    mohvit_status status = head_load_collect(&load, &(record_set){&j, 1}, NULL, &err);
+    assert_int_equal(status, cause ? MOHVIT_ERROR_FORMAT : MOHVIT_OK);
+    if (cause && !strstr(err.message, cause))
+        fail_msg("%s", err.message);
+    head_load_destroy(load);
+    journal_close(j);
+    bytes_free(&b);
+}
+
+static void a_head_load_that_is_damaged_is_an_error(void **state)
+{
+    (void)state;
+    outcome o = {0};
+    bytes record = {0};
+    chunk_record r;
+    evaluate(&o, 1, 1);
+    assert_int_equal(journal_read(o.records, 3, &record, NULL), MOHVIT_OK);
+    assert_int_equal(record_parse(&r, record.data, record.size, NULL), MOHVIT_OK);
+    expect_damage(&record, &r, 0, "", 0, NULL);
+    expect_damage(&record, &r, 0, "", 1, "chunk 3: its head load is damaged");
+    expect_damage(&record, &r, 0, "", -1, "chunk 3: its head load is damaged");
+    expect_damage(&record, &r, 0, "\2", 0, "gates that are not finite");
+    expect_damage(&record, &r, 2, "\12", 0, "is damaged"); // a class too many,
+    expect_damage(&record, &r, 3, "\11", 0, "is damaged"); // more images than the chunk has,
+    expect_damage(&record, &r, 1, "\1", 0, "is damaged");  // or fewer classes than follow
+    bytes_free(&record);
+    journal_close(o.records);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_evaluation_comes_to_the_same_on_any_threads),
         cmocka_unit_test(an_evaluation_stops_when_it_is_told_to),
         cmocka_unit_test(heads_are_counted_as_the_library_counts_them),
+        cmocka_unit_test(of_several_models_the_heads_of_the_first_are_counted),
+        cmocka_unit_test(a_head_load_that_is_damaged_is_an_error),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
