@@ -88,6 +88,15 @@ ssize_t pwrite(int fd, const void *from, size_t size, off_t at)
     return hindered(real_pwrite, fd, (void *)(uintptr_t)from, size, at);
 }
 
+static int sync_fails; /* the reason; 0: it does not */
+
+int fsync(int fd)
+{
+    REAL(int, "fsync", int);
+    errno = sync_fails;
+    return sync_fails ? -1 : real(fd);
+}
+
 static void interrupted_and_half_done_calls_go_on(void **state)
 {
     (void)state;
@@ -231,6 +240,27 @@ static void two_names_of_one_file_are_known(void **state)
     assert_false(replace_same("a/new", "a/newer"));
 }
 
+static void a_directory_is_synced_where_its_file_system_can(void **state)
+{
+    (void)state;
+    static const int cannot[] = {EINVAL, ENOTSUP};
+    mohvit_error err = {0};
+    for (size_t i = 0; i < 2; i++) {
+        sync_fails = cannot[i];
+        assert_int_equal(replace_sync_directory("x", &err), MOHVIT_OK);
+    }
+    sync_fails = EIO;
+    mohvit_status of_directory = replace_sync_directory("x", &err);
+    mohvit_status of_file = replace_with_bytes("x", "after", 5, &err);
+    sync_fails = 0;
+    assert_int_equal(of_directory, MOHVIT_ERROR_SYSTEM);
+    assert_int_equal(of_file, MOHVIT_ERROR_SYSTEM);
+    assert_non_null(strstr(err.message, "x: syncing"));
+    assert_int_equal(access("x", F_OK), -1);
+    no_temporary_is_left();
+    assert_int_equal(replace_sync_directory("missing/x", &err), MOHVIT_ERROR_IO);
+}
+
 /* ---- Text ----------------------------------------------------------------------------------------- */
 
 static void a_long_text_is_written_in_its_order(void **state)
@@ -290,8 +320,8 @@ int main(void)
         TEST(interrupted_and_half_done_calls_go_on),   TEST(a_call_that_fails_half_way_is_a_failure),
         TEST(a_file_is_replaced_once_it_is_complete),  TEST(what_is_given_up_leaves_the_old_file),
         TEST(places_where_no_file_can_be_are_refused), TEST(messages_are_about_the_file_that_people_know),
-        TEST(two_names_of_one_file_are_known),         TEST(a_long_text_is_written_in_its_order),
-        TEST(a_text_that_failed_leaves_nothing),
+        TEST(two_names_of_one_file_are_known),         TEST(a_directory_is_synced_where_its_file_system_can),
+        TEST(a_long_text_is_written_in_its_order),     TEST(a_text_that_failed_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
