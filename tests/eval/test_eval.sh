@@ -194,10 +194,11 @@ a_run_that_goes_on_over_threads_comes_to_the_same() {
     run 0 headload export --csv whole.load # its provenance has the threads
     mv out.txt whole-load.csv
     for threads in 2 4; do
-        what+=(--threads $threads --batch 9 --state state --predictions state.csv --per-class classes.csv --head-load load)
-        run 0 "${what[@]}"
+        local so=("${what[@]}" --threads "$threads" --batch 9 --state state --predictions state.csv --per-class classes.csv
+            --head-load load)
+        run 0 "${so[@]}"
         truncate -s $(($(stat -c %s state) / 2)) state
-        run 0 "${what[@]}"
+        run 0 "${so[@]}"
         has "$err" "no whole record"
         has "$err" "of 300 images are done already"
         equal "$(result <out.txt)" "$(cat whole.json)"

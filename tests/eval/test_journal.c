@@ -291,8 +291,10 @@ static void shuffle(size_t *order, size_t n)
     for (size_t i = 0; i < n; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         size_t at = (random >> 33) % (i + 1);
-        order[i] = order[at];
+        order[i] = i;
+        size_t other = order[at];
         order[at] = i;
+        order[i] = other;
     }
 }
 
