@@ -90,23 +90,23 @@ INLINE void gate_tokens(float *y, size_t ldy, const float *const uv[3], size_t x
     for (size_t block = 0; block < channels; block += VL) {
         size_t c = block + VL <= channels ? block : channels - VL;
         vec sum[GATE_TOKENS];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (size_t t = 0; t < tokens; t++)
             sum[t] = vec_load(bias + c);
         for (size_t row = top; row < bottom; row++) {
             const float *u = uv[row] + c, *w = weight + 3 * row * ldw + c;
             vec column[3] = {vec_load(w), vec_load(w + ldw), vec_load(w + 2 * ldw)};
-#pragma GCC unroll 8
+            UNROLL(8)
             for (size_t i = left; i < right; i++) {
                 vec seen = vec_load(u + (x + i - 1) * ld);
-#pragma GCC unroll 8
+                UNROLL(8)
                 for (size_t t = 0; t < tokens; t++)
                     if (i >= t && i < t + 3)
                         sum[t] += seen * column[i - t];
             }
         }
         const float *v = uv[1] + x * ld + channels + c;
-#pragma GCC unroll 8
+        UNROLL(8)
         for (size_t t = 0; t < tokens; t++)
             vec_store(y + (x + t) * ldy + c, vec_gelu(sum[t]) * vec_load(v + t * ld));
     }

@@ -75,7 +75,7 @@ INLINE void dot_rows(float *sums, const float *a, const float *b, size_t ldb, co
     }
     for (size_t l = 0; l < width; l += VL) {
         vec products[VL];
-#pragma GCC unroll 16
+        UNROLL(16)
         for (size_t r = 0; r < VL; r++) {
             const float *row = a + (l + r) * count * VL, *other = b + (size_t)at[l + r] * ldb;
             products[r] = vec_load(row) * vec_load(other);
@@ -94,11 +94,11 @@ INLINE void rows_to_lanes(float *lanes, const float *rows, size_t d, size_t widt
         for (size_t i = 0; i < count; i++) {
             size_t first = d < VL ? 0 : vector_at(i, d), repeated = i * VL - first;
             vec x[VL];
-#pragma GCC unroll 16
+            UNROLL(16)
             for (size_t r = 0; r < VL; r++)
                 x[r] = vec_load(rows + (l + r) * count * VL + i * VL);
             vec_transpose(x);
-#pragma GCC unroll 16
+            UNROLL(16)
             for (size_t c = 0; c < VL; c++)
                 if (c >= repeated && first + c < d)
                     vec_store(lanes + (first + c) * LANES + l, x[c]);
@@ -112,11 +112,11 @@ INLINE void lanes_to_rows(float *rows, const float *lanes, size_t d, size_t widt
         for (size_t i = 0; i < count; i++) {
             size_t first = d < VL ? 0 : vector_at(i, d);
             vec x[VL];
-#pragma GCC unroll 16
+            UNROLL(16)
             for (size_t c = 0; c < VL; c++)
                 x[c] = first + c < d ? vec_load(lanes + (first + c) * LANES + l) : (vec){0};
             vec_transpose(x);
-#pragma GCC unroll 16
+            UNROLL(16)
             for (size_t r = 0; r < VL; r++)
                 vec_store(rows + (l + r) * count * VL + i * VL, x[r]);
         }
@@ -127,14 +127,14 @@ INLINE void accumulate_block(float *y, size_t block, const float *a, size_t lda,
                              size_t count, size_t width)
 {
     vec low[BLOCK_MAX], high[BLOCK_MAX];
-#pragma GCC unroll 9
+    UNROLL(9)
     for (size_t b = 0; b < block; b++) {
         low[b] = vec_load(y + b * LANES);
         high[b] = width > VL ? vec_load(y + b * LANES + VL) : (vec){0};
     }
     for (size_t k = 0; k < count; k++) {
         vec x0 = vec_load(x + k * LANES), x1 = width > VL ? vec_load(x + k * LANES + VL) : x0;
-#pragma GCC unroll 9
+        UNROLL(9)
         for (size_t b = 0; b < block; b++) {
             float factor = a[b * lda + k * step];
             low[b] += factor * x0;
@@ -142,7 +142,7 @@ INLINE void accumulate_block(float *y, size_t block, const float *a, size_t lda,
                 high[b] += factor * x1;
         }
     }
-#pragma GCC unroll 9
+    UNROLL(9)
     for (size_t b = 0; b < block; b++) {
         vec_store(y + b * LANES, low[b]);
         if (width > VL)
@@ -232,7 +232,7 @@ INLINE void load_queries(tile *t, const attend_job *job, const uint32_t *rows, s
         query[l] = job->q + (size_t)rows[l < n ? l : n - 1] * job->ldq;
     for (size_t l = 0; l < width; l += VL) {
         vec squares[VL];
-#pragma GCC unroll 16
+        UNROLL(16)
         for (size_t r = 0; r < VL; r++) {
             squares[r] = (vec){0};
             for (size_t i = 0; i < count; i++) {
@@ -335,7 +335,7 @@ INLINE void look_through(const segments *in, size_t count, const attend_job *job
         for (size_t kx = 0; kx < P; kx++, bias += LANES) {
             ptrdiff_t col = job->bias_offset[kx];
             __m512 value = _mm512_permutexvar_ps(index, _mm512_loadu_ps(row[0] + col));
-#pragma GCC unroll 6
+            UNROLL(6)
             for (size_t s = 1; s < count; s++)
                 value = _mm512_mask_permutexvar_ps(value, in->lanes[s], index, _mm512_loadu_ps(row[s] + col));
             _mm512_storeu_ps(bias, value);
@@ -432,12 +432,14 @@ INLINE void store_outputs(tile *t, const attend_job *job, const uint32_t *rows, 
         for (size_t i = 0; i < count; i += 2) {
             size_t both = i + 1 < count, at[2] = {vector_at(i, d), vector_at(i + both, d)};
             vec sum[2] = {vec_load(row + i * VL), vec_load(row + (i + both) * VL)};
-#pragma GCC unroll 9
-            for (size_t j = 0; j < locals; j++) {
-                float weight = t->score[j * LANES + l];
-                const float *v = job->v + (size_t)t->neighbour[j][l] * job->ldkv;
-                sum[0] += weight * vec_load(v + at[0]);
-                sum[1] += weight * vec_load(v + at[1]);
+            if (locals) {
+                UNROLL(9)
+                for (size_t j = 0; j < NEIGHBOURS; j++) {
+                    float weight = t->score[j * LANES + l];
+                    const float *v = job->v + (size_t)t->neighbour[j][l] * job->ldkv;
+                    sum[0] += weight * vec_load(v + at[0]);
+                    sum[1] += weight * vec_load(v + at[1]);
+                }
             }
             vec_store(out + at[0], sum[0]);
             vec_store(out + at[1], sum[1]);

@@ -316,7 +316,7 @@ INLINE void block(const block_job *job, size_t rows, size_t width)
             __builtin_prefetch(job->y + r * job->ldy + v * VL, 1);
     for (;;) {
         size_t end = (chain + 1) * job->steps / chains;
-#pragma GCC unroll 16
+        UNROLL(16)
         for (size_t r = 0; r < rows; r++)
             sum[r][0] = sum[r][1] = (sums){0};
         for (; step < end; step++) {
@@ -326,7 +326,7 @@ INLINE void block(const block_job *job, size_t rows, size_t width)
             if (width > 1)
                 w1 = w[1];
             __builtin_prefetch(job->ahead + step * 64, 0, 2);
-#pragma GCC unroll 16
+            UNROLL(16)
             for (size_t r = 0; r < rows; r++) {
                 word value = x[r * ldx];
                 sum[r][0] = multiply_add(sum[r][0], value, w0);
@@ -336,7 +336,7 @@ INLINE void block(const block_job *job, size_t rows, size_t width)
         }
         if (++chain == chains)
             break;
-#pragma GCC unroll 16
+        UNROLL(16)
         for (size_t r = 0; r < rows; r++)
             for (size_t v = 0; v < width; v++) {
                 float *so_far = results + r * PANEL + v * VL;
@@ -345,9 +345,9 @@ INLINE void block(const block_job *job, size_t rows, size_t width)
             }
     }
     bool narrow = job->cols < width * VL;
-#pragma GCC unroll 16
-    for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 2
+    UNROLL(16)
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL(2)
         for (size_t v = 0; v < width; v++) {
             float *y = job->y + r * job->ldy + v * VL, *so_far = results + r * PANEL + v * VL;
             vec result = product(job, sum[r][v], r, v);
@@ -360,6 +360,7 @@ INLINE void block(const block_job *job, size_t rows, size_t width)
             result += vec_load(job->bias + v * VL);
             vec_store(y, job->accumulate ? vec_load(y) + result : result);
         }
+    }
     if (narrow)
         store_narrow(job, results, rows);
 }

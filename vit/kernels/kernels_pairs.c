@@ -31,32 +31,35 @@ INLINE void query_block(float *sums, const float *const *x, const float *const *
     size_t chains = (in - 1) / CHAIN + 1, i = 0;
     for (size_t chain = 1; chain <= chains; chain++) {
         vec sum[ROWS][VECTORS];
-#pragma GCC unroll 16
-        for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        UNROLL(16)
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL(4)
             for (size_t v = 0; v < VECTORS; v++)
                 sum[r][v] = (vec){0};
+        }
         for (size_t end = chain * in / chains; i < end; i++) {
             vec weight[VECTORS];
-#pragma GCC unroll 4
+            UNROLL(4)
             for (size_t v = 0; v < VECTORS; v++)
                 weight[v] = vec_load(w[v] + i * PANEL);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (size_t v = 0; v < VECTORS; v++)
                 __builtin_prefetch(w[v + VECTORS] + i * PANEL, 0, 2);
-#pragma GCC unroll 16
-            for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 4
+            UNROLL(16)
+            for (size_t r = 0; r < rows; r++) {
+                UNROLL(4)
                 for (size_t v = 0; v < VECTORS; v++)
                     sum[r][v] += x[r][i] * weight[v];
+            }
         }
-#pragma GCC unroll 16
-        for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        UNROLL(16)
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL(4)
             for (size_t v = 0; v < VECTORS; v++) {
                 float *so_far = sums + (r * VECTORS + v) * VL;
                 vec_store(so_far, chain > 1 ? vec_load(so_far) + sum[r][v] : sum[r][v]);
             }
+        }
     }
 }
 
@@ -66,20 +69,20 @@ INLINE void query_block(float *sums, const float *const *x, const float *const *
 INLINE void sum_block(float *sums, const uint32_t *to, const float *x, const float *panel, size_t rows)
 {
     vec sum[ROWS][2];
-#pragma GCC unroll 16
+    UNROLL(16)
     for (size_t r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = (vec){0};
     for (size_t i = 0; i < D; i++) {
         vec w0 = vec_load(panel + i * PANEL), w1 = vec_load(panel + i * PANEL + VL);
         __builtin_prefetch(panel + (D + i) * PANEL, 0, 2);
         __builtin_prefetch(panel + (D + i) * PANEL + VL, 0, 2);
-#pragma GCC unroll 16
+        UNROLL(16)
         for (size_t r = 0; r < rows; r++) {
             sum[r][0] += x[r * D + i] * w0;
             sum[r][1] += x[r * D + i] * w1;
         }
     }
-#pragma GCC unroll 16
+    UNROLL(16)
     for (size_t r = 0; r < rows; r++) {
         float *so_far = sums + to[r] * PANEL;
         vec_store(so_far, vec_load(so_far) + sum[r][0]);

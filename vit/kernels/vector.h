@@ -3,6 +3,8 @@
 #ifndef MOHVIT_VECTOR_H
 #define MOHVIT_VECTOR_H
 
+#include "base/compiler.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -184,12 +186,12 @@ INLINE float vec_sum(vec x)
 INLINE void vec_transpose(vec x[VL])
 {
     vec y[VL];
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int half = 1; half < VL; half *= 2) {
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int i = 0; i < VL; i++)
             y[i] = x[i];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < VL / 2; i++) {
             x[2 * i] = INTERLEAVED_LOW(y[i], y[i + VL / 2]);
             x[2 * i + 1] = INTERLEAVED_HIGH(y[i], y[i + VL / 2]);
