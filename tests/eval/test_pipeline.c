@@ -78,12 +78,12 @@ static bool count_image(void *user, bool failed)
 static json_t *make_header(size_t variants)
 {
     const description *d = mohvit_describe(shared);
-    char *shape = config_to_json(&d->config), *names = labels_to_json(&d->labels);
+    char *names = labels_to_json(&d->labels);
     json_t *header =
-        json_pack("{s:i, s:{s:o}, s:{}, s:i, s:[s,s], s:o, s:{}}", "format", HEADER_FORMAT, "match", "config",
-                  json_loads(shape, 0, NULL), "hardware", "images", IMAGES, "sections", "predictions",
-                  HEAD_LOAD_SECTION, "classes", json_loads(names, 0, NULL), "provenance");
-    free(shape);
+        json_pack("{s:i, s:{s:o}, s:o, s:{}, s:i, s:[s,s], s:o, s:{}}", "format", HEADER_FORMAT, "match",
+                  "config", config_json(&d->config), "routing",
+                  routing_layout_to_json(mohvit_routing(shared)), "hardware", "images", IMAGES, "sections",
+                  "predictions", HEAD_LOAD_SECTION, "classes", json_loads(names, 0, NULL), "provenance");
     free(names);
     if (variants > 1)
         json_object_set_new(json_object_get(header, "match"), "routed_heads",
@@ -106,7 +106,7 @@ static void evaluate(outcome *o, size_t threads, size_t batch)
 {
     const mohvit_model *models[] = {shared, o->also};
     const description *d = mohvit_describe(shared);
-    head_load_record load = {.config = &d->config};
+    head_load_record load = {.routing = mohvit_routing(shared)};
     const chunk_section section = head_load_record_section(&load);
     const pipeline p = {
         .data = data,
@@ -151,13 +151,13 @@ static head_load *load_of(const outcome *o)
 {
     head_load *load = NULL;
     journal *journals[] = {o->records};
-    assert_int_equal(head_load_collect(&load, &(record_set){journals, 1}, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(head_load_collect(&load, &(record_set){journals, 1}, NULL, NULL, NULL), MOHVIT_OK);
     return load;
 }
 
 static void assert_same_counts(const head_load *x, const head_load *y)
 {
-    size_t cells = CLASSES * x->blocks * x->max_heads;
+    size_t cells = CLASSES * x->routing.count * x->routing.max_heads;
     assert_memory_equal(x->images, y->images, CLASSES * sizeof *x->images);
     assert_memory_equal(x->active, y->active, cells * sizeof *x->active);
     assert_memory_equal(x->gate, y->gate, cells * sizeof *x->gate);
@@ -259,7 +259,7 @@ static void expect_damage(const bytes *record, const chunk_record *r, size_t at,
     bytes_set_u32(&b, start - 4, (uint32_t)(b.size - start));
     journal *j = open_journal(1);
     assert_int_equal(journal_append(j, b.data, b.size, NULL), MOHVIT_OK);
-    mohvit_status status = head_load_collect(&load, &(record_set){&j, 1}, NULL, &err);
+    mohvit_status status = head_load_collect(&load, &(record_set){&j, 1}, NULL, NULL, &err);
     assert_int_equal(status, cause ? MOHVIT_ERROR_FORMAT : MOHVIT_OK);
     if (cause && !strstr(err.message, cause))
         fail_msg("%s", err.message);

@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_tensors(&c);
         cost each;
         fuzz_require(config_name(&c), "no name");
-        if (!fuzz_checked(model_cost(&each, &c, NULL, NULL, &err), &err, NULL))
+        if (!fuzz_checked(model_cost(&each, &c, NULL, PRECISION_F32, &err), &err, NULL))
             fuzz_require(each.routed > 0 && each.all_heads >= each.routed, "absurd costs");
         fuzz_checked(config_set_routed(&c, routed[size % 6], &err), &err, NULL);
     }

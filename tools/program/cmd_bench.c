@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
+#include "vit/kernels/gemm_peak.h"
 #include "tools/program/model_options.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"

@@ -320,7 +320,10 @@ static int run_info(int argc, char **argv)
     }
     if (!status) {
         const mohvit_options *open = &o.model.open;
-        status = model_cost(&s.cost, &s.description.config, open->backend, open->precision, &err);
+        precision wanted;
+        status = precision_from_name(&wanted, open->precision, &err);
+        if (!status)
+            status = model_cost(&s.cost, &s.description.config, open->backend, wanted, &err);
     }
     if (status)
         complain("%s", err.message);

@@ -78,15 +78,8 @@ static json_t *backends(const kernels *k)
 static json_t *features(void)
 {
     json_t *array = or_die(json_array());
-    const kernels *best = kernels_available(0);
-    for (size_t i = 1; kernels_available(i); i++) {
-        best = kernels_available(i);
-        json_add(array, json_text(best->isa));
-    }
-    if (!gemm_lacks(&gemm_native_bf16, best))
-        json_add(array, json_text("avx512_bf16"));
-    if (!gemm_lacks(&gemm_native_int8, best))
-        json_add(array, json_text("avx512_vnni"));
+    for (size_t i = 1; kernels_layer(i); i++) // from the baseline on
+        json_add(array, json_text(kernels_layer(i)->feature));
     return array;
 }
 

@@ -49,6 +49,15 @@ static bool parse_backend(const char **out, const char *text)
     return false;
 }
 
+static bool parse_precision(const char **out, const char *text)
+{
+    const char *names[PRECISIONS + 2] = {"auto"};
+    for (precision p = 0; p < PRECISIONS; p++)
+        names[p + 1] = precision_name(p);
+    *out = text;
+    return parse_choice("--precision", text, names) >= 0;
+}
+
 /* Whether a model routes heads at all is seen when it is opened; how their number is written, here. */
 bool parse_routed(const char **out, const char *text)
 {
@@ -94,9 +103,7 @@ bool model_option(void *options, int code, const char *value)
     case OPTION_BACKEND:
         return parse_backend(&o->open.backend, value);
     case OPTION_PRECISION:
-        o->open.precision = value;
-        return parse_choice("--precision", value,
-                            (const char *const[]){"auto", "f32", "bf16", "int8", NULL}) >= 0;
+        return parse_precision(&o->open.precision, value);
     case OPTION_ROUTED:
         return parse_routed(&o->open.routed_heads, value);
     case OPTION_BATCH:

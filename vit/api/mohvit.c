@@ -73,10 +73,12 @@ static mohvit_status create_model(mohvit_model **out, description *d, const weig
     weight_source told = *source;
     told.progress = options->progress;
     told.user = options->user;
+    precision wanted;
     mohvit_status status = parallel_threads(&threads, options->threads, err);
     if (!status)
-        status =
-            model_create(&network, &d->config, &told, options->backend, options->precision, threads, err);
+        status = precision_from_name(&wanted, options->precision, err);
+    if (!status)
+        status = model_create(&network, &d->config, &told, options->backend, wanted, threads, err);
     return wrap_model(out, d, network, status, err);
 }
 

@@ -1,40 +1,17 @@
 #include "vit/kernels/gemm.h"
-#include "vit/kernels/linear.h"
-#include "base/parallel.h"
 #include "base/memory.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static const gemm *const backends[] = {&gemm_native_f32, &gemm_native_bf16, &gemm_native_int8,
-                                       &gemm_openblas};
+/* ---- Precisions ---------------------------------------------------------------------------------- */
 
-#define BACKENDS (sizeof backends / sizeof *backends)
-
-const gemm *gemm_available(size_t index)
-{
-    return index < BACKENDS ? backends[index] : NULL;
-}
-
-static const char *const precisions[PRECISIONS] = {"f32", "bf16", "int8"};
+static const struct {
+    const char *name, *needs; /* of the processor, where not every one has it */
+} precisions[PRECISIONS] = {{"f32", NULL}, {"bf16", "AVX512-BF16"}, {"int8", "AVX512-VNNI"}};
 
 const char *precision_name(precision p)
 {
-    return precisions[p];
-}
-
-const char *gemm_lacks(const gemm *g, const kernels *k)
-{
-    const char *const instructions[PRECISIONS] = {"", "AVX512-BF16", "AVX512-VNNI"};
-    if (g->precision == PRECISION_F32)
-        return NULL;
-    bool has = k->gemm[g->precision];
-#if defined(__x86_64__)
-    has = has && (g->precision == PRECISION_BF16 ? __builtin_cpu_supports("avx512bf16")
-                                                 : __builtin_cpu_supports("avx512vnni"));
-#endif
-    return has ? NULL : instructions[g->precision];
+    return precisions[p].name;
 }
 
 static bool automatic(const char *name)
@@ -42,38 +19,51 @@ static bool automatic(const char *name)
     return !name || !strcmp(name, "auto");
 }
 
-mohvit_status gemm_choose(const gemm **out, const char *name, const char *wanted, const kernels *k,
+mohvit_status precision_from_name(precision *out, const char *name, mohvit_error *err)
+{
+    *out = PRECISION_F32;
+    if (automatic(name))
+        return MOHVIT_OK;
+    for (precision p = 0; p < PRECISIONS; p++)
+        if (!strcmp(precisions[p].name, name)) {
+            *out = p;
+            return MOHVIT_OK;
+        }
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "precision \"%s\"; expected auto, %s, %s or %s", name,
+                     precisions[0].name, precisions[1].name, precisions[2].name);
+}
+
+/* ---- Which backend ------------------------------------------------------------------------------- */
+
+const gemm *gemm_available(size_t index)
+{
+    return index < PRECISIONS ? &gemm_native[index] : index == PRECISIONS ? &gemm_openblas : NULL;
+}
+
+const char *gemm_lacks(const gemm *g, const kernels *k)
+{
+    return k->gemm[g->precision].multiply ? NULL : precisions[g->precision].needs;
+}
+
+mohvit_status gemm_choose(const gemm **out, const char *name, precision wanted, const kernels *k,
                           mohvit_error *err)
 {
-    bool name_known = false, precision_known = false;
-    if (automatic(wanted))
-        wanted = precisions[PRECISION_F32];
-    if (automatic(name)) // native alone has other precisions
-        name = strcmp(k->isa, "baseline") == 0 && strcmp(wanted, precisions[PRECISION_F32]) == 0 ? "openblas"
-                                                                                                 : "native";
-    for (size_t i = 0; i < BACKENDS; i++) {
-        const gemm *g = backends[i];
-        bool same_name = !strcmp(g->name, name), same_precision = !strcmp(precisions[g->precision], wanted);
-        name_known |= same_name;
-        precision_known |= same_precision;
-        if (!same_name || !same_precision)
-            continue;
-        const char *lacks = gemm_lacks(g, k);
-        if (lacks)
-            return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
-                             "precision %s needs %s, which this processor or its instruction set in use (%s) "
-                             "lacks",
-                             wanted, lacks, k->isa);
-        *out = g;
-        return MOHVIT_OK;
-    }
-    if (!name_known)
+    bool vectorised = k->gemm[wanted].multiply != kernels_layer(0)->gemm[PRECISION_F32].multiply;
+    bool native = automatic(name) ? vectorised : !strcmp(name, "native");
+    if (!automatic(name) && !native && strcmp(name, "openblas") != 0)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "backend \"%s\"; expected auto, native or openblas",
                          name);
-    if (!precision_known)
-        return error_set(err, MOHVIT_ERROR_ARGUMENT, "precision \"%s\"; expected auto, f32, bf16 or int8",
-                         wanted);
-    return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "backend %s does not compute in %s", name, wanted);
+    const gemm *g = native ? &gemm_native[wanted] : &gemm_openblas;
+    if (g->precision != wanted)
+        return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "backend %s does not compute in %s", g->name,
+                         precision_name(wanted));
+    if (gemm_lacks(g, k))
+        return error_set(
+            err, MOHVIT_ERROR_UNSUPPORTED,
+            "precision %s needs %s, which this processor or its instruction set in use (%s) lacks",
+            precision_name(wanted), gemm_lacks(g, k), k->isa);
+    *out = g;
+    return MOHVIT_OK;
 }
 
 /* ---- The native backend ------------------------------------------------------------------------ */
@@ -99,111 +89,40 @@ static gemm_tiles native_tiling(size_t N, size_t out)
     return (gemm_tiles){.rows = divide_up(N, row_tiles), .cols = wide * PANEL};
 }
 
-/* The entries of a precision, which go on to the kernels'. */
-#define NATIVE(name, of)                                                                                     \
-    static size_t name##_packed(const kernels *k, size_t out, size_t in)                                     \
-    {                                                                                                        \
-        return k->gemm[of]->packed(out, in);                                                                 \
-    }                                                                                                        \
-    static void name##_pack(const kernels *k, void *packed, const float *w, size_t out, size_t in)           \
-    {                                                                                                        \
-        k->gemm[of]->pack(packed, w, out, in);                                                               \
-    }                                                                                                        \
-    static UNUSED size_t name##_stride(const kernels *k, size_t in)                                          \
-    {                                                                                                        \
-        return k->gemm[of]->stride(in);                                                                      \
-    }                                                                                                        \
-    static UNUSED void name##_encode(const kernels *k, void *rows, const float *x, size_t ldx, size_t n,     \
-                                     size_t in)                                                              \
-    {                                                                                                        \
-        k->gemm[of]->encode(rows, x, ldx, n, in);                                                            \
-    }                                                                                                        \
-    static void name##_multiply(const kernels *k, const gemm_tile *tile)                                     \
-    {                                                                                                        \
-        k->gemm[of]->multiply(tile);                                                                         \
-    }
+/* These go on to the kernels'. */
 
-NATIVE(f32, PRECISION_F32)
-NATIVE(bf16, PRECISION_BF16)
-NATIVE(int8, PRECISION_INT8)
-
-const gemm gemm_native_f32 = {"native",   PRECISION_F32, native_enter, native_leave, native_tiling, true,
-                              f32_packed, f32_pack,      NULL,         NULL,         f32_multiply};
-const gemm gemm_native_bf16 = {"native",    PRECISION_BF16, native_enter, native_leave, native_tiling, true,
-                               bf16_packed, bf16_pack,      bf16_stride,  bf16_encode,  bf16_multiply};
-const gemm gemm_native_int8 = {"native",    PRECISION_INT8, native_enter, native_leave, native_tiling, true,
-                               int8_packed, int8_pack,      int8_stride,  int8_encode,  int8_multiply};
-
-/* ---- What the processor can do ------------------------------------------------------------------- */
-
-#define PEAK_GAP 16 // floats between rows, which would else share few sets of the L1 cache
-
-typedef struct {
-    const kernels *kernels;
-    size_t N;
-    linear layer;
-    float *x, *y;
-    double best; // seconds
-} peak_job;
-
-static double seconds_now(void)
+static size_t native_packed_bytes(const gemm *g, const kernels *k, size_t out, size_t in)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return k->gemm[g->precision].packed_bytes(out, in);
 }
 
-static void peak_run(void *arg, team *t)
+static void native_pack(const gemm *g, const kernels *k, void *packed, const float *w, size_t out, size_t in)
 {
-    peak_job *job = arg;
-    operand x = {job->x, (job->layer.in + PEAK_GAP) * sizeof *job->x};
-    linear_call call = {&job->layer, x, job->y, job->layer.out, job->N, false};
-    double start = seconds_now();
-    for (int i = 0; i < 100 && (i < 3 || seconds_now() - start < 0.1); i++) {
-        double before = seconds_now();
-        linear_forward(&call, 1, job->kernels, t);
-        double took = seconds_now() - before;
-        job->best = took < job->best ? took : job->best;
-    }
+    k->gemm[g->precision].pack(packed, w, out, in);
 }
 
-/* GFLOP/s of N × in × out; 0 without memory. */
-static double peak_of(const gemm *g, const kernels *k, size_t threads, size_t N, size_t in, size_t out)
+static size_t native_row_bytes(const gemm *g, const kernels *k, size_t in)
 {
-    peak_job job = {.kernels = k, .N = N, .best = 1e9};
-    void *packed = memory_alloc(g->packed(k, out, in), 1);
-    float *weight = calloc(out * in, sizeof *weight), *bias = calloc(out, sizeof *bias);
-    job.x = calloc(N * (in + PEAK_GAP), sizeof *job.x);
-    job.y = calloc(N * out, sizeof *job.y);
-    bool ready = packed && weight && bias && job.x && job.y;
-    if (ready) {
-        gemm_saved saved;
-        g->pack(k, packed, weight, out, in);
-        job.layer = (linear){in, out, g, packed, bias};
-        g->enter(&saved);
-        parallel_run(threads, peak_run, &job);
-        g->leave(&saved);
-    }
-    free(packed);
-    free(weight);
-    free(bias);
-    free(job.x);
-    free(job.y);
-    return ready ? 2e-9 * (double)N * (double)in * (double)out / job.best : 0;
+    return k->gemm[g->precision].row_bytes(in);
 }
 
-double gemm_peak_gflops(size_t threads)
+static void native_encode(const gemm *g, const kernels *k, void *rows, const float *x, size_t ldx, size_t n,
+                          size_t in)
 {
-    const size_t shapes[][3] = {{784, 512, 1536}, {1568, 1024, 1536}, {1536, 1536, 1536}};
-    const kernels *k = NULL;
-    double best = 0;
-    if (kernels_choose(&k, NULL))
-        return 0;
-    for (size_t b = 0; b < BACKENDS; b++)
-        for (size_t s = 0; backends[b]->precision == PRECISION_F32 && s < sizeof shapes / sizeof *shapes;
-             s++) {
-            double rate = peak_of(backends[b], k, threads, shapes[s][0], shapes[s][1], shapes[s][2]);
-            best = rate > best ? rate : best;
-        }
-    return best;
+    k->gemm[g->precision].encode(rows, x, ldx, n, in);
 }
+
+static void native_multiply(const gemm *g, const kernels *k, const gemm_tile *tile)
+{
+    k->gemm[g->precision].multiply(tile);
+}
+
+#define NATIVE(p, row_bytes, encode)                                                                         \
+    [p] = {"native",    p,         native_enter, native_leave,   native_tiling, true, native_packed_bytes,   \
+           native_pack, row_bytes, encode,       native_multiply}
+
+const gemm gemm_native[PRECISIONS] = {
+    NATIVE(PRECISION_F32, NULL, NULL),
+    NATIVE(PRECISION_BF16, native_row_bytes, native_encode),
+    NATIVE(PRECISION_INT8, native_row_bytes, native_encode),
+};

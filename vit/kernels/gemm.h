@@ -16,7 +16,8 @@ typedef struct gemm_tiles {
     size_t rows, cols; /* of a tile; the last ones may be smaller */
 } gemm_tiles;
 
-typedef struct gemm {
+typedef struct gemm gemm;
+struct gemm {
     const char *name;
     precision precision;
 
@@ -27,40 +28,39 @@ typedef struct gemm {
 
     gemm_tiles (*tiling)(size_t N, size_t out);
 
-    /* Lays weights w (out, in) out once, into packed(out, in) bytes. by_panels: those of the outputs from
-     * 32·i on begin at packed(32·i, in), so that parts can be laid out on their own. */
+    /* Lays weights w (out, in) out once, into packed_bytes(out, in). by_panels: those of the outputs from
+     * 32·i on begin at packed_bytes(32·i, in), so that parts can be laid out on their own. */
     bool by_panels;
-    size_t (*packed)(const kernels *k, size_t out, size_t in);
-    void (*pack)(const kernels *k, void *packed, const float *w, size_t out, size_t in);
+    size_t (*packed_bytes)(const gemm *g, const kernels *k, size_t out, size_t in);
+    void (*pack)(const gemm *g, const kernels *k, void *packed, const float *w, size_t out, size_t in);
 
-    /* Lays n rows of x (n, in), ldx apart, out as multiply reads them: stride(in) bytes each, without gaps.
-     * Both NULL: multiply reads floats, wherever they are. */
-    size_t (*stride)(const kernels *k, size_t in);
-    void (*encode)(const kernels *k, void *rows, const float *x, size_t ldx, size_t n, size_t in);
+    /* Lays n rows of x (n, in), ldx apart, out as multiply reads them: row_bytes(in) each, without gaps. Both
+     * NULL: multiply reads floats, wherever they are. */
+    size_t (*row_bytes)(const gemm *g, const kernels *k, size_t in);
+    void (*encode)(const gemm *g, const kernels *k, void *rows, const float *x, size_t ldx, size_t n,
+                   size_t in);
 
     /* One tile, whose col is one of the tiling's, or a multiple of 32. */
-    void (*multiply)(const kernels *k, const gemm_tile *tile);
-} gemm;
+    void (*multiply)(const gemm *g, const kernels *k, const gemm_tile *tile);
+};
 
-/* "native": this project's own kernels (kernels_gemm.c). "openblas": cblas_sgemm. */
-extern const gemm gemm_native_f32, gemm_native_bf16, gemm_native_int8, gemm_openblas;
+/* "native": this project's own kernels (gemm_native.c). "openblas": cblas_sgemm. */
+extern const gemm gemm_native[PRECISIONS], gemm_openblas;
 
-/* Why these kernels or this processor cannot run g, such as "AVX512-BF16"; NULL where they can. */
+/* What of the processor, or of the set in use, g needs and these kernels have not, such as "AVX512-BF16";
+ * NULL where they can run it. */
 const char *gemm_lacks(const gemm *g, const kernels *k);
 
-/* By the names of backend and precision; NULL or "auto": native where its kernels are vectorised for the
- * processor, else openblas, whose own are; and float32. An error says what is lacking. */
-mohvit_status gemm_choose(const gemm **out, const char *name, const char *precision, const kernels *k,
+/* By the name of the backend; NULL or "auto": native where its kernels are vectorised for the processor, else
+ * openblas, whose own are. An error says what is lacking. */
+mohvit_status gemm_choose(const gemm **out, const char *name, precision p, const kernels *k,
                           mohvit_error *err);
 
-/* "f32", "bf16", "int8". */
+/* "f32", "bf16", "int8"; and back, where NULL or "auto" is float32. */
 const char *precision_name(precision p);
+mohvit_status precision_from_name(precision *out, const char *name, mohvit_error *err);
 
 /* Every backend of the build in each of its precisions; NULL past the end. */
 const gemm *gemm_available(size_t index);
-
-/* Best GFLOP/s of `threads` threads over a few large products and all backends, in float32: what efficiency
- * is measured against. Takes about a second; 0 without memory. */
-double gemm_peak_gflops(size_t threads);
 
 #endif

@@ -1,8 +1,15 @@
-/* kernels.h - the loops that are not matrix products, once per instruction set.
+/* kernels.h - the loops that take the time, as a table of functions that is filled feature by feature: first
+ * the baseline's, which every processor of the architecture has, then what each further feature of this one
+ * does better replaces the entries that it has a version of. The order is fixed, and so is the choice.
  *
- * kernels*.c are plain C over vectors as wide as the instruction set's; CMake compiles them for each of them
- * into a table of this type, and one is chosen when a model is opened. tests/ has the plain version that
- * every entry is checked against, in reference.c or, of the gates, in test_router.c.
+ * To add an instruction set, or another way to compute a precision:
+ *   vector.h        what vectors of the set are like, if it has its own
+ *   gemm_native.c   what a step of a product multiplies, if it is a product
+ *   CMakeLists.txt  the compiler's flags, and the files to compile for it; KERNELS is the feature's name
+ *   kernels.c       a row of `features`: its name, what MOHVIT_ISA calls its set, how to ask the processor
+ * for it, and the function that adds it gemm.c          its row of `precisions`, if the precision is new;
+ * kernels.h has the enum To add an entry: its place below, a plain version in tests/vit/kernels/reference.c,
+ * and a suite in tests/vit/kernels, which fails where an entry has none.
  *
  * Letters: N tokens, C channels, h heads, d = C/h channels of a head, K keys that all tokens share.
  * Nothing here allocates; pointers must not overlap unless said. */
@@ -52,13 +59,15 @@ typedef struct attend_job {
     const float *learnable_bias;   /* (9) */
 } attend_job;
 
+#define GATES_MAX_HEADS 256
+
 /* The choice of N tokens among the heads (spec 2, "Router"; MoH, section 3): exactly `routed` of those from
  * `shared` on, by their logits, of equal ones the lower, NaN last. Where none is routed all are shared, as
  * config.c sees to: gates of others would not be written. */
 typedef struct gates_job {
-    size_t heads, shared, routed;
-    size_t rows;         /* logits of a token, as router.h counts them */
-    const float *logits; /* (N, rows) */
+    size_t heads, shared, routed; /* heads: GATES_MAX_HEADS at most */
+    size_t rows;                  /* logits of a token, as router.h counts them */
+    const float *logits;          /* (N, rows) */
     size_t N;
     float *gate;   /* (N, heads) */
     uint8_t *pick; /* (N, heads) */
@@ -80,14 +89,14 @@ typedef struct gemm_tile {
     bool accumulate;
 } gemm_tile;
 
-/* The native backend of gemm.h in one precision. */
+/* The native backend of gemm.h in one precision; one way to compute it, replaced as a whole. */
 typedef struct gemm_kernels {
     /* Bytes of packed weights, and how w (out, in) becomes them. */
-    size_t (*packed)(size_t out, size_t in);
+    size_t (*packed_bytes)(size_t out, size_t in);
     void (*pack)(void *packed, const float *w, size_t out, size_t in);
     /* Bytes of an encoded row, and how n rows of x, ldx apart, become rows without gaps. NULL: x's own floats
      * are multiplied. */
-    size_t (*stride)(size_t in);
+    size_t (*row_bytes)(size_t in);
     void (*encode)(void *rows, const float *x, size_t ldx, size_t n, size_t in);
     /* col a multiple of 32. */
     void (*multiply)(const gemm_tile *t);
@@ -127,7 +136,8 @@ typedef struct pair_kernels {
 } pair_kernels;
 
 typedef struct kernels {
-    const char *isa; /* "baseline", "avx2", "avx512" */
+    const char *isa;     /* the instruction set, as MOHVIT_ISA names it: "baseline", "avx2", "avx512" */
+    const char *feature; /* the last one added: of the set, or beyond it, such as "avx512_vnni" */
 
     /* y (rows, C) = LayerNorm(x (rows, C)) · weight + bias; y may be x. */
     void (*layer_norm)(float *y, const float *x, size_t rows, size_t C, const float *weight,
@@ -156,11 +166,12 @@ typedef struct kernels {
 
     void (*gates)(const gates_job *job);
 
-    /* NULL where the set has no instructions for it; gemm_lacks says what the processor needs besides. */
-    const gemm_kernels *gemm[PRECISIONS];
+    /* multiply is NULL where no feature of the processor computes the precision. */
+    gemm_kernels gemm[PRECISIONS];
 
-    /* NULL where vectors are too short to win by it. */
-    const pair_kernels *pairs;
+    /* NULL where vectors are too short to win by it. They read what gemm[PRECISION_F32] packs: a feature
+     * replaces both or neither. */
+    pair_kernels pairs;
 
     /* Attention of one head for the tokens of the job. scratch: attend_scratch() floats. Returns the number
      * of (token, head) pairs that it computed. */
@@ -168,11 +179,15 @@ typedef struct kernels {
     size_t (*attend_scratch)(size_t d, size_t K);
 } kernels;
 
-/* The widest set that this processor has, or the one that MOHVIT_ISA=baseline|avx2|avx512 names; an error
+/* All that this processor has, or no more than the set that MOHVIT_ISA=baseline|avx2|avx512 names; an error
  * where the processor or the build lacks it. */
 mohvit_status kernels_choose(const kernels **out, mohvit_error *err);
 
-/* Every table of the build that this processor can run, narrowest first; NULL past the end. For tests. */
+/* For each set that this processor has, narrowest first, what MOHVIT_ISA would choose; NULL past the end. */
 const kernels *kernels_available(size_t index);
+
+/* The table after each feature that this processor has, "baseline" first, so that every version of an entry
+ * is in one of them; NULL past the end. */
+const kernels *kernels_layer(size_t index);
 
 #endif

@@ -32,7 +32,7 @@ static void multiply(const linear_call *call, float *y, size_t row, size_t rows,
         .cols = cols,
         .accumulate = call->accumulate,
     };
-    layer->gemm->multiply(k, &tile);
+    layer->gemm->multiply(layer->gemm, k, &tile);
 }
 
 /* Tasks go down the rows, so that a worker's share of them is the same tokens in every layer. */
@@ -58,7 +58,7 @@ linear linear_from(const linear *layer, size_t col, const kernels *k)
     linear rest = *layer;
     if (col) {
         rest.out -= col;
-        rest.weight = (const char *)rest.weight + rest.gemm->packed(k, col, rest.in);
+        rest.weight = (const char *)rest.weight + rest.gemm->packed_bytes(rest.gemm, k, col, rest.in);
         rest.bias += col;
     }
     return rest;

@@ -1,25 +1,36 @@
 /* vector.h - vectors of floats as wide as the instruction set that this file is compiled for, in GNU C.
- * Included by kernels*.c alone. NaN passes through every function here. */
+ * Included by what is compiled once per instruction set alone. NaN passes through every function here. */
 #ifndef MOHVIT_VECTOR_H
 #define MOHVIT_VECTOR_H
-
-#include "base/compiler.h"
 
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "base/compiler.h"
 
+/* What the instruction set has: floats of a vector, vectors in registers, and where it has one the
+ * instruction for what is written out below otherwise. All else asks for these, never for the set. */
 #if defined(__AVX512F__)
-#define VL 16
+#include <immintrin.h>
+#define VL               16
+#define VECTOR_REGISTERS 32
+#define HAVE_MASKS       1 // loads, stores and permutations of chosen lanes
+#define VEC_MAX(a, b)    ((vec)_mm512_max_ps((__m512)(a), (__m512)(b))) // b where either is NaN
+#define VEC_MIN(a, b)    ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define VEC_ESTIMATE(x)  ((vec)_mm512_rcp14_ps((__m512)(x)))               // of 1 / x
+#define VEC_SCALE(x, n)  ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(n))) // x · 2^n
 #elif defined(__AVX2__)
-#define VL 8
+#include <immintrin.h>
+#define VL               8
+#define VECTOR_REGISTERS 16
+#define VEC_MAX(a, b)    ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define VEC_MIN(a, b)    ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define VEC_ESTIMATE(x)  ((vec)_mm256_rcp_ps((__m256)(x)))
 #else
-#define VL 4
+#define VL               4
+#define VECTOR_REGISTERS 16 // SSE2's; NEON's 32 await a measurement
 #endif
 
 typedef float vec __attribute__((vector_size(4 * VL)));
@@ -46,7 +57,7 @@ INLINE vec vec_set(float x)
 /* The first n lanes of a vector, 0 < n < VL; loading leaves the others at 0, storing leaves memory alone. */
 INLINE vec vec_load_part(const float *p, size_t n)
 {
-#if VL == 16
+#ifdef HAVE_MASKS
     return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #else
     vec x = {0};
@@ -57,7 +68,7 @@ INLINE vec vec_load_part(const float *p, size_t n)
 
 INLINE void vec_store_part(float *p, vec x, size_t n)
 {
-#if VL == 16
+#ifdef HAVE_MASKS
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
 #else
     memcpy(p, &x, n * sizeof *p);
@@ -100,10 +111,8 @@ INLINE vec vec_sqrt(vec x)
 /* The larger, and the smaller; `a` where either is NaN. */
 INLINE vec vec_max(vec a, vec b)
 {
-#if VL == 16
-    return (vec)_mm512_max_ps((__m512)b, (__m512)a);
-#elif VL == 8
-    return (vec)_mm256_max_ps((__m256)b, (__m256)a);
+#ifdef VEC_MAX
+    return VEC_MAX(b, a);
 #else
     return vec_select(a < b, b, a);
 #endif
@@ -111,10 +120,8 @@ INLINE vec vec_max(vec a, vec b)
 
 INLINE vec vec_min(vec a, vec b)
 {
-#if VL == 16
-    return (vec)_mm512_min_ps((__m512)b, (__m512)a);
-#elif VL == 8
-    return (vec)_mm256_min_ps((__m256)b, (__m256)a);
+#ifdef VEC_MIN
+    return VEC_MIN(b, a);
 #else
     return vec_select(a > b, b, a);
 #endif
@@ -142,11 +149,11 @@ INLINE vec vec_min(vec a, vec b)
  */
 INLINE vec vec_sums(vec x[VL])
 {
-#if VL == 16
+#ifdef FOLD_16
     for (int i = 0; i < 8; i++)
         x[i] = FOLD_16(x[2 * i], x[2 * i + 1]);
 #endif
-#if VL >= 8
+#ifdef FOLD_8
     for (int i = 0; i < 4; i++)
         x[i] = FOLD_8(x[2 * i], x[2 * i + 1]);
 #endif
@@ -155,13 +162,13 @@ INLINE vec vec_sums(vec x[VL])
     return FOLD_2(x[0], x[1]);
 }
 
-/* Sum of the lanes, by halves, which waits a third as long as lane after lane. */
+/* Sum of all lanes, halving each step: a third of the latency of one by one. */
 INLINE float vec_sum(vec x)
 {
-#if VL == 16
+#ifdef FOLD_16
     x = FOLD_16(x, x);
 #endif
-#if VL >= 8
+#ifdef FOLD_8
     x = FOLD_8(x, x);
 #endif
     x = FOLD_4(x, x);
@@ -203,15 +210,11 @@ INLINE void vec_transpose(vec x[VL])
  * long. */
 INLINE vec vec_reciprocal(vec x)
 {
-#if VL == 16
-    vec r = (vec)_mm512_rcp14_ps((__m512)x);
-#elif VL == 8
-    vec r = (vec)_mm256_rcp_ps((__m256)x);
+#ifdef VEC_ESTIMATE
+    vec r = VEC_ESTIMATE(x);
+    return r + r * (1.0f - x * r);
 #else
     return 1.0f / x;
-#endif
-#if VL > 4
-    return r + r * (1.0f - x * r);
 #endif
 }
 
@@ -220,7 +223,7 @@ INLINE vec vec_reciprocal(vec x)
 INLINE vec vec_exp(vec x)
 {
     const float magic = 12582912.0f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
-#if VL == 16
+#ifdef VEC_SCALE
     x = vec_max(x, vec_set(-200.0f)); // −∞ has no remainder
 #else
     ivec number = x == x; // NOLINT(misc-redundant-expression): false of a NaN
@@ -237,8 +240,8 @@ INLINE vec vec_exp(vec x)
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-#if VL == 16
-    return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
+#ifdef VEC_SCALE
+    return VEC_SCALE(p, n);
 #else
     ivec exponent = ((ivec)shifted - (ivec)vec_set(magic)) << 23;
     return vec_select(number, (vec)((ivec)p + exponent), x); // a NaN's bits would count as an exponent

@@ -1,6 +1,6 @@
 #include "vit/network/arithmetic.h"
 
-mohvit_status arithmetic_choose(arithmetic *a, const char *backend, const char *wanted, mohvit_error *err)
+mohvit_status arithmetic_choose(arithmetic *a, const char *backend, precision wanted, mohvit_error *err)
 {
     const gemm *g;
     *a = (arithmetic){0};
@@ -11,7 +11,7 @@ mohvit_status arithmetic_choose(arithmetic *a, const char *backend, const char *
         return status;
     a->precision = g->precision;
     for (precision p = PRECISION_F32; p <= a->precision; p++) // those that arithmetic_of falls back on
-        if (gemm_choose(&a->gemms[p], g->name, precision_name(p), a->kernels, NULL))
+        if (gemm_choose(&a->gemms[p], g->name, p, a->kernels, NULL))
             a->gemms[p] = a->gemms[p - 1];
     return MOHVIT_OK;
 }

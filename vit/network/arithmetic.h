@@ -11,8 +11,8 @@ typedef struct arithmetic {
         *gemms[PRECISIONS]; /* one backend's, for the precisions that layers take; [F32] is always there */
 } arithmetic;
 
-/* backend and precision as gemm_choose takes them. */
-mohvit_status arithmetic_choose(arithmetic *a, const char *backend, const char *precision, mohvit_error *err);
+/* backend as gemm_choose takes it. */
+mohvit_status arithmetic_choose(arithmetic *a, const char *backend, precision wanted, mohvit_error *err);
 
 typedef enum layer_part { PART_EMBED, PART_ATTENTION, PART_PROJ, PART_MLP, PART_EXACT } layer_part;
 

@@ -287,7 +287,7 @@ static void pack_part(void *arg, size_t task, size_t worker)
             memcpy(ordered + i * in, job->w + job->order(job->order_size, first + i) * in, in * sizeof *w);
         w = ordered;
     }
-    g->pack(k, (char *)job->packed + (first ? g->packed(k, first, in) : 0), w, outputs, in);
+    g->pack(g, k, (char *)job->packed + (first ? g->packed_bytes(g, k, first, in) : 0), w, outputs, in);
 }
 
 linear bind_packed(binder *b, const gemm *g, const float *w, size_t out, size_t in, output_order *order,
@@ -302,7 +302,7 @@ linear bind_packed(binder *b, const gemm *g, const float *w, size_t out, size_t 
         return layer;
     size_t outputs = g->by_panels ? PACK_OUTPUTS : out;
     size_t tasks = g->by_panels ? divide_up(out, PACK_OUTPUTS) : 1;
-    void *packed = bind_floats(b, divide_up(g->packed(bind_kernels(b), out, in), sizeof(float)));
+    void *packed = bind_floats(b, divide_up(g->packed_bytes(g, bind_kernels(b), out, in), sizeof(float)));
     pack_job job = {
         .binder = b,
         .gemm = g,

@@ -7,7 +7,7 @@ void encode_reserve(const pass *p, const linear *reader, size_t N, size_t at_onc
     scratch *s = p->scratch;
     if (!g->encode)
         return;
-    size_t bytes = N * g->stride(p->kernels, reader->in);
+    size_t bytes = N * g->row_bytes(g, p->kernels, reader->in);
     s->encoded_bytes = bytes > s->encoded_bytes ? bytes : s->encoded_bytes;
     scratch_need_thread(s, at_once * reader->in);
 }
@@ -21,8 +21,8 @@ static void encode(const pass *p, const linear *reader, const float *from, size_
                    size_t rows)
 {
     const gemm *g = reader->gemm;
-    char *to = p->scratch->encoded + row * g->stride(p->kernels, reader->in);
-    g->encode(p->kernels, to, from, ldx, rows, reader->in);
+    char *to = p->scratch->encoded + row * g->row_bytes(g, p->kernels, reader->in);
+    g->encode(g, p->kernels, to, from, ldx, rows, reader->in);
 }
 
 void encode_end(const pass *p, const linear *reader, const float *from, size_t row, size_t rows)
@@ -35,7 +35,7 @@ operand encoded(const pass *p, const linear *reader, float *x, size_t ldx)
 {
     const gemm *g = reader->gemm;
     if (g->encode)
-        return (operand){p->scratch->encoded, g->stride(p->kernels, reader->in)};
+        return (operand){p->scratch->encoded, g->row_bytes(g, p->kernels, reader->in)};
     return (operand){x, ldx * sizeof *x};
 }
 

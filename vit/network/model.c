@@ -95,7 +95,7 @@ static mohvit_status outline(model **out, tensor_list *list, const config *c, co
 }
 
 mohvit_status model_create(model **out, const config *c, const weight_source *source, const char *backend,
-                           const char *wanted, size_t threads, mohvit_error *err)
+                           precision wanted, size_t threads, mohvit_error *err)
 {
     arithmetic a;
     tensor_list list = {0};
@@ -153,8 +153,7 @@ mohvit_status model_tensors(tensor_list *out, const config *c, mohvit_error *err
     return status;
 }
 
-mohvit_status model_cost(cost *out, const config *c, const char *backend, const char *wanted,
-                         mohvit_error *err)
+mohvit_status model_cost(cost *out, const config *c, const char *backend, precision wanted, mohvit_error *err)
 {
     arithmetic a;
     tensor_list list = {0};

@@ -23,10 +23,10 @@ typedef struct model {
     weight_memory *memory; /* every array above but the blocks and the grids; NULL: no weights */
 } model;
 
-/* Reads every tensor of the config from source, in the order of model_tensors. backend and precision as
- * gemm_choose takes them. *out is set on success alone. */
+/* Reads every tensor of the config from source, in the order of model_tensors. backend as gemm_choose
+ * takes it. *out is set on success alone. */
 mohvit_status model_create(model **out, const config *c, const weight_source *source, const char *backend,
-                           const char *precision, size_t threads, mohvit_error *err);
+                           precision wanted, size_t threads, mohvit_error *err);
 /* A model with base's weights whose tokens pick as many heads as c says; c must differ in nothing else.
  * Either may be destroyed first. */
 mohvit_status model_reroute(model **out, const model *base, const config *c, mohvit_error *err);
@@ -40,7 +40,7 @@ void model_destroy(model *m);
 mohvit_status model_tensors(tensor_list *out, const config *c, mohvit_error *err);
 
 /* Multiply-adds of one image by a model that was created so. */
-mohvit_status model_cost(cost *out, const config *c, const char *backend, const char *precision,
+mohvit_status model_cost(cost *out, const config *c, const char *backend, precision wanted,
                          mohvit_error *err);
 
 /* ---- Forward --------------------------------------------------------------------------------- */

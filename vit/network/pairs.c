@@ -12,14 +12,15 @@ typedef struct {
 
 /* Dense products are the more even ones. For the selected pairs alone q and proj take 0.67 and 0.60 of a
  * dense product's time where half of the heads are at work, 0.98 and 0.86 where three quarters are; with all
- * heads they would take 1.28 and 1.09 (tests/vit/kernels/test_pairs --bench). In a forward pass on one thread
- * q and kv took 31.8 ms in place of 33.7 and proj 6.2 in place of 8.8 of moh_transnext_base_50's 160; of
- * moh_transnext_small_75's 98 ms proj 4.6 in place of 5.1. */
+ * heads they would take 1.28 and 1.09 (tests/vit/kernels, test_kernels --bench pairs). In a forward pass on
+ * one thread q and kv took 31.8 ms in place of 33.7 and proj 6.2 in place of 8.8 of moh_transnext_base_50's
+ * 160; of moh_transnext_small_75's 98 ms proj 4.6 in place of 5.1. */
 bool pairs_skip_products(const pass *p, const attention *a)
 {
     const router *r = &a->router;
-    return !p->all_heads && p->kernels->pairs && attention_reader(a)->gemm == &gemm_native_f32 &&
-           a->proj.gemm == &gemm_native_f32 && a->d == PAIR_CHANNELS && a->C % PAIR_OUTPUTS == 0 &&
+    return !p->all_heads && p->kernels->pairs.sums &&
+           attention_reader(a)->gemm == &gemm_native[PRECISION_F32] &&
+           a->proj.gemm == &gemm_native[PRECISION_F32] && a->d == PAIR_CHANNELS && a->C % PAIR_OUTPUTS == 0 &&
            !r->dense && r->routed && 4 * router_active(r) <= 3 * r->heads;
 }
 
@@ -45,7 +46,7 @@ static void head_queries(void *arg, size_t task, size_t worker)
                             .first = head * a->d,
                             .packed = job->queries->weight,
                             .bias = job->queries->bias};
-    job->pass->kernels->pairs->queries(&queries);
+    job->pass->kernels->pairs.queries(&queries);
 }
 
 void pairs_queries(const pass *p, const attention *a, const attention_state *s, const linear *layer,
@@ -75,7 +76,7 @@ static void project_part(void *arg, size_t task, size_t worker)
                       .col = task % parts * PAIR_OUTPUTS,
                       .packed = a->proj.weight,
                       .bias = a->proj.bias};
-    job->pass->kernels->pairs->sums(&sums);
+    job->pass->kernels->pairs.sums(&sums);
 }
 
 void pairs_project(const pass *p, const attention *a, const attention_state *s, float *x)

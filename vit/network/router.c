@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(CONFIG_MAX_HEADS <= GATES_MAX_HEADS, "config.c lets more heads through than gates() takes");
+
 /* The router's matrices stacked into one, so that one product gives all logits. */
 void router_bind(binder *b, router *r, const config *c, size_t s)
 {

@@ -336,9 +336,12 @@ int main(void)
 {
     const kernels *k;
     const gemm *g;
+    precision wanted;
     mohvit_status status = kernels_choose(&k, NULL);
     if (!status)
-        status = gemm_choose(&g, getenv("BACKEND"), getenv("PRECISION"), k, NULL);
+        status = precision_from_name(&wanted, getenv("PRECISION"), NULL);
+    if (!status)
+        status = gemm_choose(&g, getenv("BACKEND"), wanted, k, NULL);
     if (status == MOHVIT_ERROR_UNSUPPORTED)
         return 77; // this processor lacks what MOHVIT_ISA or PRECISION names: ctest reports a skip
     const struct CMUnitTest tests[] = {

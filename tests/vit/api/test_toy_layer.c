@@ -209,7 +209,7 @@ static void it_is_loaded_counted_and_run(void **state)
     const gemm *g;
     for (size_t i = 0; (g = gemm_available(i)); i++) {
         arithmetic a;
-        if (!arithmetic_choose(&a, g->name, precision_name(g->precision), NULL))
+        if (!arithmetic_choose(&a, g->name, g->precision, NULL))
             check_loaded(&a, *state);
     }
 }
@@ -250,7 +250,7 @@ static void a_walk_that_changes_is_noticed(void **state)
     mohvit_error err;
     weight_source source = {.read = read_synthetic};
     weight_memory *memory = weight_memory_create();
-    assert_int_equal(arithmetic_choose(&a, NULL, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(arithmetic_choose(&a, NULL, PRECISION_F32, NULL), MOHVIT_OK);
     tensor_list list = listed(&a);
     assert_int_equal(bind_read(&list, &source, &a, memory, 1, bind_swapped, toys, &err),
                      MOHVIT_ERROR_ARGUMENT);

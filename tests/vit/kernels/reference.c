@@ -185,6 +185,49 @@ void reference_depthwise_gelu_gate(double *y, const double *uv, size_t side, siz
             }
 }
 
+static void reference_softmax(double *p, const float *x, size_t n)
+{
+    double sum = 0, max = -(double)INFINITY;
+    for (size_t i = 0; i < n; i++)
+        max = (double)x[i] > max ? (double)x[i] : max;
+    for (size_t i = 0; i < n; i++)
+        sum += p[i] = exp((double)x[i] - max);
+    for (size_t i = 0; i < n; i++)
+        p[i] /= sum;
+}
+
+void reference_gates(double *gate, uint8_t *pick, size_t heads, size_t shared, size_t routed,
+                     const float *logits)
+{
+    size_t candidates = routed ? heads - shared : 0;
+    double balance[2] = {1, 1}, sum = 0, probability[GATES_MAX_HEADS];
+    const float *wg_0 = logits + candidates, *wg_1 = wg_0 + (routed && shared ? 2 : 0);
+    memset(pick, 0, heads);
+    if (routed && shared) {
+        reference_softmax(balance, wg_0, 2);
+        balance[0] *= 2;
+        balance[1] *= 2;
+    }
+    if (shared > 1)
+        reference_softmax(gate, wg_1, shared);
+    for (size_t i = 0; i < shared; i++) {
+        gate[i] = (shared > 1 ? gate[i] * (double)shared : 1) * balance[0];
+        pick[i] = 1;
+    }
+    if (!routed)
+        return;
+    reference_softmax(probability, logits, candidates);
+    for (size_t i = 0; i < candidates; i++) { // picked if fewer than `routed` others come before it
+        size_t before = 0;
+        for (size_t j = 0; j < candidates; j++)
+            before += logits[j] > logits[i] || (j < i && logits[j] >= logits[i]);
+        pick[shared + i] = before < routed;
+        sum += before < routed ? probability[i] : 0;
+    }
+    for (size_t i = 0; i < candidates; i++)
+        gate[shared + i] = pick[shared + i] ? probability[i] / sum * (double)routed * balance[1] : 0;
+}
+
 void reference_linear(double *y, const double *x, size_t N, size_t in, size_t out, const float *w,
                       const float *bias)
 {

@@ -60,6 +60,11 @@ void reference_l2_normalise(double *x, size_t rows, size_t h, size_t d);
 void reference_depthwise_gelu_gate(double *y, const double *uv, size_t side, size_t hidden,
                                    const float *weight, const float *bias);
 
+/* Gates of one token from its logits, which are numbers: gate (heads), pick (heads); heads at most
+ * GATES_MAX_HEADS. */
+void reference_gates(double *gate, uint8_t *pick, size_t heads, size_t shared, size_t routed,
+                     const float *logits);
+
 /* y (N, out) = x (N, in) · Wᵀ + b, w (out, in); bias may be NULL. */
 void reference_linear(double *y, const double *x, size_t N, size_t in, size_t out, const float *w,
                       const float *bias);

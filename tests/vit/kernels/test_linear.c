@@ -33,8 +33,8 @@ static test_layer layer_new(const gemm *g, const kernels *k, size_t in, size_t o
 {
     random_stream r = {in * 1000 + out};
     test_layer l = {.w = array_random(&r, out * in, 1), .bias = array_random(&r, out, 1)};
-    l.packed = array_new(divide_up(g->packed(k, out, in), sizeof(float)));
-    g->pack(k, l.packed, l.w, out, in);
+    l.packed = array_new(divide_up(g->packed_bytes(g, k, out, in), sizeof(float)));
+    g->pack(g, k, l.packed, l.w, out, in);
     l.layer = (linear){in, out, g, l.packed, l.bias};
     return l;
 }
@@ -57,9 +57,9 @@ static test_rows rows_new(const linear *layer, const kernels *k, float *x, size_
     const gemm *g = layer->gemm;
     test_rows rows = {{x, ldx * sizeof *x}, NULL};
     if (g->encode) {
-        size_t stride = g->stride(k, layer->in);
+        size_t stride = g->row_bytes(g, k, layer->in);
         rows.coded = array_new(N * stride / sizeof(float));
-        g->encode(k, rows.coded, x, ldx, N, layer->in);
+        g->encode(g, k, rows.coded, x, ldx, N, layer->in);
         rows.operand = (operand){rows.coded, stride};
     }
     return rows;
@@ -163,9 +163,9 @@ static void layers_agree_with_the_reference(void **state)
 /* ---- Tiles ------------------------------------------------------------------------------------- */
 
 /* Stands in for a product: adds to each output a number of its own row and column. */
-static void mark(const kernels *k, const gemm_tile *t)
+static void mark(const gemm *g, const kernels *k, const gemm_tile *t)
 {
-    (void)k;
+    (void)g, (void)k;
     assert_true(t->rows && t->cols && t->col + t->cols <= t->out);
     for (size_t r = 0; r < t->rows; r++)
         for (size_t c = 0; c < t->cols; c++)
@@ -357,31 +357,55 @@ static void columns_on_one_thread_agree_with_the_reference(void **state)
 static void a_backend_is_chosen_by_name_and_precision(void **state)
 {
     (void)state;
-    const gemm *g, *chosen, *by_name;
+    const gemm *g, *chosen;
     const kernels *k;
     for (size_t backend = 0; (g = gemm_available(backend)); backend++)
         for (size_t set = 0; (k = kernels_available(set)); set++) {
-            const char *wanted = precision_name(g->precision), *lacks = gemm_lacks(g, k);
+            const char *lacks = gemm_lacks(g, k);
             mohvit_error err;
-            mohvit_status status = gemm_choose(&chosen, g->name, wanted, k, &err);
+            mohvit_status status = gemm_choose(&chosen, g->name, g->precision, k, &err);
             assert_int_equal(status, lacks ? MOHVIT_ERROR_UNSUPPORTED : MOHVIT_OK);
             if (!lacks) {
                 assert_ptr_equal(chosen, g);
                 continue;
             }
-            assert_non_null(strstr(err.message, wanted));
+            assert_non_null(strstr(err.message, precision_name(g->precision)));
             assert_non_null(strstr(err.message, lacks));
             assert_non_null(strstr(err.message, k->isa));
         }
-    k = kernels_available(0);
-    assert_int_equal(gemm_choose(&chosen, NULL, NULL, k, NULL), MOHVIT_OK);
-    assert_int_equal(gemm_choose(&g, "auto", "auto", k, NULL), MOHVIT_OK);
-    assert_ptr_equal(chosen, g);
-    for (size_t backend = 0; (g = gemm_available(backend)); backend++) { // floats, unless asked otherwise
-        assert_int_equal(gemm_choose(&by_name, g->name, NULL, k, NULL), MOHVIT_OK);
-        assert_string_equal(by_name->name, g->name);
-        assert_int_equal(by_name->precision, PRECISION_F32);
+}
+
+/* Openblas has vectors of its own where the baseline is all that there is of ours. */
+static void without_a_name_vectorised_kernels_are_chosen(void **state)
+{
+    (void)state;
+    const gemm *unnamed, *automatic;
+    const kernels *k;
+    for (size_t set = 0; (k = kernels_available(set)); set++) {
+        assert_int_equal(gemm_choose(&unnamed, NULL, PRECISION_F32, k, NULL), MOHVIT_OK);
+        assert_int_equal(gemm_choose(&automatic, "auto", PRECISION_F32, k, NULL), MOHVIT_OK);
+        assert_ptr_equal(unnamed, automatic);
+        assert_string_equal(unnamed->name, set ? "native" : "openblas");
     }
+}
+
+static void a_precision_is_known_by_its_name(void **state)
+{
+    (void)state;
+    precision found;
+    mohvit_error err;
+    for (precision p = 0; p < PRECISIONS; p++) {
+        assert_int_equal(precision_from_name(&found, precision_name(p), NULL), MOHVIT_OK);
+        assert_int_equal(found, p);
+    }
+    const char *const automatic[] = {NULL, "auto"};
+    for (size_t i = 0; i < LENGTH(automatic); i++) {
+        found = PRECISION_INT8;
+        assert_int_equal(precision_from_name(&found, automatic[i], NULL), MOHVIT_OK);
+        assert_int_equal(found, PRECISION_F32);
+    }
+    assert_int_equal(precision_from_name(&found, "fp8", &err), MOHVIT_ERROR_ARGUMENT);
+    assert_string_equal(err.message, "precision \"fp8\"; expected auto, f32, bf16 or int8");
 }
 
 static void what_no_backend_offers_is_refused(void **state)
@@ -390,14 +414,14 @@ static void what_no_backend_offers_is_refused(void **state)
     const gemm *chosen = NULL;
     const kernels *baseline = kernels_available(0);
     mohvit_error err;
-    assert_int_equal(gemm_choose(&chosen, "mkl", NULL, baseline, &err), MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(gemm_choose(&chosen, "mkl", PRECISION_F32, baseline, &err), MOHVIT_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "mkl"));
-    assert_int_equal(gemm_choose(&chosen, "native", "fp8", baseline, &err), MOHVIT_ERROR_ARGUMENT);
-    assert_non_null(strstr(err.message, "fp8"));
-    assert_int_equal(gemm_choose(&chosen, "openblas", "int8", baseline, &err), MOHVIT_ERROR_UNSUPPORTED);
+    assert_int_equal(gemm_choose(&chosen, "openblas", PRECISION_INT8, baseline, &err),
+                     MOHVIT_ERROR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "openblas"));
     assert_non_null(strstr(err.message, "int8"));
-    assert_int_equal(gemm_choose(&chosen, "native", "bf16", baseline, &err), MOHVIT_ERROR_UNSUPPORTED);
+    assert_int_equal(gemm_choose(&chosen, "native", PRECISION_BF16, baseline, &err),
+                     MOHVIT_ERROR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "AVX512-BF16"));
     assert_null(chosen);
 }
@@ -429,6 +453,8 @@ int main(void)
         cmocka_unit_test(natively_a_row_gives_the_same_bits_in_any_company),
         cmocka_unit_test(columns_on_one_thread_agree_with_the_reference),
         cmocka_unit_test(a_backend_is_chosen_by_name_and_precision),
+        cmocka_unit_test(without_a_name_vectorised_kernels_are_chosen),
+        cmocka_unit_test(a_precision_is_known_by_its_name),
         cmocka_unit_test(what_no_backend_offers_is_refused),
         cmocka_unit_test(transpose_turns_any_rectangle),
     };

@@ -1,5 +1,5 @@
 /* The attention layers of small models, end to end, against the specification in double precision; and that
- * the heads which a token did not select are not computed for it. The kernel alone is test_attend.c's. */
+ * the heads which a token did not select are not computed for it. The kernel alone is suite_attend.c's. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -425,11 +425,11 @@ static float *all_heads(const layer_case *l)
 /* Every stage of the last case, whose embed_dims no other has, where the kernels can. */
 static void check_pairs(layer_case *l)
 {
-    bool able = l->pass.kernels->pairs && l->gemm == &gemm_native_f32;
+    bool able = l->pass.kernels->pairs.sums && l->gemm == &gemm_native[PRECISION_F32];
     assert_int_equal(pairs_skip_products(&l->pass, l->attention), able && l->config->embed_dims[0] == 96);
     // int8 on a processor without bfloat16, where proj alone is float32
     attention mixed = *l->attention;
-    mixed.proj.gemm = &gemm_native_f32;
+    mixed.proj.gemm = &gemm_native[PRECISION_F32];
     assert_int_equal(pairs_skip_products(&l->pass, &mixed), able && l->config->embed_dims[0] == 96);
 }
 

@@ -36,7 +36,7 @@ static const struct {
 static cost cost_of(const config *c)
 {
     cost each;
-    assert_int_equal(model_cost(&each, c, "openblas", NULL, NULL), MOHVIT_OK);
+    assert_int_equal(model_cost(&each, c, "openblas", PRECISION_F32, NULL), MOHVIT_OK);
     return each;
 }
 

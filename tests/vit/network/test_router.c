@@ -22,49 +22,6 @@ static router router_of(size_t heads, size_t shared, size_t routed)
     return r;
 }
 
-static void softmax(double *p, const float *x, size_t n)
-{
-    double sum = 0, max = -(double)INFINITY;
-    for (size_t i = 0; i < n; i++)
-        max = (double)x[i] > max ? (double)x[i] : max;
-    for (size_t i = 0; i < n; i++)
-        sum += p[i] = exp((double)x[i] - max);
-    for (size_t i = 0; i < n; i++)
-        p[i] /= sum;
-}
-
-/* One token by the letter of the specification, for finite logits. */
-static void expected_gates(const router *r, const float *logits, double *gate, uint8_t *pick)
-{
-    size_t candidates = r->routed ? r->heads - r->shared : 0;
-    double balance[2] = {1, 1}, sum = 0, probability[MAX_HEADS];
-    const float *wg_0 = logits + candidates, *wg_1 = wg_0 + (r->routed && r->shared ? 2 : 0);
-    memset(pick, 0, r->heads);
-    if (r->routed && r->shared) {
-        softmax(balance, wg_0, 2);
-        balance[0] *= 2;
-        balance[1] *= 2;
-    }
-    if (r->shared > 1)
-        softmax(gate, wg_1, r->shared);
-    for (size_t i = 0; i < r->shared; i++) {
-        gate[i] = (r->shared > 1 ? gate[i] * (double)r->shared : 1) * balance[0];
-        pick[i] = 1;
-    }
-    if (!r->routed)
-        return;
-    softmax(probability, logits, candidates);
-    for (size_t i = 0; i < candidates; i++) { // picked if fewer than `routed` others come before it
-        size_t before = 0;
-        for (size_t j = 0; j < candidates; j++)
-            before += logits[j] > logits[i] || (j < i && logits[j] >= logits[i]);
-        pick[r->shared + i] = before < r->routed;
-        sum += before < r->routed ? probability[i] : 0;
-    }
-    for (size_t i = 0; i < candidates; i++)
-        gate[r->shared + i] = pick[r->shared + i] ? probability[i] / sum * (double)r->routed * balance[1] : 0;
-}
-
 static const struct {
     size_t heads, shared, routed;
 } routers[] = {{1, 0, 1},  {2, 0, 1},   {2, 1, 1},    {3, 2, 1},     {4, 0, 2},    {4, 2, 2},
@@ -86,7 +43,7 @@ static void gates_follow_the_specification(void **state)
         router_gates(&r, *state, logits, N, gate, pick);
         for (size_t n = 0; n < N; n++) {
             double shared = 0, routed = 0;
-            expected_gates(&r, logits + n * r.rows, expected, expected_pick);
+            reference_gates(expected, expected_pick, r.heads, r.shared, r.routed, logits + n * r.rows);
             assert_memory_equal(pick + n * r.heads, expected_pick, r.heads);
             for (size_t h = 0; h < r.heads; h++) {
                 float found = gate[n * r.heads + h];

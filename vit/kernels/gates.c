@@ -1,8 +1,7 @@
 /* Gates from a router's logits (kernels.h, gates_job), for as many tokens at a time as a vector has lanes:
  * one lane, one token, whose arithmetic is the same whatever the other lanes hold. Token by token, in plain
  * C, this took 1.3 of the 98 ms of moh_transnext_small_75. */
-#include "vit/network/config.h"
-#include "vit/kernels/kernels_build.h"
+#include "vit/kernels/build.h"
 
 /* p (n) = softmax(x (n)) · scale */
 INLINE void softmax(vec *p, const vec *x, size_t n, float scale)
@@ -33,7 +32,7 @@ INLINE void rank(ivec *before, const vec *x, size_t n)
 /* Gates of the routed heads: softmax over the candidates, masked, renormalised to `routed`. */
 INLINE void routed_gates(vec *gate, ivec *pick, const vec *x, size_t candidates, size_t routed)
 {
-    ivec before[CONFIG_MAX_HEADS];
+    ivec before[GATES_MAX_HEADS];
     vec sum = {0};
     softmax(gate, x, candidates, 1);
     rank(before, x, candidates);
@@ -68,10 +67,10 @@ INLINE void token_gates(const gates_job *job, vec *gate, ivec *pick, const vec *
     }
 }
 
-void NAMED(gates)(const gates_job *job)
+static void gates(const gates_job *job)
 {
-    vec x[CONFIG_MAX_HEADS + 2], gate[CONFIG_MAX_HEADS]; // (rows) and (heads) lanes
-    ivec pick[CONFIG_MAX_HEADS];
+    vec x[GATES_MAX_HEADS + 2], gate[GATES_MAX_HEADS]; // (rows) and (heads) lanes
+    ivec pick[GATES_MAX_HEADS];
     for (size_t first = 0; first < job->N; first += VL) {
         size_t n = job->N - first < VL ? job->N - first : VL;
         for (size_t l = 0; l < VL; l++) // idle lanes repeat the last token
@@ -84,4 +83,9 @@ void NAMED(gates)(const gates_job *job)
                 job->pick[(first + l) * job->heads + i] = pick[i][l] != 0;
             }
     }
+}
+
+void NAMED(add_gates)(kernels *k)
+{
+    k->gates = gates;
 }

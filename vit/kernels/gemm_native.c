@@ -1,10 +1,12 @@
 /* y = x·Wᵀ + b over weights packed once: what the backend "native" is made of (gemm.h, kernels.h). CMake
- * compiles this file once per instruction set and PRECISION:
+ * compiles this file for each instruction set, and as PRECISION for each other that some feature computes:
  *
  *   f32   a step of the innermost loop takes one input, a float;
  *   bf16  two inputs, bfloat16, multiplied and added by one instruction of AVX512-BF16;
- *   int8  four inputs, bytes, likewise by AVX512-VNNI: x in 127 steps of its row's largest magnitude, plus
- * 128 to make it unsigned, W in 127 steps of its output's largest magnitude; sums are exact.
+ *   int8  four inputs, bytes, likewise by AVX512-VNNI. Sums are exact.
+ *
+ * A byte of x counts 127ths of its row's largest magnitude, plus 128 to make it unsigned; one of W counts
+ * 127ths of its output's.
  *
  * All the rest is the same: what a step takes of x fills one word of 32 bits. W lies in panels of PANEL
  * outputs: for each step, the words of two vectors' outputs side by side. A block of up to ROWS tokens by one
@@ -12,10 +14,13 @@
  *
  * Every output is made of sums that depend on the number of inputs alone, whatever block it falls into: the
  * result does not depend on how rows and columns are cut. */
-#include "vit/kernels/kernels_build.h"
+#include "vit/kernels/build.h"
 
 #include <math.h>
 
+#ifndef PRECISION
+#define PRECISION f32
+#endif
 #define IS_f32       1
 #define IS_bf16      2
 #define IS_int8      3
@@ -25,10 +30,12 @@
 #define INT8         (PRECISION_IS == IS_int8)
 
 _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
-#if VL == 16
-#define ROWS 14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */
+#if VECTOR_REGISTERS == 32
+#define HEIGHTS UP_TO_14
+#define ROWS    14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */
 #else
-#define ROWS 6 /* 12 sums, 2 weights, a broadcast: 15 of 16 */
+#define HEIGHTS UP_TO_6
+#define ROWS    6 /* 12 sums, 2 weights, a broadcast: 15 of 16 */
 #endif
 
 /* ---- What a step multiplies -------------------------------------------------------------------- */
@@ -36,6 +43,7 @@ _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 #if F32
 typedef float word, number;
 typedef vec words, sums;
+#define ENTRY  PRECISION_F32
 #define INPUTS 1 // of a word
 
 /* Inputs that are summed on their own, at most: a sum of n products rounds by about sqrt(n/2) units, one of
@@ -53,6 +61,7 @@ typedef uint32_t word;
 typedef uint16_t number;
 typedef ivec words;
 typedef vec sums;
+#define ENTRY  PRECISION_BF16
 #define INPUTS 2
 #define CHAIN  SIZE_MAX // rounding the inputs to 8 bits outweighs what the sums round
 
@@ -65,6 +74,7 @@ INLINE sums multiply_add(sums sum, word x, words w)
 typedef uint32_t word;
 typedef int8_t number;
 typedef ivec words, sums;
+#define ENTRY  PRECISION_INT8
 #define INPUTS 4
 #define CHAIN  SIZE_MAX // sums are exact
 
@@ -99,7 +109,7 @@ INLINE size_t panel_bytes(size_t in)
 
 /* ---- Packing weights ----------------------------------------------------------------------------- */
 
-static size_t packed(size_t out, size_t in)
+static size_t packed_bytes(size_t out, size_t in)
 {
     return (out + PANEL - 1) / PANEL * panel_bytes(in);
 }
@@ -134,8 +144,7 @@ INLINE float step_of(const float *x, size_t n)
     return magnitude / 127;
 }
 
-/* Steps in 1 of x; 0 where every x is 0 or one is no finite number, whose row is then 0 or NaN by its step.
- */
+/* 1 / step; 0 if the row is all zero or not finite. */
 INLINE float steps_per(float step)
 {
     float inverse = 1 / step;
@@ -234,7 +243,7 @@ static void pack(void *to, const float *w, size_t out, size_t in)
 #if !F32
 /* Whole words, and for int8 the row's step; a cache line more where rows would be a multiple of 2 KiB apart
  * and share few sets of the L1 cache. */
-static size_t stride(size_t in)
+static size_t row_bytes(size_t in)
 {
     size_t bytes = (steps_of(in) + INT8) * sizeof(word);
     return bytes % 2048 ? bytes : bytes + 64;
@@ -243,7 +252,7 @@ static size_t stride(size_t in)
 static void encode(void *rows, const float *x, size_t ldx, size_t n, size_t in)
 {
     for (size_t r = 0; r < n; r++, x += ldx) {
-        char *row = (char *)rows + r * stride(in);
+        char *row = (char *)rows + r * row_bytes(in);
         memset(row + (steps_of(in) - 1) * sizeof(word), 0, sizeof(word));
 #if BF16
         number *to = (number *)row;
@@ -376,24 +385,10 @@ typedef void block_function(const block_job *job);
     {                                                                                                        \
         block(job, rows, 2);                                                                                 \
     }
-#define BLOCKS(rows)                                                                                         \
-    {                                                                                                        \
-        block_##rows##_1, block_##rows##_2                                                                   \
-    }
+#define BLOCKS(rows) {block_##rows##_1, block_##rows##_2},
 
-/* clang-format off */
-BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6)
-#if ROWS == 14
-BLOCK(7) BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
-#endif
-
-static block_function *const blocks[ROWS][2] = {
-    BLOCKS(1), BLOCKS(2), BLOCKS(3), BLOCKS(4), BLOCKS(5), BLOCKS(6),
-#if ROWS == 14
-    BLOCKS(7), BLOCKS(8), BLOCKS(9), BLOCKS(10), BLOCKS(11), BLOCKS(12), BLOCKS(13), BLOCKS(14),
-#endif
-};
-/* clang-format on */
+HEIGHTS(BLOCK)
+static block_function *const blocks[ROWS][2] = {HEIGHTS(BLOCKS)};
 
 static void multiply(const gemm_tile *t)
 {
@@ -417,12 +412,14 @@ static void multiply(const gemm_tile *t)
     }
 }
 
-const gemm_kernels NAMED(CONCAT(gemm, PRECISION)) = {
-    .packed = packed,
-    .pack = pack,
+void NAMED(CONCAT(add, PRECISION))(kernels *k)
+{
+    k->gemm[ENTRY] = (gemm_kernels)
+    {
+        .packed_bytes = packed_bytes, .pack = pack,
 #if !F32
-    .stride = stride,
-    .encode = encode,
+        .row_bytes = row_bytes, .encode = encode,
 #endif
-    .multiply = multiply,
-};
+        .multiply = multiply,
+    };
+}

@@ -1,14 +1,7 @@
-/* Attention of one head, by every instruction set, against the reference: any tokens, any widths, on real and
- * on scattered tables of position bias. With --bench: how long it takes on the shapes of MoH-ViT-S-75. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "tests/vit/kernels/bench.h"
-#include "vit/network/position_bias.h"
+/* Attention of one head: any tokens, any widths, on real and on scattered tables of position bias. */
+#include "tests/vit/kernels/harness.h"
 #include "tests/vit/kernels/reference.h"
+#include "vit/network/position_bias.h"
 
 #include <float.h>
 #include <math.h>
@@ -16,11 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EPS           (double)FLT_EPSILON
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
-#define FOR_EACH_SET(k) for (size_t set = 0; ((k) = kernels_available(set)); set++)
-
+#define EPS         (double)FLT_EPSILON
 #define TEMPERATURE 1.5 /* scores of some 4·ln(keys), as in trained models */
 
 typedef struct {
@@ -157,13 +146,18 @@ static double *gathered(const float *x, size_t rows, size_t ld, size_t d)
     return wide;
 }
 
-/* Everything that was written against the reference, and everything else against 77. */
-static void attend_check(const attend_case *c)
+/* What reference.c makes of a case. */
+typedef struct {
+    reference_head head;
+    double *owned[10];
+} plain_head;
+
+static plain_head plain_head_of(const attend_case *c)
 {
     const attend_job *job = &c->job;
     size_t d = job->d, N = c->N, K = job->K, P = job->key_side;
-    double *expected = malloc(d * sizeof *expected), *bias = malloc(N * K * sizeof *bias),
-           *tokens = malloc(9 * d * sizeof *tokens);
+    double *bias = malloc(N * K * sizeof *bias), *tokens = malloc(9 * d * sizeof *tokens);
+    assert_true(bias && tokens);
     for (size_t token = 0; token < N; token++)
         for (size_t key = 0; key < K; key++) {
             size_t row = (size_t)c->offset[token / job->side * P + key / P],
@@ -173,32 +167,47 @@ static void attend_check(const attend_case *c)
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j < 9; j++)
             tokens[i * 9 + j] = (double)c->tokens[j * d + i];
-    double *owned[] = {gathered(job->q, N, job->ldq, d), widened(c->embedding, d),
-                       widened(c->keys, K * d),          widened(c->values, K * d),
-                       widened(c->local_bias, 9),        widened(c->learnable_bias, 9),
-                       gathered(c->kv + d, N, 4 * d, d), gathered(c->kv + 3 * d, N, 4 * d, d)};
-    reference_head head = {.side = job->side,
-                           .d = d,
-                           .q = owned[0],
-                           .query_embedding = owned[1],
-                           .softplus_temperature = reference_softplus(TEMPERATURE),
-                           .K = K,
-                           .keys = owned[2],
-                           .values = owned[3],
-                           .bias = bias,
-                           .local_bias = owned[4],
-                           .learnable_tokens = tokens,
-                           .learnable_bias = owned[5]};
-    if (job->k) {
-        head.k = owned[6];
-        head.v = owned[7];
-    }
-    for (size_t token = 0; token < N; token++) {
+    plain_head p = {.owned = {gathered(job->q, N, job->ldq, d), widened(c->embedding, d),
+                              widened(c->keys, K * d), widened(c->values, K * d), widened(c->local_bias, 9),
+                              widened(c->learnable_bias, 9), gathered(c->kv + d, N, 4 * d, d),
+                              gathered(c->kv + 3 * d, N, 4 * d, d), bias, tokens}};
+    p.head = (reference_head){.side = job->side,
+                              .d = d,
+                              .q = p.owned[0],
+                              .query_embedding = p.owned[1],
+                              .softplus_temperature = reference_softplus(TEMPERATURE),
+                              .K = K,
+                              .keys = p.owned[2],
+                              .values = p.owned[3],
+                              .bias = bias,
+                              .k = job->k ? p.owned[6] : NULL,
+                              .v = job->k ? p.owned[7] : NULL,
+                              .local_bias = p.owned[4],
+                              .learnable_tokens = tokens,
+                              .learnable_bias = p.owned[5]};
+    return p;
+}
+
+static void plain_head_free(plain_head *p)
+{
+    for (size_t i = 0; i < LENGTH(p->owned); i++)
+        free(p->owned[i]);
+}
+
+/* Everything that was written against the reference, and everything else against 77. */
+static void attend_check(const attend_case *c)
+{
+    const attend_job *job = &c->job;
+    size_t d = job->d;
+    double *expected = malloc(d * sizeof *expected);
+    plain_head plain = plain_head_of(c);
+    assert_non_null(expected);
+    for (size_t token = 0; token < c->N; token++) {
         const float *row = c->out + token * job->ldout;
         bool selected = attend_selected(c, token);
         double gate = (double)job->gate[token * job->ldgate];
         if (selected)
-            reference_attend(expected, &head, token);
+            reference_attend(expected, &plain.head, token);
         for (size_t i = 0; i < d; i++) {
             assert_true(row[i] == 77);
             if (selected) // an error in a score of up to 10 is an error in its weight, relative to it
@@ -207,11 +216,8 @@ static void attend_check(const attend_case *c)
                 assert_true(row[d + i] == 77);
         }
     }
-    for (size_t i = 0; i < LENGTH(owned); i++)
-        free(owned[i]);
+    plain_head_free(&plain);
     free(expected);
-    free(bias);
-    free(tokens);
 }
 
 static const struct {
@@ -222,11 +228,9 @@ static const struct {
 
 typedef void attend_trial(const kernels *k, attend_case *c, random_stream *r);
 
-/* Each instruction set on each shape with each kind of offsets. */
-static void for_each_case(attend_trial *trial)
+/* Each shape with each kind of offsets. */
+static void for_each_case(const kernels *k, attend_trial *trial)
 {
-    const kernels *k;
-    FOR_EACH_SET(k)
     for (size_t i = 0; i < LENGTH(attend_shapes); i++)
         for (offsets kind = 0; kind < OFFSETS; kind++) {
             attend_case c =
@@ -250,8 +254,7 @@ static void check_any_tokens(const kernels *k, attend_case *c, random_stream *r)
 
 static void attend_agrees_with_the_reference_for_any_tokens(void **state)
 {
-    (void)state;
-    for_each_case(check_any_tokens);
+    for_each_case(tested(state), check_any_tokens);
 }
 
 static void spoil_unselected_tokens(const kernels *k, attend_case *c, random_stream *r)
@@ -285,8 +288,7 @@ static void spoil_unselected_tokens(const kernels *k, attend_case *c, random_str
 
 static void attend_reads_nothing_of_unselected_tokens(void **state)
 {
-    (void)state;
-    for_each_case(spoil_unselected_tokens);
+    for_each_case(tested(state), spoil_unselected_tokens);
 }
 
 static void compare_companies(const kernels *k, attend_case *c, random_stream *r)
@@ -311,8 +313,7 @@ static void compare_companies(const kernels *k, attend_case *c, random_stream *r
 
 static void attend_answers_a_token_the_same_in_any_company(void **state)
 {
-    (void)state;
-    for_each_case(compare_companies);
+    for_each_case(tested(state), compare_companies);
 }
 
 /* ---- Position bias ----------------------------------------------------------------------------- */
@@ -369,11 +370,9 @@ static const struct {
 /* As where q and proj are computed for selected pairs alone. */
 static void rows_of_q_and_out_may_lie_without_gaps(void **state)
 {
-    (void)state;
     enum { SIDE = 14 };
     const size_t channels[] = {3, 20, 24}, counts[] = {1, 16, 17, 32, 40, 90};
-    const kernels *k;
-    FOR_EACH_SET(k)
+    const kernels *k = tested(state);
     for (size_t i = 0; i < LENGTH(channels) * LENGTH(counts); i++) {
         size_t d = channels[i % LENGTH(channels)], count = counts[i / LENGTH(channels)];
         random_stream r = {i};
@@ -402,9 +401,7 @@ static void rows_of_q_and_out_may_lie_without_gaps(void **state)
 
 static void a_window_of_position_bias_gives_the_bits_of_a_lookup(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
+    const kernels *k = tested(state);
     for (size_t i = 0; i < LENGTH(bias_shapes); i++) {
         size_t side = bias_shapes[i].side, d = 3 + i % 2; // narrow heads: bias is what this is about
         attend_case c = attend_new(k, side, bias_shapes[i].key_side, d, GRID);
@@ -430,9 +427,7 @@ static void a_window_of_position_bias_gives_the_bits_of_a_lookup(void **state)
 
 static void position_bias_is_that_of_the_query_and_the_key(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
+    const kernels *k = tested(state);
     for (size_t i = 0; i < LENGTH(bias_shapes); i++) {
         size_t side = bias_shapes[i].side;
         if (side > 28)
@@ -453,9 +448,7 @@ static void position_bias_is_that_of_the_query_and_the_key(void **state)
 /* With queries of 0 and values that are the unit vectors, a head's answer is softmax(bias). */
 static void softmax_is_exact_to_a_few_units_in_the_last_place(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
+    const kernels *k = tested(state);
     for (size_t key_side = 2; key_side <= 6; key_side++)
         for (size_t trial = 0; trial < 40; trial++) {
             size_t K = key_side * key_side;
@@ -523,16 +516,13 @@ static void follow_a_nan(const kernels *k, attend_case *c, random_stream *r)
 
 static void attend_passes_a_nan_to_what_depends_on_it(void **state)
 {
-    (void)state;
-    for_each_case(follow_a_nan);
+    for_each_case(tested(state), follow_a_nan);
 }
 
 static void attend_survives_queries_of_any_size(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
     const float sizes[] = {1e15f, 1e-3f, 1e-15f, 1e-25f, 0};
-    FOR_EACH_SET(k)
     for (size_t i = 0; i < LENGTH(sizes); i++)
         for (size_t global = 0; global < 2; global++) {
             attend_case c = attend_new(k, 5, global ? 0 : 2, 24, SCATTERED);
@@ -544,91 +534,70 @@ static void attend_survives_queries_of_any_size(void **state)
         }
 }
 
-/* ---- Bench ------------------------------------------------------------------------------------- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
-static void bench_attend(const kernels *k, void *arg)
+typedef struct {
+    attend_case c;
+    plain_head plain;
+} timed_attend;
+
+static void run_attend(const kernels *k, void *arg)
 {
-    attend_case *c = arg;
-    k->attend(&c->job, c->scratch);
+    timed_attend *t = arg;
+    k->attend(&t->c.job, t->c.scratch);
 }
 
-/* What most plainly says the same: token by token, key by key. */
-static void plain_attend(const kernels *k, void *arg)
+static void plain_attend(void *arg)
 {
-    (void)k;
-    const attend_case *c = arg;
-    const attend_job *job = &c->job;
-    size_t d = job->d, P = job->key_side;
-    float *score = c->scratch;
-    for (size_t i = 0; i < job->count; i++) {
-        size_t token = job->tokens[i], y = token / job->side, x = token % job->side;
-        const float *q = job->q + token * job->ldq;
-        float *out = job->out + token * job->ldout, max = -INFINITY, sum = 0;
-        for (size_t key = 0; key < job->K; key++) {
-            score[key] = job->bias[(size_t)(job->bias_offset[y * P + key / P] * (int32_t)job->bias_side +
-                                            job->bias_offset[x * P + key % P])];
-            for (size_t channel = 0; channel < d; channel++)
-                score[key] += q[channel] * job->keys[key * d + channel];
-            max = score[key] > max ? score[key] : max;
-        }
-        for (size_t key = 0; key < job->K; key++)
-            sum += score[key] = expf(score[key] - max);
-        for (size_t channel = 0; channel < d; channel++)
-            out[channel] = 0;
-        for (size_t key = 0; key < job->K; key++)
-            for (size_t channel = 0; channel < d; channel++)
-                out[channel] += score[key] / sum * job->values[key * d + channel];
+    timed_attend *t = arg;
+    double out[24];
+    for (size_t i = 0; i < t->c.job.count; i++)
+        reference_attend(out, &t->plain.head, t->c.list[i]);
+}
+
+static void bench_head(const suite *s, const stage *at, size_t part)
+{
+    const kernels *k;
+    char shape[40];
+    for (size_t i = 0; (k = kernels_layer(i)); i++) {
+        if (!suite_applies(s, i))
+            continue;
+        random_stream r = {1};
+        timed_attend t = {.c = attend_new(k, at->side, at->key_side, at->C / at->heads, GRID)};
+        t.plain = plain_head_of(&t.c);
+        attend_select(&t.c, &r, t.c.N / part);
+        snprintf(shape, sizeof shape, "%zu tokens, %s%zu keys", t.c.job.count, at->key_side ? "9 + " : "",
+                 t.c.job.K);
+        bench b = {"attend", run_attend, plain_attend, &t, shape, "token", (double)t.c.job.count, 0, false};
+        double seconds = bench_seconds(&b, k);
+        bench_line(&b, k->feature, seconds, "plain", bench_seconds(&b, NULL));
+        bool windows = t.c.job.bias_steady; // of position bias, where the set has them
+        t.c.job.bias_steady = false;
+        if (windows)
+            bench_line(&b, k->feature, seconds, "lookups of bias", bench_seconds(&b, k));
+        plain_head_free(&t.plain);
+        attend_free(&t.c);
     }
 }
 
-static int bench(void)
+static void bench_attend(const suite *s)
 {
-    printf("Attention of one head on the shapes of moh_transnext_small_75, one thread: all tokens, as of a\n"
-           "shared head, and half of them. The plain loops leave the neighbourhoods out.\n");
-    for (size_t i = 0; i < BENCH_STAGES; i++)
-        for (size_t part = 1; part <= 2; part++) {
-            const kernels *k;
-            size_t side = bench_stages[i].side, key_side = bench_stages[i].key_side,
-                   d = bench_stages[i].C / bench_stages[i].heads, N = side * side;
-            random_stream r = {i + 1};
-            char shape[40];
-            FOR_EACH_SET(k)
-            {
-                attend_case c = attend_new(k, side, key_side, d, GRID);
-                attend_select(&c, &r, N / part);
-                double tokens = (double)c.job.count, K = (double)c.job.K;
-                snprintf(shape, sizeof shape, "%zu of %zu, %s%zu keys", c.job.count, d,
-                         key_side ? "9 + " : "", c.job.K);
-                bench_entry e = {"attend",     shape, "token", tokens, 4 * (tokens * 3 + 2 * K) * (double)d,
-                                 bench_attend, &c};
-                bench_entry plain = e;
-                plain.run = plain_attend;
-                double seconds = bench_seconds(&e, k), plainly = bench_seconds(&plain, k);
-                c.job.bias_steady = false;
-                double looked_up = bench_seconds(&e, k);
-                bench_line(&e, k->isa, seconds, "plain loops", plainly);
-                if (!strcmp(k->isa, "avx512")) // the others have no windows
-                    bench_line(&e, k->isa, seconds, "lookups of bias", looked_up);
-                attend_free(&c);
-            }
-        }
-    return 0;
+    for (size_t i = 0; i < STAGES; i++)
+        for (size_t part = 1; part <= 2; part++) // all tokens, as of a shared head, and half of them
+            bench_head(s, &bench_stages[i], part);
 }
 
-int main(int argc, char **argv)
-{
-    if (argc == 2 && !strcmp(argv[1], "--bench"))
-        return bench();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attend_agrees_with_the_reference_for_any_tokens),
-        cmocka_unit_test(attend_reads_nothing_of_unselected_tokens),
-        cmocka_unit_test(attend_answers_a_token_the_same_in_any_company),
-        cmocka_unit_test(rows_of_q_and_out_may_lie_without_gaps),
-        cmocka_unit_test(a_window_of_position_bias_gives_the_bits_of_a_lookup),
-        cmocka_unit_test(position_bias_is_that_of_the_query_and_the_key),
-        cmocka_unit_test(softmax_is_exact_to_a_few_units_in_the_last_place),
-        cmocka_unit_test(attend_passes_a_nan_to_what_depends_on_it),
-        cmocka_unit_test(attend_survives_queries_of_any_size),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+static const struct CMUnitTest attend_tests[] = {
+    cmocka_unit_test(attend_agrees_with_the_reference_for_any_tokens),
+    cmocka_unit_test(attend_reads_nothing_of_unselected_tokens),
+    cmocka_unit_test(attend_answers_a_token_the_same_in_any_company),
+    cmocka_unit_test(rows_of_q_and_out_may_lie_without_gaps),
+    cmocka_unit_test(a_window_of_position_bias_gives_the_bits_of_a_lookup),
+    cmocka_unit_test(position_bias_is_that_of_the_query_and_the_key),
+    cmocka_unit_test(softmax_is_exact_to_a_few_units_in_the_last_place),
+    cmocka_unit_test(attend_passes_a_nan_to_what_depends_on_it),
+    cmocka_unit_test(attend_survives_queries_of_any_size),
+};
+
+const suite attend_suite = {"attend", ENTRIES(attend, attend_scratch), TESTS(attend_tests),
+                            .bench = bench_attend};

@@ -5,7 +5,7 @@
  *
  * Every lane's arithmetic is the same whatever the other lanes hold, so a token's result does not depend on
  * which tokens share its tile. */
-#include "vit/kernels/kernels_build.h"
+#include "vit/kernels/build.h"
 
 #include <math.h>
 
@@ -43,7 +43,7 @@ INLINE size_t vector_at(size_t i, size_t d)
     return (i + 1) * VL <= d ? i * VL : d - VL;
 }
 
-size_t NAMED(attend_scratch)(size_t d, size_t K)
+static size_t attend_scratch(size_t d, size_t K)
 {
     size_t key_side = 1, padded = vectors(d) * VL;
     while (key_side * key_side < K)
@@ -155,7 +155,7 @@ INLINE void accumulate(float *y, size_t n, const float *a, size_t lda, size_t st
                        size_t count, size_t width)
 {
     size_t r = 0;
-#if VL == 16
+#if VECTOR_REGISTERS == 32
     for (; n == 9 && r < n; r += 9)
         accumulate_block(y + r * LANES, 9, a + r * lda, lda, step, x, count, width);
     for (; n % 8 && n % 7 == 0 && r < n; r += 7) // 49 keys
@@ -290,10 +290,10 @@ INLINE void look_up_bias(tile *t, const attend_job *job, float *bias, size_t wid
     }
 }
 
-#if VL == 16
-/* The same where a step along the image row is a step along the table's row (bias_steady): tokens of an image
- * row that are less than VL apart, a segment, find theirs in one window of VL numbers, so that a load and a
- * permutation do what a gather takes ten times as long for. */
+#ifdef HAVE_MASKS
+/* The same where a step along the image row is a step along the table's row (bias_steady). Lanes of one
+ * segment of an image row, less than VL tokens, read one window of VL numbers: a load and a permutation, ten
+ * times as fast as a gather. */
 #define SEGMENTS 6 // more are rare: half of an image's tokens fill a vector from four rows of 14
 
 typedef struct {
@@ -352,26 +352,16 @@ INLINE bool window_bias(const tile *t, const attend_job *job, float *bias, size_
     for (size_t half = 0; half * VL < width; half++) {
         const segments *in = &found[half];
         float *to = bias + half * VL;
+        /* clang-format off */
         switch (in->count) {
-        case 1:
-            look_through(in, 1, job, to);
-            break;
-        case 2:
-            look_through(in, 2, job, to);
-            break;
-        case 3:
-            look_through(in, 3, job, to);
-            break;
-        case 4:
-            look_through(in, 4, job, to);
-            break;
-        case 5:
-            look_through(in, 5, job, to);
-            break;
-        case 6:
-            look_through(in, 6, job, to);
-            break;
+        case 1: look_through(in, 1, job, to); break;
+        case 2: look_through(in, 2, job, to); break;
+        case 3: look_through(in, 3, job, to); break;
+        case 4: look_through(in, 4, job, to); break;
+        case 5: look_through(in, 5, job, to); break;
+        case 6: look_through(in, 6, job, to); break;
         }
+        /* clang-format on */
     }
     return true;
 }
@@ -380,7 +370,7 @@ INLINE bool window_bias(const tile *t, const attend_job *job, float *bias, size_
 /* Scores of the shared keys, which start from their position bias. */
 INLINE void shared_scores(tile *t, const attend_job *job, float *score, size_t d, size_t width)
 {
-#if VL == 16
+#ifdef HAVE_MASKS
     if (!job->bias_steady || !window_bias(t, job, score, width))
 #endif
         look_up_bias(t, job, score, width);
@@ -463,7 +453,7 @@ INLINE void attend_tile(tile *t, const attend_job *job, size_t first, size_t n, 
     store_outputs(t, job, rows, n, d, inverse, width);
 }
 
-size_t NAMED(attend)(const attend_job *job, float *scratch)
+static size_t attend(const attend_job *job, float *scratch)
 {
     tile t;
     tile_start(&t, job, scratch);
@@ -477,4 +467,10 @@ size_t NAMED(attend)(const attend_job *job, float *scratch)
             attend_tile(&t, job, first, n, 24, VL);
     }
     return job->count;
+}
+
+void NAMED(add_attend)(kernels *k)
+{
+    k->attend = attend;
+    k->attend_scratch = attend_scratch;
 }

@@ -1,32 +1,14 @@
-/* Matrix products by every instruction set in every precision that it has, against the reference: floats to
- * what rounding costs, bfloat16 as the product of the rounded numbers, bytes as exact sums of whole steps.
- * With
- * --bench: how long they take on the shapes of MoH-ViT-S-75. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "tests/vit/kernels/bench.h"
-#include "vit/kernels/linear.h"
+/* Matrix products in every precision that a version of them computes: floats to what rounding costs, bfloat16
+ * as the product of the rounded numbers, bytes as exact sums of whole steps. */
+#include "tests/vit/kernels/harness.h"
 #include "tests/vit/kernels/reference.h"
+#include "vit/kernels/linear.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
-static const gemm *const natives[PRECISIONS] = {&gemm_native_f32, &gemm_native_bf16, &gemm_native_int8};
-
-/* Every instruction set with every precision that it and the processor have: kernels k, precision p. */
-#define FOR_EACH(k, p)                                                                                       \
-    for (size_t set = 0; ((k) = kernels_available(set)); set++)                                              \
-        for (precision p = 0; p < PRECISIONS; p++)                                                           \
-            if (!gemm_lacks(natives[p], k))
 
 /* ---- A product ---------------------------------------------------------------------------------- */
 
@@ -43,12 +25,12 @@ typedef struct {
 
 static void product_pack(product *p)
 {
-    p->kernels->gemm[p->precision]->pack(p->packed, p->w, p->out, p->in);
+    p->kernels->gemm[p->precision].pack(p->packed, p->w, p->out, p->in);
 }
 
 static void product_encode(product *p)
 {
-    const gemm_kernels *g = p->kernels->gemm[p->precision];
+    const gemm_kernels *g = &p->kernels->gemm[p->precision];
     if (g->encode)
         g->encode(p->coded, p->x, p->ldx, p->N, p->in);
 }
@@ -56,14 +38,14 @@ static void product_encode(product *p)
 static product product_new(const kernels *k, precision of, size_t N, size_t in, size_t out, size_t ldx,
                            float x_scale, float w_scale)
 {
-    const gemm_kernels *g = k->gemm[of];
+    const gemm_kernels *g = &k->gemm[of];
     random_stream r = {N * 10007 + in * 101 + out};
     product p = {.kernels = k, .precision = of, .N = N, .in = in, .out = out, .ldx = ldx};
     p.x = array_random(&r, (N - 1) * ldx + in, x_scale);
     p.w = array_random(&r, out * in, w_scale);
     p.bias = array_random(&r, out, x_scale * w_scale);
-    p.packed = array_new(g->packed(out, in) / sizeof(float));
-    p.stride = g->encode ? g->stride(in) : ldx * sizeof *p.x;
+    p.packed = array_new(g->packed_bytes(out, in) / sizeof(float));
+    p.stride = g->encode ? g->row_bytes(in) : ldx * sizeof *p.x;
     p.coded = g->encode ? array_new(N * p.stride / sizeof(float)) : NULL;
     product_pack(&p);
     product_encode(&p);
@@ -94,7 +76,7 @@ static void product_tile(const product *p, float *y, size_t ldy, size_t row, siz
                       .col = col,
                       .cols = cols,
                       .accumulate = accumulate};
-    p->kernels->gemm[p->precision]->multiply(&tile);
+    p->kernels->gemm[p->precision].multiply(&tile);
 }
 
 static void product_run(const product *p, float *y)
@@ -146,33 +128,29 @@ static void check(const kernels *k, precision of, size_t N, size_t in, size_t ou
 
 static void the_product_agrees_with_the_reference(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH(k, p)
-    {
-        const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 49, 64, 65, 72};
-        for (size_t N = 1; N <= 30; N++) // every height of a block of rows
-            check(k, p, N, 5, 35, 0);
-        for (size_t i = 0; i < LENGTH(sizes); i++)
-            for (size_t j = 0; j < LENGTH(sizes); j++) {
-                check(k, p, 1, sizes[i], sizes[j], 0);
-                check(k, p, 3, sizes[i], sizes[j], 3);
-            }
-        check(k, p, 197, 72, 144, 0);
-        check(k, p, 49, 576, 100, 1);
-        check(k, p, 15, 147, 72, 2); // the first convolution's windows
-        check(k, p, 2, 3000, 33, 0);
-    }
+    const kernels *k = tested(state);
+    precision p = tested_precision(state);
+    const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 49, 64, 65, 72};
+    for (size_t N = 1; N <= 30; N++) // every height of a block of rows
+        check(k, p, N, 5, 35, 0);
+    for (size_t i = 0; i < LENGTH(sizes); i++)
+        for (size_t j = 0; j < LENGTH(sizes); j++) {
+            check(k, p, 1, sizes[i], sizes[j], 0);
+            check(k, p, 3, sizes[i], sizes[j], 3);
+        }
+    check(k, p, 197, 72, 144, 0);
+    check(k, p, 49, 576, 100, 1);
+    check(k, p, 15, 147, 72, 2); // the first convolution's windows
+    check(k, p, 2, 3000, 33, 0);
 }
 
 static void the_product_agrees_for_any_magnitude(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
+    precision p = tested_precision(state);
     const float scales[][2] = {{1000, 1},   {1e-3f, 1},  {1e15f, 1e15f},   {1e18f, 1e-18f}, {1e-15f, 1e15f},
                                {1e-30f, 1}, {1, 1e-30f}, {1e-20f, 1e-20f}, {1e-38f, 1},     {1e-41f, 1},
                                {1, 1e-41f}, {1e-44f, 1}, {3e38f, 1e-3f},   {1e-3f, 3e38f}};
-    FOR_EACH(k, p)
     for (size_t i = 0; i < LENGTH(scales); i++)
         for (size_t in = 1; in <= 147; in += in < 5 ? 1 : 71)
             check_scaled(k, p, 5, in, 37, 1, scales[i][0], scales[i][1]);
@@ -181,10 +159,9 @@ static void the_product_agrees_for_any_magnitude(void **state)
 /* Whole rows and outputs of a magnitude of their own: an int8 step is one row's, not all rows'. */
 static void rows_and_outputs_of_unlike_magnitude_agree(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     const float magnitudes[] = {1, 1e-6f, 1e6f, 0, 1e-12f, 100};
-    FOR_EACH(k, of)
     for (size_t in = 1; in <= 72; in += in < 5 ? 1 : 67) {
         product p = product_new(k, of, 13, in, 45, in, 1, 1);
         for (size_t i = 0; i < p.N * in; i++)
@@ -201,11 +178,10 @@ static void rows_and_outputs_of_unlike_magnitude_agree(void **state)
 /* Sums of bytes are exact up to some 132,000 inputs, however large the numbers. */
 static void sums_of_the_largest_numbers_are_exact(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     const size_t ins[] = {1, 66312, 131072}; // from 66312 on, sums of what was made unsigned pass 2^31
-    FOR_EACH(k, of)
-    for (size_t i = 0; i < LENGTH(ins) && of == PRECISION_INT8; i++)
+    for (size_t i = 0; i < LENGTH(ins); i++)
         for (int sign = -1; sign <= 1; sign += 2) {
             product p = product_new(k, of, 2, ins[i], 3, ins[i], 1, 1);
             float y[6];
@@ -228,10 +204,9 @@ static void sums_of_the_largest_numbers_are_exact(void **state)
 
 static void every_weight_comes_back_as_it_was_packed(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     const size_t ins[] = {1, 2, 3, 5, 16, 147}, outs[] = {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100};
-    FOR_EACH(k, of)
     for (size_t i = 0; i < LENGTH(ins); i++)
         for (size_t j = 0; j < LENGTH(outs); j++) {
             size_t in = ins[i], out = outs[j];
@@ -271,8 +246,8 @@ static float from_bits(uint32_t bits)
 
 static void bfloat16_is_the_nearest_and_even_where_two_are(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     const float edges[] = {0,
                            -0.0f,
                            1,
@@ -298,44 +273,38 @@ static void bfloat16_is_the_nearest_and_even_where_two_are(void **state)
                            from_bits(0x7f800001), // NaN that its upper half alone would make infinite
                            from_bits(0x7fc0ffff),
                            from_bits(0xffffffff)};
-    FOR_EACH(k, of)
-    {
-        if (of != PRECISION_BF16)
-            continue;
-        enum { N = 4001 }; // odd: the last word is half empty
-        const gemm_kernels *g = k->gemm[of];
-        random_stream r = {3};
-        float *x = array_new(N), *coded = array_new(g->stride(N) / sizeof(float));
-        assert_int_equal(g->stride(N), 2 * (N + 1));
-        for (size_t i = 0; i < N; i++)
-            x[i] = i < LENGTH(edges) ? edges[i] : from_bits((uint32_t)random_bits(&r));
-        g->encode(coded, x, N, 1, N);
-        for (size_t i = 0; i <= N; i++) {
-            uint16_t half;
-            memcpy(&half, (const char *)coded + 2 * i, sizeof half);
-            float found = from_bits((uint32_t)half << 16), expected = i < N ? (float)reference_bf16(x[i]) : 0;
-            assert_true(isnan(expected) ? isnan(found) : float_bits(found) == float_bits(expected));
-        }
-        array_free(x);
-        array_free(coded);
+    enum { N = 4001 }; // odd: the last word is half empty
+    const gemm_kernels *g = &k->gemm[of];
+    random_stream r = {3};
+    float *x = array_new(N), *coded = array_new(g->row_bytes(N) / sizeof(float));
+    assert_int_equal(g->row_bytes(N), 2 * (N + 1));
+    for (size_t i = 0; i < N; i++)
+        x[i] = i < LENGTH(edges) ? edges[i] : from_bits((uint32_t)random_bits(&r));
+    g->encode(coded, x, N, 1, N);
+    for (size_t i = 0; i <= N; i++) {
+        uint16_t half;
+        memcpy(&half, (const char *)coded + 2 * i, sizeof half);
+        float found = from_bits((uint32_t)half << 16), expected = i < N ? (float)reference_bf16(x[i]) : 0;
+        assert_true(isnan(expected) ? isnan(found) : float_bits(found) == float_bits(expected));
     }
+    array_free(x);
+    array_free(coded);
 }
 
 static void bytes_are_the_nearest_of_127_steps(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     const float largest[] = {1,      127,     FLT_MAX, 1e30f,        1e-30f, FLT_MIN * 127,
                              3e-37f, FLT_MIN, 1e-41f,  FLT_TRUE_MIN, 0};
-    FOR_EACH(k, of)
-    for (size_t i = 0; i < LENGTH(largest) && of == PRECISION_INT8; i++)
+    for (size_t i = 0; i < LENGTH(largest); i++)
         for (size_t in = 1; in <= 40; in++) {
-            const gemm_kernels *g = k->gemm[of];
+            const gemm_kernels *g = &k->gemm[of];
             random_stream r = {in};
-            float *x = array_random(&r, in, largest[i]), *coded = array_new(g->stride(in) / sizeof(float)),
+            float *x = array_random(&r, in, largest[i]), *coded = array_new(g->row_bytes(in) / sizeof(float)),
                   step;
             size_t words = (in + 3) / 4;
-            assert_int_equal(g->stride(in), 4 * words + 4);
+            assert_int_equal(g->row_bytes(in), 4 * words + 4);
             x[in / 2] = in % 2 ? largest[i] : -largest[i];
             g->encode(coded, x, in, 1, in);
             memcpy(&step, coded + words, sizeof step);
@@ -358,26 +327,23 @@ static void bytes_are_the_nearest_of_127_steps(void **state)
 
 static void rows_are_encoded_the_same_in_any_company(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH(k, of)
-    {
-        const gemm_kernels *g = k->gemm[of];
-        for (size_t in = 1; in <= 70 && g->encode; in += 1 + in / 9) {
-            enum { N = 7 };
-            random_stream r = {in};
-            size_t words = g->stride(in) / sizeof(float), gap = in % 4;
-            float *x = array_random(&r, N * (in + gap), 1), *all = array_new(N * words),
-                  *alone = array_new(words);
-            g->encode(all, x, in + gap, N, in);
-            for (size_t row = 0; row < N; row++) {
-                g->encode(alone, x + row * (in + gap), in, 1, in);
-                assert_memory_equal(alone, all + row * words, words * sizeof *alone);
-            }
-            array_free(x);
-            array_free(all);
-            array_free(alone);
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
+    const gemm_kernels *g = &k->gemm[of];
+    for (size_t in = 1; in <= 70 && g->encode; in += 1 + in / 9) {
+        enum { N = 7 };
+        random_stream r = {in};
+        size_t words = g->row_bytes(in) / sizeof(float), gap = in % 4;
+        float *x = array_random(&r, N * (in + gap), 1), *all = array_new(N * words),
+              *alone = array_new(words);
+        g->encode(all, x, in + gap, N, in);
+        for (size_t row = 0; row < N; row++) {
+            g->encode(alone, x + row * (in + gap), in, 1, in);
+            assert_memory_equal(alone, all + row * words, words * sizeof *alone);
         }
+        array_free(x);
+        array_free(all);
+        array_free(alone);
     }
 }
 
@@ -385,9 +351,8 @@ static void rows_are_encoded_the_same_in_any_company(void **state)
 
 static void an_output_of_the_product_does_not_depend_on_the_cut(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH(k, of)
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     for (size_t in = 37; in <= 160; in += 123) { // one chain of sums, and several
         enum { N = 45, OUT = 151, STEP = 32 };   // STEP: whole panels of every set
         product p = product_new(k, of, N, in, OUT, in, 1, 1);
@@ -410,9 +375,8 @@ static void an_output_of_the_product_does_not_depend_on_the_cut(void **state)
 /* Columns that end inside a panel, as a block of the MLP's channels may. */
 static void a_tile_may_end_inside_a_panel(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH(k, of)
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     for (size_t cols = 1; cols <= 64; cols++) {
         enum { N = 15, IN = 21, OUT = 100 };
         product p = product_new(k, of, N, IN, OUT, IN, 1, 1);
@@ -434,9 +398,8 @@ static void a_tile_may_end_inside_a_panel(void **state)
 
 static void rows_and_weights_of_0_leave_the_bias(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH(k, of)
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     for (size_t in = 1; in <= 147; in += in < 5 ? 1 : 71) {
         enum { N = 17, OUT = 37 };
         product p = product_new(k, of, N, in, OUT, in, 1, 1);
@@ -459,10 +422,9 @@ static void rows_and_weights_of_0_leave_the_bias(void **state)
 
 static void the_product_passes_what_is_no_number_to_its_row_or_column(void **state)
 {
-    (void)state;
-    const kernels *k;
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
     const float flaws[] = {NAN, INFINITY, -INFINITY, from_bits(0x7f800001), from_bits(0xffc00000)};
-    FOR_EACH(k, of)
     for (size_t i = 0; i < LENGTH(flaws); i++)
         for (size_t in = 1; in <= 147; in += in < 5 ? 1 : 71) {
             enum { N = 19, OUT = 53 };
@@ -486,123 +448,115 @@ static void the_product_passes_what_is_no_number_to_its_row_or_column(void **sta
         }
 }
 
-/* ---- Bench ------------------------------------------------------------------------------------- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
 typedef struct {
     product product;
     float *y;
-    void *copy;
-} bench_job;
+    double *wide_x, *wide_y;
+} timed_product;
 
 /* In the tiles of a forward pass. */
-static void bench_multiply(const kernels *k, void *arg)
+static void run_multiply(const kernels *k, void *arg)
 {
-    bench_job *job = arg;
-    product *p = &job->product;
-    linear layer = {p->in, p->out, natives[p->precision], p->packed, p->bias};
+    timed_product *t = arg;
+    product *p = &t->product;
+    linear layer = {p->in, p->out, &gemm_native[p->precision], p->packed, p->bias};
     operand x = {p->coded ? (void *)p->coded : (void *)p->x, p->stride};
-    linear_call call = {&layer, x, job->y, p->out, p->N, false};
+    linear_call call = {&layer, x, t->y, p->out, p->N, false};
     linear_forward(&call, 1, k, NULL);
 }
 
-static void bench_encode(const kernels *k, void *arg)
+static void plain_multiply(void *arg)
 {
-    (void)k;
-    product_encode(&((bench_job *)arg)->product);
+    timed_product *t = arg;
+    const product *p = &t->product;
+    reference_linear(t->wide_y, t->wide_x, p->N, p->in, p->out, p->w, p->bias);
 }
 
-static void bench_copy(const kernels *k, void *arg)
+static void run_encode(const kernels *k, void *arg)
 {
     (void)k;
-    bench_job *job = arg;
-    memcpy(job->y, job->product.x, job->product.N * job->product.in * sizeof(float));
+    product_encode(&((timed_product *)arg)->product);
 }
 
-/* The product as it is written down, of its first rows. */
-enum { PLAIN_ROWS = 7 };
-
-static void plain_multiply(const kernels *k, void *arg)
+static void copy(void *arg)
 {
-    (void)k;
-    bench_job *job = arg;
-    const product *p = &job->product;
-    for (size_t n = 0; n < PLAIN_ROWS; n++)
-        for (size_t o = 0; o < p->out; o++) {
-            float sum = p->bias[o];
-            for (size_t i = 0; i < p->in; i++)
-                sum += p->x[n * p->in + i] * p->w[o * p->in + i];
-            job->y[n * p->out + o] = sum;
-        }
+    timed_product *t = arg;
+    memcpy(t->y, t->product.x, t->product.N * t->product.in * sizeof(float));
 }
 
-static void bench_product(size_t N, size_t in, size_t out)
+static void bench_product(const suite *s, size_t N, size_t in, size_t out)
 {
-    char shape[40];
     const kernels *k;
-    double floats = 0, plain = 0; // seconds of the set's f32, and of a plain loop
+    char shape[40], name[40];
+    double plain = 0;
     snprintf(shape, sizeof shape, "%zu x %zu x %zu", N, in, out);
-    FOR_EACH(k, of)
-    {
-        char variant[32];
-        bench_job job = {.product = product_new(k, of, N, in, out, in, 1, 1)};
-        job.y = array_new(N * (in > out ? in : out));
-        double weights = (double)k->gemm[of]->packed(out, in), x = (double)(N * job.product.stride),
-               work = (double)N * (double)in * (double)out, elements = (double)(N * in);
-        bench_entry multiply = {
-            "multiply",     shape, "kFLOP", 2e-3 * work, x + weights + 4 * (double)(N * out),
-            bench_multiply, &job};
-        bench_entry plainly = multiply;
-        plainly.run = plain_multiply;
-        plain = plain > 0 ? plain : bench_seconds(&plainly, k) * (double)N / PLAIN_ROWS;
-        double seconds = bench_seconds(&multiply, k);
-        floats = of == PRECISION_F32 ? seconds : floats;
-        snprintf(variant, sizeof variant, "%s %s", k->isa, precision_name(of));
-        if (of == PRECISION_F32)
-            bench_line(&multiply, variant, seconds, "a plain loop", plain);
-        else
-            bench_line(&multiply, variant, seconds, "f32", floats);
-        if (job.product.coded) {
-            bench_entry encode = {"encode", shape, "element", elements, 4 * elements + x, bench_encode, &job};
-            bench_entry copy = encode;
-            copy.run = bench_copy;
-            bench_line(&encode, variant, bench_seconds(&encode, k), "a copy", bench_seconds(&copy, k));
+    for (size_t i = 0; (k = kernels_layer(i)); i++) {
+        if (!suite_applies(s, i))
+            continue;
+        timed_product t = {.product = product_new(k, s->precision, N, in, out, in, 1, 1)};
+        t.y = array_new(N * (in > out ? in : out));
+        t.wide_x = widened(t.product.x, N * in);
+        t.wide_y = widened(t.y, N * out);
+        snprintf(name, sizeof name, "multiply %s", precision_name(s->precision));
+        double work = (double)N * (double)in * (double)out;
+        bench multiply = {name, run_multiply, plain_multiply, &t, shape, "kFLOP", 2e-3 * work, work, false};
+        plain = plain > 0 ? plain : bench_seconds(&multiply, NULL);
+        bench_line(&multiply, k->feature, bench_seconds(&multiply, k), "plain", plain);
+        if (t.product.coded) {
+            bench encode = {"encode", run_encode, copy, &t, shape, "element", (double)(N * in), 0, false};
+            bench_line(&encode, k->feature, bench_seconds(&encode, k), "a copy",
+                       bench_seconds(&encode, NULL));
         }
-        array_free(job.y);
-        product_free(&job.product);
+        array_free(t.y);
+        free(t.wide_x);
+        free(t.wide_y);
+        product_free(&t.product);
     }
 }
 
-static int bench(void)
+static void bench_products(const suite *s)
 {
-    printf("Products on the shapes of moh_transnext_small_75, one thread.\n");
-    bench_product(3136, 147, 72);
-    for (size_t i = 0; i < BENCH_STAGES; i++) {
-        size_t N = bench_stages[i].side * bench_stages[i].side, C = bench_stages[i].C,
-               hidden = bench_stages[i].hidden;
-        bench_product(N, C, 2 * C);      // kv
-        bench_product(N, C, 2 * hidden); // fc1
-        bench_product(N, hidden, C);     // fc2
+    bench_product(s, 3136, 147, 72); // the first convolution
+    for (size_t i = 0; i < STAGES; i++) {
+        const stage *t = &bench_stages[i];
+        bench_product(s, t->N, t->C, 2 * t->C);      // kv
+        bench_product(s, t->N, t->C, 2 * t->hidden); // fc1
+        bench_product(s, t->N, t->hidden, t->C);     // fc2
     }
-    return 0;
 }
 
-int main(int argc, char **argv)
-{
-    if (argc == 2 && !strcmp(argv[1], "--bench"))
-        return bench();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_product_agrees_with_the_reference),
-        cmocka_unit_test(the_product_agrees_for_any_magnitude),
-        cmocka_unit_test(rows_and_outputs_of_unlike_magnitude_agree),
-        cmocka_unit_test(sums_of_the_largest_numbers_are_exact),
-        cmocka_unit_test(every_weight_comes_back_as_it_was_packed),
-        cmocka_unit_test(bfloat16_is_the_nearest_and_even_where_two_are),
-        cmocka_unit_test(bytes_are_the_nearest_of_127_steps),
-        cmocka_unit_test(rows_are_encoded_the_same_in_any_company),
-        cmocka_unit_test(an_output_of_the_product_does_not_depend_on_the_cut),
-        cmocka_unit_test(a_tile_may_end_inside_a_panel),
-        cmocka_unit_test(rows_and_weights_of_0_leave_the_bias),
-        cmocka_unit_test(the_product_passes_what_is_no_number_to_its_row_or_column),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#define TESTS_OF_ALL                                                                                         \
+    cmocka_unit_test(the_product_agrees_with_the_reference),                                                 \
+        cmocka_unit_test(the_product_agrees_for_any_magnitude),                                              \
+        cmocka_unit_test(rows_and_outputs_of_unlike_magnitude_agree),                                        \
+        cmocka_unit_test(every_weight_comes_back_as_it_was_packed),                                          \
+        cmocka_unit_test(an_output_of_the_product_does_not_depend_on_the_cut),                               \
+        cmocka_unit_test(a_tile_may_end_inside_a_panel),                                                     \
+        cmocka_unit_test(rows_and_weights_of_0_leave_the_bias),                                              \
+        cmocka_unit_test(the_product_passes_what_is_no_number_to_its_row_or_column)
+
+static const struct CMUnitTest f32_tests[] = {TESTS_OF_ALL};
+
+static const struct CMUnitTest bf16_tests[] = {
+    TESTS_OF_ALL,
+    cmocka_unit_test(bfloat16_is_the_nearest_and_even_where_two_are),
+    cmocka_unit_test(rows_are_encoded_the_same_in_any_company),
+};
+
+static const struct CMUnitTest int8_tests[] = {
+    TESTS_OF_ALL,
+    cmocka_unit_test(sums_of_the_largest_numbers_are_exact),
+    cmocka_unit_test(bytes_are_the_nearest_of_127_steps),
+    cmocka_unit_test(rows_are_encoded_the_same_in_any_company),
+};
+
+#define PRODUCTS(p, name, tests)                                                                             \
+    [p] = {name, ENTRIES(gemm[p], gemm[p]), TESTS(tests), .bench = bench_products, .precision = p}
+
+const suite product_suites[PRECISIONS] = {
+    PRODUCTS(PRECISION_F32, "products f32", f32_tests),
+    PRODUCTS(PRECISION_BF16, "products bf16", bf16_tests),
+    PRODUCTS(PRECISION_INT8, "products int8", int8_tests),
+};

@@ -1,13 +1,5 @@
-/* Products of the selected (token, head) pairs alone, by every instruction set that has them, against plain
- * loops in double precision. With --bench: how long they take beside the dense products that they stand for.
- */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "tests/vit/kernels/bench.h"
+/* Products of the selected (token, head) pairs alone, against plain loops in double precision. */
+#include "tests/vit/kernels/harness.h"
 #include "tests/vit/kernels/reference.h"
 
 #include <math.h>
@@ -15,13 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-#define D             PAIR_CHANNELS
-#define EMPTY         77 // what nobody wrote
-
-#define FOR_EACH_SET(k)                                                                                      \
-    for (size_t set = 0; ((k) = kernels_available(set)); set++)                                              \
-        if ((k)->pairs)
+#define D     PAIR_CHANNELS
+#define EMPTY 77 // what nobody wrote
 
 /* N tokens, heads of which each token selects some, one layer of heads · 24 inputs and outputs. */
 typedef struct {
@@ -42,14 +29,14 @@ static const struct {
 
 static pairs_case pairs_new(const kernels *k, size_t N, size_t heads, double share)
 {
-    const gemm_kernels *g = k->gemm[PRECISION_F32];
+    const gemm_kernels *g = &k->gemm[PRECISION_F32];
     random_stream r = {N * 100 + heads};
     pairs_case c = {.kernels = k, .N = N, .heads = heads, .C = heads * D};
     c.w = array_random(&r, c.C * c.C, 1);
     c.bias = array_random(&r, c.C, 1);
     c.tokens = array_random(&r, N * c.C, 1);
     c.rows = array_random(&r, N * c.C, 1);
-    c.packed = array_new(g->packed(c.C, c.C) / sizeof(float));
+    c.packed = array_new(g->packed_bytes(c.C, c.C) / sizeof(float));
     g->pack(c.packed, c.w, c.C, c.C);
     c.lists = malloc(heads * N * sizeof *c.lists);
     c.counts = calloc(heads, sizeof *c.counts);
@@ -84,7 +71,7 @@ static void run_queries(const pairs_case *c, float *rows)
                             .first = head * D,
                             .packed = c->packed,
                             .bias = c->bias};
-        c->kernels->pairs->queries(&job);
+        c->kernels->pairs.queries(&job);
     }
 }
 
@@ -96,35 +83,46 @@ static float *empty(size_t n)
     return x;
 }
 
+/* In double precision: queries (heads, N, 24), NaN where there is none, and the sum of magnitudes of each. */
+static void plain_queries(const pairs_case *c, double *queries, double *size)
+{
+    for (size_t at = 0; at < c->N * c->C; at++) {
+        size_t head = at / D / c->N, i = at / D % c->N, output = head * D + at % D;
+        queries[at] = NAN;
+        if (i >= c->counts[head])
+            continue;
+        const float *y = c->tokens + c->lists[head * c->N + i] * c->C;
+        queries[at] = (double)c->bias[output];
+        size[at] = fabs(queries[at]);
+        for (size_t j = 0; j < c->C; j++) {
+            double product = (double)y[j] * (double)c->w[output * c->C + j];
+            queries[at] += product;
+            size[at] += fabs(product);
+        }
+    }
+}
+
 static void check_queries(const pairs_case *c)
 {
-    float *rows = empty(c->N * c->C);
+    size_t n = c->N * c->C;
+    float *rows = empty(n);
+    double *expected = malloc(n * sizeof *expected), *size = malloc(n * sizeof *size);
+    assert_true(expected && size);
+    plain_queries(c, expected, size);
     run_queries(c, rows);
-    for (size_t head = 0; head < c->heads; head++)
-        for (size_t i = 0; i < c->N * D; i++) {
-            float found = rows[head * c->N * D + i];
-            if (i / D >= c->counts[head]) {
-                assert_true(found == EMPTY);
-                continue;
-            }
-            const float *y = c->tokens + c->lists[head * c->N + i / D] * c->C;
-            size_t output = head * D + i % D;
-            double sum = (double)c->bias[output], size = fabs(sum);
-            for (size_t j = 0; j < c->C; j++) {
-                double product = (double)y[j] * (double)c->w[output * c->C + j];
-                sum += product;
-                size += fabs(product);
-            }
-            assert_close((double)found, sum, 1e-6 * size);
-        }
+    for (size_t i = 0; i < n; i++)
+        if (isnan(expected[i]))
+            assert_true(rows[i] == EMPTY);
+        else
+            assert_close((double)rows[i], expected[i], 1e-6 * size[i]);
+    free(expected);
+    free(size);
     array_free(rows);
 }
 
 static void queries_of_selected_pairs_agree_and_no_others_are_written(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
+    const kernels *k = tested(state);
     for (size_t i = 0; i < LENGTH(shapes); i++) {
         pairs_case c = pairs_new(k, shapes[i].N, shapes[i].heads, shapes[i].share);
         check_queries(&c);
@@ -150,16 +148,14 @@ static void run_sums(const pairs_case *c, float *x, size_t first, size_t end)
                              .col = col,
                              .packed = c->packed,
                              .bias = c->bias};
-            c->kernels->pairs->sums(&job);
+            c->kernels->pairs.sums(&job);
         }
 }
 
-static void check_sums(const pairs_case *c)
+/* In double precision: tokens and what is added to them (N, C), and the sum of magnitudes of each. */
+static void plain_sums(const pairs_case *c, double *expected, double *size)
 {
-    size_t n = c->N * c->C;
-    double *expected = malloc(n * sizeof *expected), *size = malloc(n * sizeof *size);
-    assert_true(expected && size);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < c->N * c->C; i++) {
         expected[i] = (double)c->tokens[i] + (double)c->bias[i % c->C];
         size[i] = fabs(expected[i]) + 1;
     }
@@ -173,7 +169,15 @@ static void check_sums(const pairs_case *c)
                     expected[at] += product;
                     size[at] += fabs(product);
                 }
+}
+
+static void check_sums(const pairs_case *c)
+{
+    size_t n = c->N * c->C;
     float *x = array_copy(c->tokens, n);
+    double *expected = malloc(n * sizeof *expected), *size = malloc(n * sizeof *size);
+    assert_true(expected && size);
+    plain_sums(c, expected, size);
     run_sums(c, x, 0, c->N);
     for (size_t i = 0; i < n; i++)
         assert_close((double)x[i], expected[i], 1e-6 * size[i]);
@@ -184,9 +188,7 @@ static void check_sums(const pairs_case *c)
 
 static void sums_over_the_selected_heads_agree(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
+    const kernels *k = tested(state);
     for (size_t i = 0; i < LENGTH(shapes); i++) {
         pairs_case c = pairs_new(k, shapes[i].N, shapes[i].heads, shapes[i].share);
         check_sums(&c);
@@ -199,9 +201,7 @@ static void sums_over_the_selected_heads_agree(void **state)
 /* Every second token leaves every list; what remains has the same bits, wherever the tokens are cut. */
 static void a_token_gets_the_same_bits_in_any_company(void **state)
 {
-    (void)state;
-    const kernels *k;
-    FOR_EACH_SET(k)
+    const kernels *k = tested(state);
     for (size_t i = 0; i < LENGTH(shapes); i++) {
         pairs_case c = pairs_new(k, shapes[i].N, shapes[i].heads, shapes[i].share);
         size_t n = c.N * c.C, *kept = malloc(n * sizeof *kept);
@@ -240,32 +240,94 @@ static void a_token_gets_the_same_bits_in_any_company(void **state)
     }
 }
 
+/* A number that is none reaches its own token, or its weight's output; infinities and denormals agree. */
+static void what_is_no_number_reaches_its_token_or_output_alone(void **state)
+{
+    const float odd[] = {NAN, INFINITY, -INFINITY, 1e-40f};
+    for (size_t trial = 0; trial < 2 * LENGTH(odd); trial++) {
+        float flaw = odd[trial / 2];
+        pairs_case c = pairs_new(tested(state), 50, 4, 0.6);
+        size_t n = c.N * c.C, output = 37, token = 17;
+        float *clean = empty(n), *queries = empty(n), *x_clean = array_copy(c.tokens, n),
+              *x = array_copy(c.tokens, n);
+        run_queries(&c, clean);
+        run_sums(&c, x_clean, 0, c.N);
+        if (trial % 2) {
+            c.w[output * c.C + 5] = flaw; // an input of head 0
+            c.kernels->gemm[PRECISION_F32].pack(c.packed, c.w, c.C, c.C);
+        } else {
+            c.tokens[token * c.C + 70] = flaw;
+            for (size_t head = 0; head < c.heads; head++)
+                for (size_t i = 0; i < c.counts[head]; i++)
+                    if (c.lists[head * c.N + i] == token)
+                        c.rows[(head * c.N + i) * D + 3] = flaw;
+        }
+        run_queries(&c, queries);
+        run_sums(&c, x, 0, c.N);
+        for (size_t head = 0; head < c.heads; head++)
+            for (size_t i = 0; i < c.counts[head] * D; i++) {
+                size_t at = head * c.N * D + i;
+                bool reached = trial % 2 ? head * D + i % D == output : c.lists[head * c.N + i / D] == token;
+                assert_true(reached ? isfinite(queries[at]) == isfinite(flaw)
+                                    : float_bits(queries[at]) == float_bits(clean[at]));
+            }
+        for (size_t i = 0; i < n; i++) {
+            bool picked = false; // by head 0
+            for (size_t j = 0; j < c.counts[0]; j++)
+                picked |= c.lists[j] == i / c.C;
+            bool reached = trial % 2 ? i % c.C == output && picked : i / c.C == token;
+            if (reached)
+                assert_true(isfinite(x[i]) == isfinite(flaw));
+            else
+                assert_int_equal(float_bits(x[i]), float_bits(x_clean[i]));
+        }
+        array_free(clean);
+        array_free(queries);
+        array_free(x_clean);
+        array_free(x);
+        pairs_free(&c);
+    }
+}
+
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 typedef struct {
     pairs_case pairs;
     float *y;
-} bench_case;
+    double *wide, *size;
+} timed_pairs;
 
-static void bench_queries(const kernels *k, void *arg)
+static void time_queries(const kernels *k, void *arg)
 {
     (void)k;
-    bench_case *b = arg;
-    run_queries(&b->pairs, b->y);
+    timed_pairs *t = arg;
+    run_queries(&t->pairs, t->y);
 }
 
-static void bench_sums(const kernels *k, void *arg)
+static void time_plain_queries(void *arg)
+{
+    timed_pairs *t = arg;
+    plain_queries(&t->pairs, t->wide, t->size);
+}
+
+static void time_sums(const kernels *k, void *arg)
 {
     (void)k;
-    bench_case *b = arg;
-    run_sums(&b->pairs, b->y, 0, b->pairs.N);
+    timed_pairs *t = arg;
+    run_sums(&t->pairs, t->y, 0, t->pairs.N);
 }
 
-static void bench_dense(const kernels *k, void *arg)
+static void time_plain_sums(void *arg)
 {
-    bench_case *b = arg;
-    const pairs_case *c = &b->pairs;
-    gemm_tile tile = {.y = b->y,
+    timed_pairs *t = arg;
+    plain_sums(&t->pairs, t->wide, t->size);
+}
+
+static void time_dense(const kernels *k, void *arg)
+{
+    timed_pairs *t = arg;
+    const pairs_case *c = &t->pairs;
+    gemm_tile tile = {.y = t->y,
                       .ldy = c->C,
                       .x = c->tokens,
                       .stride = c->C * sizeof(float),
@@ -276,50 +338,56 @@ static void bench_dense(const kernels *k, void *arg)
                       .out = c->C,
                       .cols = c->C,
                       .accumulate = true};
-    k->gemm[PRECISION_F32]->multiply(&tile);
+    k->gemm[PRECISION_F32].multiply(&tile);
 }
 
-static int bench(void)
+static void bench_stage(const suite *s, size_t N, size_t heads, double share)
 {
-    const struct {
-        size_t N, heads;
-        double share;
-    } stages[] = {{784, 8, 0.75},  {196, 16, 0.5}, {49, 32, 0.375},
-                  {196, 12, 0.75}, {49, 24, 0.75}, {196, 16, 1}};
     const kernels *k;
-    printf("q and proj for the selected pairs alone: moh_transnext_base_50, stages 2 to 4; "
-           "moh_transnext_small_75, "
-           "stages 3 and 4; all pairs.\n");
-    FOR_EACH_SET(k)
-    for (size_t i = 0; i < LENGTH(stages); i++) {
-        char shape[40];
-        bench_case b = {.pairs = pairs_new(k, stages[i].N, stages[i].heads, stages[i].share)};
-        double pairs = stages[i].share * (double)(stages[i].N * stages[i].heads);
-        b.y = empty(b.pairs.N * b.pairs.C);
-        snprintf(shape, sizeof shape, "%zu x %zu, %.0f %%", b.pairs.N, b.pairs.C, 100 * stages[i].share);
-        bench_entry dense = {"dense", shape, "pair", pairs, 4 * pairs * (double)b.pairs.C, bench_dense, &b};
-        bench_entry queries = dense, sums = dense;
-        queries.name = "queries";
-        queries.run = bench_queries;
-        sums.name = "sums over heads";
-        sums.run = bench_sums;
+    char shape[40];
+    for (size_t i = 0; (k = kernels_layer(i)); i++) {
+        if (!suite_applies(s, i))
+            continue;
+        timed_pairs t = {.pairs = pairs_new(k, N, heads, share)};
+        size_t n = N * t.pairs.C;
+        t.y = empty(n);
+        t.wide = widened(t.y, n);
+        t.size = widened(t.y, n);
+        snprintf(shape, sizeof shape, "%zu x %zu, %.0f %%", N, t.pairs.C, 100 * share);
+        double pairs = share * (double)(N * heads), macs = pairs * (double)(D * t.pairs.C);
+        bench queries = {"queries", time_queries, time_plain_queries, &t, shape, "pair", pairs, macs, false};
+        bench sums = {"sums over heads", time_sums, time_plain_sums, &t, shape, "pair", pairs, macs, false};
+        bench dense = {"dense", time_dense, NULL, &t, shape, "pair", pairs, 0, false};
         double whole = bench_seconds(&dense, k);
-        bench_line(&queries, k->isa, bench_seconds(&queries, k), "dense", whole);
-        bench_line(&sums, k->isa, bench_seconds(&sums, k), "dense", whole);
-        array_free(b.y);
-        pairs_free(&b.pairs);
+        for (bench *b = &queries;; b = &sums) {
+            double seconds = bench_seconds(b, k);
+            bench_line(b, k->feature, seconds, "plain", bench_seconds(b, NULL));
+            bench_line(b, k->feature, seconds, "dense", whole);
+            if (b == &sums)
+                break;
+        }
+        array_free(t.y);
+        free(t.wide);
+        free(t.size);
+        pairs_free(&t.pairs);
     }
-    return 0;
 }
 
-int main(int argc, char **argv)
+static void bench_pairs(const suite *s)
 {
-    if (argc == 2 && !strcmp(argv[1], "--bench"))
-        return bench();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(queries_of_selected_pairs_agree_and_no_others_are_written),
-        cmocka_unit_test(sums_over_the_selected_heads_agree),
-        cmocka_unit_test(a_token_gets_the_same_bits_in_any_company),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    bench_stage(s, 784, 8, 0.75); // moh_transnext_base_50, stages 2 to 4
+    bench_stage(s, 196, 16, 0.5);
+    bench_stage(s, 49, 32, 0.375);
+    bench_stage(s, 196, 12, 0.75); // moh_transnext_small_75, stages 3 and 4
+    bench_stage(s, 49, 24, 0.75);
+    bench_stage(s, 196, 16, 1);
 }
+
+static const struct CMUnitTest pairs_tests[] = {
+    cmocka_unit_test(queries_of_selected_pairs_agree_and_no_others_are_written),
+    cmocka_unit_test(sums_over_the_selected_heads_agree),
+    cmocka_unit_test(a_token_gets_the_same_bits_in_any_company),
+    cmocka_unit_test(what_is_no_number_reaches_its_token_or_output_alone),
+};
+
+const suite pairs_suite = {"pairs", ENTRIES(pairs, pairs), TESTS(pairs_tests), .bench = bench_pairs};

@@ -1,0 +1,78 @@
+#include "vit/kernels/gemm_peak.h"
+#include "vit/kernels/linear.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define PEAK_GAP 16 // floats between rows, which would else share few sets of the L1 cache
+
+typedef struct {
+    const kernels *kernels;
+    size_t N;
+    linear layer;
+    float *x, *y;
+    double best; // seconds
+} peak_job;
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void peak_run(void *arg, team *t)
+{
+    peak_job *job = arg;
+    operand x = {job->x, (job->layer.in + PEAK_GAP) * sizeof *job->x};
+    linear_call call = {&job->layer, x, job->y, job->layer.out, job->N, false};
+    double start = seconds_now();
+    for (int i = 0; i < 100 && (i < 3 || seconds_now() - start < 0.1); i++) {
+        double before = seconds_now();
+        linear_forward(&call, 1, job->kernels, t);
+        double took = seconds_now() - before;
+        job->best = took < job->best ? took : job->best;
+    }
+}
+
+/* GFLOP/s of N × in × out; 0 without memory. */
+static double peak_of(const gemm *g, const kernels *k, size_t threads, size_t N, size_t in, size_t out)
+{
+    peak_job job = {.kernels = k, .N = N, .best = 1e9};
+    void *packed = memory_alloc(g->packed_bytes(g, k, out, in), 1);
+    float *weight = calloc(out * in, sizeof *weight), *bias = calloc(out, sizeof *bias);
+    job.x = calloc(N * (in + PEAK_GAP), sizeof *job.x);
+    job.y = calloc(N * out, sizeof *job.y);
+    bool ready = packed && weight && bias && job.x && job.y;
+    if (ready) {
+        gemm_saved saved;
+        g->pack(g, k, packed, weight, out, in);
+        job.layer = (linear){in, out, g, packed, bias};
+        g->enter(&saved);
+        parallel_run(threads, peak_run, &job);
+        g->leave(&saved);
+    }
+    free(packed);
+    free(weight);
+    free(bias);
+    free(job.x);
+    free(job.y);
+    return ready ? 2e-9 * (double)N * (double)in * (double)out / job.best : 0;
+}
+
+double gemm_peak_gflops(size_t threads)
+{
+    const size_t shapes[][3] = {{784, 512, 1536}, {1568, 1024, 1536}, {1536, 1536, 1536}};
+    const kernels *k = NULL;
+    double best = 0;
+    if (kernels_choose(&k, NULL))
+        return 0;
+    const gemm *g;
+    for (size_t b = 0; (g = gemm_available(b)); b++)
+        for (size_t s = 0; g->precision == PRECISION_F32 && s < sizeof shapes / sizeof *shapes; s++) {
+            double rate = peak_of(g, k, threads, shapes[s][0], shapes[s][1], shapes[s][2]);
+            best = rate > best ? rate : best;
+        }
+    return best;
+}

@@ -1,0 +1,15 @@
+/* All that an instruction set brings (kernels.c). Compiled once per instruction set. */
+#include "vit/kernels/build.h"
+
+void NAMED(add_set)(kernels *k);
+
+void NAMED(add_set)(kernels *k)
+{
+    NAMED(add_norms)(k);
+    NAMED(add_elementwise)(k);
+    NAMED(add_depthwise)(k);
+    NAMED(add_gates)(k);
+    NAMED(add_attend)(k);
+    NAMED(add_pairs)(k);
+    NAMED(add_f32)(k);
+}
