@@ -140,9 +140,9 @@ typedef struct axis {
     stb_axis stb;
 } axis;
 
-static size_t half_to_even(size_t twice)
+static uint64_t half_to_even(uint64_t twice)
 {
-    size_t half = twice / 2;
+    uint64_t half = twice / 2;
     return half + (twice % 2 && half % 2);
 }
 

@@ -166,7 +166,8 @@ static void list_tensor(binder *b, const tensor_spec *spec)
         list->tensors = grown;
     }
     list->tensors[list->count++] = *spec;
-    list->parameters += spec->elements;
+    list->parameters =
+        spec->elements > SIZE_MAX - list->parameters ? SIZE_MAX : list->parameters + spec->elements;
 }
 
 /* The declared tensor; while weights are read, as it was listed. NULL after a failure. */
@@ -179,8 +180,9 @@ static const tensor_spec *declare(binder *b, const char *owner, const char *leaf
     snprintf(spec.name, sizeof spec.name, "%s%s%s", b->prefix, owner, leaf);
     for (size_t i = 0; i < 4; i++)
         spec.shape[i] = i < rank ? shape[i] : 1;
-    for (size_t i = 0; i < rank; i++) // the maxima of config.h keep this far from overflow
-        spec.elements *= shape[i];
+    for (size_t i = 0; i < rank; i++) // where 32 bits cannot count them they stay past any limit
+        if (!size_mul(spec.elements, shape[i], &spec.elements))
+            spec.elements = SIZE_MAX;
     if (!b->source) {
         list_tensor(b, &spec);
         return NULL;

@@ -10,21 +10,28 @@
 
 /* Largest values accepted from a file: far above any published model, low enough that no product of them
  * overflows. */
-#define CONFIG_MAX_DIM        8192
-#define CONFIG_MAX_HEADS      256
-#define CONFIG_MAX_DEPTH      512
-#define CONFIG_MAX_MLP_RATIO  64
-#define CONFIG_MAX_SR_RATIO   64
-#define CONFIG_MAX_CLASSES    1000000
-#define CONFIG_MIN_SIZE       64
-#define CONFIG_MAX_SIZE       2048
-#define CONFIG_MAX_PARAMETERS ((size_t)1 << 31)
-#define CONFIG_MAX_NAME       63
-#define CONFIG_MAX_JSON       ((size_t)64 << 10)
-/* Floats of the position tables of all blocks, and of the widest activations of one image. The published
- * models need a thousandth of either at 224 pixels and a twentieth at 2048. */
+#define CONFIG_MAX_DIM       8192
+#define CONFIG_MAX_HEADS     256
+#define CONFIG_MAX_DEPTH     512
+#define CONFIG_MAX_MLP_RATIO 64
+#define CONFIG_MAX_SR_RATIO  64
+#define CONFIG_MAX_CLASSES   1000000
+#define CONFIG_MIN_SIZE      64
+#define CONFIG_MAX_SIZE      2048
+#define CONFIG_MAX_NAME      63
+#define CONFIG_MAX_JSON      ((size_t)64 << 10)
+/* Floats of the weights, of the position tables of all blocks, and of the widest activations of one image.
+ * The published models need a thousandth of the last two at 224 pixels and a twentieth at 2048. Where
+ * addresses have 32 bits, each may take a quarter of them. */
+#if SIZE_MAX > UINT32_MAX
+#define CONFIG_MAX_PARAMETERS  ((size_t)1 << 31)
 #define CONFIG_MAX_TABLES      ((size_t)1 << 30)
 #define CONFIG_MAX_ACTIVATIONS ((size_t)1 << 32)
+#else
+#define CONFIG_MAX_PARAMETERS  ((size_t)1 << 28)
+#define CONFIG_MAX_TABLES      ((size_t)1 << 28)
+#define CONFIG_MAX_ACTIVATIONS ((size_t)1 << 28)
+#endif
 
 typedef struct config {
     size_t embed_dims[STAGES];
