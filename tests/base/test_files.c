@@ -225,21 +225,6 @@ static void messages_are_about_the_file_that_people_know(void **state)
     replace_cancel(&f);
 }
 
-static void two_names_of_one_file_are_known(void **state)
-{
-    (void)state;
-    shell("mkdir a b && ln -s a c && : >a/x && ln a/x b/y && : >b/x");
-    assert_true(replace_same("a/x", "a/x"));
-    assert_true(replace_same("a/x", "./a/x"));
-    assert_true(replace_same("a/x", "c/x"));
-    assert_true(replace_same("a/x", "b/y"));
-    assert_false(replace_same("a/x", "b/x"));
-    assert_true(replace_same("a/new", "c/new")); // none is there yet
-    assert_true(replace_same("new", "./new"));
-    assert_false(replace_same("a/new", "b/new"));
-    assert_false(replace_same("a/new", "a/newer"));
-}
-
 static void a_directory_is_synced_where_its_file_system_can(void **state)
 {
     (void)state;
@@ -317,11 +302,15 @@ static void a_text_that_failed_leaves_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(interrupted_and_half_done_calls_go_on),   TEST(a_call_that_fails_half_way_is_a_failure),
-        TEST(a_file_is_replaced_once_it_is_complete),  TEST(what_is_given_up_leaves_the_old_file),
-        TEST(places_where_no_file_can_be_are_refused), TEST(messages_are_about_the_file_that_people_know),
-        TEST(two_names_of_one_file_are_known),         TEST(a_directory_is_synced_where_its_file_system_can),
-        TEST(a_long_text_is_written_in_its_order),     TEST(a_text_that_failed_leaves_nothing),
+        TEST(interrupted_and_half_done_calls_go_on),
+        TEST(a_call_that_fails_half_way_is_a_failure),
+        TEST(a_file_is_replaced_once_it_is_complete),
+        TEST(what_is_given_up_leaves_the_old_file),
+        TEST(places_where_no_file_can_be_are_refused),
+        TEST(messages_are_about_the_file_that_people_know),
+        TEST(a_directory_is_synced_where_its_file_system_can),
+        TEST(a_long_text_is_written_in_its_order),
+        TEST(a_text_that_failed_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
