@@ -119,7 +119,7 @@ static void pair_queries_run(const pair_queries *job)
     _Alignas(64) float sums[ROWS * VECTORS * VL];
     const float *w[2 * VECTORS], *x[ROWS];
     size_t shift = job->first % VL, blocks = (job->count + ROWS - 1) / ROWS;
-    for (size_t v = 0; v < 2 * VECTORS; v++) { // next is the head after the next: attention_turn
+    for (size_t v = 0; v < 2 * VECTORS; v++) { // next is the head after the next: head_of_task
         size_t at = job->first / VL + (v < VECTORS ? v : v - VECTORS + 2 * D / VL);
         w[v] = job->packed + at / 2 * PANEL * job->in + at % 2 * VL;
     }

@@ -61,7 +61,7 @@ static void pairs_free(pairs_case *c)
 
 static void run_queries(const pairs_case *c, float *rows)
 {
-    for (size_t turn = 0; turn < 2 * c->heads; turn += 2) { // in the order of attention_turn
+    for (size_t turn = 0; turn < 2 * c->heads; turn += 2) { // in the order of head_of_task
         size_t head = turn < c->heads ? turn : (turn - c->heads) | 1;
         pair_queries job = {.rows = rows + head * c->N * D,
                             .tokens = c->lists + head * c->N,
