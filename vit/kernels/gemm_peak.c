@@ -1,9 +1,9 @@
 #include "vit/kernels/gemm_peak.h"
 #include "vit/kernels/linear.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #define PEAK_GAP 16 // floats between rows, which would else share few sets of the L1 cache
 
@@ -15,23 +15,16 @@ typedef struct {
     double best; // seconds
 } peak_job;
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void peak_run(void *arg, team *t)
 {
     peak_job *job = arg;
     operand x = {job->x, (job->layer.in + PEAK_GAP) * sizeof *job->x};
     linear_call call = {&job->layer, x, job->y, job->layer.out, job->N, false};
-    double start = seconds_now();
-    for (int i = 0; i < 100 && (i < 3 || seconds_now() - start < 0.1); i++) {
-        double before = seconds_now();
+    double start = clock_seconds();
+    for (int i = 0; i < 100 && (i < 3 || clock_seconds() - start < 0.1); i++) {
+        double before = clock_seconds();
         linear_forward(&call, 1, job->kernels, t);
-        double took = seconds_now() - before;
+        double took = clock_seconds() - before;
         job->best = took < job->best ? took : job->best;
     }
 }

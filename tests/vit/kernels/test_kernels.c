@@ -1,13 +1,13 @@
 /* Every version of every entry of the kernel table that this processor can run, against its plain version in
  * reference.c. A name runs the suites that contain it; --bench times them instead, on the shapes of
  * MoH-ViT-S-75, one thread. */
+#include "base/clock.h"
 #include "tests/vit/kernels/harness.h"
 #include "tests/vit/kernels/reference.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const suite *const suites[] = {
     &layer_norm_suite,
@@ -118,23 +118,16 @@ static int check(const suite *s, const kernels *k)
 
 /* ---- Time ------------------------------------------------------------------------------------ */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double bench_seconds(const bench *b, const kernels *k)
 {
-    double best = 1e9, start = now();
-    for (int runs = 0; runs < (k ? 5 : 1) || now() - start < 0.03; runs++) {
-        double before = now();
+    double best = 1e9, start = clock_seconds();
+    for (int runs = 0; runs < (k ? 5 : 1) || clock_seconds() - start < 0.03; runs++) {
+        double before = clock_seconds();
         if (k)
             b->run(k, b->arg);
         else
             b->plain(b->arg);
-        double took = now() - before;
+        double took = clock_seconds() - before;
         best = took < best ? took : best;
     }
     return best;
