@@ -300,7 +300,7 @@ linear bind_packed(binder *b, const gemm *g, const float *w, size_t out, size_t 
         b->status = error_set(b->err, MOHVIT_ERROR_UNSUPPORTED,
                               "precision int8 sums at most %d products in 32 bits; a layer of \"%s\" has %zu",
                               INT8_INPUTS_MAX, b->prefix, in);
-    if (!bind_reads(b))
+    if (!bind_reads(b) || !g)
         return layer;
     size_t outputs = g->by_panels ? PACK_OUTPUTS : out;
     size_t tasks = g->by_panels ? divide_up(out, PACK_OUTPUTS) : 1;
