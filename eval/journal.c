@@ -217,21 +217,35 @@ static void remove_place(journal *j, size_t chunk)
 }
 
 /* Notes that a record is, or will be, in the frame at the end of what is whole. */
-static mohvit_status take_record(journal *j, const void *data, size_t size, mohvit_error *err)
+static mohvit_status take_record(journal *j, const chunk_record *r, mohvit_error *err)
+{
+    size_t images = header_images(j->header);
+    size_t expected = r->chunk < j->chunks - 1 ? CHUNK_IMAGES : images - (j->chunks - 1) * CHUNK_IMAGES;
+    if (r->chunk >= j->chunks || r->images != expected || r->variants != header_variants(j->header))
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the record of chunk %zu does not fit its header",
+                         j->name, r->chunk);
+    if (journal_has(j, r->chunk))
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: has chunk %zu twice", j->name, r->chunk);
+    return insert_place(j, &(place){r->chunk, j->end + FRAME_SIZE, (uint32_t)r->size}, err);
+}
+
+static mohvit_status load_record(journal *j, const bytes *b, mohvit_error *err)
 {
     chunk_record r;
     mohvit_error cause;
-    mohvit_status status = record_parse(&r, data, size, &cause);
-    if (status)
-        return error_set(err, status, "%s: %s", j->name, cause.message);
-    size_t images = header_images(j->header);
-    size_t expected = r.chunk < j->chunks - 1 ? CHUNK_IMAGES : images - (j->chunks - 1) * CHUNK_IMAGES;
-    if (r.chunk >= j->chunks || r.images != expected || r.variants != header_variants(j->header))
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the record of chunk %zu does not fit its header",
-                         j->name, r.chunk);
-    if (journal_has(j, r.chunk))
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: has chunk %zu twice", j->name, r.chunk);
-    return insert_place(j, &(place){r.chunk, j->end + FRAME_SIZE, (uint32_t)size}, err);
+    mohvit_status status = record_parse(&r, b->data, b->size, &cause);
+    status = status ? error_set(err, status, "%s: %s", j->name, cause.message) : take_record(j, &r, err);
+    record_free(&r);
+    return status;
+}
+
+static mohvit_status is_record(const bytes *b, bool *is, mohvit_error *err)
+{
+    chunk_record r;
+    mohvit_status status = record_parse(&r, b->data, b->size, err);
+    record_free(&r);
+    *is = !status;
+    return status == MOHVIT_ERROR_MEMORY ? status : MOHVIT_OK;
 }
 
 /* *found: a whole record begins somewhere behind the end of what is whole, so that what lies between is
@@ -256,8 +270,8 @@ static mohvit_status find_record_behind(const journal *j, uint64_t file_size, bo
             if (memcmp(part + i, kind_of_record, sizeof kind_of_record) != 0)
                 continue;
             status = read_frame(j, offset + i, file_size, &kind, &b, &state, err);
-            *found =
-                !status && state == FRAME_WHOLE && !record_parse(&(chunk_record){0}, b.data, b.size, NULL);
+            if (!status && state == FRAME_WHOLE)
+                status = is_record(&b, found, err);
             looked_at += state == FRAME_DAMAGED ? b.size : 0;
             *found = *found || looked_at > MAX_SEARCH + 4 * file_size;
         }
@@ -278,7 +292,7 @@ static mohvit_status load_records(journal *j, uint64_t file_size, const warning_
         if (status || state != FRAME_WHOLE)
             break;
         if (kind == FRAME_RECORD)
-            status = take_record(j, b.data, b.size, err);
+            status = load_record(j, &b, err);
         else
             status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: an unknown kind of entry at byte %llu", j->name,
                                (unsigned long long)j->end);
@@ -480,16 +494,14 @@ mohvit_status journal_sync(journal *j, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-mohvit_status journal_append(journal *j, const void *record, size_t size, mohvit_error *err)
+mohvit_status journal_append(journal *j, const chunk_record *r, mohvit_error *err)
 {
-    mohvit_status status = take_record(j, record, size, err);
+    mohvit_status status = take_record(j, r, err);
     if (status)
         return status;
-    byte_reader in = {record, size, false};
-    size_t chunk = bytes_get_u32(&in);
-    status = append_frame(j, FRAME_RECORD, record, size, "", 0, err);
+    status = append_frame(j, FRAME_RECORD, r->data, r->size, "", 0, err);
     if (status)
-        remove_place(j, chunk);
+        remove_place(j, r->chunk);
     if (!status && clock_ns() - j->synced >= 1000000000u)
         status = journal_sync(j, err);
     return status;

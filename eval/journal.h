@@ -1,12 +1,11 @@
-/* journal.h - the chunks of an evaluation that are done: a file that only ever grows by whole records, so
- * that a run that ends at any moment, in any way, goes on from what it had.
+/* journal.h - the chunks of an evaluation that are done, in a file that only ever grows by whole records: a
+ * run that ends at any moment, in any way, goes on from what it had. The file holds
  *
- *     magic, header (JSON), record, record, ...       each but the magic in a frame: kind, size, CRC-32,
- * content
+ *     magic, header, record, record, ...
  *
- * What stands behind the last whole frame is a torn end: it is dropped. Damage before a whole frame is an
- * error, and the file is left as it is. A state file, the output of a shard
- * and what MPI ranks send are sets of such records. */
+ * The header is JSON (header.h); records are those of record.h. Each is in a frame: kind, size, CRC-32 (all
+ * u32), content. What stands behind the last whole frame is a torn end, and is dropped. Damage before a whole
+ * frame is an error, and the file is left as it is. */
 #ifndef MOHVIT_JOURNAL_H
 #define MOHVIT_JOURNAL_H
 
@@ -47,7 +46,7 @@ void journal_forget_classes(journal *j);
 
 /* Appends a record, whole or not at all, and makes sure at least once a second that what was written reaches
  * the disk. */
-mohvit_status journal_append(journal *j, const void *record, size_t size, mohvit_error *err);
+mohvit_status journal_append(journal *j, const chunk_record *r, mohvit_error *err);
 mohvit_status journal_sync(journal *j, mohvit_error *err);
 
 /* Reads the record of a chunk that is there, into b, which is emptied first. */

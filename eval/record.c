@@ -108,6 +108,11 @@ static mohvit_status damaged(mohvit_error *err, size_t chunk, const char *what)
     return error_set(err, MOHVIT_ERROR_FORMAT, "the record of chunk %zu is damaged: %s", chunk, what);
 }
 
+static mohvit_status no_memory(mohvit_error *err, size_t chunk)
+{
+    return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the record of chunk %zu", chunk);
+}
+
 static mohvit_status parse_sections(chunk_record *r, byte_reader *in, mohvit_error *err)
 {
     size_t count = bytes_get_u32(in);
@@ -122,8 +127,23 @@ static mohvit_status parse_sections(chunk_record *r, byte_reader *in, mohvit_err
                                   : MOHVIT_OK;
 }
 
-/* A dry run over every image, so that later ones need not look for errors. */
-static mohvit_status parse_results(chunk_record *r, mohvit_error *err)
+/* The next image of the results; its scores go to scores (variants). */
+static void read_image(image_record *image, byte_reader *in, score *scores, size_t variants)
+{
+    image->class_index = bytes_get_u32(in);
+    image->failed = bytes_get_u8(in) != 0;
+    image->scores = scores;
+    for (size_t v = 0; !image->failed && v < variants; v++) {
+        scores[v].top[0] = bytes_get_u32(in);
+        scores[v].top_count = scores[v].top[0] != CLASS_UNKNOWN;
+        uint8_t right = bytes_get_u8(in);
+        scores[v].right1 = right & 1;
+        scores[v].right5 = right & 2;
+        scores[v].loss = (int64_t)bytes_get_u64(in);
+    }
+}
+
+static mohvit_status read_results(chunk_record *r, score **scores, mohvit_error *err)
 {
     const byte_reader *section = record_section(r, SECTION_RESULTS);
     if (!section || !record_section(r, SECTION_FAILURES))
@@ -136,22 +156,74 @@ static mohvit_status parse_results(chunk_record *r, mohvit_error *err)
     r->decode_ns = bytes_get_u64(&in);
     for (size_t v = 0; v < r->variants; v++)
         r->network_ns[v] = bytes_get_u64(&in);
-    r->results = in;
-    for (size_t i = 0; i < r->images; i++) {
-        image_record ignored;
-        record_next_result(&ignored, &in, r->variants);
-    }
+    size_t room = r->images * r->variants * sizeof **scores;
+    r->image = arena_alloc(&r->memory, r->images * sizeof *r->image);
+    *scores = arena_alloc(&r->memory, room);
+    if (!r->image || !*scores)
+        return no_memory(err, r->chunk);
+    memset(r->image, 0, r->images * sizeof *r->image);
+    memset(*scores, 0, room);
+    for (size_t i = 0; i < r->images; i++)
+        read_image(&r->image[i], &in, *scores + i * r->variants, r->variants);
     return in.failed || in.size ? damaged(err, r->chunk, "its results have another size than they say")
+                                : MOHVIT_OK;
+}
+
+static mohvit_status read_failures(chunk_record *r, mohvit_error *err)
+{
+    byte_reader in = *record_section(r, SECTION_FAILURES);
+    r->failure = arena_alloc(&r->memory, r->images * sizeof *r->failure);
+    if (!r->failure)
+        return no_memory(err, r->chunk);
+    for (; in.size && r->failures < r->images; r->failures++) {
+        failure_record *f = &r->failure[r->failures];
+        f->image = bytes_get_u32(&in);
+        f->source = bytes_get_u32(&in);
+        f->name = bytes_get_text(&in, &f->name_length);
+        f->message = bytes_get_text(&in, &f->message_length);
+    }
+    return in.failed || in.size ? damaged(err, r->chunk, "its failures have another size than they say")
+                                : MOHVIT_OK;
+}
+
+static mohvit_status read_predictions(chunk_record *r, score *scores, mohvit_error *err)
+{
+    const byte_reader *section = record_section(r, SECTION_PREDICTIONS);
+    r->predictions = section != NULL;
+    byte_reader in = section ? *section : (byte_reader){0};
+    for (size_t i = 0; section && i < r->images; i++) {
+        r->image[i].source = bytes_get_u32(&in);
+        r->image[i].name = bytes_get_text(&in, &r->image[i].name_length);
+        for (size_t v = 0; v < r->variants; v++, scores++) {
+            scores->top_count = bytes_get_u8(&in);
+            if (scores->top_count > SCORE_TOP)
+                return damaged(err, r->chunk, "its predictions have too many classes");
+            for (size_t k = 0; k < scores->top_count; k++) {
+                scores->top[k] = bytes_get_u32(&in);
+                scores->probability[k] = bytes_get_f32(&in);
+            }
+        }
+    }
+    return in.failed || in.size ? damaged(err, r->chunk, "its predictions have another size than they say")
                                 : MOHVIT_OK;
 }
 
 mohvit_status record_parse(chunk_record *r, const void *data, size_t size, mohvit_error *err)
 {
     byte_reader in = {data, size, false};
-    memset(r, 0, sizeof *r);
-    r->chunk = bytes_get_u32(&in);
+    score *scores = NULL;
+    *r = (chunk_record){.data = data, .size = size, .chunk = bytes_get_u32(&in)};
     mohvit_status status = parse_sections(r, &in, err);
-    return status ? status : parse_results(r, err);
+    if (!status)
+        status = read_results(r, &scores, err);
+    if (!status)
+        status = read_failures(r, err);
+    return status ? status : read_predictions(r, scores, err);
+}
+
+void record_free(chunk_record *r)
+{
+    arena_free(&r->memory);
 }
 
 const byte_reader *record_section(const chunk_record *r, uint32_t tag)
@@ -160,47 +232,4 @@ const byte_reader *record_section(const chunk_record *r, uint32_t tag)
         if (r->sections[i].tag == tag)
             return &r->sections[i].body;
     return NULL;
-}
-
-void record_next_result(image_record *out, byte_reader *results, size_t variants)
-{
-    out->class_index = bytes_get_u32(results);
-    out->failed = bytes_get_u8(results) != 0;
-    for (size_t v = 0; !out->failed && v < variants; v++) {
-        out->scores[v].predicted = bytes_get_u32(results);
-        uint8_t right = bytes_get_u8(results);
-        out->scores[v].right1 = right & 1;
-        out->scores[v].right5 = right & 2;
-        out->scores[v].loss = (int64_t)bytes_get_u64(results);
-    }
-}
-
-bool record_next_failure(failure_record *out, byte_reader *at)
-{
-    if (at->failed || !at->size)
-        return false;
-    out->image = bytes_get_u32(at);
-    out->source = bytes_get_u32(at);
-    out->name = bytes_get_text(at, &out->name_length);
-    out->message = bytes_get_text(at, &out->message_length);
-    return !at->failed;
-}
-
-bool record_next_prediction(prediction_record *out, byte_reader *at, size_t variants)
-{
-    if (at->failed || !at->size)
-        return false;
-    out->source = bytes_get_u32(at);
-    out->name = bytes_get_text(at, &out->name_length);
-    for (size_t v = 0; v < variants; v++) {
-        uint32_t count = bytes_get_u8(at);
-        if (count > SCORE_TOP)
-            at->failed = true;
-        out->tops[v].top_count = at->failed ? 0 : count;
-        for (size_t k = 0; k < out->tops[v].top_count; k++) {
-            out->tops[v].top[k] = bytes_get_u32(at);
-            out->tops[v].probability[k] = bytes_get_f32(at);
-        }
-    }
-    return !at->failed;
 }

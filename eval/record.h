@@ -7,9 +7,10 @@
 #ifndef MOHVIT_RECORD_H
 #define MOHVIT_RECORD_H
 
+#include "base/arena.h"
 #include "base/bytes.h"
-#include "imgio/dataset/dataset.h"
 #include "eval/score.h"
+#include "imgio/dataset/dataset.h"
 
 #define CHUNK_IMAGES ((size_t)64)
 
@@ -47,55 +48,48 @@ void record_add_section(bytes *b, uint32_t tag, const void *data, size_t size);
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-typedef struct chunk_record {
-    size_t chunk, images, variants;
-    uint64_t decode_ns, network_ns[RECORD_MAX_VARIANTS];
-    byte_reader results; /* of each image; see record_next_result */
-    struct {
-        uint32_t tag;
-        byte_reader body;
-    } sections[RECORD_MAX_SECTIONS];
-    size_t section_count;
-} chunk_record;
-
-/* Points into data. Checks the framing of all sections and the whole of the results. */
-mohvit_status record_parse(chunk_record *r, const void *data, size_t size, mohvit_error *err);
-
-/* NULL where there is none. */
-const byte_reader *record_section(const chunk_record *r, uint32_t tag);
-
 typedef struct image_record {
     uint32_t class_index; /* or CLASS_UNKNOWN */
-    bool failed;          /* then nothing below is set */
-    struct {
-        uint32_t predicted;
-        bool right1, right5;
-        int64_t loss;
-    } scores[RECORD_MAX_VARIANTS];
+    bool failed;          /* then it has no scores */
+    /* (variants) What is ranked below the first class, and probabilities, are known with predictions alone.
+     */
+    const score *scores;
+
+    /* With predictions alone. */
+    uint32_t source;
+    const char *name; /* not ended by NUL */
+    size_t name_length;
 } image_record;
 
-/* The images in order; to be called r->images times with a copy of r->results. */
-void record_next_result(image_record *out, byte_reader *results, size_t variants);
-
-/* A failed image: its number in the chunk, source and name, and why. false behind the last, or where the
- * section is damaged, which at->failed then says. Begin with a copy of the section's body. */
+/* A failed image: its number in the chunk, source and name, and why. */
 typedef struct failure_record {
     uint32_t image, source;
     const char *name, *message; /* not ended by NUL */
     size_t name_length, message_length;
 } failure_record;
-bool record_next_failure(failure_record *out, byte_reader *at);
 
-/* An image's predictions, of every variant. */
-typedef struct prediction_record {
-    uint32_t source;
-    const char *name;
-    size_t name_length;
+typedef struct chunk_record {
+    const void *data; /* (size) what was read */
+    size_t size;
+    size_t chunk, images, variants, failures;
+    uint64_t decode_ns, network_ns[RECORD_MAX_VARIANTS];
+    image_record *image;     /* (images) */
+    failure_record *failure; /* (failures) */
+    bool predictions;        /* whether there are any */
     struct {
-        uint32_t top_count, top[SCORE_TOP];
-        float probability[SCORE_TOP];
-    } tops[RECORD_MAX_VARIANTS];
-} prediction_record;
-bool record_next_prediction(prediction_record *out, byte_reader *at, size_t variants);
+        uint32_t tag;
+        byte_reader body;
+    } sections[RECORD_MAX_SECTIONS];
+    size_t section_count;
+    arena memory;
+} chunk_record;
+
+/* Reads all but the sections of other kinds, of which it checks the framing. Names, messages and sections
+ * stay in data. Free with record_free, also on failure; *r need not be set before. */
+mohvit_status record_parse(chunk_record *r, const void *data, size_t size, mohvit_error *err);
+void record_free(chunk_record *r);
+
+/* A section of any kind; NULL where there is none. */
+const byte_reader *record_section(const chunk_record *r, uint32_t tag);
 
 #endif

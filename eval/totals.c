@@ -52,12 +52,13 @@ mohvit_status record_set_walk(const record_set *s, record_taker *take, void *use
         places ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "no memory to sort %zu records", count);
     for (size_t i = 0; !status && i < count; i++) {
         const journal *j = s->journals[places[i].journal];
-        chunk_record r;
+        chunk_record r = {0};
         status = journal_read(j, places[i].chunk, &b, err);
         if (!status)
             status = record_parse(&r, b.data, b.size, err);
         if (!status)
             status = take(user, &r, j, err);
+        record_free(&r);
     }
     free(places);
     bytes_free(&b);
@@ -78,7 +79,7 @@ static bool add_mistake(totals *t, uint32_t class_index, uint32_t predicted)
 
 static mohvit_status add_to_class(totals *t, const image_record *image, mohvit_error *err)
 {
-    uint32_t class_index = image->class_index, predicted = image->scores[0].predicted;
+    uint32_t class_index = image->class_index, predicted = image->scores[0].top[0];
     if (class_index >= t->class_count)
         return MOHVIT_OK; // without a class
     class_totals *c = &t->classes[class_index];
@@ -90,30 +91,32 @@ static mohvit_status add_to_class(totals *t, const image_record *image, mohvit_e
     return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu mistakes", t->mistake_count);
 }
 
-static mohvit_status add_record(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
+static mohvit_status add_record(void *user, const chunk_record *r, UNUSED const journal *source,
+                                mohvit_error *err)
 {
-    (void)source;
-    totals *t = user;
-    byte_reader at = r->results;
+    return totals_add(user, r, err);
+}
+
+mohvit_status totals_add(totals *t, const chunk_record *r, mohvit_error *err)
+{
     mohvit_status status = MOHVIT_OK;
     t->decode_ns += r->decode_ns;
     for (size_t v = 0; v < r->variants; v++)
         t->of[v].network_ns += r->network_ns[v];
     for (size_t i = 0; !status && i < r->images; i++) {
-        image_record image;
-        record_next_result(&image, &at, r->variants);
-        if (image.failed) {
+        const image_record *image = &r->image[i];
+        if (image->failed) {
             t->failed++;
             continue;
         }
         t->images++;
         for (size_t v = 0; v < r->variants; v++) {
-            t->of[v].right1 += image.scores[v].right1;
-            t->of[v].right5 += image.scores[v].right5;
-            t->of[v].loss += (unsigned __int128)image.scores[v].loss;
+            t->of[v].right1 += image->scores[v].right1;
+            t->of[v].right5 += image->scores[v].right5;
+            t->of[v].loss += (unsigned __int128)image->scores[v].loss;
         }
         if (t->class_count)
-            status = add_to_class(t, &image, err);
+            status = add_to_class(t, image, err);
     }
     return status;
 }
@@ -124,15 +127,27 @@ static int compare_mistakes(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-mohvit_status totals_count(totals *t, const record_set *s, size_t class_count, mohvit_error *err)
+mohvit_status totals_begin(totals *t, const record_set *s, size_t class_count, mohvit_error *err)
 {
     *t = (totals){.class_count = class_count};
     t->variants = s->count ? header_variants(journal_header(s->journals[0])) : 1;
     if (class_count && !(t->classes = calloc(class_count, sizeof *t->classes)))
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes", class_count);
-    mohvit_status status = record_set_walk(s, add_record, t, err);
+    return MOHVIT_OK;
+}
+
+void totals_end(totals *t)
+{
     if (t->mistake_count)
         qsort(t->mistakes, t->mistake_count, sizeof *t->mistakes, compare_mistakes);
+}
+
+mohvit_status totals_count(totals *t, const record_set *s, size_t class_count, mohvit_error *err)
+{
+    mohvit_status status = totals_begin(t, s, class_count, err);
+    if (!status)
+        status = record_set_walk(s, add_record, t, err);
+    totals_end(t);
     return status;
 }
 

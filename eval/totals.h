@@ -51,8 +51,13 @@ typedef struct totals {
     size_t mistake_count, mistake_capacity;
 } totals;
 
-/* class_count 0: no totals by class. Free with totals_free. */
+/* Adds up a whole set. class_count 0: no totals by class. Free with totals_free, also on failure. */
 mohvit_status totals_count(totals *t, const record_set *s, size_t class_count, mohvit_error *err);
+
+/* The same in steps, for a walk that has other things to do as well. Questions may be asked after the end. */
+mohvit_status totals_begin(totals *t, const record_set *s, size_t class_count, mohvit_error *err);
+mohvit_status totals_add(totals *t, const chunk_record *r, mohvit_error *err);
+void totals_end(totals *t);
 void totals_free(totals *t);
 
 /* Percent, and mean loss; NAN without images. */

@@ -130,26 +130,26 @@ static void a_record_reads_as_it_was_written(void **state)
     const byte_reader *more = record_section(&r, RECORD_TAG('M', 'O', 'R', 'E'));
     assert_memory_equal(more->data, "more", 4);
     assert_null(record_section(&r, RECORD_TAG('L', 'E', 'S', 'S')));
-    byte_reader at = r.results, failures = *record_section(&r, SECTION_FAILURES);
-    byte_reader predictions = *record_section(&r, SECTION_PREDICTIONS);
+    assert_true(r.predictions);
     for (size_t i = 64; i < 128; i++) {
-        image_record image;
-        prediction_record p;
-        record_next_result(&image, &at, 1);
-        assert_int_equal(image.class_index, i % 3);
-        assert_int_equal(image.failed, i % 40 == 0);
-        assert_true(record_next_prediction(&p, &predictions, 1));
-        assert_int_equal(p.name_length, strlen(names[i]));
-        assert_memory_equal(p.name, names[i], p.name_length);
-        assert_int_equal(p.tops[0].top_count, image.failed ? 0 : 2);
+        const image_record *image = &r.image[i - 64];
+        assert_int_equal(image->class_index, i % 3);
+        assert_int_equal(image->failed, i % 40 == 0);
+        assert_int_equal(image->name_length, strlen(names[i]));
+        assert_memory_equal(image->name, names[i], image->name_length);
+        assert_int_equal(image->scores[0].top_count, image->failed ? 0 : 2);
     }
-    failure_record f;
-    assert_true(record_next_failure(&f, &failures));
-    assert_int_equal(f.image, 80 - 64);
-    assert_memory_equal(f.message, "broken", f.message_length);
-    assert_true(record_next_failure(&f, &failures));
-    assert_false(record_next_failure(&f, &failures));
+    assert_int_equal(r.failures, 2);
+    assert_int_equal(r.failure[0].image, 80 - 64);
+    assert_memory_equal(r.failure[0].message, "broken", r.failure[0].message_length);
+    record_free(&r);
     bytes_free(&b);
+}
+
+static bool lies_in(const bytes *b, const char *text, size_t length)
+{
+    const char *start = (const char *)b->data;
+    return text >= start && text <= start + b->size && length <= (size_t)(start + b->size - text);
 }
 
 static void a_damaged_record_is_an_error_or_another_record_but_never_a_crash(void **state)
@@ -158,21 +158,20 @@ static void a_damaged_record_is_an_error_or_another_record_but_never_a_crash(voi
     bytes b = {0};
     chunk_record r;
     make_chunk(&b, 2, true);
-    for (size_t size = 0; size < b.size; size++)
+    for (size_t size = 0; size < b.size; size++) {
         assert_int_equal(record_parse(&r, b.data, size, NULL), MOHVIT_ERROR_FORMAT);
+        record_free(&r);
+    }
     for (size_t i = 0; i < b.size; i++) {
         b.data[i] ^= 0xff;
         if (!record_parse(&r, b.data, b.size, NULL)) {
-            failure_record f;
-            prediction_record p;
-            byte_reader at = *record_section(&r, SECTION_FAILURES);
-            while (record_next_failure(&f, &at))
-                ;
-            const byte_reader *section = record_section(&r, SECTION_PREDICTIONS);
-            at = section ? *section : (byte_reader){0};
-            while (record_next_prediction(&p, &at, r.variants))
-                ;
+            for (size_t k = 0; k < r.failures; k++)
+                assert_true(lies_in(&b, r.failure[k].name, r.failure[k].name_length) &&
+                            lies_in(&b, r.failure[k].message, r.failure[k].message_length));
+            for (size_t k = 0; r.predictions && k < r.images; k++)
+                assert_true(lies_in(&b, r.image[k].name, r.image[k].name_length));
         }
+        record_free(&r);
         b.data[i] ^= 0xff;
     }
     bytes_free(&b);
@@ -208,11 +207,21 @@ static journal *open_journal(const char *path, json_t *header, bool mixed)
     return journal_open(&j, &o, &last) ? NULL : j;
 }
 
+static mohvit_status append_bytes(journal *j, const bytes *b)
+{
+    chunk_record r;
+    mohvit_status status = record_parse(&r, b->data, b->size, &last);
+    if (!status)
+        status = journal_append(j, &r, &last);
+    record_free(&r);
+    return status;
+}
+
 static void append(journal *j, size_t chunk)
 {
     bytes b = {0};
     make_chunk(&b, chunk, true);
-    if (journal_append(j, b.data, b.size, &last))
+    if (append_bytes(j, &b))
         fail_msg("%s", last.message);
     bytes_free(&b);
 }
@@ -263,7 +272,7 @@ static void a_journal_goes_on_where_it_was(void **state)
     expect_totals(&j, 1);
     bytes b = {0};
     make_chunk(&b, 1, true);
-    assert_int_equal(journal_append(j, b.data, b.size, &last), MOHVIT_ERROR_FORMAT);
+    assert_int_equal(append_bytes(j, &b), MOHVIT_ERROR_FORMAT);
     assert_non_null(strstr(last.message, "state: has chunk 1 twice"));
     bytes_free(&b);
     journal_close(j);
@@ -375,7 +384,7 @@ static void a_record_beyond_the_last_chunk_is_refused(void **state)
         make_chunk(&b, wrong[i].like, true);
         bytes_set_u32(&b, 0, (uint32_t)wrong[i].number);
         snprintf(expected, sizeof expected, "state: the record of chunk %zu does not fit", wrong[i].number);
-        assert_int_equal(journal_append(j, b.data, b.size, &last), MOHVIT_ERROR_FORMAT);
+        assert_int_equal(append_bytes(j, &b), MOHVIT_ERROR_FORMAT);
         assert_non_null(strstr(last.message, expected));
         assert_int_equal(journal_done(j), 0);
         bytes_free(&b);
@@ -449,7 +458,7 @@ static void a_tie_between_mistakes_goes_to_the_lower_class(void **state)
     json_t *header = make_header();
     journal *j = open_journal(NULL, header, false);
     record_begin(&b, &c, false);
-    assert_int_equal(journal_append(j, b.data, b.size, &last), MOHVIT_OK);
+    assert_int_equal(append_bytes(j, &b), MOHVIT_OK);
     totals t;
     uint64_t times;
     assert_int_equal(totals_count(&t, &(record_set){&j, 1}, 8, NULL), MOHVIT_OK);

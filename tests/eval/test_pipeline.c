@@ -63,9 +63,19 @@ static mohvit_status next_chunk(void *user, size_t *chunk, mohvit_error *err)
     return MOHVIT_OK;
 }
 
+static mohvit_status append(journal *j, const bytes *record, mohvit_error *err)
+{
+    chunk_record r;
+    mohvit_status status = record_parse(&r, record->data, record->size, err);
+    if (!status)
+        status = journal_append(j, &r, err);
+    record_free(&r);
+    return status;
+}
+
 static mohvit_status keep_record(void *user, const bytes *record, mohvit_error *err)
 {
-    return journal_append(((outcome *)user)->records, record->data, record->size, err);
+    return append(((outcome *)user)->records, record, err);
 }
 
 static bool count_image(void *user, bool failed)
@@ -139,10 +149,14 @@ static void assert_same_record(const outcome *a, const outcome *b, size_t chunk)
     assert_int_equal(record_parse(&x, p.data, p.size, NULL), MOHVIT_OK);
     assert_int_equal(record_parse(&y, q.data, q.size, NULL), MOHVIT_OK);
     const byte_reader *tops = record_section(&x, SECTION_PREDICTIONS);
-    assert_int_equal(x.results.size, y.results.size);
-    assert_memory_equal(x.results.data, y.results.data, x.results.size);
+    assert_int_equal(x.images, y.images);
+    assert_memory_equal(x.image[0].scores, y.image[0].scores, x.images * sizeof(score));
+    for (size_t i = 0; i < x.images; i++)
+        assert_int_equal(x.image[i].class_index, y.image[i].class_index);
     assert_int_equal(tops->size, record_section(&y, SECTION_PREDICTIONS)->size);
     assert_memory_equal(tops->data, record_section(&y, SECTION_PREDICTIONS)->data, tops->size);
+    record_free(&x);
+    record_free(&y);
     bytes_free(&p);
     bytes_free(&q);
 }
@@ -258,7 +272,7 @@ static void expect_damage(const bytes *record, const chunk_record *r, size_t at,
     b.size -= more < 0;
     bytes_set_u32(&b, start - 4, (uint32_t)(b.size - start));
     journal *j = open_journal(1);
-    assert_int_equal(journal_append(j, b.data, b.size, NULL), MOHVIT_OK);
+    assert_int_equal(append(j, &b, NULL), MOHVIT_OK);
     mohvit_status status = head_load_collect(&load, &(record_set){&j, 1}, NULL, NULL, &err);
     assert_int_equal(status, cause ? MOHVIT_ERROR_FORMAT : MOHVIT_OK);
     if (cause && !strstr(err.message, cause))
@@ -284,6 +298,7 @@ static void a_head_load_that_is_damaged_is_an_error(void **state)
     expect_damage(&record, &r, 2, "\12", 0, "is damaged"); // a class too many,
     expect_damage(&record, &r, 3, "\11", 0, "is damaged"); // more images than the chunk has,
     expect_damage(&record, &r, 1, "\1", 0, "is damaged");  // or fewer classes than follow
+    record_free(&r);
     bytes_free(&record);
     journal_close(o.records);
 }

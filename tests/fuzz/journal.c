@@ -23,19 +23,14 @@ const double *mohvit_head_gate_sum(UNUSED const mohvit_context *ctx, UNUSED size
 
 static const warning_sink warn = {fuzz_warn, NULL};
 
-static void walk_sections(const chunk_record *r)
+static void look_at(const chunk_record *r)
 {
-    const byte_reader *failures = record_section(r, SECTION_FAILURES),
-                      *predictions = record_section(r, SECTION_PREDICTIONS);
-    byte_reader at;
-    failure_record failure;
-    prediction_record prediction;
-    if (failures)
-        for (at = *failures; record_next_failure(&failure, &at);)
-            fuzz_require(failure.name_length <= failures->size, "a name longer than its section");
-    if (predictions)
-        for (at = *predictions; record_next_prediction(&prediction, &at, r->variants);)
-            fuzz_require(prediction.name_length <= predictions->size, "a name longer than its section");
+    for (size_t i = 0; i < r->failures; i++)
+        fuzz_require(r->failure[i].name_length + r->failure[i].message_length <= r->size,
+                     "texts longer than all");
+    for (size_t i = 0; i < r->images; i++)
+        fuzz_require(r->image[i].name_length <= r->size && r->image[i].scores->top_count <= SCORE_TOP,
+                     "a name longer than its record, or too many classes");
 }
 
 static void read_records(journal *j)
@@ -43,13 +38,14 @@ static void read_records(journal *j)
     bytes b = {0};
     mohvit_error err;
     for (size_t i = 0; i < journal_done(j); i++) {
-        chunk_record r;
+        chunk_record r = {0};
         size_t chunk = journal_chunk(j, i);
         if (!fuzz_checked(journal_read(j, chunk, &b, &err), &err, journal_name(j)) &&
             !fuzz_checked(record_parse(&r, b.data, b.size, &err), &err, NULL)) {
             fuzz_require(r.chunk == chunk, "another chunk's record");
-            walk_sections(&r);
+            look_at(&r);
         }
+        record_free(&r);
     }
     bytes_free(&b);
 }
@@ -78,7 +74,10 @@ static void go_on(const char *path, json_t *header, size_t done)
     bytes record = {0};
     const chunk_result chunk = {.chunk = journal_chunks(j) - 1, .variants = 1};
     record_begin(&record, &chunk, false);
-    fuzz_checked(journal_append(j, record.data, record.size, &err), &err, NULL);
+    chunk_record r;
+    if (!fuzz_checked(record_parse(&r, record.data, record.size, &err), &err, NULL))
+        fuzz_checked(journal_append(j, &r, &err), &err, NULL);
+    record_free(&r);
     bytes_free(&record);
     journal_close(j);
     json_object_set_new(json_object_get(header, "match"), "data", json_string("other"));

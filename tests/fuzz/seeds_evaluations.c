@@ -85,7 +85,10 @@ static void add_record(journal *j, const config *c, size_t chunk, size_t images,
     const chunk_result r = {.chunk = chunk, .images = images, .variants = 1, .results = results};
     record_begin(&b, &r, true);
     add_head_load(&b, c, &r, first_gate);
-    expect_ok(journal_append(j, b.data, b.size, &err), &err);
+    chunk_record parsed;
+    expect_ok(record_parse(&parsed, b.data, b.size, &err), &err);
+    expect_ok(journal_append(j, &parsed, &err), &err);
+    record_free(&parsed);
     bytes_free(&b);
 }
 

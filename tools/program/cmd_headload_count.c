@@ -68,9 +68,7 @@ static int finish(const void *user, const evaluation *e)
         complain("%s: not written: the run is not complete", o->output);
         return EXIT_INPUT;
     }
-    mohvit_status status = totals_count(&c.totals, &set, 0, &err);
-    if (!status)
-        status = eval_list_failures(&set, &err);
+    mohvit_status status = eval_count(&c.totals, &set, &err);
     if (!status)
         status = head_load_collect_to_file(o->output, &set, part, &c.images, &c.classes, &err);
     if (status)

@@ -32,23 +32,6 @@ static const char *variant_name(const json_t *header, size_t variant)
     return json_string_value(json_array_get(list, variant));
 }
 
-// ---- Failures --------------------------------------------------------------------------------------
-
-static mohvit_status list_failures(UNUSED void *user, const chunk_record *r, UNUSED const journal *source,
-                                   UNUSED mohvit_error *err)
-{
-    byte_reader at = *record_section(r, SECTION_FAILURES);
-    failure_record f;
-    while (record_next_failure(&f, &at))
-        complain("%.*s", (int)f.message_length, f.message); // which begins with the path
-    return MOHVIT_OK;
-}
-
-mohvit_status eval_list_failures(const record_set *s, mohvit_error *err)
-{
-    return record_set_walk(s, list_failures, NULL, err);
-}
-
 // ---- By class --------------------------------------------------------------------------------------
 
 /* A class of the header: "id TAB name" or a name. */
@@ -122,28 +105,21 @@ static mohvit_status write_per_class(const eval_report *r, const totals *t, mohv
 
 // ---- Predictions -----------------------------------------------------------------------------------
 
-typedef struct prediction_writer {
-    text_file file;
-    const json_t *header;
-} prediction_writer;
-
-static void write_path(text_file *f, const char *prefix, const char *name, size_t length)
+static void write_path(text_file *f, const char *prefix, const image_record *image)
 {
-    char *path = or_die(malloc(strlen(prefix) + length + 1));
-    memcpy(path, prefix, strlen(prefix));
-    memcpy(path + strlen(prefix), name, length);
-    path[strlen(prefix) + length] = '\0';
+    char *path;
+    if (asprintf(&path, "%s%.*s", prefix, (int)image->name_length, image->name) < 0)
+        path = or_die(NULL);
     write_field(f, path);
     free(path);
 }
 
 /* A picture's row for one model. */
-static void write_row(prediction_writer *w, const prediction_record *p, const image_record *image,
-                      size_t variant)
+static void write_row(text_file *f, const json_t *header, const image_record *image, size_t variant)
 {
-    text_file *f = &w->file;
-    const char *name = variant_name(w->header, variant);
-    write_path(f, prefix_of(w->header, p->source), p->name, p->name_length);
+    const char *name = variant_name(header, variant);
+    const score *s = &image->scores[variant];
+    write_path(f, prefix_of(header, image->source), image);
     if (image->class_index == CLASS_UNKNOWN)
         text_printf(f, ",");
     else
@@ -151,51 +127,68 @@ static void write_row(prediction_writer *w, const prediction_record *p, const im
     if (name)
         text_printf(f, ",%s", name);
     for (size_t k = 0; k < SCORE_TOP; k++) {
-        if (k < p->tops[variant].top_count)
-            text_printf(f, ",%" PRIu32 ",%.9g", p->tops[variant].top[k],
-                        (double)p->tops[variant].probability[k]);
+        if (k < s->top_count)
+            text_printf(f, ",%" PRIu32 ",%.9g", s->top[k], (double)s->probability[k]);
         else
             text_printf(f, ",,");
     }
     if (image->failed)
         text_printf(f, ",\n");
     else
-        text_printf(f, ",%.9g\n", (double)image->scores[variant].loss / LOSS_UNITS);
+        text_printf(f, ",%.9g\n", (double)s->loss / LOSS_UNITS);
 }
 
-static mohvit_status write_chunk(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
+static mohvit_status begin_predictions(text_file *f, const eval_report *r, mohvit_error *err)
 {
-    prediction_writer *w = user;
-    const byte_reader *section = record_section(r, SECTION_PREDICTIONS);
-    byte_reader results = r->results;
-    if (!section)
-        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was made without --predictions",
-                         journal_name(source));
-    byte_reader at = *section;
-    for (size_t i = 0; i < r->images; i++) {
-        prediction_record p;
-        image_record image;
-        if (!record_next_prediction(&p, &at, r->variants))
-            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the predictions of chunk %zu are damaged",
-                             journal_name(source), r->chunk);
-        record_next_result(&image, &results, r->variants);
-        for (size_t v = 0; v < r->variants; v++)
-            write_row(w, &p, &image, v);
-    }
+    mohvit_status status = text_open(f, r->predictions, err);
+    if (status)
+        return status;
+    text_printf(f, "path,class,%s", variant_name(header_of(r), 0) ? "routed_heads," : "");
+    for (size_t k = 1; k <= SCORE_TOP; k++)
+        text_printf(f, "top%zu,prob%zu,", k, k);
+    text_printf(f, "loss\n");
     return MOHVIT_OK;
 }
 
-static mohvit_status write_predictions(const eval_report *r, mohvit_error *err)
+// ---- Reading ---------------------------------------------------------------------------------------
+
+/* What each record is read for. */
+typedef struct reading {
+    totals *totals;
+    text_file *predictions; /* NULL: not wanted */
+} reading;
+
+static mohvit_status take_record(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
 {
-    prediction_writer w = {.header = header_of(r)};
-    mohvit_status status = text_open(&w.file, r->predictions, err);
-    if (status)
+    const reading *to = user;
+    mohvit_status status = totals_add(to->totals, r, err);
+    for (size_t i = 0; i < r->failures; i++) // whose messages begin with the path
+        complain("%.*s", (int)r->failure[i].message_length, r->failure[i].message);
+    if (!to->predictions || status)
         return status;
-    text_printf(&w.file, "path,class,%s", variant_name(w.header, 0) ? "routed_heads," : "");
-    for (size_t k = 1; k <= SCORE_TOP; k++)
-        text_printf(&w.file, "top%zu,prob%zu,", k, k);
-    text_printf(&w.file, "loss\n");
-    return text_close(&w.file, record_set_walk(&r->set, write_chunk, &w, err), err);
+    if (!r->predictions)
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was made without --predictions",
+                         journal_name(source));
+    for (size_t i = 0; i < r->images; i++)
+        for (size_t v = 0; v < r->variants; v++)
+            write_row(to->predictions, journal_header(source), &r->image[i], v);
+    return MOHVIT_OK;
+}
+
+static mohvit_status read_records(totals *t, const record_set *s, size_t class_count, text_file *predictions,
+                                  mohvit_error *err)
+{
+    reading to = {t, predictions};
+    mohvit_status status = totals_begin(t, s, class_count, err);
+    if (!status)
+        status = record_set_walk(s, take_record, &to, err);
+    totals_end(t);
+    return status;
+}
+
+mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err)
+{
+    return read_records(t, s, 0, NULL, err);
 }
 
 // ---- The result ------------------------------------------------------------------------------------
@@ -307,45 +300,48 @@ static void print_text(const eval_report *r, const totals *t)
         output_printf("%-8s %9.2f images/s/thread\n", "network", thread_rate(t, 0));
 }
 
-static mohvit_status write_files(const eval_report *r, const totals *t, mohvit_error *err)
+/* Whether all files are written that can be by now. */
+static bool write_files(const eval_report *r, const totals *t, text_file *predictions)
 {
-    mohvit_status status = MOHVIT_OK;
-    if (r->incomplete) {
-        if (r->per_class || r->predictions)
-            complain("%s: not written: the run is not complete",
-                     r->predictions ? r->predictions : r->per_class);
-        return MOHVIT_OK;
-    }
-    if (r->per_class)
-        status = write_per_class(r, t, err);
-    if (!status && r->predictions)
-        status = write_predictions(r, err);
-    return status;
+    mohvit_error err;
+    mohvit_status status = predictions ? text_close(predictions, MOHVIT_OK, &err) : MOHVIT_OK;
+    if (status)
+        complain("%s", err.message);
+    if (!r->per_class || r->incomplete || !write_per_class(r, t, &err))
+        return !status;
+    complain("%s", err.message);
+    return false;
 }
 
 int eval_report_print(const eval_report *r)
 {
     totals t;
     mohvit_error err;
+    text_file file, *predictions = r->predictions && !r->incomplete ? &file : NULL;
     size_t classes = json_array_size(json_object_get(header_of(r), "classes"));
-    mohvit_status status = totals_count(&t, &r->set, r->per_class ? classes : 0, &err);
-    if (!status && t.failed)
-        status = eval_list_failures(&r->set, &err);
-    bool fine = !status && !t.failed && !r->incomplete;
+    mohvit_status status = predictions ? begin_predictions(predictions, r, &err) : MOHVIT_OK;
+    bool fine = !status && !r->incomplete;
     if (status) {
         complain("%s", err.message);
-    } else {
-        if (write_files(r, &t, &err)) {
-            complain("%s", err.message);
-            fine = false;
-        }
-        if (t.failed)
-            complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed, t.failed + t.images);
-        if (r->format == FORMAT_JSON)
-            print_json(r, &t);
-        else
-            print_text(r, &t);
+        predictions = NULL;
     }
+    status = read_records(&t, &r->set, r->per_class ? classes : 0, predictions, &err);
+    if (status) {
+        complain("%s", err.message);
+        if (predictions)
+            text_close(predictions, status, &err);
+        totals_free(&t);
+        return EXIT_INPUT;
+    }
+    if (r->incomplete && (r->per_class || r->predictions))
+        complain("%s: not written: the run is not complete", r->predictions ? r->predictions : r->per_class);
+    fine = write_files(r, &t, predictions) && fine && !t.failed;
+    if (t.failed)
+        complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed, t.failed + t.images);
+    if (r->format == FORMAT_JSON)
+        print_json(r, &t);
+    else
+        print_text(r, &t);
     totals_free(&t);
     return fine ? EXIT_FINE : EXIT_INPUT;
 }

@@ -18,7 +18,7 @@ typedef struct eval_report {
 /* Lists failed images on standard error, writes the files, prints the result. Returns the exit status. */
 int eval_report_print(const eval_report *r);
 
-/* Says on standard error which images failed, and why. */
-mohvit_status eval_list_failures(const record_set *s, mohvit_error *err);
+/* totals_count of all classes together. Says on standard error which images failed, and why. */
+mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err);
 
 #endif

@@ -18,14 +18,25 @@ static mohvit_status next_chunk(void *user, size_t *chunk, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-static mohvit_status keep_record(void *user, const bytes *record, mohvit_error *err)
+/* Of another rank's images nothing is known before their record. */
+static mohvit_status keep(evaluation *e, const bytes *record, bool remote, mohvit_error *err)
 {
-    evaluation *e = user;
+    chunk_record r;
+    mohvit_status status = record_parse(&r, record->data, record->size, err);
     pthread_mutex_lock(&e->lock);
-    mohvit_status status = journal_append(e->journal, record->data, record->size, err);
+    if (!status)
+        status = journal_append(e->journal, &r, err);
+    if (!status && remote)
+        progress_add(&e->progress, r.images, r.failures);
     e->broken = e->broken || status;
     pthread_mutex_unlock(&e->lock);
+    record_free(&r);
     return status;
+}
+
+static mohvit_status keep_own(void *user, const bytes *record, mohvit_error *err)
+{
+    return keep(user, record, false, err);
 }
 
 /* With the lock held. */
@@ -46,25 +57,9 @@ static bool count_image(void *user, bool failed)
 
 // ---- Over ranks ------------------------------------------------------------------------------------
 
-/* A record of another rank: of its images nothing is known before. */
 static mohvit_status keep_remote(void *user, const bytes *record, mohvit_error *err)
 {
-    evaluation *e = user;
-    chunk_record r;
-    size_t failed = 0;
-    mohvit_status status = record_parse(&r, record->data, record->size, err);
-    if (!status)
-        status = keep_record(e, record, err);
-    for (size_t i = 0; !status && i < r.images; i++) {
-        image_record one;
-        record_next_result(&one, &r.results, r.variants);
-        failed += one.failed;
-    }
-    pthread_mutex_lock(&e->lock);
-    if (!status)
-        progress_add(&e->progress, r.images, failed);
-    pthread_mutex_unlock(&e->lock);
-    return status;
+    return keep(user, record, true, err);
 }
 
 static bool host_stops(void *user)
@@ -119,7 +114,7 @@ static pipeline make_pipeline(evaluation *e)
         .reader = e->ranks ? e->rank_name : NULL,
         .user = e,
         .next = next_chunk,
-        .done = keep_record,
+        .done = keep_own,
         .image = count_image,
     };
     if (e->ranks && evaluation_speaks(e)) {
