@@ -65,7 +65,7 @@ mohvit_status(error_set)(mohvit_error *err, mohvit_status status, const char *fo
     return status;
 }
 
-/* Whom a refusal of the system is about. */
+/* Maps errno to a status: whose fault is it? */
 static mohvit_status status_of(int number)
 {
     static const int of_the_file[] = {ENOENT,       ENOTDIR, EISDIR, EACCES, EPERM,  ELOOP,

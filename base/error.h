@@ -23,17 +23,17 @@ mohvit_status error_errno(mohvit_error *err, const char *format, ...) PRINTF_LIK
 mohvit_status error_library(mohvit_error *err, mohvit_status status, const char *reason, const char *format,
                             ...) PRINTF_LIKE(4, 5);
 
-/* Whether the same may go well another time: nothing is wrong with what was asked for. */
+/* True if a retry might succeed: nothing is wrong with what was asked for. */
 static inline bool error_may_pass(mohvit_status status)
 {
     return status == MOHVIT_ERROR_MEMORY || status == MOHVIT_ERROR_SYSTEM;
 }
 
-/* The same of what the system has just refused, by errno. */
+/* The same of errno. */
 bool errno_may_pass(void);
 
-#ifdef __clang_analyzer__ /* which would follow paths on which an error is MOHVIT_OK: it sees one file at a  \
-                             time */
+/* The analyzer sees one file at a time, and would follow paths on which an error is MOHVIT_OK. */
+#ifdef __clang_analyzer__
 #define error_set(err, status, ...)     ((void)error_set(err, status, __VA_ARGS__), (status))
 #define error_library(err, status, ...) ((void)error_library(err, status, __VA_ARGS__), (status))
 #define error_errno(...)                ((void)error_errno(__VA_ARGS__), MOHVIT_ERROR_IO)

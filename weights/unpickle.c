@@ -65,7 +65,7 @@ static bool take_uint(machine *m, size_t n, uint64_t *value)
     if (!bytes)
         return false;
     *value = 0;
-    memcpy(value, bytes, n); // little-endian hosts only, as checkpoint.c asserts
+    memcpy(value, bytes, n); // no other hosts, as compiler.h asserts
     return true;
 }
 
