@@ -26,11 +26,11 @@ void *memory_grow(void *array, size_t count, size_t *capacity, size_t size)
     size_t more, bytes;
     if (count < *capacity)
         return array;
-    if (!size_mul(*capacity, 2, &more) || !size_mul(more + 64, size, &bytes))
+    if (__builtin_add_overflow(*capacity, *capacity + 64, &more) || !size_mul(more, size, &bytes))
         return NULL;
     void *grown = realloc(array, bytes);
     if (grown)
-        *capacity = more + 64;
+        *capacity = more;
     return grown;
 }
 
