@@ -58,7 +58,7 @@ static class_counts *counts_of(load_chunk *c, size_t class_index)
     return k;
 }
 
-static void add_image(void *user, void *chunk, const mohvit_context *ctx, size_t slot, size_t variant,
+static void add_image(void *user, void *chunk, const mohvit_context *ctx, size_t slot, size_t top_k,
                       const dataset_item *item, size_t predicted)
 {
     const head_load_record *s = user;
@@ -66,7 +66,7 @@ static void add_image(void *user, void *chunk, const mohvit_context *ctx, size_t
     size_t class_index = item->class_index;
     if (class_index == CLASS_NONE && s->by_prediction)
         class_index = predicted;
-    if (variant || class_index == CLASS_NONE)
+    if (top_k || class_index == CLASS_NONE)
         return;
     class_counts *k = counts_of(c, class_index);
     if (!k) {

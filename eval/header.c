@@ -101,10 +101,10 @@ bool header_has_section(const json_t *header, const char *section)
     return false;
 }
 
-size_t header_variants(const json_t *header)
+size_t header_top_ks(const json_t *header)
 {
-    size_t variants = json_array_size(json_object_get(json_object_get(header, "match"), "routed_heads"));
-    return variants ? variants : 1;
+    size_t top_ks = json_array_size(json_object_get(json_object_get(header, "match"), "routed_heads"));
+    return top_ks ? top_ks : 1;
 }
 
 mohvit_status header_check(const json_t *header, const char *name, mohvit_error *err)
@@ -117,7 +117,7 @@ mohvit_status header_check(const json_t *header, const char *name, mohvit_error 
                          HEADER_FORMAT);
     if (!json_is_object(json_object_get(header, "match")) ||
         !json_is_object(json_object_get(header, "hardware")) || !images ||
-        images > (size_t)UINT32_MAX * CHUNK_IMAGES || header_variants(header) > RECORD_MAX_VARIANTS)
+        images > (size_t)UINT32_MAX * CHUNK_IMAGES || header_top_ks(header) > RECORD_MAX_TOP_KS)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: its header lacks what every state has", name);
     return MOHVIT_OK;
 }

@@ -30,7 +30,7 @@ mohvit_status header_check(const json_t *header, const char *name, mohvit_error 
 size_t header_images(const json_t *header);
 bool header_has_section(const json_t *header, const char *section);
 /* Values of --routed-heads; 1 where there are none. */
-size_t header_variants(const json_t *header);
+size_t header_top_ks(const json_t *header);
 
 /* XXH3-128 over arguments, names, sizes, checks and classes in their order, as hexadecimal digits. */
 #define FINGERPRINT_SIZE 33

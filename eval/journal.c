@@ -221,7 +221,7 @@ static mohvit_status take_record(journal *j, const chunk_record *r, mohvit_error
 {
     size_t images = header_images(j->header);
     size_t expected = r->chunk < j->chunks - 1 ? CHUNK_IMAGES : images - (j->chunks - 1) * CHUNK_IMAGES;
-    if (r->chunk >= j->chunks || r->images != expected || r->variants != header_variants(j->header))
+    if (r->chunk >= j->chunks || r->images != expected || r->top_ks != header_top_ks(j->header))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the record of chunk %zu does not fit its header",
                          j->name, r->chunk);
     if (journal_has(j, r->chunk))

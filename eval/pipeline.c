@@ -23,7 +23,7 @@ typedef struct chunk {
     size_t first;     /* item of its first image */
     size_t remaining; /* images without a result */
     void *section;
-    score *scores; /* (images, variants) */
+    score *scores; /* (images, top_ks) */
     image_result results[CHUNK_IMAGES];
     struct chunk *before, *after; /* among those that are under way */
 } chunk;
@@ -73,7 +73,7 @@ typedef struct run {
 /* What a thread needs to run images. */
 typedef struct worker {
     run *r;
-    mohvit_context **contexts; /* (variants) */
+    mohvit_context **contexts; /* (top_ks) */
     size_t batch;
     loaded *images; /* (batch) */
 } worker;
@@ -140,14 +140,14 @@ static chunk *chunk_create(const pipeline *p, size_t number)
     size_t total = dataset_count(p->data);
     c->first = number * CHUNK_IMAGES;
     c->remaining = total - c->first < CHUNK_IMAGES ? total - c->first : CHUNK_IMAGES;
-    c->result = (chunk_result){.chunk = number, .images = c->remaining, .variants = p->variants};
+    c->result = (chunk_result){.chunk = number, .images = c->remaining, .top_ks = p->top_ks};
     c->result.results = c->results;
-    c->scores = calloc(c->remaining * p->variants, sizeof *c->scores);
+    c->scores = calloc(c->remaining * p->top_ks, sizeof *c->scores);
     if (p->section)
         c->section = p->section->begin(p->section->user);
     for (size_t i = 0; c->scores && i < c->remaining; i++) {
         c->results[i].item = dataset_item_at(p->data, c->first + i);
-        c->results[i].scores = c->scores + i * p->variants;
+        c->results[i].scores = c->scores + i * p->top_ks;
     }
     if (!c->scores || (p->section && !c->section)) {
         chunk_free(p, c);
@@ -351,11 +351,11 @@ static size_t prepare_batch(worker *w, size_t count)
     return slots;
 }
 
-/* Ranks what model `variant` says of an image. */
-static void take_answer(worker *w, loaded *l, size_t variant, uint64_t spent)
+/* Ranks what the model of a top-k says of an image. */
+static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
 {
     const pipeline *p = w->r->p;
-    const mohvit_context *ctx = w->contexts[variant];
+    const mohvit_context *ctx = w->contexts[top_k];
     image_result *result = &l->chunk->results[l->image];
     const dataset_item *item = result->item;
     uint32_t own = (uint32_t)item->class_index;
@@ -366,12 +366,12 @@ static void take_answer(worker *w, loaded *l, size_t variant, uint64_t spent)
         .accepted_count = item->accepted ? item->accepted_count : item->class_index != CLASS_NONE,
     };
     mohvit_error err;
-    score *s = &result->scores[variant];
+    score *s = &result->scores[top_k];
     bool failed = score_image(s, mohvit_logits(ctx, l->slot), &rules, &err) != MOHVIT_OK;
     pthread_mutex_lock(&w->r->results);
-    l->chunk->result.network_ns[variant] += spent;
+    l->chunk->result.network_ns[top_k] += spent;
     if (!failed && !l->error && p->section)
-        p->section->add(p->section->user, l->chunk->section, ctx, l->slot, variant, item, s->top[0]);
+        p->section->add(p->section->user, l->chunk->section, ctx, l->slot, top_k, item, s->top[0]);
     pthread_mutex_unlock(&w->r->results);
     if (failed && !l->error) {
         mohvit_error cause = err;
@@ -381,11 +381,11 @@ static void take_answer(worker *w, loaded *l, size_t variant, uint64_t spent)
     }
 }
 
-static mohvit_status run_variant(worker *w, size_t count, size_t slots, size_t variant, mohvit_error *err)
+static mohvit_status run_top_k(worker *w, size_t count, size_t slots, size_t top_k, mohvit_error *err)
 {
-    mohvit_context *ctx = w->contexts[variant];
+    mohvit_context *ctx = w->contexts[top_k];
     size_t side = mohvit_describe(w->r->p->models[0])->config.img_size;
-    if (variant)
+    if (top_k)
         memcpy(mohvit_slot_input(ctx, 0), mohvit_slot_input(w->contexts[0], 0),
                slots * side * side * 3 * sizeof(float));
     uint64_t start = clock_thread_ns();
@@ -393,7 +393,7 @@ static mohvit_status run_variant(worker *w, size_t count, size_t slots, size_t v
     uint64_t spent = (clock_thread_ns() - start) / slots;
     for (size_t i = 0; !status && i < count; i++)
         if (w->images[i].slot != SLOT_NONE)
-            take_answer(w, &w->images[i], variant, spent);
+            take_answer(w, &w->images[i], top_k, spent);
     return status;
 }
 
@@ -477,8 +477,8 @@ static void work_loop(worker *w)
         mohvit_error err;
         mohvit_status status = MOHVIT_OK;
         size_t slots = prepare_batch(w, count);
-        for (size_t v = 0; !status && slots && v < r->p->variants; v++)
-            status = run_variant(w, count, slots, v, &err);
+        for (size_t v = 0; !status && slots && v < r->p->top_ks; v++)
+            status = run_top_k(w, count, slots, v, &err);
         if (status) {
             drop_images(w, count);
             stop(r, status, &err);
@@ -536,9 +536,9 @@ static void run_crew(void *arg, team *t)
     parallel_for(t, c->r->p->threads + c->readers + (c->r->p->serve != NULL), loop_task, c);
 }
 
-static void worker_free(worker *w, size_t variants)
+static void worker_free(worker *w, size_t top_ks)
 {
-    for (size_t v = 0; w->contexts && v < variants; v++)
+    for (size_t v = 0; w->contexts && v < top_ks; v++)
         mohvit_context_destroy(w->contexts[v]);
     free(w->contexts);
     free(w->images);
@@ -549,11 +549,11 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
     const pipeline *p = r->p;
     mohvit_status status = MOHVIT_OK;
     *w = (worker){.r = r, .batch = p->batch > p->threads ? divide_up(p->batch, p->threads) : 1};
-    w->contexts = calloc(p->variants, sizeof *w->contexts);
+    w->contexts = calloc(p->top_ks, sizeof *w->contexts);
     w->images = calloc(w->batch, sizeof *w->images);
     if (!w->contexts || !w->images)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a thread's images");
-    for (size_t v = 0; !status && v < p->variants; v++)
+    for (size_t v = 0; !status && v < p->top_ks; v++)
         status = mohvit_context_create(&w->contexts[v], p->models[v], w->batch, 1, err);
     if (!status)
         mohvit_set_preprocess(w->contexts[0], p->preprocess);
@@ -606,7 +606,7 @@ mohvit_status pipeline_run(const pipeline *p, mohvit_error *err)
     }
     drop_rest(r);
     for (size_t i = 0; i < p->threads; i++)
-        worker_free(&c.workers[i], p->variants);
+        worker_free(&c.workers[i], p->top_ks);
     pthread_cond_destroy(&r->room);
     pthread_cond_destroy(&r->ready);
     pthread_mutex_destroy(&r->output);

@@ -22,9 +22,9 @@ typedef struct chunk_section {
     void *user;
     /* What gathers it for one chunk; NULL without memory. */
     void *(*begin)(void *user);
-    /* After an image was run with model `variant`: ctx has its results in `slot`. predicted is the likeliest
-     * class. */
-    void (*add)(void *user, void *chunk, const mohvit_context *ctx, size_t slot, size_t variant,
+    /* After an image was run with top-k number `top_k`: ctx has its results in `slot`. predicted is the
+     * likeliest class. */
+    void (*add)(void *user, void *chunk, const mohvit_context *ctx, size_t slot, size_t top_k,
                 const dataset_item *item, size_t predicted);
     /* Appends the section's content. */
     void (*encode)(void *user, const void *chunk, bytes *out);
@@ -33,8 +33,8 @@ typedef struct chunk_section {
 
 typedef struct pipeline {
     const dataset *data;
-    const mohvit_model *const *models; /* (variants): they differ in their top-k alone */
-    size_t variants;
+    const mohvit_model *const *models; /* (top_ks): one for each top-k, the same otherwise */
+    size_t top_ks;
     const preprocess *preprocess;
     const bool *competes; /* (classes), or NULL: all do */
     size_t threads;

@@ -30,16 +30,16 @@ static void put_results(bytes *b, const chunk_result *c)
 {
     size_t start = begin_section(b, SECTION_RESULTS);
     bytes_put_u32(b, (uint32_t)c->images);
-    bytes_put_u32(b, (uint32_t)c->variants);
+    bytes_put_u32(b, (uint32_t)c->top_ks);
     bytes_put_u64(b, c->decode_ns);
-    for (size_t v = 0; v < c->variants; v++)
+    for (size_t v = 0; v < c->top_ks; v++)
         bytes_put_u64(b, c->network_ns[v]);
     for (size_t i = 0; i < c->images; i++) {
         const image_result *r = &c->results[i];
         size_t class_index = r->item->class_index;
         bytes_put_u32(b, class_index == CLASS_NONE ? CLASS_UNKNOWN : (uint32_t)class_index);
         bytes_put_u8(b, r->error != NULL);
-        for (size_t v = 0; !r->error && v < c->variants; v++) {
+        for (size_t v = 0; !r->error && v < c->top_ks; v++) {
             const score *s = &r->scores[v];
             bytes_put_u32(b, s->top_count ? s->top[0] : CLASS_UNKNOWN);
             bytes_put_u8(b, (uint8_t)(s->right1 | s->right5 << 1));
@@ -71,7 +71,7 @@ static void put_predictions(bytes *b, const chunk_result *c)
         const image_result *r = &c->results[i];
         bytes_put_u32(b, (uint32_t)r->item->source);
         bytes_put_text(b, r->item->name);
-        for (size_t v = 0; v < c->variants; v++) {
+        for (size_t v = 0; v < c->top_ks; v++) {
             const score *s = &r->scores[v];
             uint32_t count = r->error ? 0 : s->top_count;
             bytes_put_u8(b, (uint8_t)count);
@@ -127,13 +127,13 @@ static mohvit_status parse_sections(chunk_record *r, byte_reader *in, mohvit_err
                                   : MOHVIT_OK;
 }
 
-/* The next image of the results; its scores go to scores (variants). */
-static void read_image(image_record *image, byte_reader *in, score *scores, size_t variants)
+/* The next image of the results; its scores go to scores (top_ks). */
+static void read_image(image_record *image, byte_reader *in, score *scores, size_t top_ks)
 {
     image->class_index = bytes_get_u32(in);
     image->failed = bytes_get_u8(in) != 0;
     image->scores = scores;
-    for (size_t v = 0; !image->failed && v < variants; v++) {
+    for (size_t v = 0; !image->failed && v < top_ks; v++) {
         scores[v].top[0] = bytes_get_u32(in);
         scores[v].top_count = scores[v].top[0] != CLASS_UNKNOWN;
         uint8_t right = bytes_get_u8(in);
@@ -150,13 +150,13 @@ static mohvit_status read_results(chunk_record *r, score **scores, mohvit_error 
         return damaged(err, r->chunk, "it lacks results or failures");
     byte_reader in = *section;
     r->images = bytes_get_u32(&in);
-    r->variants = bytes_get_u32(&in);
-    if (!r->images || r->images > CHUNK_IMAGES || !r->variants || r->variants > RECORD_MAX_VARIANTS)
+    r->top_ks = bytes_get_u32(&in);
+    if (!r->images || r->images > CHUNK_IMAGES || !r->top_ks || r->top_ks > RECORD_MAX_TOP_KS)
         return damaged(err, r->chunk, "its number of images or of models is out of range");
     r->decode_ns = bytes_get_u64(&in);
-    for (size_t v = 0; v < r->variants; v++)
+    for (size_t v = 0; v < r->top_ks; v++)
         r->network_ns[v] = bytes_get_u64(&in);
-    size_t room = r->images * r->variants * sizeof **scores;
+    size_t room = r->images * r->top_ks * sizeof **scores;
     r->image = arena_alloc(&r->memory, r->images * sizeof *r->image);
     *scores = arena_alloc(&r->memory, room);
     if (!r->image || !*scores)
@@ -164,7 +164,7 @@ static mohvit_status read_results(chunk_record *r, score **scores, mohvit_error 
     memset(r->image, 0, r->images * sizeof *r->image);
     memset(*scores, 0, room);
     for (size_t i = 0; i < r->images; i++)
-        read_image(&r->image[i], &in, *scores + i * r->variants, r->variants);
+        read_image(&r->image[i], &in, *scores + i * r->top_ks, r->top_ks);
     return in.failed || in.size ? damaged(err, r->chunk, "its results have another size than they say")
                                 : MOHVIT_OK;
 }
@@ -194,7 +194,7 @@ static mohvit_status read_predictions(chunk_record *r, score *scores, mohvit_err
     for (size_t i = 0; section && i < r->images; i++) {
         r->image[i].source = bytes_get_u32(&in);
         r->image[i].name = bytes_get_text(&in, &r->image[i].name_length);
-        for (size_t v = 0; v < r->variants; v++, scores++) {
+        for (size_t v = 0; v < r->top_ks; v++, scores++) {
             scores->top_count = bytes_get_u8(&in);
             if (scores->top_count > SCORE_TOP)
                 return damaged(err, r->chunk, "its predictions have too many classes");

@@ -21,7 +21,7 @@
 #define SECTION_FAILURES    RECORD_TAG('F', 'A', 'I', 'L')
 #define SECTION_PREDICTIONS RECORD_TAG('P', 'R', 'E', 'D')
 
-#define RECORD_MAX_VARIANTS 64
+#define RECORD_MAX_TOP_KS   64
 #define RECORD_MAX_SECTIONS 16
 #define CLASS_UNKNOWN       UINT32_MAX /* an image without a class */
 
@@ -31,13 +31,13 @@
 typedef struct image_result {
     const dataset_item *item;
     char *error;   /* malloc'd; NULL: it was scored */
-    score *scores; /* (variants) */
+    score *scores; /* (top_ks) */
 } image_result;
 
 typedef struct chunk_result {
-    size_t chunk, images, variants;
-    uint64_t decode_ns, network_ns[RECORD_MAX_VARIANTS]; /* of threads, summed */
-    image_result *results;                               /* (images) */
+    size_t chunk, images, top_ks;
+    uint64_t decode_ns, network_ns[RECORD_MAX_TOP_KS]; /* of threads, summed */
+    image_result *results;                             /* (images) */
 } chunk_result;
 
 /* The record with its standard sections; `predictions` adds SECTION_PREDICTIONS. */
@@ -51,11 +51,10 @@ void record_add_section(bytes *b, uint32_t tag, const void *data, size_t size);
 typedef struct image_record {
     uint32_t class_index; /* or CLASS_UNKNOWN */
     bool failed;          /* then it has no scores */
-    /* (variants) What is ranked below the first class, and probabilities, are known with predictions alone.
-     */
+    /* (top_ks) Without predictions: the first class alone, and no probability. */
     const score *scores;
 
-    /* With predictions alone. */
+    /* Unknown without predictions. */
     uint32_t source;
     const char *name; /* not ended by NUL */
     size_t name_length;
@@ -71,8 +70,8 @@ typedef struct failure_record {
 typedef struct chunk_record {
     const void *data; /* (size) what was read */
     size_t size;
-    size_t chunk, images, variants, failures;
-    uint64_t decode_ns, network_ns[RECORD_MAX_VARIANTS];
+    size_t chunk, images, top_ks, failures;
+    uint64_t decode_ns, network_ns[RECORD_MAX_TOP_KS];
     image_record *image;     /* (images) */
     failure_record *failure; /* (failures) */
     bool predictions;        /* whether there are any */

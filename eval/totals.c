@@ -101,7 +101,7 @@ mohvit_status totals_add(totals *t, const chunk_record *r, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
     t->decode_ns += r->decode_ns;
-    for (size_t v = 0; v < r->variants; v++)
+    for (size_t v = 0; v < r->top_ks; v++)
         t->of[v].network_ns += r->network_ns[v];
     for (size_t i = 0; !status && i < r->images; i++) {
         const image_record *image = &r->image[i];
@@ -110,7 +110,7 @@ mohvit_status totals_add(totals *t, const chunk_record *r, mohvit_error *err)
             continue;
         }
         t->images++;
-        for (size_t v = 0; v < r->variants; v++) {
+        for (size_t v = 0; v < r->top_ks; v++) {
             t->of[v].right1 += image->scores[v].right1;
             t->of[v].right5 += image->scores[v].right5;
             t->of[v].loss += (unsigned __int128)image->scores[v].loss;
@@ -130,7 +130,7 @@ static int compare_mistakes(const void *a, const void *b)
 mohvit_status totals_begin(totals *t, const record_set *s, size_t class_count, mohvit_error *err)
 {
     *t = (totals){.class_count = class_count};
-    t->variants = s->count ? header_variants(journal_header(s->journals[0])) : 1;
+    t->top_ks = s->count ? header_top_ks(journal_header(s->journals[0])) : 1;
     if (class_count && !(t->classes = calloc(class_count, sizeof *t->classes)))
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes", class_count);
     return MOHVIT_OK;
@@ -160,19 +160,19 @@ void totals_free(totals *t)
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
-double totals_top1(const totals *t, size_t variant)
+double totals_top1(const totals *t, size_t top_k)
 {
-    return t->images ? 100.0 * (double)t->of[variant].right1 / (double)t->images : NAN;
+    return t->images ? 100.0 * (double)t->of[top_k].right1 / (double)t->images : NAN;
 }
 
-double totals_top5(const totals *t, size_t variant)
+double totals_top5(const totals *t, size_t top_k)
 {
-    return t->images ? 100.0 * (double)t->of[variant].right5 / (double)t->images : NAN;
+    return t->images ? 100.0 * (double)t->of[top_k].right5 / (double)t->images : NAN;
 }
 
-double totals_loss(const totals *t, size_t variant)
+double totals_loss(const totals *t, size_t top_k)
 {
-    return t->images ? (double)t->of[variant].loss / LOSS_UNITS / (double)t->images : NAN;
+    return t->images ? (double)t->of[top_k].loss / LOSS_UNITS / (double)t->images : NAN;
 }
 
 /* The first mistake that is not below key. */

@@ -28,11 +28,11 @@ typedef mohvit_status record_taker(void *user, const chunk_record *r, const jour
 mohvit_status record_set_walk(const record_set *s, record_taker *take, void *user, mohvit_error *err);
 
 /* One model's score. */
-typedef struct variant_totals {
+typedef struct top_k_totals {
     uint64_t right1, right5;
     unsigned __int128 loss; /* in LOSS_UNITS */
     uint64_t network_ns;
-} variant_totals;
+} top_k_totals;
 
 typedef struct class_totals {
     uint64_t images, right1, right5;
@@ -41,8 +41,8 @@ typedef struct class_totals {
 typedef struct totals {
     uint64_t images, failed; /* scored, and not */
     uint64_t decode_ns;
-    size_t variants;
-    variant_totals of[RECORD_MAX_VARIANTS];
+    size_t top_ks;
+    top_k_totals of[RECORD_MAX_TOP_KS];
 
     /* Of the first model, where asked for. */
     size_t class_count;
@@ -61,9 +61,9 @@ void totals_end(totals *t);
 void totals_free(totals *t);
 
 /* Percent, and mean loss; NAN without images. */
-double totals_top1(const totals *t, size_t variant);
-double totals_top5(const totals *t, size_t variant);
-double totals_loss(const totals *t, size_t variant);
+double totals_top1(const totals *t, size_t top_k);
+double totals_top5(const totals *t, size_t top_k);
+double totals_loss(const totals *t, size_t top_k);
 
 /* What a class is most often taken for, and how often; the lower class on a tie; CLASS_NONE: for none. */
 size_t totals_confused_with(const totals *t, size_t class_index, uint64_t *times);

@@ -98,7 +98,7 @@ static void make_chunk(bytes *b, size_t chunk, bool predictions)
 {
     static image_result results[CHUNK_IMAGES];
     static score scores[CHUNK_IMAGES];
-    chunk_result c = {.chunk = chunk, .variants = 1, .results = results, .decode_ns = 5, .network_ns = {7}};
+    chunk_result c = {.chunk = chunk, .top_ks = 1, .results = results, .decode_ns = 5, .network_ns = {7}};
     for (size_t i = chunk * CHUNK_IMAGES; i < all_images && c.images < CHUNK_IMAGES; i++) {
         size_t k = c.images++;
         snprintf(names[i], sizeof names[i], "%zu.jpg", i);
@@ -447,7 +447,7 @@ static void a_tie_between_mistakes_goes_to_the_lower_class(void **state)
     image_result results[COUNT];
     score scores[COUNT];
     dataset_item pictures[COUNT];
-    chunk_result c = {.images = COUNT, .variants = 1, .results = results};
+    chunk_result c = {.images = COUNT, .top_ks = 1, .results = results};
     for (size_t i = 0; i < COUNT; i++) {
         pictures[i] = (dataset_item){.name = "x", .class_index = classes[i]};
         scores[i] = (score){.top = {predicted[i]}, .top_count = 1, .right1 = classes[i] == predicted[i]};

@@ -85,7 +85,7 @@ static bool count_image(void *user, bool failed)
     return ++o->images == o->stop_after;
 }
 
-static json_t *make_header(size_t variants)
+static json_t *make_header(size_t top_ks)
 {
     const description *d = mohvit_describe(shared);
     char *names = labels_to_json(&d->labels);
@@ -95,17 +95,17 @@ static json_t *make_header(size_t variants)
                   routing_layout_to_json(mohvit_routing(shared)), "hardware", "images", IMAGES, "sections",
                   "predictions", HEAD_LOAD_SECTION, "classes", json_loads(names, 0, NULL), "provenance");
     free(names);
-    if (variants > 1)
+    if (top_ks > 1)
         json_object_set_new(json_object_get(header, "match"), "routed_heads",
                             json_pack("[s,s]", "as trained", "1"));
     return header;
 }
 
 /* In a file without a name. */
-static journal *open_journal(size_t variants)
+static journal *open_journal(size_t top_ks)
 {
     journal *j = NULL;
-    json_t *header = make_header(variants);
+    json_t *header = make_header(top_ks);
     assert_int_equal(journal_open(&j, &(journal_options){.header = header}, NULL), MOHVIT_OK);
     json_decref(header);
     return j;
@@ -121,7 +121,7 @@ static void evaluate(outcome *o, size_t threads, size_t batch)
     const pipeline p = {
         .data = data,
         .models = models,
-        .variants = o->also ? 2 : 1,
+        .top_ks = o->also ? 2 : 1,
         .preprocess = &d->preprocess,
         .threads = threads,
         .batch = batch,
@@ -134,7 +134,7 @@ static void evaluate(outcome *o, size_t threads, size_t batch)
         .image = count_image,
     };
     mohvit_error err;
-    o->records = open_journal(p.variants);
+    o->records = open_journal(p.top_ks);
     if (pipeline_run(&p, &err))
         fail_msg("%s", err.message);
 }

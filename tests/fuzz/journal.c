@@ -72,7 +72,7 @@ static void go_on(const char *path, json_t *header, size_t done)
         return;
     fuzz_require(journal_done(j) == done, "other records when opened again");
     bytes record = {0};
-    const chunk_result chunk = {.chunk = journal_chunks(j) - 1, .variants = 1};
+    const chunk_result chunk = {.chunk = journal_chunks(j) - 1, .top_ks = 1};
     record_begin(&record, &chunk, false);
     chunk_record r;
     if (!fuzz_checked(record_parse(&r, record.data, record.size, &err), &err, NULL))

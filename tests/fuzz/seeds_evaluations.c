@@ -82,7 +82,7 @@ static void add_record(journal *j, const config *c, size_t chunk, size_t images,
         items[i] = (dataset_item){.name = "x.jpg", .class_index = i % 3 ? i % 2 : CLASS_NONE};
         results[i] = (image_result){&items[i], i % 9 == 8 ? reason : NULL, &s};
     }
-    const chunk_result r = {.chunk = chunk, .images = images, .variants = 1, .results = results};
+    const chunk_result r = {.chunk = chunk, .images = images, .top_ks = 1, .results = results};
     record_begin(&b, &r, true);
     add_head_load(&b, c, &r, first_gate);
     chunk_record parsed;

@@ -26,10 +26,10 @@ static const char *prefix_of(const json_t *header, size_t source)
 }
 
 /* "25%" of --routed-heads, or NULL where it was not given. */
-static const char *variant_name(const json_t *header, size_t variant)
+static const char *top_k_name(const json_t *header, size_t top_k)
 {
     const json_t *list = json_object_get(json_object_get(header, "match"), "routed_heads");
-    return json_string_value(json_array_get(list, variant));
+    return json_string_value(json_array_get(list, top_k));
 }
 
 // ---- By class --------------------------------------------------------------------------------------
@@ -115,10 +115,10 @@ static void write_path(text_file *f, const char *prefix, const image_record *ima
 }
 
 /* A picture's row for one model. */
-static void write_row(text_file *f, const json_t *header, const image_record *image, size_t variant)
+static void write_row(text_file *f, const json_t *header, const image_record *image, size_t top_k)
 {
-    const char *name = variant_name(header, variant);
-    const score *s = &image->scores[variant];
+    const char *name = top_k_name(header, top_k);
+    const score *s = &image->scores[top_k];
     write_path(f, prefix_of(header, image->source), image);
     if (image->class_index == CLASS_UNKNOWN)
         text_printf(f, ",");
@@ -143,7 +143,7 @@ static mohvit_status begin_predictions(text_file *f, const eval_report *r, mohvi
     mohvit_status status = text_open(f, r->predictions, err);
     if (status)
         return status;
-    text_printf(f, "path,class,%s", variant_name(header_of(r), 0) ? "routed_heads," : "");
+    text_printf(f, "path,class,%s", top_k_name(header_of(r), 0) ? "routed_heads," : "");
     for (size_t k = 1; k <= SCORE_TOP; k++)
         text_printf(f, "top%zu,prob%zu,", k, k);
     text_printf(f, "loss\n");
@@ -156,6 +156,7 @@ static mohvit_status begin_predictions(text_file *f, const eval_report *r, mohvi
 typedef struct reading {
     totals *totals;
     text_file *predictions; /* NULL: not wanted */
+    const json_t *header;
 } reading;
 
 static mohvit_status take_record(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
@@ -170,15 +171,15 @@ static mohvit_status take_record(void *user, const chunk_record *r, const journa
         return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was made without --predictions",
                          journal_name(source));
     for (size_t i = 0; i < r->images; i++)
-        for (size_t v = 0; v < r->variants; v++)
-            write_row(to->predictions, journal_header(source), &r->image[i], v);
+        for (size_t v = 0; v < r->top_ks; v++)
+            write_row(to->predictions, to->header, &r->image[i], v);
     return MOHVIT_OK;
 }
 
 static mohvit_status read_records(totals *t, const record_set *s, size_t class_count, text_file *predictions,
                                   mohvit_error *err)
 {
-    reading to = {t, predictions};
+    reading to = {t, predictions, journal_header(s->journals[0])};
     mohvit_status status = totals_begin(t, s, class_count, err);
     if (!status)
         status = record_set_walk(s, take_record, &to, err);
@@ -201,9 +202,9 @@ static double milliseconds(const totals *t, uint64_t ns)
 }
 
 /* Images that a thread decodes and runs through one model in a second. */
-static double thread_rate(const totals *t, size_t variant)
+static double thread_rate(const totals *t, size_t top_k)
 {
-    double ms = milliseconds(t, t->decode_ns + t->of[variant].network_ns);
+    double ms = milliseconds(t, t->decode_ns + t->of[top_k].network_ns);
     return ms > 0 ? 1e3 / ms : 0;
 }
 
@@ -212,16 +213,16 @@ static json_t *json_score(double value)
     return isnan(value) ? json_null() : json_real(value);
 }
 
-static void put_scores(json_t *object, const totals *t, size_t variant)
+static void put_scores(json_t *object, const totals *t, size_t top_k)
 {
-    json_put(object, "top1", json_score(totals_top1(t, variant)));
-    json_put(object, "top5", json_score(totals_top5(t, variant)));
-    json_put(object, "loss", json_score(totals_loss(t, variant)));
+    json_put(object, "top1", json_score(totals_top1(t, top_k)));
+    json_put(object, "top5", json_score(totals_top5(t, top_k)));
+    json_put(object, "loss", json_score(totals_loss(t, top_k)));
 }
 
-static void put_cost(json_t *point, const json_t *header, const char *key, size_t variant)
+static void put_cost(json_t *point, const json_t *header, const char *key, size_t top_k)
 {
-    json_t *value = json_array_get(json_object_get(header, key), variant);
+    json_t *value = json_array_get(json_object_get(header, key), top_k);
     if (value)
         json_put(point, key, json_incref(value));
 }
@@ -229,9 +230,9 @@ static void put_cost(json_t *point, const json_t *header, const char *key, size_
 static json_t *curve_json(const eval_report *r, const totals *t)
 {
     json_t *curve = or_die(json_array());
-    for (size_t v = 0; v < t->variants; v++) {
+    for (size_t v = 0; v < t->top_ks; v++) {
         json_t *point = or_die(json_object());
-        json_put(point, "routed_heads", json_text(variant_name(header_of(r), v)));
+        json_put(point, "routed_heads", json_text(top_k_name(header_of(r), v)));
         if (json_object_get(header_of(r), "gmacs_routed")) // 0.1.0 called that gmacs
             put_cost(point, header_of(r), "gmacs", v);
         put_cost(point, header_of(r), "gmacs_routed", v);
@@ -256,7 +257,7 @@ static void print_json(const eval_report *r, const totals *t)
     json_put(object, "complete", json_boolean(!r->incomplete));
     if (r->shard)
         json_put(object, "shard", json_text(r->shard));
-    if (variant_name(header_of(r), 0))
+    if (top_k_name(header_of(r), 0))
         json_put(object, "curve", curve_json(r, t));
     json_put(object, "provenance", json_incref(or_die(json_object_get(header_of(r), "provenance"))));
     output_json(object);
@@ -274,15 +275,15 @@ static void print_curve(const eval_report *r, const totals *t)
 {
     output_printf("%-14s %9s %9s %9s %12s %17s\n", "routed heads", "top-1", "top-5", "loss", "network",
                   "images/s/thread");
-    for (size_t v = 0; v < t->variants; v++)
-        output_printf("%-14s %7.2f %% %7.2f %% %9.4f %9.2f ms %17.2f\n", variant_name(header_of(r), v),
+    for (size_t v = 0; v < t->top_ks; v++)
+        output_printf("%-14s %7.2f %% %7.2f %% %9.4f %9.2f ms %17.2f\n", top_k_name(header_of(r), v),
                       totals_top1(t, v), totals_top5(t, v), totals_loss(t, v),
                       milliseconds(t, t->of[v].network_ns), thread_rate(t, v));
 }
 
 static void print_text(const eval_report *r, const totals *t)
 {
-    if (t->variants > 1) {
+    if (t->top_ks > 1) {
         print_curve(r, t);
     } else {
         print_score("top-1", totals_top1(t, 0), " %");
@@ -296,7 +297,7 @@ static void print_text(const eval_report *r, const totals *t)
     output_printf("%-8s %9" PRIu64 "\n", "failed", t->failed);
     if (r->rate > 0)
         output_printf("%-8s %9.2f images/s\n", "rate", r->rate);
-    else if (t->variants == 1) // how long all of it took, nobody has written down
+    else if (t->top_ks == 1) // how long all of it took, nobody has written down
         output_printf("%-8s %9.2f images/s/thread\n", "network", thread_rate(t, 0));
 }
 

@@ -112,7 +112,7 @@ static json_t *prefixes_json(const evaluation *e)
 static void put_costs(const evaluation *e, json_t *header)
 {
     json_t *gmacs = or_die(json_array()), *routed = or_die(json_array()), *active = or_die(json_array());
-    for (size_t i = 0; i < e->variants; i++) {
+    for (size_t i = 0; i < e->top_ks; i++) {
         mohvit_info info;
         mohvit_get_info(e->models[i], &info);
         json_add(gmacs, json_real(info.gmacs));

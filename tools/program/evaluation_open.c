@@ -53,14 +53,14 @@ static int open_routed(evaluation *e)
     mohvit_model *base = e->models[0];
     mohvit_error err;
     mohvit_status status = MOHVIT_OK;
-    e->variants = 0;
+    e->top_ks = 0;
     e->models[0] = NULL;
-    while (!status && e->variants < e->o->routed_count) {
-        status = mohvit_reroute(&e->models[e->variants], base, e->o->routed[e->variants], &err);
+    while (!status && e->top_ks < e->o->routed_count) {
+        status = mohvit_reroute(&e->models[e->top_ks], base, e->o->routed[e->top_ks], &err);
         if (!status && evaluation_speaks(e))
-            model_warn_routed(&mohvit_describe(e->models[e->variants])->config, e->o->routed[e->variants],
+            model_warn_routed(&mohvit_describe(e->models[e->top_ks])->config, e->o->routed[e->top_ks],
                               &e->o->model);
-        e->variants += !status;
+        e->top_ks += !status;
     }
     mohvit_close(base);
     if (status)
@@ -79,7 +79,7 @@ static int open_models(evaluation *e)
     e->models[0] = model_open_or_complain(&e->source, &o);
     if (!e->models[0])
         return EXIT_MODEL;
-    e->variants = 1;
+    e->top_ks = 1;
     if (e->o->routed_count) {
         int status = open_routed(e);
         if (status != PARSED)
@@ -220,8 +220,8 @@ int evaluation_end(evaluation *e, int status)
     class_table_destroy(e->classes);
     free(e->competes);
     json_decref(e->header);
-    while (e->variants)
-        mohvit_close(e->models[--e->variants]);
+    while (e->top_ks)
+        mohvit_close(e->models[--e->top_ks]);
     pthread_mutex_destroy(&e->lock);
     output_flush();
     ranks_leave(e->ranks);

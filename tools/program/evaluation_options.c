@@ -33,8 +33,8 @@ static bool parse_routed_list(evaluation_options *o, const char *text)
     o->routed_count = 0;
     char *rest = o->routed_text;
     for (char *value; (value = strsep(&rest, ","));) {
-        if (o->routed_count == EVALUATION_MAX_VARIANTS) {
-            complain("--routed-heads %s: expected at most %d values", text, EVALUATION_MAX_VARIANTS);
+        if (o->routed_count == EVALUATION_MAX_TOP_KS) {
+            complain("--routed-heads %s: expected at most %d values", text, EVALUATION_MAX_TOP_KS);
             return false;
         }
         if (!parse_routed(&o->routed[o->routed_count++], value))

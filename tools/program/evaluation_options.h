@@ -75,7 +75,7 @@ enum {
     "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
     "                     over the data, without head load; default: as trained\n" RUNNING_HELP
 
-#define EVALUATION_MAX_VARIANTS 16
+#define EVALUATION_MAX_TOP_KS 16
 
 typedef struct evaluation_options {
     const char *command; /* for messages */
@@ -86,9 +86,9 @@ typedef struct evaluation_options {
     size_t limit, sample; /* 0: all */
     uint64_t seed;
     bool seeded;
-    double crop_pct;                             /* 0: the model's */
-    char *routed_text;                           /* owned; what the next point into */
-    const char *routed[EVALUATION_MAX_VARIANTS]; /* (routed_count) values of --routed-heads */
+    double crop_pct;                           /* 0: the model's */
+    char *routed_text;                         /* owned; what the next point into */
+    const char *routed[EVALUATION_MAX_TOP_KS]; /* (routed_count) values of --routed-heads */
     size_t routed_count;
     size_t shard, shards; /* shard from 1; 0 of 0: all in one */
     bool allow_mixed, quiet;

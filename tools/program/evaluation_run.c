@@ -104,7 +104,7 @@ static pipeline make_pipeline(evaluation *e)
     pipeline p = {
         .data = e->data,
         .models = (const mohvit_model *const *)e->models,
-        .variants = e->variants,
+        .top_ks = e->top_ks,
         .preprocess = &e->preprocess,
         .competes = e->competes,
         .threads = (size_t)e->threads,

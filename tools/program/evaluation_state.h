@@ -17,8 +17,8 @@ typedef struct evaluation {
     chunk_section section; /* of its counts */
     int threads;
     model_source source;
-    mohvit_model *models[EVALUATION_MAX_VARIANTS]; /* (variants) */
-    size_t variants;
+    mohvit_model *models[EVALUATION_MAX_TOP_KS]; /* (top_ks) */
+    size_t top_ks;
     class_table *classes;
     bool *competes; /* of --subset, or NULL */
     preprocess preprocess;
