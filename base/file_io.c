@@ -1,6 +1,8 @@
 #include "base/file_io.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* offset NULL: where the descriptor stands. */
@@ -49,4 +51,52 @@ bool file_write(int fd, const void *from, size_t size)
 bool file_write_at(int fd, uint64_t offset, const void *from, size_t size)
 {
     return write_fully(fd, &offset, from, size);
+}
+
+static mohvit_status too_large(const char *name, size_t max, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_LIMIT, "%s: larger than the limit of %zu bytes", name, max);
+}
+
+/* The size that fstat gave is a hint alone: a pipe has none, and a file may grow. */
+static mohvit_status load(char **out, size_t *size, int fd, size_t hint, size_t max, const char *name,
+                          mohvit_error *err)
+{
+    *size = 0;
+    /* One byte more than a file of the expected size or of the limit tells its end from a longer file. */
+    for (size_t room = hint + 1;; room = room > max / 2 ? max + 1 : room * 2) {
+        char *larger = realloc(*out, room);
+        if (!larger)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu bytes", name, room);
+        *out = larger;
+        ssize_t n = file_read(fd, larger + *size, room - *size);
+        if (n < 0)
+            return error_errno(err, "%s: cannot be read", name);
+        *size += (size_t)n;
+        if (*size > max)
+            return too_large(name, max, err);
+        if (*size < room) {
+            larger[*size] = '\0';
+            return MOHVIT_OK;
+        }
+    }
+}
+
+mohvit_status file_load(char **out, size_t *size, int fd, size_t max, const char *name, mohvit_error *err)
+{
+    struct stat st;
+    char *data = NULL;
+    if (fstat(fd, &st))
+        return error_errno(err, "%s: cannot be read", name);
+    if (S_ISDIR(st.st_mode))
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is a directory; expected a file", name);
+    size_t told = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size : 0;
+    if (told > max)
+        return too_large(name, max, err);
+    mohvit_status status = load(&data, size, fd, told ? told : 65536, max, name, err);
+    if (status)
+        free(data);
+    else
+        *out = data;
+    return status;
 }

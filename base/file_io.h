@@ -3,8 +3,8 @@
 #ifndef MOHVIT_FILE_IO_H
 #define MOHVIT_FILE_IO_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/error.h"
+
 #include <sys/types.h>
 
 /* Bytes read: fewer than `size` at the end of the file alone; -1 on failure. */
@@ -14,5 +14,10 @@ ssize_t file_read_at(int fd, uint64_t offset, void *to, size_t size);
 /* false on failure, when some of the bytes may be written. */
 bool file_write(int fd, const void *from, size_t size);
 bool file_write_at(int fd, uint64_t offset, const void *from, size_t size);
+
+/* All of an open file, which may be a pipe: malloc'd, with a NUL behind it that *size does not count. More
+ * than `max` bytes are MOHVIT_ERROR_LIMIT, before they are read where the file tells its size. name begins
+ * messages. *out is set on success alone. */
+mohvit_status file_load(char **out, size_t *size, int fd, size_t max, const char *name, mohvit_error *err);
 
 #endif

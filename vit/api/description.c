@@ -1,8 +1,12 @@
 #include "vit/api/description.h"
 
+#include "base/file_io.h"
+
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Small files ----------------------------------------------------------------------------- */
 
@@ -10,31 +14,12 @@
 
 mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err)
 {
-    FILE *f = fopen(path, "rbe");
-    if (!f)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return error_errno(err, "%s", path);
-    char *buffer = malloc(TEXT_FILE_MAX + 1);
-    mohvit_status status = MOHVIT_OK;
-    size_t used = 0;
-    if (!buffer) {
-        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
-    } else {
-        used = fread(buffer, 1, TEXT_FILE_MAX + 1, f);
-        if (ferror(f))
-            status = error_errno(err, "%s", path);
-        else if (used > TEXT_FILE_MAX)
-            status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: longer than the %zu bytes expected of it", path,
-                               TEXT_FILE_MAX);
-    }
-    fclose(f);
-    if (status) {
-        free(buffer);
-        return status;
-    }
-    buffer[used] = '\0';
-    *text = buffer;
-    *size = used;
-    return MOHVIT_OK;
+    mohvit_status status = file_load(text, size, fd, TEXT_FILE_MAX, path, err);
+    close(fd);
+    return status;
 }
 
 static mohvit_status config_read(config *out, const char *path, mohvit_error *err)
