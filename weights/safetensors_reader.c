@@ -20,31 +20,14 @@ typedef struct safetensors {
     size_t position; /* where next() goes on, in the file */
 } safetensors;
 
-static const struct {
-    const char *name;
-    tensor_dtype dtype;
-    size_t size;
-} known_dtypes[] = {
-    {"F32", DTYPE_F32, 4},   {"F16", DTYPE_F16, 2},       {"BF16", DTYPE_BF16, 2},
-    {"F64", DTYPE_F64, 8},   {"I32", DTYPE_I32, 4},       {"I64", DTYPE_I64, 8},
-    {"U8", DTYPE_U8, 1},     {"BOOL", DTYPE_OTHER, 1},    {"I8", DTYPE_OTHER, 1},
-    {"I16", DTYPE_OTHER, 2}, {"U16", DTYPE_OTHER, 2},     {"U32", DTYPE_OTHER, 4},
-    {"U64", DTYPE_OTHER, 8}, {"F8_E5M2", DTYPE_OTHER, 1}, {"F8_E4M3", DTYPE_OTHER, 1},
-};
-
 // ---- One tensor of the header ----------------------------------------------------------------------
 
 static mohvit_status parse_dtype(tensor_info *t, size_t *item_size, const json_t *value, const char *file,
                                  mohvit_error *err)
 {
     const char *text = json_string_value(value);
-    for (size_t i = 0; text && i < sizeof known_dtypes / sizeof *known_dtypes; i++) {
-        if (strcmp(text, known_dtypes[i].name) == 0) {
-            t->dtype = known_dtypes[i].dtype;
-            *item_size = known_dtypes[i].size;
-            return MOHVIT_OK;
-        }
-    }
+    if (text && tensor_dtype_of(&t->dtype, item_size, text))
+        return MOHVIT_OK;
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: %s%s", file, t->name,
                      text ? "unknown dtype " : "has no dtype", text ? text : "");
 }

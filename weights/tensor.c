@@ -4,19 +4,37 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
+/* As safetensors spells them. */
 static const struct {
     const char *name;
+    tensor_dtype dtype;
     size_t size;
 } dtypes[] = {
-    [DTYPE_F32] = {"F32", 4}, [DTYPE_F16] = {"F16", 2},     [DTYPE_BF16] = {"BF16", 2},
-    [DTYPE_F64] = {"F64", 8}, [DTYPE_I32] = {"I32", 4},     [DTYPE_I64] = {"I64", 8},
-    [DTYPE_U8] = {"U8", 1},   [DTYPE_OTHER] = {"other", 0},
+    {"F32", DTYPE_F32, 4},       {"F16", DTYPE_F16, 2},     {"BF16", DTYPE_BF16, 2},
+    {"F64", DTYPE_F64, 8},       {"I32", DTYPE_I32, 4},     {"I64", DTYPE_I64, 8},
+    {"U8", DTYPE_U8, 1},         {"other", DTYPE_OTHER, 0}, {"BOOL", DTYPE_OTHER, 1},
+    {"I8", DTYPE_OTHER, 1},      {"I16", DTYPE_OTHER, 2},   {"U16", DTYPE_OTHER, 2},
+    {"U32", DTYPE_OTHER, 4},     {"U64", DTYPE_OTHER, 8},   {"F8_E5M2", DTYPE_OTHER, 1},
+    {"F8_E4M3", DTYPE_OTHER, 1},
 };
+
+bool tensor_dtype_of(tensor_dtype *dtype, size_t *size, const char *name)
+{
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        if (dtypes[i].size && !strcmp(name, dtypes[i].name)) {
+            *dtype = dtypes[i].dtype;
+            *size = dtypes[i].size;
+            return true;
+        }
+    }
+    return false;
+}
 
 size_t tensor_dtype_size(tensor_dtype dtype)
 {
-    return dtypes[dtype].size;
+    return dtypes[dtype].size; // the first rows are in the order of tensor_dtype
 }
 
 const char *tensor_dtype_name(tensor_dtype dtype)

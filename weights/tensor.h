@@ -21,6 +21,9 @@ typedef enum tensor_dtype {
 size_t tensor_dtype_size(tensor_dtype dtype);
 const char *tensor_dtype_name(tensor_dtype dtype);
 
+/* The type of a name, and its size, which DTYPE_OTHER has here too; false where nobody knows it. */
+bool tensor_dtype_of(tensor_dtype *dtype, size_t *size, const char *name);
+
 typedef struct tensor_info {
     const char *name; /* without "module." where it began so; unique; owned by the checkpoint */
     tensor_dtype dtype;
