@@ -91,14 +91,9 @@ static mohvit_status add_to_class(totals *t, const image_record *image, mohvit_e
     return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu mistakes", t->mistake_count);
 }
 
-static mohvit_status add_record(void *user, const chunk_record *r, UNUSED const journal *source,
-                                mohvit_error *err)
+mohvit_status totals_add(void *user, const chunk_record *r, UNUSED const journal *source, mohvit_error *err)
 {
-    return totals_add(user, r, err);
-}
-
-mohvit_status totals_add(totals *t, const chunk_record *r, mohvit_error *err)
-{
+    totals *t = user;
     mohvit_status status = MOHVIT_OK;
     t->decode_ns += r->decode_ns;
     for (size_t v = 0; v < r->top_ks; v++)
@@ -146,7 +141,7 @@ mohvit_status totals_count(totals *t, const record_set *s, size_t class_count, m
 {
     mohvit_status status = totals_begin(t, s, class_count, err);
     if (!status)
-        status = record_set_walk(s, add_record, t, err);
+        status = record_set_walk(s, totals_add, t, err);
     totals_end(t);
     return status;
 }

@@ -56,7 +56,7 @@ mohvit_status totals_count(totals *t, const record_set *s, size_t class_count, m
 
 /* The same in steps, for a walk that has other things to do as well. Questions may be asked after the end. */
 mohvit_status totals_begin(totals *t, const record_set *s, size_t class_count, mohvit_error *err);
-mohvit_status totals_add(totals *t, const chunk_record *r, mohvit_error *err);
+record_taker totals_add; /* user: the totals */
 void totals_end(totals *t);
 void totals_free(totals *t);
 

@@ -162,7 +162,7 @@ typedef struct reading {
 static mohvit_status take_record(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
 {
     const reading *to = user;
-    mohvit_status status = totals_add(to->totals, r, err);
+    mohvit_status status = totals_add(to->totals, r, source, err);
     for (size_t i = 0; i < r->failures; i++) // whose messages begin with the path
         complain("%.*s", (int)r->failure[i].message_length, r->failure[i].message);
     if (!to->predictions || status)
