@@ -47,3 +47,28 @@ def augment(gray, rng, part=slice(None)):
             picture[top[i]:top[i] + side[i], left[i]:left[i] + side[i]] = level[i]
         out.append(picture)
     return np.stack(out)
+
+
+class Training:
+    """What train.py trains on: all training pictures in each epoch, changed at random."""
+
+    UNIT, labels, preprocess = "epoch", LABELS, PREPROCESS
+
+    def __init__(self, args, size):
+        self.args = args
+        self.pictures, self.classes = load("train", size, args.train_images)
+        test, classes = load("t10k", size, args.test_images)
+        self.held_out = len(test), lambda first, end: (pixels(test[first:end]), classes[first:end])
+        self.steps_per_epoch = len(self.pictures) // args.batch
+        self.steps, self.evaluate_every = self.steps_per_epoch * args.epochs, 2 * self.steps_per_epoch
+
+    def progress(self, step):
+        return round(step / self.steps_per_epoch, 3)
+
+    def batch(self, step, part):
+        """One part of the batch of a step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.args.seed, epoch]).permutation(len(self.pictures))
+        chosen = order[position * self.args.batch:(position + 1) * self.args.batch]
+        rng = np.random.default_rng([self.args.seed, epoch, step])
+        return pixels(augment(self.pictures[chosen], rng, part)), self.classes[chosen[part]]

@@ -10,6 +10,7 @@ heads to choose from, K keys. The residual stream is (B, N, C). Inside attention
 a neighbour or a pooled key is then a slice with long rows, products stay whole, and nothing is unfolded.
 """
 
+import hashlib
 import math
 from typing import NamedTuple, Optional
 
@@ -19,6 +20,7 @@ from torch import nn
 
 TOKEN_EPS, MAP_EPS = 1e-6, 1e-5  # of LayerNorm: in blocks and after stages; in patch embedding and of the pooled map
 BALANCE_WEIGHT = 0.01
+SPREAD = {"query_embedding": 0.02, "relative_pos_bias_local": 0.0004, "learnable_tokens": 0.02}  # at the start
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 
 
@@ -266,10 +268,10 @@ class Attention(nn.Module):
         d = c // h
         self.stage, self.router = stage, Router(stage, two_stage)
         self.temperature = nn.Parameter(torch.full((h, 1, 1), math.log(math.exp(1 / 0.24) - 1)))
-        self.query_embedding = nn.Parameter(torch.randn(h, 1, d) * 0.02)
+        self.query_embedding = nn.Parameter(torch.randn(h, 1, d) * SPREAD["query_embedding"])
         if s.pooled_side:
-            self.relative_pos_bias_local = nn.Parameter(torch.randn(h, 9) * 0.0004)
-            self.learnable_tokens = nn.Parameter(torch.randn(h, d, 9) * 0.02)
+            self.relative_pos_bias_local = nn.Parameter(torch.randn(h, 9) * SPREAD["relative_pos_bias_local"])
+            self.learnable_tokens = nn.Parameter(torch.randn(h, d, 9) * SPREAD["learnable_tokens"])
             self.learnable_bias = nn.Parameter(torch.zeros(h, 1, 9))
             self.q, self.kv = nn.Linear(c, c), nn.Linear(c, 2 * c)
         else:
@@ -366,8 +368,18 @@ class DepthwiseConv(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.dwconv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.centre_only = False
+
+    def keep_centre(self):
+        """From now on the other eight taps are 0, and no gradient comes to them: no token sees another here."""
+        self.centre_only = True
+        with torch.no_grad():
+            taps = self.dwconv.weight.view(-1, 9)
+            taps[:, :4], taps[:, 5:] = 0, 0
 
     def forward(self, x, side):  # (B, N, C), which is NHWC as it lies
+        if self.centre_only:
+            return x * self.dwconv.weight[:, 0, 1, 1] + self.dwconv.bias
         b, n, c = x.shape
         x = self.dwconv(x.view(b, side, side, c).permute(0, 3, 1, 2))
         return x.permute(0, 2, 3, 1).reshape(b, n, c)
@@ -388,9 +400,11 @@ class ConvGLU(nn.Module):
 
 
 class Block(nn.Module):
+    attention = Attention
+
     def __init__(self, stage, two_stage):
         super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(stage.channels, eps=TOKEN_EPS), Attention(stage, two_stage)
+        self.norm1, self.attn = nn.LayerNorm(stage.channels, eps=TOKEN_EPS), self.attention(stage, two_stage)
         self.norm2, self.mlp = nn.LayerNorm(stage.channels, eps=TOKEN_EPS), ConvGLU(stage)
 
     def forward(self, x):
@@ -411,15 +425,16 @@ class PatchEmbed(nn.Module):
 
 
 class MoHViT(nn.Module):
-    """The whole network. two_stage=False is the paper's ablation: wg_0 is there, but its answer is (1, 1)."""
+    """The whole network. two_stage=False is the paper's ablation: wg_0 is there, but its answer is (1, 1). A study puts
+    other blocks in the place of these."""
 
-    def __init__(self, config, two_stage=True):
+    def __init__(self, config, two_stage=True, block=Block):
         super().__init__()
         self.stages = stage_configs(config)
         previous = 3
         for s in self.stages:
             setattr(self, f"patch_embed{s.number}", PatchEmbed(previous, s))
-            setattr(self, f"block{s.number}", nn.ModuleList(Block(s, two_stage) for _ in range(s.depth)))
+            setattr(self, f"block{s.number}", nn.ModuleList(block(s, two_stage) for _ in range(s.depth)))
             setattr(self, f"norm{s.number}", nn.LayerNorm(s.channels, eps=TOKEN_EPS))
             previous = s.channels
         self.head = nn.Linear(previous, config["num_classes"])
@@ -433,6 +448,22 @@ class MoHViT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
+        return self
+
+    def initialise_by_name(self, seed):
+        """Random weights likewise, but each tensor is a function of seed and its name: models that share a tensor, as
+        the arms of a study do, start from the same one."""
+        with torch.no_grad():
+            for name, p in self.named_parameters():
+                digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+                generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+                leaf = name.split(".")[-1]
+                if leaf in SPREAD:
+                    p.normal_(0, SPREAD[leaf], generator=generator)
+                elif leaf == "weight" and p.ndim > 1:
+                    p.normal_(0, 0.02 if name == "head.weight" else p[0].numel() ** -0.5, generator=generator)
+                elif leaf == "bias":
+                    p.zero_()
         return self
 
     def routed(self, pixels, trace=None):

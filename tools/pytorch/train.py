@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Trains a MoH-ViT, or a dense TransNeXt, on Fashion-MNIST, from scratch, on a CPU.
+"""Trains a MoH-ViT, or a dense TransNeXt, from scratch, on a CPU: on Fashion-MNIST, or on scenes of its items.
 
     tools/pytorch/train.py --config tools/pytorch/nano.json --epochs 20 --out nano
+    tools/pytorch/train.py --config small.json --task twin --pictures 300000 --out twin
 
 writes nano/log.csv and nano/curve.svg, and at the end nano/model.pth and nano/model.safetensors. Stopped at any
 moment, the same command goes on from nano/checkpoint.pt and ends with the very weights of a run that was not stopped:
@@ -34,7 +35,9 @@ if WORKER in os.environ:
     import torch.distributed as dist
     import torch.nn.functional as F
 
+    import arms
     import fashion_mnist
+    import scenes
     import tensor_file
     from moh_vit import MoHViT, balance_loss
 
@@ -43,7 +46,13 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--config", required=True, metavar="FILE.json", help="the model: spec 1")
     p.add_argument("--out", required=True, metavar="DIRECTORY", help="where everything is written")
-    p.add_argument("--epochs", type=int, required=True)
+    p.add_argument("--epochs", type=int, help="of Fashion-MNIST")
+    p.add_argument("--task", choices=["cue", "twin"], help="scenes (scenes.py) in its place; each tensor then starts "
+                   "from seed and name alone")
+    p.add_argument("--pictures", type=int, metavar="N", help="scenes to train on, each seen once")
+    p.add_argument("--block", choices=["attention", "uniform", "none"], default="attention",
+                   help="of scenes: what a block has in the place of attention (arms.py)")
+    p.add_argument("--centre-only", action="store_true", help="of scenes: only the centre taps of depthwise kernels")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3, help="at its highest; default %(default)s")
     p.add_argument("--warm-up", type=int, default=400, metavar="STEPS")
@@ -56,12 +65,17 @@ def arguments():
     p.add_argument("--from", dest="start", metavar="FILE.safetensors", help="weights to start from; others are random")
     p.add_argument("--processes", type=int, default=2)
     p.add_argument("--save-every", type=int, default=100, metavar="STEPS")
-    p.add_argument("--evaluate-every", type=int, default=0, metavar="STEPS", help="default: once in two epochs")
+    p.add_argument("--evaluate-every", type=int, default=0, metavar="STEPS",
+                   help="default: once in two epochs, or twenty times")
     p.add_argument("--evaluate-first", action="store_true", help="also before the first step")
     p.add_argument("--train-images", type=int, metavar="N", help="the first N alone, for a try")
-    p.add_argument("--test-images", type=int, metavar="N", help="likewise")
+    p.add_argument("--test-images", type=int, metavar="N", help="likewise; of scenes: for validation, by default 4,000")
+    p.add_argument("--score-test", type=int, default=0, metavar="N", help="score N test scenes at the end")
     p.add_argument("--stop-after", type=int, metavar="STEPS", help="end early, as if interrupted")
-    return p.parse_args()
+    args = p.parse_args()
+    if (args.epochs is None) == (args.task is None) or (args.pictures is None) != (args.task is None):
+        p.error("--epochs, or --task and --pictures")
+    return args
 
 
 # ---- The state of a run --------------------------------------------------------------------------------------------
@@ -86,8 +100,11 @@ class Run:
         self.args = args
         with open(args.config) as f:
             self.config = json.load(f)
-        torch.manual_seed(args.seed)
-        self.model = MoHViT(self.config, two_stage=not args.one_stage).initialise()
+        if args.task:
+            self.model = arms.build(self.config, args.block, not args.one_stage, args.centre_only, args.seed)
+        else:
+            torch.manual_seed(args.seed)
+            self.model = MoHViT(self.config, two_stage=not args.one_stage).initialise()
         if args.start:
             self.load_start()
         parameters = list(self.model.parameters())
@@ -163,11 +180,8 @@ class Worker:
         self.args, self.rank, self.count = args, rank, args.processes
         torch.set_num_threads(1)
         self.run = Run(args)
-        size = self.run.config["img_size"]
-        self.pictures, self.classes = fashion_mnist.load("train", size, args.train_images)
-        self.test_pictures, self.test_classes = fashion_mnist.load("t10k", size, args.test_images)
-        self.steps_per_epoch = len(self.pictures) // args.batch
-        self.last = self.steps_per_epoch * args.epochs
+        self.data = (scenes if args.task else fashion_mnist).Training(args, self.run.config["img_size"])
+        self.last = self.data.steps
 
     def rate(self, step):
         """Linear warm-up, then a cosine to zero."""
@@ -176,21 +190,12 @@ class Worker:
             return self.args.lr * (step + 1) / warm
         return self.args.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.last - warm)))
 
-    def batch(self, step):
-        """This process's part of the batch of a step."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.args.seed, epoch]).permutation(len(self.pictures))
-        chosen = order[position * self.args.batch:(position + 1) * self.args.batch]
-        rng, mine = np.random.default_rng([self.args.seed, epoch, step]), slice(self.rank, None, self.count)
-        pictures = fashion_mnist.augment(self.pictures[chosen], rng, mine)
-        return fashion_mnist.pixels(pictures), self.classes[chosen[mine]]
-
     def train_step(self):
         """Returns the loss, without the part that balances."""
         run = self.run
         for p in run.flat:
             p.grad.zero_()
-        images, classes = self.batch(run.step)
+        images, classes = self.data.batch(run.step, slice(self.rank, None, self.count))
         logits, routings = run.model.routed(images)
         loss = F.cross_entropy(logits, classes, label_smoothing=self.args.label_smoothing)
         (loss + balance_loss(routings)).backward()
@@ -202,46 +207,51 @@ class Worker:
         run.update(self.rate(run.step))
         return float(loss)
 
-    def evaluate(self):
-        """Top-1 of the averaged weights on the test pictures, in percent."""
+    def evaluate(self, pictures):
+        """Top-1 of the averaged weights in percent. pictures: how many, and a function that gives some of them."""
         self.run.swap_averaged()
+        count, some = pictures
         right = torch.zeros(1)
         with torch.no_grad():
-            for first in range(self.rank * 100, len(self.test_pictures), self.count * 100):
-                logits = self.run.model(fashion_mnist.pixels(self.test_pictures[first:first + 100]))
-                right += (logits.argmax(1) == self.test_classes[first:first + 100]).sum()
+            for first in range(self.rank * 100, count, self.count * 100):
+                images, classes = some(first, min(count, first + 100))
+                right += (self.run.model(images).argmax(1) == classes).sum()
         self.run.swap_averaged()
         if self.count > 1:
             dist.all_reduce(right)
-        return 100 * float(right) / len(self.test_pictures)
+        return 100 * float(right) / count
 
     def main(self):
         args, run = self.args, self.run
         checkpoint = f"{args.out}/checkpoint.pt"
         run.resume(checkpoint)
-        every = args.evaluate_every or 2 * self.steps_per_epoch
+        every = args.evaluate_every or self.data.evaluate_every
         end = min(self.last, args.stop_after or self.last)
         parent = os.getppid()
         if args.evaluate_first and run.step == 0 and not run.rows:
-            self.report(self.evaluate())
+            self.report(self.evaluate(self.data.held_out))
         while run.step < end and os.getppid() == parent:
-            start = time.time()
+            start = time.process_time()
             run.losses = run.losses[-99:] + [self.train_step()]
             due = run.step % every == 0 or run.step == self.last
-            top1 = self.evaluate() if due else None
-            run.seconds += time.time() - start
+            top1 = self.evaluate(self.data.held_out) if due else None
+            test = self.evaluate(self.data.test) if args.score_test and run.step == self.last else None
+            run.seconds += time.process_time() - start
             if due:
-                self.report(top1)
+                self.report(top1, test)
             if self.rank == 0 and (due or run.step % args.save_every == 0 or run.step == end):
                 run.save(checkpoint)
         if run.step == self.last and self.rank == 0:
             self.finish()
 
-    def report(self, top1):
+    def report(self, top1, test=None):
         run = self.run
-        run.rows.append({"step": run.step, "epoch": round(run.step / self.steps_per_epoch, 3),
-                         "loss": round(sum(run.losses) / len(run.losses), 4) if run.losses else None, "top1": round(top1, 2),
-                         "lr": f"{self.rate(run.step):.3g}", "seconds": round(run.seconds)})
+        row = {"step": run.step, self.data.UNIT: self.data.progress(run.step),
+               "loss": round(sum(run.losses) / len(run.losses), 4) if run.losses else None, "top1": round(top1, 2),
+               "lr": f"{self.rate(run.step):.3g}", "cpu_seconds": round(run.seconds)}
+        if self.args.score_test:
+            row["test_top1"] = round(test, 2) if test is not None else None
+        run.rows.append(row)
         if self.rank == 0:
             print(*run.rows[-1].values(), sep="\t", flush=True)
             text = io.StringIO()
@@ -255,28 +265,31 @@ class Worker:
         run.swap_averaged()
         weights = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
         run.swap_averaged()
-        described = {"config": run.config, "preprocess": fashion_mnist.PREPROCESS, "labels": fashion_mnist.LABELS}
+        described = {"config": run.config, "preprocess": self.data.preprocess, "labels": self.data.labels}
+        if self.args.block != "attention":
+            del described["config"]  # the program does not have this network, and must not take it for one that it has
+        trained = {self.data.UNIT: self.data.progress(run.step)}
         tensor_file.replace(f"{self.args.out}/model.pth",
-                            lambda f: torch.save({"model": weights, "epoch": self.args.epochs, **described}, f))
+                            lambda f: torch.save({"model": weights, **trained, **described}, f))
         tensor_file.save(f"{self.args.out}/model.safetensors", weights,
                          {key: json.dumps(value) for key, value in described.items()})
-        draw_curve(run.rows, f"{self.args.out}/curve.svg")
+        draw_curve(run.rows, self.data.UNIT, f"{self.args.out}/curve.svg")
 
 
-def draw_curve(rows, path):
+def draw_curve(rows, unit, path):
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "mohvit"
     import matplotlib.pyplot as plt
 
     figure, loss = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    epochs = [r["epoch"] for r in rows]
-    loss.plot(epochs, [r["loss"] for r in rows], color="C1")
-    loss.set_xlabel("epoch")
+    along = [r[unit] for r in rows]
+    loss.plot(along, [r["loss"] for r in rows], color="C1")
+    loss.set_xlabel(unit)
     loss.set_ylabel("training loss", color="C1")
     top1 = loss.twinx()
-    top1.plot(epochs, [r["top1"] for r in rows], color="C0", marker=".")
-    top1.set_ylabel("top-1 on the test pictures, %", color="C0")
+    top1.plot(along, [r["top1"] for r in rows], color="C0", marker=".")
+    top1.set_ylabel("top-1, %", color="C0")
     figure.savefig(path, metadata={"Date": None})
 
 
