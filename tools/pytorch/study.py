@@ -1,0 +1,139 @@
+#!/usr/bin/python3
+"""The study of docs/study.md: at this size, is there a task for which attention, and so its heads, matter?
+
+    tools/pytorch/study.py --out study                            trains what the entry gate has no log of
+    tools/pytorch/study.py --out study --task cue                 of one task
+    tools/pytorch/study.py --out study --run gate.cue.dense       one run
+    tools/pytorch/study.py --table                                prints the table from the logs, and trains nothing
+
+Logs are kept in tools/pytorch/runs. A run is one process of one thread; stopped at any moment, the same command goes
+on. Each is made from its seed alone, so that any can be made again: remove its log, and name it with --run.
+"""
+
+import argparse
+import concurrent.futures
+import sys
+
+import runs
+
+CONFIG = {"embed_dims": [16, 32, 64, 80], "num_heads": [4, 4, 8, 8], "depths": [1, 1, 2, 1], "mlp_ratios": [3, 3, 3, 3],
+          "sr_ratios": [4, 2, 1, 1], "num_classes": 8, "img_size": 64, "dense": True}
+TASKS = {"cue": ["--task", "cue"], "twin": ["--task", "twin"],
+         "cue_centre": ["--task", "cue", "--centre-only"], "twin_centre": ["--task", "twin", "--centre-only"]}
+ARMS = {"dense": ["--block", "attention"], "uniform": ["--block", "uniform"], "none": ["--block", "none"]}
+RATES = ["1e-3", "2e-3", "4e-3"]
+PICTURES = 204800  # a fifth of them to choose the rate
+COMMON = ["--processes", "1", "--seed", "0", "--batch", "32", "--warm-up", "200", "--evaluate-every", "320",
+          "--test-images", "2000"]
+
+PASS, LEAD = 75, 20  # what dense has to reach, and by how much to lead both controls, in points
+RISE = 2  # a curve that gained more points than this in the last fifth of the pictures still rises
+
+
+# ---- Runs ----------------------------------------------------------------------------------------------------------
+
+
+def trial(task, arm, rate):
+    return f"gate.{task}.{arm}.rate_{rate}"
+
+
+def final(task, arm):
+    return f"gate.{task}.{arm}"
+
+
+def last_row(name):
+    rows = runs.read_csv(runs.log_path(name))
+    return rows[-1] if rows else None
+
+
+def best_rate(task, arm):
+    """The rate of the best trial, ties to the smaller loss; None where a trial is missing."""
+    rows = {rate: last_row(trial(task, arm, rate)) for rate in RATES}
+    if not all(rows.values()):
+        return None
+    return max(RATES, key=lambda rate: (float(rows[rate]["top1"]), -float(rows[rate]["loss"])))
+
+
+def make(name, out):
+    """Trains a run of the gate, unless its log is there."""
+    _, task, arm, *rest = name.split(".")
+    if rest:
+        rate, options = rest[0].replace("rate_", ""), ["--pictures", str(PICTURES // 5)]
+    else:
+        rate, options = best_rate(task, arm), ["--pictures", str(PICTURES), "--score-test", "20000"]
+        if rate is None:
+            sys.exit(f"{name}: its rate is that of the best trial, and not all of those have a log")
+    if not runs.is_finished(name):
+        runs.train(name, CONFIG, out, *TASKS[task], *ARMS[arm], *COMMON, "--lr", rate, *options)
+
+
+def make_gate(task, out, jobs):
+    trials = [trial(task, arm, rate) for arm in ARMS for rate in RATES]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda name: make(name, out), trials))
+        list(pool.map(lambda name: make(name, out), [final(task, arm) for arm in ARMS]))
+
+
+# ---- The table -----------------------------------------------------------------------------------------------------
+
+
+def rise(name):
+    """Points of validation accuracy gained in the last fifth of the pictures."""
+    rows = runs.read_csv(runs.log_path(name))
+    before = [r for r in rows if int(r["pictures"]) <= 0.8 * int(rows[-1]["pictures"])]
+    return float(rows[-1]["top1"]) - float(before[-1]["top1"])
+
+
+def verdict(task):
+    """In words; None where a run is missing."""
+    rows = {arm: last_row(final(task, arm)) for arm in ARMS}
+    if not all(rows.values()):
+        return None
+    test = {arm: float(row["test_top1"]) for arm, row in rows.items()}
+    lead = test["dense"] - max(test["uniform"], test["none"])
+    if test["dense"] >= PASS and lead >= LEAD:
+        return f"passes: dense leads by {lead:.1f} points"
+    state = "still rises" if rise(final(task, "dense")) > RISE else "is flat"
+    return f"does not pass: dense leads by {lead:.1f} points; its curve {state}"
+
+
+def table():
+    print(f"| task | arm | top-1 of the rates {', '.join(RATES)} | rate | validation | gained in the last fifth | test | "
+          "processor minutes, trials and run |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for task in TASKS:
+        for arm in ARMS:
+            trials, row = [last_row(trial(task, arm, rate)) for rate in RATES], last_row(final(task, arm))
+            if not any(trials):
+                continue
+            rates = ", ".join(f"{float(t['top1']):.1f}" if t else "–" for t in trials)
+            seconds = sum(int(r["cpu_seconds"]) for r in [*trials, row] if r)
+            of_run = (f"{best_rate(task, arm)} | {float(row['top1']):.1f} | {rise(final(task, arm)):+.1f} | "
+                      f"{float(row['test_top1']):.1f}" if row else "– | – | – | –")
+            print(f"| `{task}` | {arm} | {rates} | {of_run} | {seconds / 60:.1f} |")
+    for task in TASKS:
+        if verdict(task):
+            print(f"\n`{task}` {verdict(task)}.")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--out", metavar="DIRECTORY", help="for models and checkpoints")
+    p.add_argument("--task", choices=TASKS, action="append", help="may be given again; default: cue, then twin")
+    p.add_argument("--run", metavar="NAME", help="one run, as gate.cue.dense or gate.cue.dense.rate_1e-3")
+    p.add_argument("--jobs", type=int, default=2, help="processes at once; default: %(default)s")
+    p.add_argument("--table", action="store_true", help="print what is there")
+    args = p.parse_args()
+    if args.table:
+        return table()
+    if not args.out:
+        p.error("--out DIRECTORY, or --table")
+    if args.run:
+        return make(args.run, args.out)
+    for task in args.task or ["cue", "twin"]:
+        make_gate(task, args.out, args.jobs)
+    table()
+
+
+if __name__ == "__main__":
+    main()
