@@ -45,7 +45,7 @@ class Training(unittest.TestCase):
 
     def rows(self, out):
         with open(f"{self.directory}/{out}/log.csv") as f:
-            return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(f)]
+            return [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in csv.DictReader(f)]
 
     def saved_at(self, out):
         path = f"{self.directory}/{out}/checkpoint.pt"
