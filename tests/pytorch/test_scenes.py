@@ -342,10 +342,24 @@ class Table(unittest.TestCase):
                                              (90, 20, 70.1, False)):
             for arm, test in (("dense", dense), ("uniform", uniform), ("none", none)):
                 self.log(study.final("cue", arm), 10, 10, 10, 10, 10, test=test)
+            self.assertEqual(study.margin("cue") >= 0, passes)
             self.assertEqual(study.verdict("cue").startswith("passes"), passes)
         self.assertIn("is flat", study.verdict("cue"))
         self.log(study.final("cue", "dense"), 10, 20, 30, 40, 43, test=43)
         self.assertIn("still rises", study.verdict("cue"))
+
+    def test_the_task_nearest_to_passing_is_tried_with_centre_taps(self):
+        for task, dense in (("cue", 70), ("twin", 60)):
+            for arm, test in (("dense", dense), ("uniform", 30), ("none", 20)):
+                self.log(study.final(task, arm), test, test=test)
+        made = []
+        with unittest.mock.patch("study.make_task", lambda task, *_: made.append(task)):
+            study.make_gate("out", 1)
+            self.assertEqual(made, ["cue", "twin", "cue_centre"])
+            self.log(study.final("cue", "dense"), 80, test=80)
+            made.clear()
+            study.make_gate("out", 1)
+        self.assertEqual(made, ["cue"])
 
 
 
