@@ -347,6 +347,9 @@ class Table(unittest.TestCase):
         self.assertIn("is flat", study.verdict("cue"))
         self.log(study.final("cue", "dense"), 10, 20, 30, 40, 43, test=43)
         self.assertIn("still rises", study.verdict("cue"))
+        for arm in study.ARMS:
+            self.log(study.final("cue", arm), 20, 30, 43, test=43)
+        self.assertEqual(study.verdict("cue"), "was learnt by no arm")
 
     def test_the_task_nearest_to_passing_is_tried_with_centre_taps(self):
         for task, dense in (("cue", 70), ("twin", 60)):
