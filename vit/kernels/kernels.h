@@ -2,14 +2,16 @@
  * the baseline's, which every processor of the architecture has, then what each further feature of this one
  * does better replaces the entries that it has a version of. The order is fixed, and so is the choice.
  *
- * To add an instruction set, or another way to compute a precision:
- *   vector.h        what vectors of the set are like, if it has its own
- *   gemm_native.c   what a step of a product multiplies, if it is a product
- *   CMakeLists.txt  the compiler's flags, and the files to compile for it; KERNELS is the feature's name
- *   kernels.c       a row of `features`: its name, what MOHVIT_ISA calls its set, how to ask the processor
- * for it, and the function that adds it gemm.c          its row of `precisions`, if the precision is new;
- * kernels.h has the enum To add an entry: its place below, a plain version in tests/vit/kernels/reference.c,
- * and a suite in tests/vit/kernels, which fails where an entry has none.
+ * To add an instruction set, or another way to compute a precision, one touches:
+ * - vector.h: what vectors of the set are like, if it has its own;
+ * - gemm_native.c: what a step of a product multiplies, if it is a product;
+ * - CMakeLists.txt: the compiler's flags, and the files to compile for it; KERNELS is the feature's name;
+ * - kernels.c: a row of `features`: its name, what MOHVIT_ISA calls its set, how to ask the processor for it,
+ *   and the function that adds it;
+ * - gemm.c and the enum below: if the precision is new.
+ *
+ * To add an entry: its place below, a plain version in tests/vit/kernels/reference.c, and a suite in
+ * tests/vit/kernels; test_kernels fails where an entry has none.
  *
  * Letters: N tokens, C channels, h heads, d = C/h channels of a head, K keys that all tokens share.
  * Nothing here allocates; pointers must not overlap unless said. */

@@ -2,7 +2,7 @@
  * and gives it back when it is done, as from a stack.
  *
  * A scratch without memory measures: a forward pass over it computes nothing, and leaves behind how much a
- * real one takes. So no part has to say its needs twice. */
+ * real one takes (model_scratch in forward.c). So no part has to say its needs twice. */
 #ifndef MOHVIT_SCRATCH_H
 #define MOHVIT_SCRATCH_H
 
