@@ -56,8 +56,8 @@ static void linear_tile(void *arg, size_t task, size_t worker)
 linear linear_from(const linear *layer, size_t col, const kernels *k)
 {
     linear rest = *layer;
-    if (col) {
-        rest.out -= col;
+    rest.out -= col;
+    if (col && rest.weight) { // else the model is only being measured
         rest.weight = (const char *)rest.weight + rest.gemm->packed_bytes(rest.gemm, k, col, rest.in);
         rest.bias += col;
     }

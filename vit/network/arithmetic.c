@@ -10,10 +10,11 @@ mohvit_status arithmetic_choose(arithmetic *a, const char *backend, precision wa
     if (status)
         return status;
     a->precision = g->precision;
-    for (precision p = PRECISION_F32; p <= a->precision; p++) // those that arithmetic_of falls back on
+    status = gemm_choose(&a->gemms[PRECISION_F32], g->name, PRECISION_F32, a->kernels, err);
+    for (precision p = 1; !status && p <= a->precision; p++) // those that arithmetic_of falls back on
         if (gemm_choose(&a->gemms[p], g->name, p, a->kernels, NULL))
             a->gemms[p] = a->gemms[p - 1];
-    return MOHVIT_OK;
+    return status;
 }
 
 /* Rounding hurts most where it happens first and where there is no way round it: in the narrow first stages,

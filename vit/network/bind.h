@@ -59,7 +59,7 @@ void bind_within(binder *b, const char *format, ...) PRINTF_LIKE(2, 3);
 /* A tensor owner + leaf that is used as it lies in the checkpoint. */
 const float *bind_tensor(binder *b, const char *owner, const char *leaf, size_t rank, const size_t *shape);
 
-/* A tensor to be laid out otherwise: valid until the next call. */
+/* A tensor to be laid out otherwise: valid until the next bind_staged, bind_tensor or layer. */
 const float *bind_staged(binder *b, const char *owner, const char *leaf, size_t rank, const size_t *shape);
 
 /* count floats that live as long as the model, to be filled. */

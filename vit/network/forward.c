@@ -97,6 +97,9 @@ cost model_measure(const model *m, scratch *s)
     pass p = {.kernels = m->arithmetic.kernels, .scratch = s, .profile = &unused, .cost = &sum};
     *s = (scratch){0};
     model_forward(m, &p, NULL, &(forward_result){0});
+    p.cost = NULL;
+    p.all_heads = true; // lays some things out otherwise
+    model_forward(m, &p, NULL, &(forward_result){0});
     return sum;
 }
 

@@ -71,7 +71,7 @@ typedef struct forward_result {
 /* input (img_size, img_size, 3), normalised. Allocates nothing. */
 void model_forward(const model *m, const pass *p, const float *input, const forward_result *result);
 
-/* A scratch for passes of up to so many threads. */
+/* A scratch for passes of up to so many threads, whatever they leave out. */
 mohvit_status model_scratch(const model *m, scratch *s, size_t threads, mohvit_error *err);
 
 /* What an image costs; *s becomes a scratch that has measured. The model needs no weights. */

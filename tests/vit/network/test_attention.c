@@ -687,6 +687,30 @@ static void reported_gate_sums_are_those_of_every_selected_token(void **state)
     }
 }
 
+/* However a pass computes, it takes no more than was measured. */
+static void a_measured_scratch_is_large_enough_for_any_pass(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        for (size_t j = 0; j < setups; j++)
+            for (size_t how = 0; how < 4; how++) {
+                const model *m = mohvit_network(models[i][j]);
+                scratch measured, found = {0};
+                profile times = {0};
+                pass p = {.kernels = m->arithmetic.kernels,
+                          .scratch = &found,
+                          .profile = &times,
+                          .all_heads = how & 1,
+                          .products_only = how & 2};
+                model_measure(m, &measured);
+                model_forward(m, &p, NULL, &(forward_result){0});
+                assert_int_equal(found.used, 0);
+                assert_true(found.most && found.most <= measured.most);
+                assert_true(found.encoded_bytes <= measured.encoded_bytes);
+                assert_true(found.thread_floats <= measured.thread_floats);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -696,6 +720,7 @@ int main(void)
         cmocka_unit_test(unselected_heads_are_neither_computed_nor_read),
         cmocka_unit_test(attention_gives_the_same_bits_for_any_team),
         cmocka_unit_test(computed_pairs_equal_the_reported_tokens),
+        cmocka_unit_test(a_measured_scratch_is_large_enough_for_any_pass),
         cmocka_unit_test(reported_gate_sums_are_those_of_every_selected_token),
     };
     return cmocka_run_group_tests(tests, open_models, close_models);
