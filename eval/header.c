@@ -107,6 +107,16 @@ size_t header_top_ks(const json_t *header)
     return top_ks ? top_ks : 1;
 }
 
+/* What is printed of a header is what it is taken for. */
+static bool prints(const json_t *header)
+{
+    const json_t *list = json_object_get(json_object_get(header, "match"), "routed_heads");
+    bool texts = !list || json_is_null(list) || json_is_array(list);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        texts = texts && json_is_string(json_array_get(list, i));
+    return texts && json_is_object(json_object_get(header, "provenance"));
+}
+
 mohvit_status header_check(const json_t *header, const char *name, mohvit_error *err)
 {
     json_int_t format = json_integer_value(json_object_get(header, "format"));
@@ -116,7 +126,7 @@ mohvit_status header_check(const json_t *header, const char *name, mohvit_error 
                          "%s: a state of format %" JSON_INTEGER_FORMAT "; expected %d", name, format,
                          HEADER_FORMAT);
     if (!json_is_object(json_object_get(header, "match")) ||
-        !json_is_object(json_object_get(header, "hardware")) || !images ||
+        !json_is_object(json_object_get(header, "hardware")) || !images || !prints(header) ||
         images > (size_t)UINT32_MAX * CHUNK_IMAGES || header_top_ks(header) > RECORD_MAX_TOP_KS)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: its header lacks what every state has", name);
     return MOHVIT_OK;

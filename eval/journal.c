@@ -229,12 +229,19 @@ static mohvit_status take_record(journal *j, const chunk_record *r, mohvit_error
     return insert_place(j, &(place){r->chunk, j->end + FRAME_SIZE, (uint32_t)r->size}, err);
 }
 
+mohvit_status journal_parse(const journal *j, chunk_record *r, const bytes *b, mohvit_error *err)
+{
+    mohvit_error cause;
+    mohvit_status status = record_parse(r, b->data, b->size, &cause);
+    return status ? error_set(err, status, "%s: %s", j->name, cause.message) : MOHVIT_OK;
+}
+
 static mohvit_status load_record(journal *j, const bytes *b, mohvit_error *err)
 {
     chunk_record r;
-    mohvit_error cause;
-    mohvit_status status = record_parse(&r, b->data, b->size, &cause);
-    status = status ? error_set(err, status, "%s: %s", j->name, cause.message) : take_record(j, &r, err);
+    mohvit_status status = journal_parse(j, &r, b, err);
+    if (!status)
+        status = take_record(j, &r, err);
     record_free(&r);
     return status;
 }

@@ -51,5 +51,7 @@ mohvit_status journal_sync(journal *j, mohvit_error *err);
 
 /* Reads the record of a chunk that is there, into b, which is emptied first. */
 mohvit_status journal_read(const journal *j, size_t chunk, bytes *b, mohvit_error *err);
+/* record_parse of b, with a message that names the journal. */
+mohvit_status journal_parse(const journal *j, chunk_record *r, const bytes *b, mohvit_error *err);
 
 #endif

@@ -55,7 +55,7 @@ mohvit_status record_set_walk(const record_set *s, record_taker *take, void *use
         chunk_record r = {0};
         status = journal_read(j, places[i].chunk, &b, err);
         if (!status)
-            status = record_parse(&r, b.data, b.size, err);
+            status = journal_parse(j, &r, &b, err);
         if (!status)
             status = take(user, &r, j, err);
         record_free(&r);

@@ -190,10 +190,11 @@ static void note_warning(void *user, const char *message)
 
 static json_t *make_header(void)
 {
-    json_t *h = json_pack("{s:i, s:{s:s, s:{s:i}, s:n}, s:{s:s, s:s}, s:{s:n}, s:i, s:[s], s:[s]}", "format",
-                          HEADER_FORMAT, "match", "weights_hash", "abc", "config", "img_size", 224,
-                          "routed_heads", "hardware", "backend", "native", "instruction_set", "avx2", "run",
-                          "shard", "images", (int)all_images, "sections", "predictions", "classes", "one");
+    json_t *h =
+        json_pack("{s:i, s:{s:s, s:{s:i}, s:n}, s:{s:s, s:s}, s:{s:n}, s:i, s:[s], s:[s], s:{}}", "format",
+                  HEADER_FORMAT, "match", "weights_hash", "abc", "config", "img_size", 224, "routed_heads",
+                  "hardware", "backend", "native", "instruction_set", "avx2", "run", "shard", "images",
+                  (int)all_images, "sections", "predictions", "classes", "one", "provenance");
     assert_non_null(h);
     return h;
 }
@@ -539,6 +540,28 @@ static void another_evaluation_is_refused_with_the_difference(void **state)
     json_decref(header);
 }
 
+/* What is printed of a header is checked, since the file may be anybody's. */
+static void a_header_that_cannot_be_printed_is_refused(void **state)
+{
+    (void)state;
+    const warning_sink warn = {note_warning, NULL};
+    for (size_t i = 0; i < 3; i++) {
+        journal *j;
+        json_t *header = make_header(), *match = json_object_get(header, "match");
+        if (i == 0)
+            json_object_set_new(match, "routed_heads", json_pack("[s, i]", "1", 2));
+        else if (i == 1)
+            json_object_set_new(match, "routed_heads", json_string("1"));
+        else
+            json_object_del(header, "provenance");
+        journal_close(open_journal("state", header, false));
+        assert_int_equal(journal_open_finished(&j, "state", &warn, &last), MOHVIT_ERROR_FORMAT);
+        assert_string_equal(last.message, "state: its header lacks what every state has");
+        json_decref(header);
+        assert_int_equal(unlink("state"), 0);
+    }
+}
+
 /* Whatever the moment of its end, a journal goes on with whole records. */
 static void a_torn_end_is_dropped_wherever_it_is_torn(void **state)
 {
@@ -791,6 +814,7 @@ int main(void)
         TEST(a_part_of_a_huge_data_set_takes_no_memory),
         TEST(a_journal_belongs_to_one_process_at_a_time),
         TEST(another_evaluation_is_refused_with_the_difference),
+        TEST(a_header_that_cannot_be_printed_is_refused),
         TEST(a_torn_end_is_dropped_wherever_it_is_torn),
         TEST(a_damaged_end_is_dropped_like_a_torn_one),
         TEST(damage_before_a_whole_record_is_an_error_and_changes_nothing),

@@ -26,11 +26,15 @@ static const warning_sink warn = {fuzz_warn, NULL};
 static void look_at(const chunk_record *r)
 {
     for (size_t i = 0; i < r->failures; i++)
-        fuzz_require(r->failure[i].name_length + r->failure[i].message_length <= r->size,
+        fuzz_require(r->failure[i].name_length + r->failure[i].message_length <=
+                         record_section(r, SECTION_FAILURES)->size,
                      "texts longer than all");
-    for (size_t i = 0; i < r->images; i++)
-        fuzz_require(r->image[i].name_length <= r->size && r->image[i].scores->top_count <= SCORE_TOP,
-                     "a name longer than its record, or too many classes");
+    for (size_t i = 0; r->predictions && i < r->images; i++) {
+        fuzz_require(r->image[i].name_length <= record_section(r, SECTION_PREDICTIONS)->size,
+                     "a name longer than its section");
+        for (size_t v = 0; !r->image[i].failed && v < r->top_ks; v++)
+            fuzz_require(r->image[i].scores[v].top_count <= SCORE_TOP, "too many classes");
+    }
 }
 
 static void read_records(journal *j)

@@ -18,11 +18,11 @@ static mohvit_status next_chunk(void *user, size_t *chunk, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-/* Of another rank's images nothing is known before their record. */
+/* Another rank's images are counted when their record arrives. */
 static mohvit_status keep(evaluation *e, const bytes *record, bool remote, mohvit_error *err)
 {
     chunk_record r;
-    mohvit_status status = record_parse(&r, record->data, record->size, err);
+    mohvit_status status = journal_parse(e->journal, &r, record, err);
     pthread_mutex_lock(&e->lock);
     if (!status)
         status = journal_append(e->journal, &r, err);
