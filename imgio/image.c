@@ -28,7 +28,7 @@ mohvit_status image_decode(image *out, const void *data, size_t size, const char
     const picture_format *format = picture_format_find(data, size);
     if (!format)
         return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: not a picture: it does not begin like " PICTURE_FORMATS, name);
+                         "%s: not a picture: it does not begin like a " PICTURE_FORMATS " file", name);
     if (!format->decode)
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "%s: %s is not supported; expected " PICTURE_FORMATS,
                          name, format->name);

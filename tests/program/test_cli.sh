@@ -312,6 +312,10 @@ a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one() {
         equal $? 1
         has "$(cat err.txt)" "standard output: No space left"
     done
+    echo bad >bad.png # the message about it must not swallow what became of the output
+    "$mohvit" classify --batch 2 "$images/coffee.png" bad.png >/dev/full 2>err.txt
+    equal $? 1
+    has "$(cat err.txt)" "standard output: No space left"
     "$mohvit" info >&- 2>err.txt
     equal $? 1
     has "$(cat err.txt)" "standard output"

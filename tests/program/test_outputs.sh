@@ -176,6 +176,8 @@ pictures_of_the_data_are_inputs() {
 streams_are_no_files() {
     cp "$samples/bag.png" picture
     "$mohvit" routes - -o - <picture >out.txt 2>err.txt || fail "$(cat err.txt)"
+    "$mohvit" routes -o picture -o - picture >again.txt 2>err.txt || fail "the last of two options counts: $(cat err.txt)"
+    cmp out.txt again.txt
     "$mohvit" preprocess - -o crop.png <picture >out.txt 2>err.txt || fail "$(cat err.txt)"
 }
 

@@ -150,7 +150,7 @@ static void print_text(const subject *s, const info_options *o)
     output_printf("\n\nsize           %.1f M parameters\n", (double)s->list.parameters / 1e6);
     output_printf("cost           %.4g GMACs", s->cost.all_heads / 1e9);
     if (!c->dense)
-        output_printf(", %.4g without what unselected heads skip", s->cost.routed / 1e9);
+        output_printf(", %.4g performed: unselected heads are skipped", s->cost.routed / 1e9);
     output_printf("\n");
     output_printf("active heads   %.0f %% of all blocks' for each token%s\n", config_active_percent(c),
                   c->dense ? " (dense: no router)" : "");
@@ -318,13 +318,8 @@ static int run_info(int argc, char **argv)
         model_warn_routed(&s.description.config, o.model.open.routed_heads, &o.model);
         status = model_tensors(&s.list, &s.description.config, &err);
     }
-    if (!status) {
-        const mohvit_options *open = &o.model.open;
-        precision wanted;
-        status = precision_from_name(&wanted, open->precision, &err);
-        if (!status)
-            status = model_cost(&s.cost, &s.description.config, open->backend, wanted, &err);
-    }
+    if (!status)
+        status = model_cost(&s.cost, &s.description.config, NULL, PRECISION_F32, &err);
     if (status)
         complain("%s", err.message);
     else if (o.format == FORMAT_JSON)

@@ -7,6 +7,12 @@
 #include <stdlib.h>
 
 static const char *speaker = ""; /* behind "mohvit: " */
+static bool (*flush_output)(void);
+
+void complain_after(bool (*flush)(void))
+{
+    flush_output = flush;
+}
 
 void complain_as(const char *who)
 {
@@ -19,7 +25,8 @@ void complain_args(const char *prefix, const char *format, va_list args)
     if (vasprintf(&message, format, args) < 0)
         message = or_die(NULL);
     char *safe = escape(message, true, NULL);
-    fflush(stdout); // a failure comes back when output.c flushes
+    if (flush_output)
+        flush_output(); // and keep a failure in mind, which stdio reports only once
     fprintf(stderr, "mohvit: %s%s%s\n", speaker, prefix, safe);
     free(safe);
     free(message);

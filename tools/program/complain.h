@@ -6,11 +6,14 @@
 
 #include <stdarg.h>
 
-/* "mohvit: " + the message, control bytes escaped. Flushes standard output first, so that the two stay in
- * order. */
+/* "mohvit: " + the message, control bytes escaped; what was given to complain_after has been done, so that
+ * standard output and standard error stay in order. */
 void complain(const char *format, ...) PRINTF_LIKE(1, 2);
 void complain_args(const char *prefix, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+
+/* What is to be done before any message: output_begin has it flush standard output. */
+void complain_after(bool (*flush)(void));
 
 /* What complain puts behind "mohvit: " from now on; borrowed. */
 void complain_as(const char *who);

@@ -28,18 +28,20 @@ void names_file(file_use use, const char *option, const char *path)
     char *images; // stays as long as the list does
     const char *labels;
     size_t at = 0;
-    if (!path)
-        return;
-    if (use == FILE_DATA && source_names_idx(path, &images, &labels)) {
+    if (path && use == FILE_DATA && source_names_idx(path, &images, &labels)) {
         names_file(FILE_READ, option, or_die(images));
         names_file(FILE_READ, option, labels);
         return;
     }
     while (at < count && !(option && files[at].option && !strcmp(files[at].option, option)))
         at++;
-    if (at == count)
+    if (path && at == count)
         files = or_die(realloc(files, ++count * sizeof *files));
-    files[at] = (named_file){option, path, use}; // of an option that is there twice, the last value counts
+    if (path)
+        files[at] =
+            (named_file){option, path, use}; // of an option that is there twice, the last value counts
+    else if (at < count)
+        files[at] = files[--count]; // such as "-", which is a stream
 }
 
 bool takes_file(file_use use, const char *option, const char *value, const char **path)
