@@ -42,7 +42,7 @@ const gemm *gemm_available(size_t index)
 
 const char *gemm_lacks(const gemm *g, const kernels *k)
 {
-    return k->gemm[g->precision].multiply ? NULL : precisions[g->precision].needs;
+    return gemm_functions(g, k)->multiply ? NULL : precisions[g->precision].needs;
 }
 
 mohvit_status gemm_choose(const gemm **out, const char *name, precision wanted, const kernels *k,
@@ -89,40 +89,6 @@ static gemm_tiles native_tiling(size_t N, size_t out)
     return (gemm_tiles){.rows = divide_up(N, row_tiles), .cols = wide * PANEL};
 }
 
-/* These go on to the kernels'. */
+#define NATIVE(p) [p] = {"native", p, native_enter, native_leave, native_tiling, true, NULL}
 
-static size_t native_packed_bytes(const gemm *g, const kernels *k, size_t out, size_t in)
-{
-    return k->gemm[g->precision].packed_bytes(out, in);
-}
-
-static void native_pack(const gemm *g, const kernels *k, void *packed, const float *w, size_t out, size_t in)
-{
-    k->gemm[g->precision].pack(packed, w, out, in);
-}
-
-static size_t native_row_bytes(const gemm *g, const kernels *k, size_t in)
-{
-    return k->gemm[g->precision].row_bytes(in);
-}
-
-static void native_encode(const gemm *g, const kernels *k, void *rows, const float *x, size_t ldx, size_t n,
-                          size_t in)
-{
-    k->gemm[g->precision].encode(rows, x, ldx, n, in);
-}
-
-static void native_multiply(const gemm *g, const kernels *k, const gemm_tile *tile)
-{
-    k->gemm[g->precision].multiply(tile);
-}
-
-#define NATIVE(p, row_bytes, encode)                                                                         \
-    [p] = {"native",    p,         native_enter, native_leave,   native_tiling, true, native_packed_bytes,   \
-           native_pack, row_bytes, encode,       native_multiply}
-
-const gemm gemm_native[PRECISIONS] = {
-    NATIVE(PRECISION_F32, NULL, NULL),
-    NATIVE(PRECISION_BF16, native_row_bytes, native_encode),
-    NATIVE(PRECISION_INT8, native_row_bytes, native_encode),
-};
+const gemm gemm_native[PRECISIONS] = {NATIVE(PRECISION_F32), NATIVE(PRECISION_BF16), NATIVE(PRECISION_INT8)};

@@ -16,8 +16,7 @@ typedef struct gemm_tiles {
     size_t rows, cols; /* of a tile; the last ones may be smaller */
 } gemm_tiles;
 
-typedef struct gemm gemm;
-struct gemm {
+typedef struct gemm {
     const char *name;
     precision precision;
 
@@ -28,21 +27,17 @@ struct gemm {
 
     gemm_tiles (*tiling)(size_t N, size_t out);
 
-    /* Lays weights w (out, in) out once, into packed_bytes(out, in). by_panels: those of the outputs from
-     * 32·i on begin at packed_bytes(32·i, in), so that parts can be laid out on their own. */
+    /* Packed weights of the outputs from 32·i on begin at packed_bytes(32·i, in), so that parts can be laid
+     * out on their own. */
     bool by_panels;
-    size_t (*packed_bytes)(const gemm *g, const kernels *k, size_t out, size_t in);
-    void (*pack)(const gemm *g, const kernels *k, void *packed, const float *w, size_t out, size_t in);
 
-    /* Lays n rows of x (n, in), ldx apart, out as multiply reads them: row_bytes(in) each, without gaps. Both
-     * NULL: multiply reads floats, wherever they are. */
-    size_t (*row_bytes)(const gemm *g, const kernels *k, size_t in);
-    void (*encode)(const gemm *g, const kernels *k, void *rows, const float *x, size_t ldx, size_t n,
-                   size_t in);
+    const gemm_kernels *functions; /* NULL: those of the kernels */
+} gemm;
 
-    /* One tile, whose col is one of the tiling's, or a multiple of 32. */
-    void (*multiply)(const gemm *g, const kernels *k, const gemm_tile *tile);
-};
+static inline const gemm_kernels *gemm_functions(const gemm *g, const kernels *k)
+{
+    return g->functions ? g->functions : &k->gemm[g->precision];
+}
 
 /* "native": this project's own kernels (gemm_native.c). "openblas": cblas_sgemm. */
 extern const gemm gemm_native[PRECISIONS], gemm_openblas;

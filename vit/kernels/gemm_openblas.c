@@ -57,17 +57,14 @@ static gemm_tiles openblas_tiling(size_t N, size_t out)
     return t;
 }
 
-static size_t openblas_packed_bytes(const gemm *g, const kernels *k, size_t out, size_t in)
+static size_t openblas_packed_bytes(size_t out, size_t in)
 {
-    (void)g, (void)k;
     return out * in * sizeof(float);
 }
 
 /* (in, out): OpenBLAS copies it faster than the checkpoint's (out, in). */
-static void openblas_pack(const gemm *g, const kernels *k, void *packed, const float *w, size_t out,
-                          size_t in)
+static void openblas_pack(void *packed, const float *w, size_t out, size_t in)
 {
-    (void)g, (void)k;
     transpose(packed, w, out, in);
 }
 
@@ -76,9 +73,9 @@ static void openblas_pack(const gemm *g, const kernels *k, void *packed, const f
  * the same. */
 #define CHAIN 96
 
-static void openblas_multiply(const gemm *g, const kernels *k, const gemm_tile *t)
+static void openblas_multiply(const gemm_tile *t)
 {
-    (void)g;
+    const kernels *k = t->kernels;
     // The product is added to the bias, which is cheaper than a bias added to the product: y need not be
     // cleared.
     (t->accumulate ? k->add_bias : k->set_bias)(t->y, t->ldy, t->rows, t->cols, t->bias + t->col);
@@ -92,14 +89,7 @@ static void openblas_multiply(const gemm *g, const kernels *k, const gemm_tile *
     }
 }
 
-const gemm gemm_openblas = {"openblas",
-                            PRECISION_F32,
-                            openblas_enter,
-                            openblas_leave,
-                            openblas_tiling,
-                            false,
-                            openblas_packed_bytes,
-                            openblas_pack,
-                            NULL,
-                            NULL,
-                            openblas_multiply};
+static const gemm_kernels functions = {openblas_packed_bytes, openblas_pack, NULL, NULL, openblas_multiply};
+
+const gemm gemm_openblas = {"openblas",      PRECISION_F32, openblas_enter, openblas_leave,
+                            openblas_tiling, false,         &functions};

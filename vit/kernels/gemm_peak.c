@@ -33,14 +33,15 @@ static void peak_run(void *arg, team *t)
 static double peak_of(const gemm *g, const kernels *k, size_t threads, size_t N, size_t in, size_t out)
 {
     peak_job job = {.kernels = k, .N = N, .best = 1e9};
-    void *packed = memory_alloc(g->packed_bytes(g, k, out, in), 1);
+    const gemm_kernels *functions = gemm_functions(g, k);
+    void *packed = memory_alloc(functions->packed_bytes(out, in), 1);
     float *weight = calloc(out * in, sizeof *weight), *bias = calloc(out, sizeof *bias);
     job.x = calloc(N * (in + PEAK_GAP), sizeof *job.x);
     job.y = calloc(N * out, sizeof *job.y);
     bool ready = packed && weight && bias && job.x && job.y;
     if (ready) {
         gemm_saved saved;
-        g->pack(g, k, packed, weight, out, in);
+        functions->pack(packed, weight, out, in);
         job.layer = (linear){in, out, g, packed, bias};
         g->enter(&saved);
         parallel_run(threads, peak_run, &job);

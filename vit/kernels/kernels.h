@@ -79,6 +79,8 @@ typedef struct gates_job {
  * floats, of bytes exact integers. */
 typedef enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8, PRECISIONS } precision;
 
+typedef struct kernels kernels;
+
 /* Outputs col … col+cols−1 of y (rows, out) = x (rows, in) · Wᵀ + bias, or y += where accumulate. */
 typedef struct gemm_tile {
     float *y; /* (rows, cols), rows ldy apart */
@@ -89,18 +91,20 @@ typedef struct gemm_tile {
     const float *bias;
     size_t rows, in, out, col, cols;
     bool accumulate;
+    const kernels *kernels; /* for a backend that has none of its own to add the bias */
 } gemm_tile;
 
-/* The native backend of gemm.h in one precision; one way to compute it, replaced as a whole. */
+/* One way to compute products: of the native backend in one precision, replaced as a whole; or of another
+ * backend (gemm.h). */
 typedef struct gemm_kernels {
-    /* Bytes of packed weights, and how w (out, in) becomes them. */
+    /* Bytes of packed weights, and how w (out, in) becomes them, once. */
     size_t (*packed_bytes)(size_t out, size_t in);
     void (*pack)(void *packed, const float *w, size_t out, size_t in);
     /* Bytes of an encoded row, and how n rows of x, ldx apart, become rows without gaps. NULL: x's own floats
-     * are multiplied. */
+     * are multiplied, wherever they are. */
     size_t (*row_bytes)(size_t in);
     void (*encode)(void *rows, const float *x, size_t ldx, size_t n, size_t in);
-    /* col a multiple of 32. */
+    /* col is one of the tiling's, or a multiple of 32. */
     void (*multiply)(const gemm_tile *t);
 } gemm_kernels;
 
@@ -137,7 +141,7 @@ typedef struct pair_kernels {
     void (*sums)(const pair_sums *job);
 } pair_kernels;
 
-typedef struct kernels {
+struct kernels {
     const char *isa;     /* the instruction set, as MOHVIT_ISA names it: "baseline", "avx2", "avx512" */
     const char *feature; /* the last one added: of the set, or beyond it, such as "avx512_vnni" */
 
@@ -179,7 +183,7 @@ typedef struct kernels {
      * of (token, head) pairs that it computed. */
     size_t (*attend)(const attend_job *job, float *scratch);
     size_t (*attend_scratch)(size_t d, size_t K);
-} kernels;
+};
 
 /* All that this processor has, or no more than the set that MOHVIT_ISA=baseline|avx2|avx512 names; an error
  * where the processor or the build lacks it. */

@@ -31,8 +31,9 @@ static void multiply(const linear_call *call, float *y, size_t row, size_t rows,
         .col = col,
         .cols = cols,
         .accumulate = call->accumulate,
+        .kernels = k,
     };
-    layer->gemm->multiply(layer->gemm, k, &tile);
+    gemm_functions(layer->gemm, k)->multiply(&tile);
 }
 
 /* Tasks go down the rows, so that a worker's share of them is the same tokens in every layer. */
@@ -58,7 +59,7 @@ linear linear_from(const linear *layer, size_t col, const kernels *k)
     linear rest = *layer;
     rest.out -= col;
     if (col && rest.weight) { // else the model is only being measured
-        rest.weight = (const char *)rest.weight + rest.gemm->packed_bytes(rest.gemm, k, col, rest.in);
+        rest.weight = (const char *)rest.weight + gemm_functions(rest.gemm, k)->packed_bytes(col, rest.in);
         rest.bias += col;
     }
     return rest;

@@ -260,7 +260,7 @@ const float *bind_tensor(binder *b, const char *owner, const char *leaf, size_t 
 
 typedef struct {
     binder *binder;
-    const gemm *gemm;
+    const gemm_kernels *functions;
     void *packed;
     const float *w;
     size_t out, in, outputs; // a task's
@@ -274,8 +274,7 @@ typedef struct {
 static void pack_part(void *arg, size_t task, size_t worker)
 {
     const pack_job *job = arg;
-    const gemm *g = job->gemm;
-    const kernels *k = bind_kernels(job->binder);
+    const gemm_kernels *g = job->functions;
     if (!task) {
         read_ahead(job->binder);
         return;
@@ -289,7 +288,7 @@ static void pack_part(void *arg, size_t task, size_t worker)
             memcpy(ordered + i * in, job->w + job->order(job->order_size, first + i) * in, in * sizeof *w);
         w = ordered;
     }
-    g->pack(g, k, (char *)job->packed + (first ? g->packed_bytes(g, k, first, in) : 0), w, outputs, in);
+    g->pack((char *)job->packed + (first ? g->packed_bytes(first, in) : 0), w, outputs, in);
 }
 
 linear bind_packed(binder *b, const gemm *g, const float *w, size_t out, size_t in, output_order *order,
@@ -304,10 +303,11 @@ linear bind_packed(binder *b, const gemm *g, const float *w, size_t out, size_t 
         return layer;
     size_t outputs = g->by_panels ? PACK_OUTPUTS : out;
     size_t tasks = g->by_panels ? divide_up(out, PACK_OUTPUTS) : 1;
-    void *packed = bind_floats(b, divide_up(g->packed_bytes(g, bind_kernels(b), out, in), sizeof(float)));
+    const gemm_kernels *functions = gemm_functions(g, bind_kernels(b));
+    void *packed = bind_floats(b, divide_up(functions->packed_bytes(out, in), sizeof(float)));
     pack_job job = {
         .binder = b,
-        .gemm = g,
+        .functions = functions,
         .packed = packed,
         .w = w,
         .out = out,

@@ -447,7 +447,7 @@ static void check_forward(layer_case *l)
     double *y = norm_of(l, "norm1", x, N, 1e-6), *heads = reference_heads(l, y),
            *proj = linear_of(l, "attn.proj", heads, N, C, C);
     for (size_t i = 0; i < N * C; i++) {
-        if (!attention_reader(l->attention)->gemm->encode) // else they go straight to their encoding
+        if (!gemm_functions(l->gemm, l->pass.kernels)->encode) // else they go straight to their encoding
             assert_close((double)l->y[i], y[i], 2e-6);
         x[i] += proj[i];
     }

@@ -70,8 +70,8 @@ typedef struct {
 
 static float *packed(const gemm *g, const kernels *k, const float *w, size_t out, size_t in)
 {
-    float *to = array_new(divide_up(g->packed_bytes(g, k, out, in), sizeof(float)));
-    g->pack(g, k, to, w, out, in);
+    float *to = array_new(divide_up(gemm_functions(g, k)->packed_bytes(out, in), sizeof(float)));
+    gemm_functions(g, k)->pack(to, w, out, in);
     return to;
 }
 

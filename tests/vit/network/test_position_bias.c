@@ -106,8 +106,8 @@ static bias_case case_new(const gemm *g, const kernels *k, size_t i)
     c.fc1_bias = array_random(&r, CPB_HIDDEN, 0.1f);
     c.fc2 = array_random(&r, HEADS * CPB_HIDDEN, 0.08f);
     c.fc2_bias = array_random(&r, HEADS, 0.1f);
-    c.fc2_packed = array_new(g->packed_bytes(g, k, HEADS, CPB_HIDDEN) / sizeof(float));
-    g->pack(g, k, c.fc2_packed, c.fc2, HEADS, CPB_HIDDEN);
+    c.fc2_packed = array_new(gemm_functions(g, k)->packed_bytes(HEADS, CPB_HIDDEN) / sizeof(float));
+    gemm_functions(g, k)->pack(c.fc2_packed, c.fc2, HEADS, CPB_HIDDEN);
     c.layer = (linear){CPB_HIDDEN, HEADS, g, c.fc2_packed, c.fc2_bias};
     assert_int_equal(position_grid_create(&c.grid, grids[i].side, grids[i].key_side, grids[i].S, NULL),
                      MOHVIT_OK);
