@@ -4,10 +4,12 @@
 
 #include "base/replace_file.h"
 
+#include <stdio.h>
+
+/* Must stay where it is while it is open. */
 typedef struct text_file {
     replace_file replace;
-    char *buffer;
-    size_t used;
+    FILE *file;       /* whose bytes go to replace */
     mohvit_error err; /* the first failure; what is printed after it goes nowhere */
 } text_file;
 
