@@ -171,7 +171,7 @@ static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const 
 {
     double *ms = or_die(calloc(o->iters, sizeof *ms)), sum;
     uint64_t ns[OPERATIONS];
-    mohvit_set_all_heads(ctx, o->all_heads);
+    mohvit_settings(ctx)->all_heads = o->all_heads;
     mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
     mohvit_take_profile(ctx, ns);
     m->median_ms = median(ms, o->iters);
@@ -191,9 +191,9 @@ static mohvit_status measure_floor(measurement *m, mohvit_context *ctx, const be
                                    mohvit_error *err)
 {
     double *ms = or_die(calloc(o->iters, sizeof *ms));
-    mohvit_set_products_only(ctx, true);
+    mohvit_settings(ctx)->products_only = true;
     mohvit_status status = time_batches(ms, o->iters, ctx, o->model.batch, err);
-    mohvit_set_products_only(ctx, false);
+    mohvit_settings(ctx)->products_only = false;
     m->floor_ms = median(ms, o->iters);
     free(ms);
     return status;
@@ -201,15 +201,15 @@ static mohvit_status measure_floor(measurement *m, mohvit_context *ctx, const be
 
 /* Milliseconds of pairs of batches, one after the other so that the machine is as fast for both, in turn of
  * which comes first: ms[i][1] with `way` on, and then counted where there is a counter, ms[i][0] without. */
-static mohvit_status time_pairs(double ms[PAIRS][2], mohvit_context *ctx, const bench_options *o,
-                                void (*way)(mohvit_context *ctx, bool on), counter *c, mohvit_error *err)
+static mohvit_status time_pairs(double ms[PAIRS][2], mohvit_context *ctx, const bench_options *o, bool *way,
+                                counter *c, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; i < PAIRS; i++) {
         progress_show(i, PAIRS, "pairs of runs");
         for (size_t j = 0; !status && j < 2; j++) {
             bool on = (i + j) % 2;
-            way(ctx, on);
+            *way = on;
             status = time_batch(&ms[i][on], ctx, o->model.batch, on ? c : NULL, err);
         }
     }
@@ -233,8 +233,8 @@ static mohvit_status measure_skipping(measurement *m, mohvit_context *ctx, const
                                       mohvit_error *err)
 {
     double ms[PAIRS][2] = {{0}};
-    mohvit_status status = time_pairs(ms, ctx, o, mohvit_set_all_heads, NULL, err);
-    mohvit_set_all_heads(ctx, o->all_heads);
+    mohvit_status status = time_pairs(ms, ctx, o, &mohvit_settings(ctx)->all_heads, NULL, err);
+    mohvit_settings(ctx)->all_heads = o->all_heads;
     m->speedup = ratio_of(ms);
     return status;
 }
@@ -246,8 +246,8 @@ static mohvit_status measure_head_load(measurement *m, mohvit_context *ctx, cons
     counter c = {0};
     mohvit_status status = mohvit_head_load_create(&c.load, opened, err);
     if (!status)
-        status = time_pairs(ms, ctx, o, mohvit_count_heads, &c, err);
-    mohvit_count_heads(ctx, true);
+        status = time_pairs(ms, ctx, o, &mohvit_settings(ctx)->counts_heads, &c, err);
+    mohvit_settings(ctx)->counts_heads = true;
     for (size_t i = 0; i < PAIRS; i++)
         percent[i] = 100 * c.ms[i] / ms[i][1];
     m->head_load_ms = median(c.ms, PAIRS);

@@ -208,7 +208,8 @@ static mohvit_status trace(recorder *r, picture *p, mohvit_context *ctx, const r
     mohvit_status status = load(p, ctx, o, err);
     if (status)
         return status;
-    mohvit_set_route_trace(ctx, record, r);
+    mohvit_settings(ctx)->routes = record;
+    mohvit_settings(ctx)->trace_user = r;
     status = mohvit_run(ctx, 1, err);
     return status ? status : mohvit_top(ctx, 0, &p->top, 1, err);
 }

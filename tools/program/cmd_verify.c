@@ -132,8 +132,8 @@ static mohvit_status run_model(trial *t, mohvit_error *err)
     status = mohvit_context_create(&t->ctx, t->model, batch, t->options->model.open.threads, err);
     if (status)
         return status;
-    if (compares_blocks(g))
-        mohvit_set_trace(t->ctx, take_block, t);
+    mohvit_settings(t->ctx)->trace = compares_blocks(g) ? take_block : NULL;
+    mohvit_settings(t->ctx)->trace_user = t;
     t->buffer =
         or_die(memory_alloc(config_blocks(&g->config) * config_max_heads(&g->config), sizeof *t->buffer));
     for (size_t first = 0; !status && first < g->batch; first += batch)

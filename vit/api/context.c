@@ -20,19 +20,14 @@ struct mohvit_context {
     size_t batch, threads, size; /* size: side of the input */
     image_limits limits;
     bool exif_orientation;
-    const preprocess *preprocess; /* NULL: the model's */
-    float *input;                 /* (batch, size, size, 3) */
-    float *logits;                /* (batch, classes) */
-    int32_t *head_tokens;         /* (batch, blocks, max_heads) */
-    double *gate_sum;             /* (batch, blocks, max_heads) */
-    uint8_t *crop;                /* (size, size, 3) */
-    workplace *workplaces;        /* (side_by_side): one for each image that is computed at a time */
+    float *input;          /* (batch, size, size, 3) */
+    float *logits;         /* (batch, classes) */
+    int32_t *head_tokens;  /* (batch, blocks, max_heads) */
+    double *gate_sum;      /* (batch, blocks, max_heads) */
+    uint8_t *crop;         /* (size, size, 3) */
+    workplace *workplaces; /* (side_by_side): one for each image that is computed at a time */
     size_t side_by_side;
-    block_trace *trace;
-    route_trace *routes;
-    void *trace_user;
-    bool all_heads, products_only;
-    bool uncounted;  /* heads are not counted */
+    context_settings settings;
     size_t answered; /* slots of the last run, whose results may be asked for */
     mohvit_progress *progress;
     void *progress_user;
@@ -87,6 +82,7 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->threads = team_size;
     ctx->size = mohvit_describe(m)->config.img_size;
     ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
+    ctx->settings.counts_heads = true;
     status = allocate_context(ctx, err);
     if (status)
         mohvit_context_destroy(ctx);
@@ -118,20 +114,9 @@ void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *u
     ctx->progress_user = user;
 }
 
-void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user)
+context_settings *mohvit_settings(mohvit_context *ctx)
 {
-    ctx->trace = trace;
-    ctx->trace_user = user;
-}
-
-void mohvit_set_all_heads(mohvit_context *ctx, bool all_heads)
-{
-    ctx->all_heads = all_heads;
-}
-
-void mohvit_set_products_only(mohvit_context *ctx, bool products_only)
-{
-    ctx->products_only = products_only;
+    return &ctx->settings;
 }
 
 void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS])
@@ -142,17 +127,6 @@ void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS])
             ns[op] += ctx->workplaces[i].profile.ns[op];
             ctx->workplaces[i].profile.ns[op] = 0;
         }
-}
-
-void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user)
-{
-    ctx->routes = trace;
-    ctx->trace_user = user;
-}
-
-void mohvit_count_heads(mohvit_context *ctx, bool on)
-{
-    ctx->uncounted = !on;
 }
 
 size_t mohvit_computed_pairs(const mohvit_context *ctx)
@@ -170,11 +144,6 @@ void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *o
 {
     ctx->limits = options ? (image_limits){options->max_file_bytes, options->max_pixels} : (image_limits){0};
     ctx->exif_orientation = options && options->exif_orientation;
-}
-
-void mohvit_set_preprocess(mohvit_context *ctx, const preprocess *p)
-{
-    ctx->preprocess = p;
 }
 
 const uint8_t *mohvit_last_crop(const mohvit_context *ctx)
@@ -198,7 +167,8 @@ float *mohvit_slot_input(mohvit_context *ctx, size_t slot)
 mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
                               size_t height, size_t stride, mohvit_error *err)
 {
-    const preprocess *p = ctx->preprocess ? ctx->preprocess : &mohvit_describe(ctx->model)->preprocess;
+    const preprocess *own = ctx->settings.preprocess,
+                     *p = own ? own : &mohvit_describe(ctx->model)->preprocess;
     mohvit_status status = check_slot(ctx, slot, err);
     if (!status)
         status = preprocess_crop(p, rgb, width, height, stride, ctx->size, ctx->crop, err);
@@ -278,6 +248,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
     if (atomic_load(&ctx->cancelled))
         return;
     const model *network = mohvit_network(ctx->model);
+    const context_settings *set = &ctx->settings;
     const config *c = &network->config;
     size_t heads = config_blocks(c) * config_max_heads(c);
     pass p = {
@@ -285,16 +256,16 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .team = t,
         .scratch = &ctx->workplaces[worker].scratch,
         .profile = &ctx->workplaces[worker].profile,
-        .all_heads = ctx->all_heads,
-        .products_only = ctx->products_only,
+        .all_heads = set->all_heads,
+        .products_only = set->products_only,
     };
     forward_result result = {
         .logits = ctx->logits + slot * c->num_classes,
-        .head_tokens = ctx->uncounted || ctx->products_only ? NULL : ctx->head_tokens + slot * heads,
+        .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * heads : NULL,
         .gate_sum = ctx->gate_sum + slot * heads,
-        .trace = ctx->trace,
-        .routes = ctx->routes,
-        .user = ctx->trace_user,
+        .trace = set->trace,
+        .routes = set->routes,
+        .user = set->trace_user,
         .step = !ctx->progress ? NULL
                 : worker       ? step_of_others
                                : step_of_caller,
@@ -318,7 +289,7 @@ static void run_batch(void *arg, team *t)
 {
     const batch_run *run = arg;
     mohvit_context *ctx = run->ctx;
-    bool traced = ctx->trace || ctx->routes;
+    bool traced = ctx->settings.trace || ctx->settings.routes;
     size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : run->n / threads * threads;
     parallel_for(t, side_by_side, run_alone, ctx);
     for (size_t slot = side_by_side; slot < run->n; slot++)

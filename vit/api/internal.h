@@ -19,34 +19,29 @@ const description *mohvit_describe(const mohvit_model *model);
 const model *mohvit_network(const mohvit_model *model);
 const routing_layout *mohvit_routing(const mohvit_model *model);
 
-/* Has the mohvit_load_* calls that follow preprocess like this in place of as the model says; borrowed. NULL
- * restores that. */
-void mohvit_set_preprocess(mohvit_context *ctx, const preprocess *p);
+/* How a context works from the next call on. A run with a trace takes images one by one. */
+typedef struct context_settings {
+    const preprocess *preprocess;  /* of the mohvit_load_* calls; NULL: the model's; borrowed */
+    block_trace *trace;            /* called after each block */
+    route_trace *routes;           /* the same with what its router chose */
+    void *trace_user;              /* of both */
+    bool all_heads, products_only; /* as in pass.h */
+    /* True unless told otherwise, for measuring what that costs. Without, head tokens and gate sums stay
+     * those of the last run that did. */
+    bool counts_heads;
+} context_settings;
 
-/* (img_size, img_size, 3): what the last of these calls cut out of its picture. The context's, and valid
+context_settings *mohvit_settings(mohvit_context *ctx);
+
+/* (img_size, img_size, 3): what the last mohvit_load_* call cut out of its picture. The context's, and valid
  * until the next one. */
 const uint8_t *mohvit_last_crop(const mohvit_context *ctx);
 
 /* The input of a slot, (img_size, img_size, 3), to be filled directly. */
 float *mohvit_slot_input(mohvit_context *ctx, size_t slot);
 
-/* Calls trace after each block of the images that later runs compute; a run with a trace takes images one by
- * one. */
-void mohvit_set_trace(mohvit_context *ctx, block_trace *trace, void *user);
-
-/* How later runs compute (pass.h): every head, as if none were skipped; the matrix products alone. */
-void mohvit_set_all_heads(mohvit_context *ctx, bool all_heads);
-void mohvit_set_products_only(mohvit_context *ctx, bool products_only);
-
 /* Nanoseconds of each operation since the last call. Images that run side by side count each on its own. */
 void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS]);
-
-/* The same with what each block's router chose. user is that of both. */
-void mohvit_set_route_trace(mohvit_context *ctx, route_trace *trace, void *user);
-
-/* Whether runs count heads, as they do unless told otherwise: for measuring what that costs. Without, head
- * tokens and gate sums stay those of the last run that did. */
-void mohvit_count_heads(mohvit_context *ctx, bool on);
 
 /* (token, head) pairs whose attention the context has computed since it was created. */
 size_t mohvit_computed_pairs(const mohvit_context *ctx);
