@@ -50,14 +50,14 @@ void attention_bind(binder *b, attention *a, const config *c, size_t s, const po
         a->local_bias = bind_tensor(b, "relative_pos_bias_local", "", SHAPE(h, NEIGHBOURS));
         a->learnable_tokens = bind_learnable_tokens(b, a);
         a->learnable_bias = bind_tensor(b, "learnable_bias", "", SHAPE(h, 1, NEIGHBOURS));
-        a->q = bind_linear(b, "q", g, C, C);
-        a->kv = bind_linear(b, "kv", g, 2 * C, C);
+        a->q = bind_linear(b, "q", g, SHAPE(C, C));
+        a->kv = bind_linear(b, "kv", g, SHAPE(2 * C, C));
     } else {
-        a->qkv = bind_linear(b, "qkv", g, 3 * C, C);
+        a->qkv = bind_linear(b, "qkv", g, SHAPE(3 * C, C));
     }
-    a->proj = bind_linear(b, "proj", bind_gemm(b, PART_PROJ, s), C, C);
+    a->proj = bind_linear(b, "proj", bind_gemm(b, PART_PROJ, s), SHAPE(C, C));
     if (a->pool) {
-        a->sr = bind_convolution(b, "sr", g, C, C);
+        a->sr = bind_linear(b, "sr", g, SHAPE(C, C, 1, 1));
         a->pool_norm = norm_bind(b, "norm", C, 1e-5f);
     }
     a->position_bias = position_bias_bind(b, grid, h);

@@ -78,11 +78,6 @@ weight_memory *weight_memory_create(void)
     return m;
 }
 
-void weight_memory_share(weight_memory *m)
-{
-    atomic_fetch_add(&m->users, 1);
-}
-
 bool weight_memory_leave(weight_memory *m)
 {
     if (atomic_fetch_sub(&m->users, 1) != 1)
@@ -100,16 +95,12 @@ bool weight_memory_leave(weight_memory *m)
 static bool grow(binder *b, size_t bytes)
 {
     weight_memory *memory = b->memory;
-    if (memory->count == memory->capacity) {
-        size_t capacity = memory->capacity ? 2 * memory->capacity : 16;
-        void **grown = realloc(memory->chunks, capacity * sizeof *grown);
-        if (!grown) {
-            fail_memory(b, "the model");
-            return false;
-        }
-        memory->chunks = grown;
-        memory->capacity = capacity;
+    void **chunks = memory_grow(memory->chunks, memory->count, &memory->capacity, sizeof *chunks);
+    if (!chunks) {
+        fail_memory(b, "the model");
+        return false;
     }
+    memory->chunks = chunks;
     b->left = bytes > CHUNK ? bytes : CHUNK;
     b->next = memory_alloc_large(b->left);
     if (!b->next) {
@@ -325,22 +316,12 @@ linear bind_packed(binder *b, const gemm *g, const float *w, size_t out, size_t 
     return layer;
 }
 
-static linear bind_layer(binder *b, const char *name, const gemm *g, size_t rank, const size_t *shape)
+linear bind_linear(binder *b, const char *name, const gemm *g, size_t rank, const size_t *shape)
 {
     const float *weight = bind_staged(b, name, ".weight", rank, shape);
     linear layer = bind_packed(b, g, weight, shape[0], shape[1], NULL, 0, NULL);
     layer.bias = bind_tensor(b, name, ".bias", SHAPE(shape[0]));
     return layer;
-}
-
-linear bind_linear(binder *b, const char *name, const gemm *g, size_t out, size_t in)
-{
-    return bind_layer(b, name, g, SHAPE(out, in));
-}
-
-linear bind_convolution(binder *b, const char *name, const gemm *g, size_t out, size_t in)
-{
-    return bind_layer(b, name, g, SHAPE(out, in, 1, 1));
 }
 
 void bind_fail(binder *b, mohvit_status status, const mohvit_error *err)

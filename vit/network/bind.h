@@ -21,13 +21,12 @@
 
 /* What weights lie in, shared by all models that use them. */
 typedef struct weight_memory {
-    atomic_size_t users;
+    atomic_size_t users; /* models */
     void **chunks;
     size_t count, capacity;
 } weight_memory;
 
 weight_memory *weight_memory_create(void); /* with one user; NULL without memory */
-void weight_memory_share(weight_memory *m);
 /* One user less; true where it was the last one, and all is freed. */
 bool weight_memory_leave(weight_memory *m);
 
@@ -71,10 +70,8 @@ float *bind_temporary(binder *b, size_t count);
 /* How a part of stage s (from 0) is computed; NULL where that is not known yet. */
 const gemm *bind_gemm(const binder *b, layer_part part, size_t s);
 
-/* A linear layer's weight (out, in) and bias (out). */
-linear bind_linear(binder *b, const char *name, const gemm *g, size_t out, size_t in);
-/* The same of a 1×1 convolution, whose weight is (out, in, 1, 1). */
-linear bind_convolution(binder *b, const char *name, const gemm *g, size_t out, size_t in);
+/* A layer's weight and bias (out): SHAPE(out, in), or SHAPE(out, in, 1, 1) of a 1×1 convolution. */
+linear bind_linear(binder *b, const char *name, const gemm *g, size_t rank, const size_t *shape);
 
 /* Which output of the checkpoint stands at place i, for a layer of that size. */
 typedef size_t output_order(size_t size, size_t i);

@@ -74,7 +74,7 @@ void conv_glu_bind(binder *b, conv_glu *m, const config *c, size_t s)
         transpose(depthwise, w, hidden, NEIGHBOURS);
     m->dw_weight = depthwise;
     m->dw_bias = bind_tensor(b, "dwconv.dwconv", ".bias", SHAPE(hidden));
-    m->fc2 = bind_linear(b, "fc2", g, C, hidden);
+    m->fc2 = bind_linear(b, "fc2", g, SHAPE(C, hidden));
 }
 
 typedef struct {

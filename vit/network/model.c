@@ -27,7 +27,8 @@ static void bind_model(binder *b, void *parts)
         to->norm = norm_bind(b, "", c->embed_dims[s], 1e-6f);
     }
     bind_within(b, "%s", "");
-    m->head = bind_linear(b, "head", bind_gemm(b, PART_EXACT, 0), c->num_classes, c->embed_dims[STAGES - 1]);
+    m->head =
+        bind_linear(b, "head", bind_gemm(b, PART_EXACT, 0), SHAPE(c->num_classes, c->embed_dims[STAGES - 1]));
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -125,7 +126,7 @@ mohvit_status model_reroute(model **out, const model *base, const config *c, moh
     m->head = base->head;
     m->parameters = base->parameters;
     m->memory = base->memory;
-    weight_memory_share(m->memory);
+    atomic_fetch_add(&m->memory->users, 1);
     for (size_t s = 0; s < STAGES; s++) {
         stage *to = &m->stages[s];
         const stage *from = &base->stages[s];

@@ -101,7 +101,7 @@ const float *position_bias_bind(binder *b, const position_grid *grid, size_t hea
 {
     const float *weight = bind_tensor(b, "cpb_fc1", ".weight", SHAPE(CPB_HIDDEN, 2));
     const float *bias = bind_tensor(b, "cpb_fc1", ".bias", SHAPE(CPB_HIDDEN));
-    linear fc2 = bind_linear(b, "cpb_fc2", bind_gemm(b, PART_EXACT, 0), heads, CPB_HIDDEN);
+    linear fc2 = bind_linear(b, "cpb_fc2", bind_gemm(b, PART_EXACT, 0), SHAPE(heads, CPB_HIDDEN));
     float *table = bind_floats(b, heads * grid->offsets * grid->offsets + BIAS_MARGIN);
     float *room = bind_temporary(b, parallel_size(bind_team(b)) * position_bias_room(grid, heads));
     if (bind_reads(b))
