@@ -5,12 +5,7 @@
 
 #define MAX_LINE ((size_t)64 << 10)
 
-mohvit_status lines_open(line_reader *r, const char *path, const char *ends, mohvit_error *err)
-{
-    return lines_from(r, fopen(path, "re"), path, ends, err);
-}
-
-mohvit_status lines_from(line_reader *r, FILE *file, const char *path, const char *ends, mohvit_error *err)
+mohvit_status lines_open(line_reader *r, FILE *file, const char *path, const char *ends, mohvit_error *err)
 {
     *r = (line_reader){.file = file, .path = path, .ends = ends};
     if (!r->file)

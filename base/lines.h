@@ -13,11 +13,9 @@ typedef struct line_reader {
     size_t number;
 } line_reader;
 
-/* Of every line, characters of `ends` are taken off its end. lines_close frees what a failure leaves, too. */
-mohvit_status lines_open(line_reader *r, const char *path, const char *ends, mohvit_error *err);
-
-/* The same of an open file, which is closed with it; NULL and errno: it could not be opened. */
-mohvit_status lines_from(line_reader *r, FILE *file, const char *path, const char *ends, mohvit_error *err);
+/* Of every line, characters of `ends` are taken off its end. The file is closed with the reader; NULL and
+ * errno: it could not be opened. lines_close frees what a failure leaves, too. */
+mohvit_status lines_open(line_reader *r, FILE *file, const char *path, const char *ends, mohvit_error *err);
 
 /* The next line that is not empty; *more false behind the last. Too long a line and zero bytes are errors. */
 mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err);

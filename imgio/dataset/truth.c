@@ -127,7 +127,7 @@ mohvit_status truth_read(truth **out, const char *path, const class_table *class
     truth *t = calloc(1, sizeof *t);
     if (!t)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
-    mohvit_status status = lines_open(&r, path, blanks, err);
+    mohvit_status status = lines_open(&r, fopen(path, "re"), path, blanks, err);
     if (!status)
         status = read_lines(t, &r, classes, warn, err);
     lines_close(&r);
@@ -302,7 +302,7 @@ mohvit_status subset_read(bool *chosen, const char *path, const class_table *t, 
     bool more;
     size_t count = 0;
     memset(chosen, 0, class_count(t) * sizeof *chosen);
-    mohvit_status status = lines_open(&r, path, blanks, err);
+    mohvit_status status = lines_open(&r, fopen(path, "re"), path, blanks, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more) {
         char where[512];
         size_t class_index;

@@ -214,7 +214,7 @@ static void lines_come_without_their_ends_and_with_their_numbers(void **state)
     bool more;
     char where[64];
     write_text("f", "one \r\n\n  \ntwo words\nlast");
-    assert_int_equal(lines_open(&r, "f", " \r", &err), MOHVIT_OK);
+    assert_int_equal(lines_open(&r, fopen("f", "re"), "f", " \r", &err), MOHVIT_OK);
     static const struct {
         const char *line;
         size_t number;
@@ -230,7 +230,7 @@ static void lines_come_without_their_ends_and_with_their_numbers(void **state)
     assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
     assert_false(more);
     lines_close(&r);
-    assert_int_equal(lines_open(&r, "missing", "", &err), MOHVIT_ERROR_IO);
+    assert_int_equal(lines_open(&r, fopen("missing", "re"), "missing", "", &err), MOHVIT_ERROR_IO);
     assert_non_null(strstr(err.message, "missing: No such file"));
     lines_close(&r);
 }
@@ -240,7 +240,7 @@ static mohvit_status second_line_of(const char *data, size_t size, mohvit_error 
     line_reader r;
     bool more;
     write_file("f", data, size);
-    assert_int_equal(lines_open(&r, "f", "\r", err), MOHVIT_OK);
+    assert_int_equal(lines_open(&r, fopen("f", "re"), "f", "\r", err), MOHVIT_OK);
     mohvit_status status = lines_next(&r, &more, err);
     if (!status)
         status = lines_next(&r, &more, err);

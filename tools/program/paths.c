@@ -35,7 +35,7 @@ paths *paths_open_or_complain(char **arguments, size_t count, const char *list)
     p->arguments = arguments;
     p->count = count;
     mohvit_error err;
-    if (!list || !lines_from(&p->list, strcmp(list, "-") ? fopen(list, "re") : stdin, list, "\r", &err))
+    if (!list || !lines_open(&p->list, strcmp(list, "-") ? fopen(list, "re") : stdin, list, "\r", &err))
         return p;
     complain("%s", err.message);
     paths_close(p);
