@@ -180,7 +180,7 @@ static mohvit_status measure_latency(measurement *m, mohvit_context *ctx, const 
     sum = sum_ns(ns);
     for (operation op = 0; op < OPERATIONS; op++) {
         m->operation_ms[op] = sum > 0 ? m->median_ms * (double)ns[op] / sum : 0;
-        m->product_ms += operation_is_product(op) ? m->operation_ms[op] : 0;
+        m->product_ms += operations[op].product ? m->operation_ms[op] : 0;
     }
     free(ms);
     return status;
@@ -273,7 +273,7 @@ static void print_profile(const measurement *m)
 {
     output_printf("\n");
     for (operation op = 0; op < OPERATIONS; op++)
-        output_printf("%-25s %7.2f ms  %4.1f %%\n", operation_name(op), m->operation_ms[op],
+        output_printf("%-25s %7.2f ms  %4.1f %%\n", operations[op].name, m->operation_ms[op],
                       100 * m->operation_ms[op] / m->median_ms);
     output_printf("%-25s %7.2f ms  %4.1f %%\n", "matrix products of these", m->product_ms,
                   100 * m->product_ms / m->median_ms);
@@ -312,15 +312,15 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
 
 static json_t *profile_json(const measurement *m)
 {
-    json_t *object = or_die(json_object()), *operations = or_die(json_array());
+    json_t *object = or_die(json_object()), *list = or_die(json_array());
     for (operation op = 0; op < OPERATIONS; op++) {
         json_t *entry = or_die(json_object());
-        json_put(entry, "name", json_text(operation_name(op)));
+        json_put(entry, "name", json_text(operations[op].name));
         json_put(entry, "ms", json_rounded(m->operation_ms[op]));
-        json_put(entry, "product", json_boolean(operation_is_product(op)));
-        json_add(operations, entry);
+        json_put(entry, "product", json_boolean(operations[op].product));
+        json_add(list, entry);
     }
-    json_put(object, "operations", operations);
+    json_put(object, "operations", list);
     json_put(object, "product_share", json_real(m->product_ms / m->median_ms));
     json_put(object, "floor_ms", json_rounded(m->floor_ms));
     return object;

@@ -5,10 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    bool product;
-} operations[OPERATIONS] = {
+const operation_kind operations[OPERATIONS] = {
     [OP_PATCHES] = {"patches", false},
     [OP_PATCH_EMBED] = {"patch embedding", true},
     [OP_NORM] = {"layer norm", false},
@@ -23,16 +20,6 @@ static const struct {
     [OP_COUNT] = {"head counts", false},
     [OP_HEAD] = {"head", true},
 };
-
-const char *operation_name(operation op)
-{
-    return operations[op].name;
-}
-
-bool operation_is_product(operation op)
-{
-    return operations[op].product;
-}
 
 mohvit_status profile_create(profile *f, size_t threads, mohvit_error *err)
 {

@@ -22,9 +22,12 @@ typedef enum operation {
     OPERATIONS
 } operation;
 
-/* As users know it, such as "depthwise + GELU + gate"; and whether it is matrix products and nothing else. */
-const char *operation_name(operation op);
-bool operation_is_product(operation op);
+typedef struct operation_kind {
+    const char *name; /* as users know it, such as "depthwise + GELU + gate" */
+    bool product;     /* matrix products and nothing else */
+} operation_kind;
+
+extern const operation_kind operations[OPERATIONS];
 
 /* What a thread counts on its own, on a cache line of its own. */
 typedef struct thread_counts {
