@@ -189,33 +189,28 @@ void parallel_for(team *t, size_t tasks, parallel_task *run, void *arg)
         wait_a_little(&turns);
 }
 
+/* How many of two numbers a file of the directory begins with. */
+static int read_numbers(const char *directory, const char *file, double *first, double *second)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    FILE *f = fopen(path, "re");
+    int numbers = f ? fscanf(f, "%lf %lf", first, second) : 0;
+    if (f)
+        fclose(f);
+    return numbers;
+}
+
 /* Reads "quota period" (cgroup v2) or two files (v1); false where there is no limit. */
 static bool read_quota(const char *directory, double *cpus)
 {
-    char path[512];
-    double quota, period;
-    snprintf(path, sizeof path, "%s/cpu.max", directory);
-    FILE *f = fopen(path, "re");
-    if (f) {
-        bool limited = fscanf(f, "%lf %lf", &quota, &period) == 2 && period > 0;
-        fclose(f);
-        if (limited)
-            *cpus = quota / period;
-        return limited;
-    }
-    const char *const parts[2] = {"cpu.cfs_quota_us", "cpu.cfs_period_us"};
-    double values[2];
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", directory, parts[i]);
-        if (!(f = fopen(path, "re")))
-            return false;
-        bool read = fscanf(f, "%lf", &values[i]) == 1;
-        fclose(f);
-        if (!read || values[i] <= 0)
-            return false;
-    }
-    *cpus = values[0] / values[1];
-    return true;
+    double quota = 0, period = 0, none;
+    if (read_numbers(directory, "cpu.max", &quota, &period) != 2 &&
+        (read_numbers(directory, "cpu.cfs_quota_us", &quota, &none) != 1 ||
+         read_numbers(directory, "cpu.cfs_period_us", &period, &none) != 1))
+        return false;
+    *cpus = quota / period;
+    return quota > 0 && period > 0;
 }
 
 /* The tightest quota of the cgroup v2 directories from this process's own up to the root, and of v1's cpu
