@@ -7,82 +7,79 @@
 
 // ---- The model -------------------------------------------------------------------------------------
 
+/* Two head loads, and what messages call them. */
+typedef struct {
+    const head_load *a, *b;
+    const char *a_name, *b_name;
+    mohvit_error *err;
+} comparison;
+
 static char *member_text(const json_t *object, const char *key)
 {
     return json_dumps(json_object_get(object, key), JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
-static mohvit_status report_difference(const char *how, const char *what, const json_t *a, const json_t *b,
-                                       const char *a_name, const char *b_name, mohvit_error *err)
+/* Of a member of a's and b's JSON. */
+static mohvit_status report_difference(const comparison *k, const char *how, const char *what,
+                                       const json_t *a, const json_t *b)
 {
     char *expected = member_text(a, what), *found = member_text(b, what);
-    error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %s than %s: %s is %s, expected %s", b_name, how, a_name, what,
-              found ? found : "absent", expected ? expected : "absent");
+    error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: %s than %s: %s is %s, expected %s", k->b_name, how,
+              k->a_name, what, found ? found : "absent", expected ? expected : "absent");
     free(expected);
     free(found);
     return MOHVIT_ERROR_MISMATCH;
 }
 
+static bool equal_members(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
+    return (!x && !y) || json_equal(x, y);
+}
+
 /* All members of both configs but the name, which says nothing of the model; then the layouts, which follow
  * from the configs where one network has made both. */
-static mohvit_status compare_models(const head_load *a, const head_load *b, const char *a_name,
-                                    const char *b_name, mohvit_error *err)
+static mohvit_status compare_models(const comparison *k)
 {
-    const json_t *configs[] = {a->config, b->config};
+    json_t *const configs[] = {k->a->config, k->b->config};
     for (size_t i = 0; i < 2; i++) {
         const char *key;
         json_t *value;
-        json_object_foreach((json_t *)configs[i], key, value)
+        json_object_foreach(configs[i], key, value)
         {
             if (strcmp(key, "name") != 0 && !json_equal(value, json_object_get(configs[!i], key)))
-                return report_difference("is of another model", key, a->config, b->config, a_name, b_name,
-                                         err);
+                return report_difference(k, "is of another model", key, configs[0], configs[1]);
         }
     }
-    if (routing_layout_equal(&a->routing, &b->routing))
+    if (routing_layout_equal(&k->a->routing, &k->b->routing))
         return MOHVIT_OK;
-    return error_set(err, MOHVIT_ERROR_MISMATCH,
-                     "%s: is of another model than %s: it has other heads or tokens", b_name, a_name);
+    return error_set(k->err, MOHVIT_ERROR_MISMATCH,
+                     "%s: is of another model than %s: it has other heads or tokens", k->b_name, k->a_name);
 }
 
-static mohvit_status compare_names(const head_load *a, const head_load *b, const char *a_name,
-                                   const char *b_name, mohvit_error *err)
+static mohvit_status compare_names(const comparison *k)
 {
-    if (a->names.count != b->names.count)
-        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: has %zu classes, %s has %zu", b_name,
-                         b->names.count, a_name, a->names.count);
-    for (size_t i = 0; i < a->names.count; i++)
-        if (strcmp(a->names.name[i], b->names.name[i]) != 0)
-            return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"",
-                             b_name, i, b->names.name[i], a_name, a->names.name[i]);
+    const labels *a = &k->a->names, *b = &k->b->names;
+    if (a->count != b->count)
+        return error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: has %zu classes, %s has %zu", k->b_name,
+                         b->count, k->a_name, a->count);
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->name[i], b->name[i]) != 0)
+            return error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"",
+                             k->b_name, i, b->name[i], k->a_name, a->name[i]);
     return MOHVIT_OK;
 }
 
-/* Members of the provenance that all parts of a count have in common. */
-static mohvit_status compare_provenance(const head_load *a, const head_load *b, const char *const *keys,
-                                        const char *a_name, const char *b_name, mohvit_error *err)
+/* Members of the provenance that all parts of a count have in common; the last two may be mixed. */
+static mohvit_status compare_provenance(const comparison *k, bool allow_mixed)
 {
-    for (; *keys; keys++) {
-        const json_t *x = json_object_get(a->provenance, *keys), *y = json_object_get(b->provenance, *keys);
-        if ((x || y) && !json_equal(x, y))
-            return report_difference("was counted otherwise", *keys, a->provenance, b->provenance, a_name,
-                                     b_name, err);
-    }
+    static const char *const keys[] = {"weights_hash", "preprocess", "precision",      "subset",
+                                       "counted_by",   "backend",    "instruction_set"};
+    const json_t *a = k->a->provenance, *b = k->b->provenance;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys - (allow_mixed ? 2 : 0); i++)
+        if (!equal_members(a, b, keys[i]))
+            return report_difference(k, "was counted otherwise", keys[i], a, b);
     return MOHVIT_OK;
-}
-
-static mohvit_status check_same_model(const head_load *a, const head_load *b, const char *a_name,
-                                      const char *b_name, bool allow_mixed, mohvit_error *err)
-{
-    static const char *const model[] = {"weights_hash", "preprocess", "precision",
-                                        "subset",       "counted_by", NULL};
-    static const char *const hardware[] = {"backend", "instruction_set", NULL};
-    mohvit_status status = compare_models(a, b, a_name, b_name, err);
-    if (!status)
-        status = compare_provenance(a, b, model, a_name, b_name, err);
-    if (!status && !allow_mixed)
-        status = compare_provenance(a, b, hardware, a_name, b_name, err);
-    return status ? status : compare_names(a, b, a_name, b_name, err);
 }
 
 // ---- The data --------------------------------------------------------------------------------------
@@ -99,12 +96,6 @@ bool stretch_of(stretch *s, const json_t *source)
         return false;
     s->first = s->end - 1;
     return s->end >= 1 && s->end <= s->of;
-}
-
-static bool equal_members(const json_t *a, const json_t *b, const char *key)
-{
-    const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
-    return (!x && !y) || json_equal(x, y);
 }
 
 /* Where the data lie, and what called for them, does not matter. */
@@ -132,23 +123,22 @@ static bool overlap(const json_t *a, const json_t *b)
            (s.first * t.of < t.end * s.of && t.first * s.of < s.end * t.of);
 }
 
-static mohvit_status compare_sources(const head_load *a, const head_load *b, const char *a_name,
-                                     const char *b_name, mohvit_error *err)
+static mohvit_status compare_sources(const comparison *k)
 {
     size_t i, j;
     const json_t *p, *q;
-    json_array_foreach(a->sources, i, p)
+    json_array_foreach(k->a->sources, i, p)
     {
-        json_array_foreach(b->sources, j, q)
+        json_array_foreach(k->b->sources, j, q)
         {
             if (!overlap(p, q))
                 continue;
             char *text = json_dumps(q, JSON_COMPACT);
-            error_set(err, MOHVIT_ERROR_ARGUMENT,
+            error_set(k->err, MOHVIT_ERROR_ARGUMENT,
                       same_data(p, q) || !json_object_get(q, "fingerprint")
                           ? "%s: has counted what %s has: %s"
                           : "%s: has counted pictures of the same data as %s, chosen in another way: %s",
-                      b_name, a_name, text ? text : "");
+                      k->b_name, k->a_name, text ? text : "");
             free(text);
             return MOHVIT_ERROR_ARGUMENT;
         }
@@ -204,9 +194,14 @@ bool head_load_missing(const head_load *l, size_t source, bool behind, char *tex
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
                               const char *from_name, bool allow_mixed, mohvit_error *err)
 {
-    mohvit_status status = check_same_model(to, from, to_name, from_name, allow_mixed, err);
+    const comparison k = {to, from, to_name, from_name, err};
+    mohvit_status status = compare_models(&k);
     if (!status)
-        status = compare_sources(to, from, to_name, from_name, err);
+        status = compare_provenance(&k, allow_mixed);
+    if (!status)
+        status = compare_names(&k);
+    if (!status)
+        status = compare_sources(&k);
     size_t cells = to->routing.count * to->routing.max_heads;
     for (size_t c = 0; !status && c < to->names.count; c++)
         status = head_load_add_counts(to, c, from->images[c], from->active + c * cells,
