@@ -79,40 +79,29 @@ static mohvit_status create_writer(safetensors_writer **w, const head_load *l, c
     return status;
 }
 
-/* Everything after the images, whose other tensors are not kept as the file has them. */
-static mohvit_status add_derived(safetensors_writer *w, const head_load *l, mohvit_error *err)
+mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err)
 {
     size_t classes = l->names.count, blocks = l->routing.count,
            cells = classes * blocks * l->routing.max_heads;
     int64_t *tokens = memory_alloc(classes * blocks, sizeof *tokens);
     double *gate = memory_alloc(cells, sizeof *gate);
+    const void *data[TENSORS] = {l->images, tokens, l->active, gate};
     bool room = tokens && gate;
     for (size_t b = 0; room && b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
             tokens[c * blocks + b] = head_load_tokens(l, c, b);
     for (size_t i = 0; room && i < cells; i++)
         gate[i] = (double)l->gate[i] / HEAD_LOAD_GATE_UNIT;
-    mohvit_status status = room ? safetensors_writer_add_raw(w, tokens, err) : head_load_no_memory(err);
+    safetensors_writer *w = NULL;
+    mohvit_status status = room ? create_writer(&w, l, path, err) : head_load_no_memory(err);
+    for (size_t i = 0; !status && i < TENSORS; i++)
+        status = safetensors_writer_add_raw(w, data[i], err);
     if (!status)
-        status = safetensors_writer_add_raw(w, l->active, err);
-    if (!status)
-        status = safetensors_writer_add_raw(w, gate, err);
+        status = safetensors_writer_finish(w, err);
+    else
+        safetensors_writer_abort(w);
     free(tokens);
     free(gate);
-    return status;
-}
-
-mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err)
-{
-    safetensors_writer *w = NULL;
-    mohvit_status status = create_writer(&w, l, path, err);
-    if (!status)
-        status = safetensors_writer_add_raw(w, l->images, err);
-    if (!status)
-        status = add_derived(w, l, err);
-    if (!status)
-        return safetensors_writer_finish(w, err);
-    safetensors_writer_abort(w);
     return status;
 }
 

@@ -113,10 +113,10 @@ static void balance(block_statistics *s, const head_load *l)
 }
 
 /* H(mean p) − mean H(p): the divergence of all distributions with equal weights (Lin 1991, eq. 5.1), which is
- * the information that a selected head gives of the class. mean (heads) is scratch. */
-static void entropies(block_statistics *s, const routing *r, double *mean)
+ * the information that a selected head gives of the class. */
+static void entropies(block_statistics *s, const routing *r)
 {
-    memset(mean, 0, r->heads * sizeof *mean);
+    double mean[ROUTING_MAX_HEADS] = {0};
     for (size_t i = 0; i < r->count; i++) {
         s->entropy_classes += r->entropy[i] / (double)r->count;
         for (size_t h = 0; h < r->heads; h++)
@@ -200,24 +200,20 @@ static size_t *every_class(const head_load *l)
 static mohvit_status compute(block_statistics *s, const head_load *l, const routing *r, mohvit_error *err)
 {
     size_t heads = s->block->heads, classes = l->names.count;
-    double *mean = memory_alloc(heads, sizeof *mean);
     s->dead = memory_alloc(heads, sizeof *s->dead);
     s->specific = memory_alloc(heads, sizeof *s->specific);
     s->like_divergence = memory_alloc(classes, sizeof *s->like_divergence);
-    if (!mean || !s->dead || !s->specific || !s->like_divergence) {
-        free(mean);
+    if (!s->dead || !s->specific || !s->like_divergence)
         return no_memory(err);
-    }
     for (size_t c = 0; c < classes; c++)
         s->like_divergence[c] = INFINITY;
     s->classes = r->count;
     if (r->count) {
         balance(s, l);
-        entropies(s, r, mean);
+        entropies(s, r);
         rank_heads(s, r);
         compare_pairs(s, r);
     }
-    free(mean);
     return MOHVIT_OK;
 }
 
