@@ -35,33 +35,25 @@ void bytes_put(bytes *b, const void *data, size_t size)
         memcpy(at, data, size);
 }
 
-static void put_number(bytes *b, uint64_t value, size_t size)
-{
-    uint8_t *at = extend(b, size);
-    for (size_t i = 0; at && i < size; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
+/* Numbers lie in memory as they are written: compiler.h sees to that. */
 void bytes_put_u8(bytes *b, uint8_t value)
 {
-    put_number(b, value, 1);
+    bytes_put(b, &value, sizeof value);
 }
 
 void bytes_put_u32(bytes *b, uint32_t value)
 {
-    put_number(b, value, 4);
+    bytes_put(b, &value, sizeof value);
 }
 
 void bytes_put_u64(bytes *b, uint64_t value)
 {
-    put_number(b, value, 8);
+    bytes_put(b, &value, sizeof value);
 }
 
 void bytes_put_f32(bytes *b, float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    put_number(b, bits, 4);
+    bytes_put(b, &value, sizeof value);
 }
 
 void bytes_put_text(bytes *b, const char *text)
@@ -77,8 +69,8 @@ void bytes_put_text(bytes *b, const char *text)
 
 void bytes_set_u32(bytes *b, size_t at, uint32_t value)
 {
-    for (size_t i = 0; !b->failed && i < 4; i++)
-        b->data[at + i] = (uint8_t)(value >> (8 * i));
+    if (!b->failed)
+        memcpy(b->data + at, &value, sizeof value);
 }
 
 void bytes_free(bytes *b)
@@ -101,35 +93,39 @@ byte_reader bytes_get_part(byte_reader *r, size_t size)
     return part;
 }
 
-static uint64_t get_number(byte_reader *r, size_t size)
+/* A number's bytes, over its 0. */
+static void get(byte_reader *r, void *number, size_t size)
 {
     byte_reader part = bytes_get_part(r, size);
-    uint64_t value = 0;
-    for (size_t i = 0; i < part.size; i++)
-        value |= (uint64_t)part.data[i] << (8 * i);
-    return value;
+    if (part.size)
+        memcpy(number, part.data, size);
 }
 
 uint8_t bytes_get_u8(byte_reader *r)
 {
-    return (uint8_t)get_number(r, 1);
+    uint8_t value = 0;
+    get(r, &value, sizeof value);
+    return value;
 }
 
 uint32_t bytes_get_u32(byte_reader *r)
 {
-    return (uint32_t)get_number(r, 4);
+    uint32_t value = 0;
+    get(r, &value, sizeof value);
+    return value;
 }
 
 uint64_t bytes_get_u64(byte_reader *r)
 {
-    return get_number(r, 8);
+    uint64_t value = 0;
+    get(r, &value, sizeof value);
+    return value;
 }
 
 float bytes_get_f32(byte_reader *r)
 {
-    uint32_t bits = bytes_get_u32(r);
-    float value;
-    memcpy(&value, &bits, sizeof value);
+    float value = 0;
+    get(r, &value, sizeof value);
     return value;
 }
 
