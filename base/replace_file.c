@@ -44,12 +44,10 @@ static void enlist(replace_file *f)
 static void remove_from_list(const replace_file *f)
 {
     pthread_mutex_lock(&lock);
-    for (replace_file **at = &under_way; *at; at = &(*at)->next) {
-        if (*at == f) {
-            *at = f->next;
-            break;
-        }
-    }
+    replace_file **at = &under_way;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
     pthread_mutex_unlock(&lock);
 }
 
@@ -69,10 +67,10 @@ mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err
     unsigned long long random;
     char directory[PATH_MAX];
     *f = (replace_file){.path = path, .fd = -1};
-    if (!stat(path, &st) && S_ISDIR(st.st_mode))
-        return error_set(err, MOHVIT_ERROR_IO, "%s: is a directory; expected the name of a file", path);
     if (!stat(path, &st) && !S_ISREG(st.st_mode)) // such as /dev/stdout
-        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file, and would be replaced by one",
+        return error_set(err, MOHVIT_ERROR_IO,
+                         S_ISDIR(st.st_mode) ? "%s: is a directory; expected the name of a file"
+                                             : "%s: is not a regular file, and would be replaced by one",
                          path);
     if (access(directory_name(directory, path), W_OK | X_OK))
         return error_errno(err, "%s: creating a file there", path);
