@@ -71,13 +71,6 @@ static void follow(void *arg, size_t band, size_t worker)
         pool_cells(job, first, end, worker);
 }
 
-static void gather_head(void *arg, size_t head, size_t worker)
-{
-    (void)worker;
-    const pool_job *job = arg;
-    heads_gather_keys(job->pass, job->attention, job->state, head, job->map_kv, 2 * job->attention->C);
-}
-
 void aggregated_attention_prepare(const pass *p, const attention *a, float *y, attention_state *s)
 {
     size_t N = a->side * a->side, C = a->C, P = a->pool;
@@ -105,7 +98,6 @@ void aggregated_attention_prepare(const pass *p, const attention *a, float *y, a
     pass_loop(p, POOL_BANDS, follow, &job);
     linear_call kv = {&a->kv, encoded(p, &a->kv, job.map, C), job.map_kv, 2 * C, P * P, false};
     pass_linear(p, &kv, 1);
-    pass_loop(p, a->heads, gather_head, &job);
-    profile_lap(p->profile, OP_POOL);
+    heads_gather_keys(p, a, s, job.map_kv, 2 * C, 0);
     scratch_release(memory, mark);
 }

@@ -22,17 +22,34 @@ void heads_take_keys(const pass *p, const attention *a, attention_state *s, size
     s->values = scratch_floats(p->scratch, K * a->C);
 }
 
-void heads_gather_keys(const pass *p, const attention *a, const attention_state *s, size_t head,
-                       const float *kv, size_t ld)
+typedef struct {
+    const pass *pass;
+    const attention *attention;
+    const attention_state *state;
+    const float *rows; // (K, keys + 2C), ld apart
+    size_t ld, keys;
+} gather_job;
+
+static void gather_head(void *arg, size_t head, size_t worker)
 {
-    size_t d = a->d, K = s->K;
-    float *keys = s->keys + head * K * d, *values = s->values + head * K * d;
-    const float *k = kv + head * d, *v = k + a->C;
-    for (size_t i = 0; i < K; i++, k += ld, v += ld) {
+    (void)worker;
+    const gather_job *job = arg;
+    size_t d = job->attention->d, K = job->state->K;
+    float *keys = job->state->keys + head * K * d, *values = job->state->values + head * K * d;
+    const float *k = job->rows + job->keys + head * d, *v = k + job->attention->C;
+    for (size_t i = 0; i < K; i++, k += job->ld, v += job->ld) {
         memcpy(keys + i * d, k, d * sizeof *keys);
         memcpy(values + i * d, v, d * sizeof *values);
     }
-    p->kernels->l2_normalise(keys, d, K, 1, d);
+    job->pass->kernels->l2_normalise(keys, d, K, 1, d);
+}
+
+void heads_gather_keys(const pass *p, const attention *a, const attention_state *s, const float *rows,
+                       size_t ld, size_t keys)
+{
+    gather_job job = {p, a, s, rows, ld, keys};
+    pass_loop(p, a->heads, gather_head, &job);
+    profile_lap(p->profile, OP_POOL);
 }
 
 /* Tokens of one head that a task takes: some tens of microseconds' work. */

@@ -41,10 +41,10 @@ typedef struct attention_state {
 /* Room for keys and values. */
 void heads_take_keys(const pass *p, const attention *a, attention_state *s, size_t K, size_t key_side);
 
-/* One head's part of keys and values, from kv (K rows, ld apart: keys at 0, values C further); keys
- * normalised. */
-void heads_gather_keys(const pass *p, const attention *a, const attention_state *s, size_t head,
-                       const float *kv, size_t ld);
+/* The heads' keys and values, from K rows, ld apart: keys begin at `keys`, values C further; keys normalised.
+ */
+void heads_gather_keys(const pass *p, const attention *a, const attention_state *s, const float *rows,
+                       size_t ld, size_t keys);
 
 /* s->out = gated outputs of the selected (token, head) pairs, of which the others are not touched. */
 void heads_forward(const pass *p, const attention *a, const attention_state *s);
