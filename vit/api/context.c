@@ -302,18 +302,14 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
     const gemm *g = mohvit_network(ctx->model)->arithmetic.gemms[PRECISION_F32];
     batch_run run = {ctx, n};
-    gemm_saved saved;
     ctx->answered = 0;
     ctx->total = n * config_blocks(&mohvit_describe(ctx->model)->config);
     atomic_store(&ctx->done, 0);
     atomic_store(&ctx->cancelled, false);
     if (ctx->progress)
         tell_progress(ctx, 0);
-    if (!atomic_load(&ctx->cancelled)) {
-        g->enter(&saved);
-        parallel_run(ctx->threads, run_batch, &run);
-        g->leave(&saved);
-    }
+    if (!atomic_load(&ctx->cancelled))
+        g->run(ctx->threads, run_batch, &run);
     if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->told < ctx->total)
         tell_progress(ctx, ctx->total); // other threads did the last blocks
     if (atomic_load(&ctx->cancelled))

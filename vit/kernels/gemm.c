@@ -68,16 +68,6 @@ mohvit_status gemm_choose(const gemm **out, const char *name, precision wanted, 
 
 /* ---- The native backend ------------------------------------------------------------------------ */
 
-static void native_enter(gemm_saved *saved)
-{
-    *saved = (gemm_saved){0};
-}
-
-static void native_leave(const gemm_saved *saved)
-{
-    (void)saved;
-}
-
 /* Any cut gives the same bits here. Tall tiles read the weights once for many rows; narrow ones make enough
  * of them to share evenly, down to one panel. */
 static gemm_tiles native_tiling(size_t N, size_t out)
@@ -89,6 +79,6 @@ static gemm_tiles native_tiling(size_t N, size_t out)
     return (gemm_tiles){.rows = divide_up(N, row_tiles), .cols = wide * PANEL};
 }
 
-#define NATIVE(p) [p] = {"native", p, native_enter, native_leave, native_tiling, true, NULL}
+#define NATIVE(p) [p] = {"native", p, parallel_run, native_tiling, true, NULL}
 
 const gemm gemm_native[PRECISIONS] = {NATIVE(PRECISION_F32), NATIVE(PRECISION_BF16), NATIVE(PRECISION_INT8)};

@@ -4,12 +4,8 @@
 #ifndef MOHVIT_GEMM_H
 #define MOHVIT_GEMM_H
 
+#include "base/parallel.h"
 #include "vit/kernels/kernels.h"
-
-/* Settings of the process and the calling thread that enter replaced. */
-typedef struct gemm_saved {
-    int omp_threads;
-} gemm_saved;
 
 /* How a product is cut: fixed by shape alone, never by threads or batch. */
 typedef struct gemm_tiles {
@@ -20,10 +16,9 @@ typedef struct gemm {
     const char *name;
     precision precision;
 
-    /* Between enter and leave every multiply is single-threaded, whoever calls it; afterwards all settings
-     * are as before. Pairs may overlap among threads. */
-    void (*enter)(gemm_saved *saved);
-    void (*leave)(const gemm_saved *saved);
+    /* parallel_run, while every multiply is single-threaded, whoever calls it; afterwards all settings are as
+     * before. May be called by several threads at a time. */
+    void (*run)(size_t threads, void (*body)(void *arg, team *t), void *arg);
 
     gemm_tiles (*tiling)(size_t N, size_t out);
 

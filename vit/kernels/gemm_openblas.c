@@ -15,23 +15,20 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t callers;
 static int process_threads;
 
-static void openblas_enter(gemm_saved *saved)
+static void openblas_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
 {
-    saved->omp_threads = omp_get_max_threads();
+    int omp_threads = omp_get_max_threads();
     pthread_mutex_lock(&lock);
     if (callers++ == 0)
         process_threads = openblas_get_num_threads();
     openblas_set_num_threads(1);
     pthread_mutex_unlock(&lock);
-}
-
-static void openblas_leave(const gemm_saved *saved)
-{
+    parallel_run(threads, body, arg);
     pthread_mutex_lock(&lock);
     if (--callers == 0)
         openblas_set_num_threads(process_threads);
     pthread_mutex_unlock(&lock);
-    omp_set_num_threads(saved->omp_threads);
+    omp_set_num_threads(omp_threads);
 }
 
 /* OpenBLAS repacks its share of the weights at each call, so rows are split little: about 196 of them keep
@@ -91,5 +88,4 @@ static void openblas_multiply(const gemm_tile *t)
 
 static const gemm_kernels functions = {openblas_packed_bytes, openblas_pack, NULL, NULL, openblas_multiply};
 
-const gemm gemm_openblas = {"openblas",      PRECISION_F32, openblas_enter, openblas_leave,
-                            openblas_tiling, false,         &functions};
+const gemm gemm_openblas = {"openblas", PRECISION_F32, openblas_run, openblas_tiling, false, &functions};

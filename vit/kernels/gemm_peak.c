@@ -40,12 +40,9 @@ static double peak_of(const gemm *g, const kernels *k, size_t threads, size_t N,
     job.y = calloc(N * out, sizeof *job.y);
     bool ready = packed && weight && bias && job.x && job.y;
     if (ready) {
-        gemm_saved saved;
         functions->pack(packed, weight, out, in);
         job.layer = (linear){in, out, g, packed, bias};
-        g->enter(&saved);
-        parallel_run(threads, peak_run, &job);
-        g->leave(&saved);
+        g->run(threads, peak_run, &job);
     }
     free(packed);
     free(weight);

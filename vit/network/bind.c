@@ -375,9 +375,6 @@ mohvit_status bind_read(const tensor_list *list, const weight_source *source, co
         .parts = parts,
         .err = err,
     };
-    gemm_saved saved;
-    a->gemms[PRECISION_F32]->enter(&saved);
-    parallel_run(threads, read_all, &b);
-    a->gemms[PRECISION_F32]->leave(&saved);
+    a->gemms[PRECISION_F32]->run(threads, read_all, &b);
     return b.status;
 }

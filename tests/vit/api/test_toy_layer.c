@@ -188,10 +188,7 @@ static void check_loaded(const arithmetic *a, const char *path)
     random_stream r = {1};
     float *x = array_random(&r, N * C, 1);
     run.x = array_copy(x, N * C);
-    gemm_saved saved;
-    a->gemms[PRECISION_F32]->enter(&saved);
-    parallel_run(THREADS, run_toys, &run);
-    a->gemms[PRECISION_F32]->leave(&saved);
+    a->gemms[PRECISION_F32]->run(THREADS, run_toys, &run);
     expect(run.x, x, &list, a->precision == PRECISION_F32 ? 1e-5 : 0.05);
     assert_true(measured.used == 0 && measured.most >= N * C * sizeof(float));
 

@@ -93,10 +93,7 @@ static void forward(const linear_call *calls, size_t count, const kernels *k, si
 {
     forward_job job = {calls, count, k};
     const gemm *g = calls->layer->gemm;
-    gemm_saved saved;
-    g->enter(&saved);
-    parallel_run(threads, forward_body, &job);
-    g->leave(&saved);
+    g->run(threads, forward_body, &job);
 }
 
 static void check(const gemm *g, const kernels *k, size_t N, size_t in, size_t out, size_t gap)
@@ -311,6 +308,19 @@ static void natively_a_row_gives_the_same_bits_in_any_company(void **state)
     }
 }
 
+typedef struct {
+    const linear_call *call;
+    size_t col, cols;
+    const kernels *kernels;
+} columns_job;
+
+static void columns_body(void *arg, team *t)
+{
+    (void)t;
+    const columns_job *job = arg;
+    linear_columns(job->call, job->col, job->cols, job->kernels);
+}
+
 /* From a column in the middle, too: what the MLP takes block by block. */
 static void columns_on_one_thread_agree_with_the_reference(void **state)
 {
@@ -328,12 +338,9 @@ static void columns_on_one_thread_agree_with_the_reference(void **state)
             double *expected = malloc(N * out * sizeof *expected),
                    *tolerance = malloc(N * out * sizeof *tolerance);
             test_rows rows = rows_new(&l.layer, k, x, IN, N);
-            gemm_saved saved;
             reference_product(expected, tolerance, g->precision, x, IN, N, IN, out, l.w, l.bias);
             linear_call call = {&l.layer, rows.operand, y, ldy, N, false};
-            g->enter(&saved);
-            linear_columns(&call, col, cols, k);
-            g->leave(&saved);
+            g->run(1, columns_body, &(columns_job){&call, col, cols, k});
             for (size_t i = 0; i < N * ldy; i++) {
                 size_t at = i / ldy * out + col + i % ldy;
                 double bound = (double)FLT_EPSILON * (4 + IN);

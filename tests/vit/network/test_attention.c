@@ -148,10 +148,7 @@ static void step_body(void *arg, team *t)
 static void run(layer_case *l, layer_step *step, size_t threads)
 {
     step_job job = {l, step};
-    gemm_saved saved;
-    l->gemm->enter(&saved);
-    parallel_run(threads, step_body, &job);
-    l->gemm->leave(&saved);
+    l->gemm->run(threads, step_body, &job);
 }
 
 static void route(layer_case *l)

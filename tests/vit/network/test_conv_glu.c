@@ -134,11 +134,8 @@ static void layer_body(void *arg, team *t)
 
 static void layer_run(layer_case *l, size_t threads)
 {
-    gemm_saved saved;
     memcpy(l->x, l->of->x, l->of->N * l->of->C * sizeof *l->x);
-    l->gemm->enter(&saved);
-    parallel_run(threads, layer_body, l);
-    l->gemm->leave(&saved);
+    l->gemm->run(threads, layer_body, l);
 }
 
 /* ---- The specification ------------------------------------------------------------------------------ */

@@ -133,10 +133,7 @@ static void compute(void *arg, team *t)
 
 static void case_run(bias_case *c, size_t threads)
 {
-    gemm_saved saved;
-    c->gemm->enter(&saved);
-    parallel_run(threads, compute, c);
-    c->gemm->leave(&saved);
+    c->gemm->run(threads, compute, c);
 }
 
 static void check_pair(const bias_case *c, size_t i, size_t query, size_t key)
