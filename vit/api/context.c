@@ -42,18 +42,14 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
     const config *c = &mohvit_describe(ctx->model)->config;
     size_t pixels = ctx->size * ctx->size * 3, heads = config_blocks(c) * config_max_heads(c);
-    ctx->input = memory_alloc(ctx->batch * pixels, sizeof *ctx->input);
-    ctx->logits = memory_alloc(ctx->batch * c->num_classes, sizeof *ctx->logits);
-    ctx->head_tokens = memory_alloc(ctx->batch * heads, sizeof *ctx->head_tokens);
-    ctx->gate_sum = memory_alloc(ctx->batch * heads, sizeof *ctx->gate_sum);
+    ctx->input = calloc(ctx->batch * pixels, sizeof *ctx->input);
+    ctx->logits = calloc(ctx->batch * c->num_classes, sizeof *ctx->logits);
+    ctx->head_tokens = calloc(ctx->batch * heads, sizeof *ctx->head_tokens);
+    ctx->gate_sum = calloc(ctx->batch * heads, sizeof *ctx->gate_sum);
     ctx->crop = memory_alloc(pixels, 1);
     ctx->workplaces = calloc(ctx->side_by_side, sizeof *ctx->workplaces);
     if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->workplaces)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu images", ctx->batch);
-    memset(ctx->input, 0, ctx->batch * pixels * sizeof *ctx->input);
-    memset(ctx->logits, 0, ctx->batch * c->num_classes * sizeof *ctx->logits);
-    memset(ctx->head_tokens, 0, ctx->batch * heads * sizeof *ctx->head_tokens);
-    memset(ctx->gate_sum, 0, ctx->batch * heads * sizeof *ctx->gate_sum);
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; !status && i < ctx->side_by_side; i++) {
         size_t threads = i ? 1 : ctx->threads; // the first one also serves a single image over all threads

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Twice the mean of the queries in key cell k of an adaptive average pool: always an integer. */
 static long doubled_centre(size_t side, size_t key_side, size_t k)
@@ -19,7 +18,7 @@ mohvit_status position_grid_create(position_grid *grid, size_t side, size_t key_
 {
     *grid = (position_grid){.side = side, .key_side = key_side};
     long span = 2 * (long)side; // doubled offsets lie strictly between −span and span
-    int32_t *number = malloc((size_t)(2 * span) * sizeof *number);
+    int32_t *number = calloc((size_t)(2 * span), sizeof *number);
     grid->offset = memory_alloc(side * key_side, sizeof *grid->offset);
     grid->coordinate = memory_alloc((size_t)(2 * span), sizeof *grid->coordinate);
     if (!number || !grid->offset || !grid->coordinate) {
@@ -28,7 +27,6 @@ mohvit_status position_grid_create(position_grid *grid, size_t side, size_t key_
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the position offsets of a map of side %zu",
                          side);
     }
-    memset(number, 0, (size_t)(2 * span) * sizeof *number);
     for (size_t q = 0; q < side; q++)
         for (size_t k = 0; k < key_side; k++)
             number[2 * (long)q - doubled_centre(side, key_side, k) + span] = 1;
