@@ -1,6 +1,6 @@
 /* Files of head load: read, asked, and merged with themselves and with what differs from them. */
 #include "vit/headload/head_load.h"
-#include "vit/network/config_routing.h"
+#include "vit/network/config.h"
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/mend.h"

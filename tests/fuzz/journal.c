@@ -4,7 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "eval/header.h"
 #include "eval/head_load_record.h"
-#include "vit/network/config_routing.h"
+#include "vit/network/config.h"
 #include "tests/fuzz/mend.h"
 #include "eval/totals.h"
 

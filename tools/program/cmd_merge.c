@@ -9,7 +9,7 @@
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
-#include "vit/network/config_routing.h"
+#include "vit/network/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "tools/program/complain.h"
 #include "tools/program/head_load_collect.h"
 #include "tools/program/or_die.h"
-#include "vit/network/config_routing.h"
+#include "vit/network/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "tools/program/head_load_collect.h"
 
 #include "eval/head_load_record.h"
-#include "vit/network/config_routing.h"
+#include "vit/network/config.h"
 
 #include <fcntl.h>
 #include <unistd.h>

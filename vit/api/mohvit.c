@@ -4,7 +4,6 @@
 #include "weights/embedded.h"
 #include "vit/api/internal.h"
 #include "vit/headload/head_load.h"
-#include "vit/network/config_routing.h"
 #include "base/parallel.h"
 #include "vit/network/synthetic.h"
 

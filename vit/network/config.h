@@ -2,9 +2,7 @@
 #ifndef MOHVIT_CONFIG_H
 #define MOHVIT_CONFIG_H
 
-#include "base/error.h"
-
-#include <jansson.h>
+#include "vit/headload/routing_layout.h"
 
 #define STAGES 4
 
@@ -92,5 +90,12 @@ size_t config_candidates(const config *c, size_t s); /* heads that the router ch
 /* Heads that are on for a token: shared + routed. */
 size_t config_active_heads(const config *c, size_t s);
 double config_active_percent(const config *c);
+
+/* What head load knows of a model. *out is set on success alone; free with routing_layout_free. */
+mohvit_status config_routing(routing_layout *out, const config *c, mohvit_error *err);
+
+/* The same from a config's JSON (layout_of_config), for head loads and states that have no layout. */
+mohvit_status config_routing_from_json(routing_layout *out, const json_t *json, const char *name,
+                                       mohvit_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-#include "vit/network/config_routing.h"
+#include "vit/network/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>

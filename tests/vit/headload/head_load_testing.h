@@ -5,7 +5,7 @@
 
 #include "vit/mohvit.h"
 #include "vit/headload/head_load.h"
-#include "vit/network/config_routing.h"
+#include "vit/network/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
