@@ -1,6 +1,5 @@
 #include "vit/headload/routing_layout.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,14 +109,10 @@ json_t *routing_layout_to_json(const routing_layout *l)
     return NULL;
 }
 
-/* Of 1 to size - 1 letters, digits, _ - and .: it is printed as it is. */
 static bool copy_name(char *out, size_t size, const char *name)
 {
     size_t length = name ? strlen(name) : 0;
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)name[i]) && !strchr("_-.", name[i]))
-            return false;
-    if (!length || length >= size)
+    if (!length || length >= size || strspn(name, ROUTING_NAME_BYTES) < length)
         return false;
     memcpy(out, name, length + 1);
     return true;

@@ -12,6 +12,9 @@
 #define ROUTING_MAX_HEADS  256
 #define ROUTING_MAX_TOKENS ((size_t)1 << 18)
 
+/* What names of models and blocks are made of: they are printed as they are. */
+#define ROUTING_NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+
 typedef struct routing_block {
     char name[24];       /* for people: "4.2" is block 2 of stage 4 */
     size_t index;        /* over all stages, from 0 */

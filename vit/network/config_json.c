@@ -3,7 +3,6 @@
 
 #include "base/json_bounded.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -46,7 +45,6 @@ static mohvit_status read_stages(const json_t *value, const char *name, const ch
     return MOHVIT_OK;
 }
 
-/* Printed as it is, wherever a model is spoken of. */
 static mohvit_status read_name(const json_t *value, const char *name, const char *key, char *out,
                                mohvit_error *err)
 {
@@ -55,10 +53,10 @@ static mohvit_status read_name(const json_t *value, const char *name, const char
     if (!length || length > CONFIG_MAX_NAME)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config %s is %s; expected 1 to %d bytes of text",
                          name, key, text ? "text of another length" : json_kind(value), CONFIG_MAX_NAME);
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)text[i]) && !strchr("_-.", text[i]))
-            return error_set(err, MOHVIT_ERROR_FORMAT,
-                             "%s: config %s: byte %zu; expected letters, digits, _ - and .", name, key, i);
+    size_t plain = strspn(text, ROUTING_NAME_BYTES);
+    if (plain < length)
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: config %s: byte %zu; expected letters, digits, _ - and .", name, key, plain);
     memcpy(out, text, length + 1);
     return MOHVIT_OK;
 }
