@@ -36,11 +36,6 @@ void profile_free(profile *f)
     *f = (profile){0};
 }
 
-void profile_begin(profile *f)
-{
-    f->last = clock_ns();
-}
-
 /* Time since the last lap. */
 static uint64_t lap(profile *f)
 {

@@ -37,16 +37,14 @@ typedef struct thread_counts {
 } __attribute__((aligned(64))) thread_counts;
 
 typedef struct profile {
-    uint64_t ns[OPERATIONS], last;
+    uint64_t ns[OPERATIONS];
+    uint64_t last;         /* when a lap began, by clock_ns */
     thread_counts *counts; /* (threads); owned */
     size_t threads;
 } profile;
 
 mohvit_status profile_create(profile *f, size_t threads, mohvit_error *err);
 void profile_free(profile *f);
-
-/* Time counts from here. */
-void profile_begin(profile *f);
 
 /* Charges the time since the last lap to op. */
 void profile_lap(profile *f, operation op);
