@@ -204,17 +204,6 @@ static mohvit_status check_tensor(const reader *r, const tensor_info *expected)
     return MOHVIT_OK;
 }
 
-/* The tensors against layout and classes: before the memory for so many is asked for. */
-static mohvit_status check_tensors(const reader *r, const routing_layout *routing, size_t classes)
-{
-    tensor_info tensors[TENSORS];
-    mohvit_status status = MOHVIT_OK;
-    file_tensors(tensors, routing, classes);
-    for (size_t i = 0; !status && i < TENSORS; i++)
-        status = check_tensor(r, &tensors[i]);
-    return status;
-}
-
 static mohvit_status read_routing(routing_layout *out, const reader *r, const json_t *config)
 {
     json_t *layout = NULL;
@@ -233,6 +222,7 @@ static mohvit_status read_description(head_load **out, const reader *r)
     json_t *config = NULL;
     routing_layout routing = {0};
     labels names = {0};
+    tensor_info tensors[TENSORS];
     const char *classes = checkpoint_metadata(r->cp, "class_names");
     mohvit_status status = read_json(&config, r, "config", JSON_OBJECT);
     if (!status && !classes)
@@ -242,7 +232,9 @@ static mohvit_status read_description(head_load **out, const reader *r)
     if (!status)
         status = labels_from_json(&names, classes, r->path, r->err);
     if (!status)
-        status = check_tensors(r, &routing, names.count);
+        file_tensors(tensors, &routing, names.count);
+    for (size_t i = 0; !status && i < TENSORS; i++) // before the memory for so many is asked for
+        status = check_tensor(r, &tensors[i]);
     if (!status)
         status = head_load_create(out, &routing, config, &names, r->err);
     json_decref(config);
@@ -295,15 +287,6 @@ static mohvit_status read_tokens(const reader *r, const head_load *l)
     return status;
 }
 
-static mohvit_status check_counts(const reader *r, const head_load *l)
-{
-    mohvit_status status = MOHVIT_OK;
-    for (size_t b = 0; !status && b < l->routing.count; b++)
-        for (size_t c = 0; !status && c < l->names.count; c++)
-            status = head_load_check(l, c, b, r->path, r->err);
-    return status;
-}
-
 static mohvit_status read_all(head_load **out, const reader *r)
 {
     mohvit_status status = check_version(r);
@@ -321,8 +304,9 @@ static mohvit_status read_all(head_load **out, const reader *r)
         status = read_tokens(r, *out);
     if (!status)
         status = read_raw(r, "active", (*out)->active);
-    if (!status)
-        status = check_counts(r, *out);
+    for (size_t b = 0; !status && b < (*out)->routing.count; b++)
+        for (size_t c = 0; !status && c < (*out)->names.count; c++)
+            status = head_load_check(*out, c, b, r->path, r->err);
     return status ? status : read_gates(r, *out);
 }
 

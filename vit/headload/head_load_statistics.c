@@ -189,34 +189,6 @@ static void compare_pairs(block_statistics *s, const routing *r)
         s->mean_divergence = sum / ((double)r->count * (double)(r->count - 1) / 2);
 }
 
-static size_t *every_class(const head_load *l)
-{
-    size_t *all = memory_alloc(l->names.count, sizeof *all);
-    for (size_t c = 0; all && c < l->names.count; c++)
-        all[c] = c;
-    return all;
-}
-
-static mohvit_status compute(block_statistics *s, const head_load *l, const routing *r, mohvit_error *err)
-{
-    size_t heads = s->block->heads, classes = l->names.count;
-    s->dead = memory_alloc(heads, sizeof *s->dead);
-    s->specific = memory_alloc(heads, sizeof *s->specific);
-    s->like_divergence = memory_alloc(classes, sizeof *s->like_divergence);
-    if (!s->dead || !s->specific || !s->like_divergence)
-        return no_memory(err);
-    for (size_t c = 0; c < classes; c++)
-        s->like_divergence[c] = INFINITY;
-    s->classes = r->count;
-    if (r->count) {
-        balance(s, l);
-        entropies(s, r);
-        rank_heads(s, r);
-        compare_pairs(s, r);
-    }
-    return MOHVIT_OK;
-}
-
 mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, size_t block,
                                        mohvit_error *err)
 {
@@ -225,16 +197,29 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
     head_load_images(l, &s->classes);
     if (!s->block->routed)
         return MOHVIT_OK;
-    s->like = every_class(l);
-    mohvit_status status =
-        s->like ? routing_read(&r, l, s->block, s->like, l->names.count, err) : no_memory(err);
-    if (!status) {
-        status = compute(s, l, &r, err);
-        routing_free(&r);
+    size_t heads = s->block->heads, classes = l->names.count;
+    s->dead = memory_alloc(heads, sizeof *s->dead);
+    s->specific = memory_alloc(heads, sizeof *s->specific);
+    s->like = memory_alloc(classes, sizeof *s->like);
+    s->like_divergence = memory_alloc(classes, sizeof *s->like_divergence);
+    bool room = s->dead && s->specific && s->like && s->like_divergence;
+    for (size_t c = 0; room && c < classes; c++) {
+        s->like[c] = c;
+        s->like_divergence[c] = INFINITY;
     }
-    if (status)
+    mohvit_status status = room ? routing_read(&r, l, s->block, s->like, classes, err) : no_memory(err);
+    if (status) {
         block_statistics_free(s);
-    return status;
+        return status;
+    }
+    if (r.count) {
+        balance(s, l);
+        entropies(s, &r);
+        rank_heads(s, &r);
+        compare_pairs(s, &r);
+    }
+    routing_free(&r);
+    return MOHVIT_OK;
 }
 
 void block_statistics_free(block_statistics *s)
