@@ -278,14 +278,10 @@ weight_source checkpoint_source(checkpoint_reader *reader)
     return (weight_source){.state = reader, .read = read_checkpoint_tensor};
 }
 
+/* Of specs, which begin with their names, or of a name and a spec. */
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp(((const tensor_spec *)a)->name, ((const tensor_spec *)b)->name);
-}
-
-static int compare_name_to_spec(const void *name, const void *spec)
-{
-    return strcmp(name, ((const tensor_spec *)spec)->name);
+    return strcmp(a, b);
 }
 
 mohvit_status checkpoint_check_tensors(checkpoint *cp, tensor_list *list, const char *name,
@@ -297,7 +293,7 @@ mohvit_status checkpoint_check_tensors(checkpoint *cp, tensor_list *list, const 
     qsort(list->tensors, list->count, sizeof *list->tensors, compare_names);
     for (size_t i = 0; !status && i < checkpoint_count(cp); i++) {
         const tensor_info *info = checkpoint_tensor(cp, i);
-        if (!bsearch(info->name, list->tensors, list->count, sizeof *list->tensors, compare_name_to_spec))
+        if (!bsearch(info->name, list->tensors, list->count, sizeof *list->tensors, compare_names))
             warning_send(warn, "%s: tensor %s is not part of the model and is ignored", checkpoint_path(cp),
                          info->name);
     }
