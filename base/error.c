@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Copies text into out (size bytes) with control bytes as \xNN; stops before an escape that does not fit
- * whole. */
+/* Copies text into out (size bytes), control bytes as \xNN; stops before an escape that does not fit. */
 static void escape_controls(char *out, size_t size, const char *text)
 {
     size_t used = 0;
@@ -25,8 +24,7 @@ static void escape_controls(char *out, size_t size, const char *text)
     out[used] = '\0';
 }
 
-/* Shortens text to fewer than size bytes by leaving out its middle: a long path must not push the cause out.
- */
+/* Shortens text to fewer than size bytes, by its middle: a long path must not push the cause out. */
 static void squeeze(char *text, size_t size)
 {
     static const char gap[] = " ... ";

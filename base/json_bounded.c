@@ -3,8 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Counts what the parser will build. On text that is not JSON the counts mean nothing, and the parser will
- * say so. */
+/* Counts what the parser will build. Of text that is not JSON, as the parser will say, they mean nothing. */
 static void count_values(const char *text, size_t length, size_t *containers, size_t *values)
 {
     bool in_string = false;

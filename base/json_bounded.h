@@ -13,8 +13,7 @@
 json_t *json_load_bounded(const char *text, size_t length, size_t max_containers, size_t max_values,
                           json_error_t *why);
 
-/* The same of an object of at most max_bytes that a person may have written. Messages begin "NAME: WHAT is ".
- */
+/* The same of an object of at most max_bytes that a person may have written. Messages: "NAME: WHAT is …". */
 mohvit_status json_load_object(json_t **out, const char *text, size_t length, size_t max_bytes,
                                const char *name, const char *what, mohvit_error *err);
 

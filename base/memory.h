@@ -14,8 +14,7 @@ static inline size_t divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-/* count · size bytes, aligned to 64, not cleared; NULL if that overflows or there is no memory. Free with
- * free(). */
+/* count · size bytes for free(), aligned to 64, not cleared; NULL if that overflows or without memory. */
 void *memory_alloc(size_t count, size_t size) __attribute__((malloc));
 
 /* An array of `count` elements with room for one more, where *capacity says how many it has room for: the

@@ -213,8 +213,7 @@ static bool read_quota(const char *directory, double *cpus)
     return quota > 0 && period > 0;
 }
 
-/* The tightest quota of the cgroup v2 directories from this process's own up to the root, and of v1's cpu
- * controller. */
+/* The tightest quota of cgroup v2's directories from this process up to the root, and of v1's controller. */
 static double quota_cpus(void)
 {
     double tightest = 1e9, cpus;

@@ -84,8 +84,7 @@ mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err
     return MOHVIT_OK;
 }
 
-/* Not mkstemp, whose 0600 would have to be undone: open itself applies the umask, and any ACL of the
- * directory. */
+/* Not mkstemp, whose 0600 would have to be undone: open applies the umask, and any ACL of the directory. */
 mohvit_status replace_create(replace_file *f, mohvit_error *err)
 {
     f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

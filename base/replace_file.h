@@ -40,8 +40,7 @@ void replace_cancel_all(void);
 /* Makes a message about the temporary file one about the file that people know. */
 void replace_blame(const replace_file *f, mohvit_error *err);
 
-/* An error if no file of that name can be made: to be asked before hours of work. NULL names no file, which
- * is fine. */
+/* An error if no file of that name can be made: to be asked before hours of work. NULL, no name, is fine. */
 mohvit_status replace_possible(const char *path, mohvit_error *err);
 
 /* Syncs the directory of a file: only then is the name of a new file on disk. One that may not be listed, or

@@ -51,8 +51,7 @@ mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t ima
 /* Adds what another one counted with the same model; from another model, or with another preprocessing, is an
  * error that says what differs; so is another backend or instruction set, which round differently, unless
  * allow_mixed. Its sources are appended; data that both have counted, as their fingerprints and shards tell
- * whatever they are called, or that both have chosen some of, are an error. Names in messages are the two
- * files'. */
+ * whatever they are called, or that both have chosen some of, are an error. The names are for messages. */
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
                               const char *from_name, bool allow_mixed, mohvit_error *err);
 

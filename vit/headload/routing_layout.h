@@ -63,8 +63,7 @@ double routing_layout_active_percent(const routing_layout *l);
  * without memory. */
 json_t *routing_layout_to_json(const routing_layout *l);
 
-/* Makes the layout of a model from its config, which files of 0.1 have without a layout. name begins the
- * message. */
+/* Makes a layout from a config, which is all that files of 0.1 have. name begins the message. */
 typedef mohvit_status layout_of_config(routing_layout *out, const json_t *config, const char *name,
                                        mohvit_error *err);
 

@@ -22,9 +22,7 @@ typedef struct gemm {
 
     gemm_tiles (*tiling)(size_t N, size_t out);
 
-    /* Packed weights of the outputs from 32·i on begin at packed_bytes(32·i, in), so that parts can be laid
-     * out on their own. */
-    bool by_panels;
+    bool by_panels; /* outputs from 32·i on lie at packed_bytes(32·i, in): parts are packed on their own */
 
     const gemm_kernels *functions; /* NULL: those of the kernels */
 } gemm;

@@ -94,8 +94,7 @@ typedef struct gemm_tile {
     const kernels *kernels; /* for a backend that has none of its own to add the bias */
 } gemm_tile;
 
-/* One way to compute products: of the native backend in one precision, replaced as a whole; or of another
- * backend (gemm.h). */
+/* One way to compute products (gemm.h): of the native backend, replaced as a whole; or of another one. */
 typedef struct gemm_kernels {
     /* Bytes of packed weights, and how w (out, in) becomes them, once. */
     size_t (*packed_bytes)(size_t out, size_t in);
@@ -156,8 +155,7 @@ struct kernels {
     /* y (n) += GELU(x (n)), the exact (erf) form, to 5e-7 · |x|. */
     void (*add_gelu)(float *y, const float *x, size_t n);
 
-    /* Each of the h vectors of d in a row of x (rows, h·d; rows ldx apart) divided by max(its L2 norm,
-     * 1e-12). */
+    /* Each of the h vectors of d in a row of x (rows, h·d; ldx apart) divided by max(L2 norm, 1e-12). */
     void (*l2_normalise)(float *x, size_t ldx, size_t rows, size_t h, size_t d);
 
     /* One image row of the gated MLP's middle, `channels` of its channels: y (side, channels; rows ldy apart)

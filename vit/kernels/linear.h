@@ -19,8 +19,7 @@ typedef struct operand {
     size_t stride; /* bytes from row to row */
 } operand;
 
-/* One product of a group: y (N, out; rows ldy apart) = layer(x (N, in)), or y += where accumulate (the
- * residual). */
+/* y (N, out; rows ldy apart) = layer(x (N, in)), or y += where accumulate (the residual). */
 typedef struct linear_call {
     const linear *layer;
     operand x;
@@ -38,8 +37,7 @@ linear linear_from(const linear *layer, size_t col, const kernels *k);
 /* Runs count (≤ LINEAR_GROUP_MAX) independent calls as one set of tiles over the team. */
 void linear_forward(const linear_call *calls, size_t count, const kernels *k, team *t);
 
-/* Outputs col … col+cols−1 of a call on this thread, in one tile that begins at its y. col is a multiple of
- * 32. */
+/* Outputs col … col+cols−1 on this thread, in one tile that begins at y. col is a multiple of 32. */
 void linear_columns(const linear_call *call, size_t col, size_t cols, const kernels *k);
 
 #endif

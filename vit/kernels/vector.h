@@ -127,8 +127,7 @@ INLINE vec vec_min(vec a, vec b)
 #endif
 }
 
-/* FOLD_g takes vectors of groups of g lanes and adds the halves of each group; the groups of a come before
- * b's. */
+/* FOLD_g adds the halves of each group of g lanes; the groups of a come before b's. */
 /* clang-format off */
 #if VL == 16
 #define FOLD_16(a, b) (__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
@@ -145,8 +144,7 @@ INLINE vec vec_min(vec a, vec b)
 #endif
 /* clang-format on */
 
-/* Lane l of the result = the sum of x[l]'s lanes: VL sums for the shuffles of one or two. x is overwritten.
- */
+/* Lane l of the result = the sum of x[l]'s lanes: VL sums for the shuffles of one or two. Overwrites x. */
 INLINE vec vec_sums(vec x[VL])
 {
 #ifdef FOLD_16
@@ -206,8 +204,7 @@ INLINE void vec_transpose(vec x[VL])
     }
 }
 
-/* 1 / x to 2 units in the last place: an estimate and a Newton step, where dividing would take four times as
- * long. */
+/* 1 / x to 2 units in the last place: an estimate and a Newton step, in a quarter of the time of dividing. */
 INLINE vec vec_reciprocal(vec x)
 {
 #ifdef VEC_ESTIMATE

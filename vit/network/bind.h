@@ -7,8 +7,7 @@
  *         m->dw_bias = bind_tensor(b, "dwconv.dwconv", ".bias", SHAPE(hidden));
  *         …
  *
- * While a walk lists, what it gets is NULL. The first failure sticks: later calls do nothing and give NULL.
- */
+ * While a walk lists, what it gets is NULL. The first failure sticks: later calls do nothing, give NULL. */
 #ifndef MOHVIT_BIND_H
 #define MOHVIT_BIND_H
 
@@ -76,8 +75,7 @@ linear bind_linear(binder *b, const char *name, const gemm *g, size_t rank, cons
 /* Which output of the checkpoint stands at place i, for a layer of that size. */
 typedef size_t output_order(size_t size, size_t i);
 
-/* A layer of w (out, in), laid out for its gemm, outputs in that order (NULL: as they lie). bias (out) is
- * used as it is. */
+/* A layer of w (out, in), packed with its outputs in that order (NULL: as they lie), and of bias (out). */
 linear bind_packed(binder *b, const gemm *g, const float *w, size_t out, size_t in, output_order *order,
                    size_t order_size, const float *bias);
 

@@ -6,8 +6,7 @@
 
 #define STAGES 4
 
-/* Largest values accepted from a file: far above any published model, low enough that no product of them
- * overflows. */
+/* Largest values accepted from a file: far above any published model, but no product of them overflows. */
 #define CONFIG_MAX_DIM       8192
 #define CONFIG_MAX_HEADS     256
 #define CONFIG_MAX_DEPTH     512
@@ -64,13 +63,11 @@ const char *config_name(const config *c);
  * others. */
 mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_error *err);
 
-/* Reads and validates the JSON of spec 1. name (a file, a checkpoint) is used in messages; unknown keys are
- * errors. */
+/* Reads and validates the JSON of spec 1; unknown keys are errors. name, of a file, begins messages. */
 mohvit_status config_from_json(config *out, const char *json, size_t length, const char *name,
                                mohvit_error *err);
 
-/* JSON that config_from_json reads back to the same config, as a value and as malloc'd text; NULL without
- * memory. */
+/* JSON that config_from_json reads back, as a value and as malloc'd text; NULL without memory. */
 json_t *config_json(const config *c);
 char *config_to_json(const config *c);
 

@@ -1,6 +1,5 @@
 /* encode.h - rows on their way to the layer that multiplies them, its reader. x (N, in) holds them where the
- * reader multiplies floats; else they are written to a thread's own memory and encoded from there, and x is
- * not touched. */
+ * reader multiplies floats; else they are encoded from a thread's own memory, and x is not touched. */
 #ifndef MOHVIT_ENCODE_H
 #define MOHVIT_ENCODE_H
 

@@ -41,8 +41,7 @@ typedef struct attention_state {
 /* Room for keys and values. */
 void heads_take_keys(const pass *p, const attention *a, attention_state *s, size_t K, size_t key_side);
 
-/* The heads' keys and values, from K rows, ld apart: keys begin at `keys`, values C further; keys normalised.
- */
+/* The heads' values and normalised keys, from K rows, ld apart: keys begin at `keys`, values C further. */
 void heads_gather_keys(const pass *p, const attention *a, const attention_state *s, const float *rows,
                        size_t ld, size_t keys);
 

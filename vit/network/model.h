@@ -1,5 +1,4 @@
-/* model.h - the network with its weights: bound to a config and packed once, immutable afterwards, shared by
- * threads. */
+/* model.h - the network with its weights: bound to a config, packed once, immutable, shared by threads. */
 #ifndef MOHVIT_MODEL_H
 #define MOHVIT_MODEL_H
 
@@ -55,8 +54,7 @@ typedef void route_trace(void *user, size_t stage, size_t block, const float *ga
 /* What a forward pass reports of one image; pointers owned by the caller. */
 typedef struct forward_result {
     float *logits; /* (num_classes) */
-    /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: heads are not
-     * counted. */
+    /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: not wanted. */
     int32_t *head_tokens;
     double *gate_sum; /* (blocks, max_heads) */
     /* Called after each block, unless NULL. */

@@ -14,8 +14,7 @@ typedef struct norm {
 
 norm norm_bind(binder *b, const char *name, size_t C, float eps);
 
-/* y (N, C) = LayerNorm(x (N, C)), for `reader` to multiply (encode.h); y may be x, and reader NULL: plain
- * floats. */
+/* y (N, C) = LayerNorm(x (N, C)), for `reader` to multiply (encode.h), or NULL: as floats. y may be x. */
 void norm_forward(const pass *p, const norm *n, const linear *reader, float *y, const float *x, size_t N);
 
 /* The same for `rows` rows, y and x those of the first, on this thread. */

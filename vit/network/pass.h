@@ -24,8 +24,7 @@ typedef struct pass {
     bool products_only; // leave out all but the matrix products, which then have no meaning but their time
 } pass;
 
-/* parallel_for over the pass's team: of products, and of anything else. Nothing while the scratch measures.
- */
+/* parallel_for over the team, of products and of anything else. Nothing while the scratch measures. */
 void pass_products(const pass *p, size_t tasks, parallel_task *run, void *arg);
 void pass_loop(const pass *p, size_t tasks, parallel_task *run, void *arg);
 

@@ -19,8 +19,7 @@ typedef struct position_grid {
     int32_t *offset;       /* (Q, K): which of them query row q and key row k have; owned */
 } position_grid;
 
-/* Queries at 0 … side−1; keys at the adaptive average pool of these to key_side. pretrain_side is spec 2's S.
- */
+/* Queries at 0 … side−1; keys at their adaptive average pool to key_side. pretrain_side is spec 2's S. */
 mohvit_status position_grid_create(position_grid *grid, size_t side, size_t key_side, size_t pretrain_side,
                                    mohvit_error *err);
 void position_grid_free(position_grid *grid);

@@ -22,8 +22,7 @@ typedef struct tensor_list {
 
 void tensor_list_free(tensor_list *list);
 
-/* Where tensors come from: a checkpoint, or the synthetic weights. read fills dst (spec->elements) in
- * row-major order. */
+/* A checkpoint, or the synthetic weights. read fills dst (spec->elements) in row-major order. */
 typedef struct weight_source {
     void *state;
     mohvit_status (*read)(void *state, const tensor_spec *spec, float *dst, mohvit_error *err);
