@@ -1,8 +1,6 @@
 #include "vit/network/attention.h"
 #include "vit/kernels/transpose.h"
-#include "vit/network/aggregated_attention.h"
 #include "vit/network/encode.h"
-#include "vit/network/global_attention.h"
 #include "vit/network/pairs.h"
 
 #include <math.h>

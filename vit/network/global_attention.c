@@ -1,4 +1,5 @@
-#include "vit/network/global_attention.h"
+/* Keys and values are every token of the map (spec 2, "Global attention"). */
+#include "vit/network/heads.h"
 #include "vit/network/encode.h"
 #include "vit/network/pairs.h"
 

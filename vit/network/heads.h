@@ -45,6 +45,10 @@ void heads_take_keys(const pass *p, const attention *a, attention_state *s, size
 void heads_gather_keys(const pass *p, const attention *a, const attention_state *s, const float *rows,
                        size_t ld, size_t keys);
 
+/* Queries, keys and values of y (N, C), with the routing that s holds. */
+void aggregated_attention_prepare(const pass *p, const attention *a, float *y, attention_state *s);
+void global_attention_prepare(const pass *p, const attention *a, float *y, attention_state *s);
+
 /* s->out = gated outputs of the selected (token, head) pairs, of which the others are not touched. */
 void heads_forward(const pass *p, const attention *a, const attention_state *s);
 
