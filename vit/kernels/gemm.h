@@ -51,4 +51,7 @@ mohvit_status precision_from_name(precision *out, const char *name, mohvit_error
 /* Every backend of the build in each of its precisions; NULL past the end. */
 const gemm *gemm_available(size_t index);
 
+/* to (columns, rows) = transpose of from (rows, columns). */
+void transpose(float *to, const float *from, size_t rows, size_t columns);
+
 #endif

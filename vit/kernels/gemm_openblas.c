@@ -1,6 +1,5 @@
 #include "vit/kernels/gemm.h"
 #include "base/memory.h"
-#include "vit/kernels/transpose.h"
 
 #include <cblas.h>
 #include <omp.h>

@@ -1,5 +1,4 @@
 #include "vit/network/attention.h"
-#include "vit/kernels/transpose.h"
 #include "vit/network/encode.h"
 #include "vit/network/pairs.h"
 

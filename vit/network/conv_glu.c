@@ -1,7 +1,6 @@
 #include "vit/network/conv_glu.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "vit/kernels/transpose.h"
 #include "vit/network/encode.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
 #include "vit/network/patch_embed.h"
-#include "vit/kernels/transpose.h"
 #include "vit/network/encode.h"
 
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 #include "vit/network/position_bias.h"
 #include "base/parallel.h"
 #include "base/memory.h"
-#include "vit/kernels/transpose.h"
 
 #include <math.h>
 #include <stdlib.h>

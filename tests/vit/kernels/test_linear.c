@@ -9,7 +9,6 @@
 #include "vit/kernels/linear.h"
 #include "tests/vit/kernels/reference.h"
 #include "base/memory.h"
-#include "vit/kernels/transpose.h"
 
 #include <float.h>
 #include <math.h>

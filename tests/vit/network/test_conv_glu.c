@@ -10,7 +10,6 @@
 #include "vit/network/encode.h"
 #include "tests/vit/kernels/reference.h"
 #include "base/memory.h"
-#include "vit/kernels/transpose.h"
 
 #include <float.h>
 #include <math.h>
