@@ -17,7 +17,8 @@ typedef struct workplace {
 
 struct mohvit_context {
     const mohvit_model *model;
-    size_t batch, threads, size; /* size: side of the input */
+    size_t batch, threads;
+    size_t size, classes, heads; /* side of the input; blocks · max_heads */
     image_limits limits;
     bool exif_orientation;
     float *input;          /* (batch, size, size, 3) */
@@ -40,12 +41,11 @@ struct mohvit_context {
 
 static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
-    const config *c = &mohvit_describe(ctx->model)->config;
-    size_t pixels = ctx->size * ctx->size * 3, heads = config_blocks(c) * config_max_heads(c);
+    size_t pixels = ctx->size * ctx->size * 3;
     ctx->input = calloc(ctx->batch * pixels, sizeof *ctx->input);
-    ctx->logits = calloc(ctx->batch * c->num_classes, sizeof *ctx->logits);
-    ctx->head_tokens = calloc(ctx->batch * heads, sizeof *ctx->head_tokens);
-    ctx->gate_sum = calloc(ctx->batch * heads, sizeof *ctx->gate_sum);
+    ctx->logits = calloc(ctx->batch * ctx->classes, sizeof *ctx->logits);
+    ctx->head_tokens = calloc(ctx->batch * ctx->heads, sizeof *ctx->head_tokens);
+    ctx->gate_sum = calloc(ctx->batch * ctx->heads, sizeof *ctx->gate_sum);
     ctx->crop = memory_alloc(pixels, 1);
     ctx->workplaces = calloc(ctx->side_by_side, sizeof *ctx->workplaces);
     if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->workplaces)
@@ -77,6 +77,8 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->batch = batch;
     ctx->threads = team_size;
     ctx->size = mohvit_describe(m)->config.img_size;
+    ctx->classes = mohvit_describe(m)->config.num_classes;
+    ctx->heads = mohvit_routing(m)->count * mohvit_routing(m)->max_heads;
     ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
     ctx->settings.counts_heads = true;
     status = allocate_context(ctx, err);
@@ -245,8 +247,6 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         return;
     const model *network = mohvit_network(ctx->model);
     const context_settings *set = &ctx->settings;
-    const config *c = &network->config;
-    size_t heads = config_blocks(c) * config_max_heads(c);
     pass p = {
         .kernels = network->arithmetic.kernels,
         .team = t,
@@ -256,9 +256,9 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .products_only = set->products_only,
     };
     forward_result result = {
-        .logits = ctx->logits + slot * c->num_classes,
-        .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * heads : NULL,
-        .gate_sum = ctx->gate_sum + slot * heads,
+        .logits = ctx->logits + slot * ctx->classes,
+        .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * ctx->heads : NULL,
+        .gate_sum = ctx->gate_sum + slot * ctx->heads,
         .trace = set->trace,
         .routes = set->routes,
         .user = set->trace_user,
@@ -299,7 +299,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     const gemm *g = mohvit_network(ctx->model)->arithmetic.gemms[PRECISION_F32];
     batch_run run = {ctx, n};
     ctx->answered = 0;
-    ctx->total = n * config_blocks(&mohvit_describe(ctx->model)->config);
+    ctx->total = n * mohvit_routing(ctx->model)->count;
     atomic_store(&ctx->done, 0);
     atomic_store(&ctx->cancelled, false);
     if (ctx->progress)
@@ -327,19 +327,17 @@ static mohvit_status check_answered(const mohvit_context *ctx, size_t slot, mohv
 
 const float *mohvit_logits(const mohvit_context *ctx, size_t slot)
 {
-    return slot < ctx->answered ? ctx->logits + slot * mohvit_describe(ctx->model)->config.num_classes : NULL;
+    return slot < ctx->answered ? ctx->logits + slot * ctx->classes : NULL;
 }
 
 const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)
 {
-    const config *c = &mohvit_describe(ctx->model)->config;
-    return slot < ctx->answered ? ctx->head_tokens + slot * config_blocks(c) * config_max_heads(c) : NULL;
+    return slot < ctx->answered ? ctx->head_tokens + slot * ctx->heads : NULL;
 }
 
 const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot)
 {
-    const config *c = &mohvit_describe(ctx->model)->config;
-    return slot < ctx->answered ? ctx->gate_sum + slot * config_blocks(c) * config_max_heads(c) : NULL;
+    return slot < ctx->answered ? ctx->gate_sum + slot * ctx->heads : NULL;
 }
 
 mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
@@ -349,7 +347,7 @@ mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_predicti
     if (status)
         return status;
     ranking r;
-    const class_logits l = {mohvit_logits(ctx, slot), mohvit_describe(ctx->model)->config.num_classes, NULL};
+    const class_logits l = {mohvit_logits(ctx, slot), ctx->classes, NULL};
     status = ranking_top(&r, top, k, &l, err);
     for (size_t i = 0; !status && i < r.count; i++) {
         top[i].label = mohvit_label(ctx->model, top[i].class_index);
