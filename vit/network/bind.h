@@ -14,9 +14,37 @@
 #include "base/parallel.h"
 #include "vit/kernels/linear.h"
 #include "vit/network/arithmetic.h"
-#include "vit/network/tensors.h"
 
 #include <stdatomic.h>
+
+/* ---- Tensors of a state_dict (spec 3) -------------------------------------------------------- */
+
+#define TENSOR_NAME_MAX 64
+
+typedef struct tensor_spec {
+    char name[TENSOR_NAME_MAX];
+    size_t rank;
+    size_t shape[4];
+    size_t elements;
+} tensor_spec;
+
+typedef struct tensor_list {
+    size_t count;
+    tensor_spec *tensors; /* owned; NULL until it is known how many there are */
+    size_t parameters;    /* Σ elements */
+} tensor_list;
+
+void tensor_list_free(tensor_list *list);
+
+/* A checkpoint, or the synthetic weights. read fills dst (spec->elements) in row-major order. */
+typedef struct weight_source {
+    void *state;
+    mohvit_status (*read)(void *state, const tensor_spec *spec, float *dst, mohvit_error *err);
+    mohvit_progress *progress; /* told how many parameters of all have been read; may be NULL */
+    void *user;                /* handed to progress */
+} weight_source;
+
+/* ---- Walks ----------------------------------------------------------------------------------- */
 
 /* What weights lie in, shared by all models that use them. */
 typedef struct weight_memory {

@@ -2,7 +2,7 @@
 #ifndef MOHVIT_SYNTHETIC_H
 #define MOHVIT_SYNTHETIC_H
 
-#include "vit/network/tensors.h"
+#include "vit/network/bind.h"
 
 /* dst (spec->elements) = the synthetic values of a tensor of this name and shape. */
 void synthetic_tensor(float *dst, const tensor_spec *spec, uint64_t seed);
