@@ -9,8 +9,7 @@ typedef struct team team;
 
 /* Calls body(arg, team) on this thread with a team of up to `threads` around it, and returns when body has.
  * It is one OpenMP region, so that the steps of a forward pass need not open one each. With one thread the
- * team is NULL. A forked child does not have its caller's threads: there the body runs on another thread,
- * with a new team each time. */
+ * team is NULL. A forked child lacks its caller's threads: there body runs on another, with a new team. */
 void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg);
 
 /* Threads of the team, the caller's included; 1 for NULL. */

@@ -101,8 +101,7 @@ static mohvit_status recognise(config *out, checkpoint *cp, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-/* Takes options->img_size into the config, where the size that the position bias was trained at stays, and
- * options->routed_heads. */
+/* Takes in options->routed_heads, and img_size, while the size that position bias was trained at stays. */
 static mohvit_status adapt_config(config *c, const mohvit_options *options, const char *name,
                                   mohvit_error *err)
 {

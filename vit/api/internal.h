@@ -33,8 +33,7 @@ typedef struct context_settings {
 
 context_settings *mohvit_settings(mohvit_context *ctx);
 
-/* (img_size, img_size, 3): what the last mohvit_load_* call cut out of its picture. The context's, and valid
- * until the next one. */
+/* (img_size, img_size, 3): what the last mohvit_load_* call cut out of its picture; until the next call. */
 const uint8_t *mohvit_last_crop(const mohvit_context *ctx);
 
 /* The input of a slot, (img_size, img_size, 3), to be filled directly. */

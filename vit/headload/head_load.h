@@ -43,8 +43,8 @@ mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tok
 /* A gate sum in units of 2^-HEAD_LOAD_GATE_BITS; false where it is not finite, or absurd. */
 bool head_load_units(int64_t *units, double gate_sum);
 
-/* Adds so many images of a class, of which the counts are known: active and gate (blocks, max_heads) as in
- * head_load. An overflow is an error. */
+/* Adds images of a class whose counts are known: active, gate (blocks, max_heads). An overflow is an error.
+ */
 mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t images, const int64_t *active,
                                    const int64_t *gate, mohvit_error *err);
 
@@ -55,8 +55,7 @@ mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t ima
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
                               const char *from_name, bool allow_mixed, mohvit_error *err);
 
-/* Names what of a source's data no source has: just before this source or, of the last one, behind it. False
- * where that is nothing. */
+/* Names what of a source's data no source has, just before it or, of the last one, behind; false: nothing. */
 bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size);
 
 /* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,

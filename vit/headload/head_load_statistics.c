@@ -247,8 +247,7 @@ static float *cell(const clustering *k, size_t i, size_t j)
     return &k->distance[i * k->r->count + j];
 }
 
-/* Lets b follow a, each turned around where that brings leaves that are closer together to where the two meet
- * (Gruvaeus and Wainer 1972). */
+/* Lets b follow a, each turned around where closer leaves then meet (Gruvaeus and Wainer 1972). */
 static void join_leaves(const clustering *k, size_t a, size_t b)
 {
     size_t m = k->size[a], n = k->size[b];

@@ -1,6 +1,5 @@
-/* heads.h - the heads of a block: what gated attention is made of, and its middle, the selected heads over
- * the keys that all tokens share and, where there are any, those of their neighbourhood (spec 2, "Aggregated
- * attention" and "Global attention"). */
+/* heads.h - what gated attention is made of, and its middle: the selected heads over the keys that all tokens
+ * share and, where there are any, those of their neighbourhood (spec 2, "… attention"). */
 #ifndef MOHVIT_HEADS_H
 #define MOHVIT_HEADS_H
 

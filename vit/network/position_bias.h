@@ -1,8 +1,7 @@
 /* position_bias.h - continuous position bias (spec 2; TransNeXt, "log-spaced continuous position bias").
  *
  * The bias of a query and a key depends on their row offset and their column offset alone. Both axes have the
- * same offsets, so one list of distinct offsets serves both, and a table (heads, offsets, offsets) holds
- * every bias. */
+ * same offsets: one list of distinct ones serves both, and a table (heads, offsets, offsets) holds all. */
 #ifndef MOHVIT_POSITION_BIAS_H
 #define MOHVIT_POSITION_BIAS_H
 
