@@ -42,17 +42,15 @@ static mohvit_status no_memory(mohvit_error *err)
 static mohvit_status allocate(model **out, const config *c, mohvit_error *err)
 {
     model *m = calloc(1, sizeof *m);
-    if (!m)
+    block *blocks = calloc(config_blocks(c), sizeof *blocks);
+    if (!m || !blocks) {
+        free(m);
+        free(blocks);
         return no_memory(err);
-    m->config = *c;
-    for (size_t s = 0; s < STAGES; s++) {
-        m->stages[s].depth = c->depths[s];
-        m->stages[s].blocks = calloc(c->depths[s], sizeof *m->stages[s].blocks);
-        if (!m->stages[s].blocks) {
-            model_destroy(m);
-            return no_memory(err);
-        }
     }
+    m->config = *c;
+    for (size_t s = 0; s < STAGES; blocks += c->depths[s++])
+        m->stages[s] = (stage){.depth = c->depths[s], .blocks = blocks};
     *out = m;
     return MOHVIT_OK;
 }
@@ -62,11 +60,9 @@ void model_destroy(model *m)
     if (!m)
         return;
     bool last = m->memory && weight_memory_leave(m->memory);
-    for (size_t s = 0; s < STAGES; s++) {
-        free(m->stages[s].blocks);
-        if (last)
-            position_grid_free(&m->stages[s].grid);
-    }
+    for (size_t s = 0; last && s < STAGES; s++)
+        position_grid_free(&m->stages[s].grid);
+    free(m->stages[0].blocks);
     free(m);
 }
 

@@ -7,7 +7,7 @@
 
 typedef struct stage {
     patch_embed embed;
-    block *blocks;
+    block *blocks; /* (depth), of one piece for all stages */
     size_t depth;
     norm norm;
     position_grid grid;
