@@ -93,14 +93,6 @@ static const field fields[] = {
 
 #define FIELDS (sizeof fields / sizeof *fields)
 
-static const field *field_find(const char *key)
-{
-    for (size_t i = 0; i < FIELDS; i++)
-        if (!strcmp(fields[i].key, key))
-            return &fields[i];
-    return NULL;
-}
-
 static mohvit_status read_field(config *c, const field *f, const json_t *value, const char *name,
                                 mohvit_error *err)
 {
@@ -131,8 +123,10 @@ static mohvit_status read_object(config *c, json_t *object, const char *name, mo
     json_t *value;
     json_object_foreach(object, key, value)
     {
-        const field *f = field_find(key);
-        if (!f)
+        const field *f = fields, *end = fields + FIELDS;
+        while (f < end && strcmp(f->key, key) != 0)
+            f++;
+        if (f == end)
             return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config has an unknown key \"%s\"", name, key);
         mohvit_status status = read_field(c, f, value, name, err);
         if (status)
