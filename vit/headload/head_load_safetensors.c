@@ -204,22 +204,10 @@ static mohvit_status check_tensor(const reader *r, const tensor_info *expected)
     return MOHVIT_OK;
 }
 
-static mohvit_status read_routing(routing_layout *out, const reader *r, const json_t *config)
-{
-    json_t *layout = NULL;
-    mohvit_status status = MOHVIT_OK;
-    if (checkpoint_metadata(r->cp, "routing"))
-        status = read_json(&layout, r, "routing", JSON_OBJECT);
-    if (!status)
-        status = routing_layout_read(out, layout, config, r->of_config, r->path, r->err);
-    json_decref(layout);
-    return status;
-}
-
 /* An empty head load of the file's model and class names. */
 static mohvit_status read_description(head_load **out, const reader *r)
 {
-    json_t *config = NULL;
+    json_t *config = NULL, *layout = NULL;
     routing_layout routing = {0};
     labels names = {0};
     tensor_info tensors[TENSORS];
@@ -227,8 +215,10 @@ static mohvit_status read_description(head_load **out, const reader *r)
     mohvit_status status = read_json(&config, r, "config", JSON_OBJECT);
     if (!status && !classes)
         status = damaged(r, "metadata \"class_names\": is missing");
+    if (!status && checkpoint_metadata(r->cp, "routing"))
+        status = read_json(&layout, r, "routing", JSON_OBJECT);
     if (!status)
-        status = read_routing(&routing, r, config);
+        status = routing_layout_read(&routing, layout, config, r->of_config, r->path, r->err);
     if (!status)
         status = labels_from_json(&names, classes, r->path, r->err);
     if (!status)
@@ -238,6 +228,7 @@ static mohvit_status read_description(head_load **out, const reader *r)
     if (!status)
         status = head_load_create(out, &routing, config, &names, r->err);
     json_decref(config);
+    json_decref(layout);
     routing_layout_free(&routing);
     labels_free(&names);
     return status;
