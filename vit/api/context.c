@@ -29,6 +29,7 @@ struct mohvit_context {
     workplace *workplaces; /* (side_by_side): one for each image that is computed at a time */
     size_t side_by_side;
     context_settings settings;
+    size_t images;   /* of the current run */
     size_t answered; /* slots of the last run, whose results may be asked for */
     mohvit_progress *progress;
     void *progress_user;
@@ -275,20 +276,14 @@ static void run_alone(void *arg, size_t slot, size_t worker)
     run_image(arg, slot, NULL, worker);
 }
 
-typedef struct {
-    mohvit_context *ctx;
-    size_t n;
-} batch_run;
-
 /* Whole images side by side as long as they fill the threads; what is left takes all threads, one by one. */
 static void run_batch(void *arg, team *t)
 {
-    const batch_run *run = arg;
-    mohvit_context *ctx = run->ctx;
+    mohvit_context *ctx = arg;
     bool traced = ctx->settings.trace || ctx->settings.routes;
-    size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : run->n / threads * threads;
+    size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : ctx->images / threads * threads;
     parallel_for(t, side_by_side, run_alone, ctx);
-    for (size_t slot = side_by_side; slot < run->n; slot++)
+    for (size_t slot = side_by_side; slot < ctx->images; slot++)
         run_image(ctx, slot, t, 0);
 }
 
@@ -297,15 +292,15 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     if (!n || n > ctx->batch)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
     const gemm *g = mohvit_network(ctx->model)->arithmetic.gemms[PRECISION_F32];
-    batch_run run = {ctx, n};
     ctx->answered = 0;
+    ctx->images = n;
     ctx->total = n * mohvit_routing(ctx->model)->count;
     atomic_store(&ctx->done, 0);
     atomic_store(&ctx->cancelled, false);
     if (ctx->progress)
         tell_progress(ctx, 0);
     if (!atomic_load(&ctx->cancelled))
-        g->run(ctx->threads, run_batch, &run);
+        g->run(ctx->threads, run_batch, ctx);
     if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->told < ctx->total)
         tell_progress(ctx, ctx->total); // other threads did the last blocks
     if (atomic_load(&ctx->cancelled))
