@@ -320,7 +320,7 @@ static void cluster(clustering *k)
     }
 }
 
-/* order (r->count) = indices into r's classes. */
+/* order (r->count) = r's classes. */
 static mohvit_status order_routing(size_t *order, const routing *r, mohvit_error *err)
 {
     size_t n = r->count;
@@ -339,7 +339,7 @@ static mohvit_status order_routing(size_t *order, const routing *r, mohvit_error
     if (enough) {
         cluster(&k);
         for (size_t i = 0; i < n; i++)
-            order[i] = k.leaves[i]; // cluster 0 is left, since of two the lower one stays
+            order[i] = r->classes[k.leaves[i]]; // cluster 0 is left, since of two the lower one stays
     }
     free(k.distance);
     free(k.size);
@@ -362,8 +362,6 @@ mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, c
         return status;
     if (r.count)
         status = order_routing(order, &r, err);
-    for (size_t i = 0; !status && i < r.count; i++)
-        order[i] = r.classes[order[i]];
     for (size_t i = 0, at = r.count; !status && i < count; i++)
         if (!l->images[chosen[i]])
             order[at++] = chosen[i];
