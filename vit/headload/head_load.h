@@ -64,9 +64,8 @@ bool head_load_missing(const head_load *l, size_t source, bool behind, char *tex
  * `provenance`. */
 mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err);
 
-/* Reads one, and checks that its numbers belong together: shapes and absent heads against the layout, each
- * head's count against the tokens, and that every token has exactly its number of routed heads. of_config
- * (may be NULL) is for a file without a layout. */
+/* Reads one, and checks that shapes fit the layout, and numbers each other (head_load_check). of_config (may
+ * be NULL) is for a file without a layout. */
 mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,
                              mohvit_error *err);
 

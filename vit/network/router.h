@@ -37,11 +37,7 @@ routing router_room(const pass *p, const router *r, size_t N);
 void router_forward(const pass *p, const router *r, const norm *n, const linear *reader, float *y,
                     const float *x, size_t N, float *clear, const routing *to);
 
-/* Turns the router's logits into gates.
- *   logits (N, rows)   y · [wg | wg_0 | wg_1]
- *   gate   (N, heads)  out
- *   pick   (N, heads)  out
- * Picks exactly `routed` of the candidates, ties to the lower index, NaN last. */
+/* gate and pick (N, heads) of the router's logits (N, rows), as gates_job says (kernels.h). */
 void router_gates(const router *r, const kernels *k, const float *logits, size_t N, float *gate,
                   uint8_t *pick);
 
