@@ -1,27 +1,7 @@
 #include "weights/pickle.h"
 
-#include "base/arena.h"
-
 #include <stdlib.h>
 #include <string.h>
-
-struct pickle {
-    arena values;
-    const pickle_value *root;
-};
-
-pickle *pickle_create(void)
-{
-    pickle *p = calloc(1, sizeof *p);
-    if (p)
-        p->values.limit = PICKLE_MAX_MEMORY;
-    return p;
-}
-
-void *pickle_alloc(pickle *p, size_t bytes)
-{
-    return arena_alloc(&p->values, bytes);
-}
 
 void pickle_free(pickle *p)
 {
@@ -29,16 +9,6 @@ void pickle_free(pickle *p)
         return;
     arena_free(&p->values);
     free(p);
-}
-
-const pickle_value *pickle_root(const pickle *p)
-{
-    return p->root;
-}
-
-void pickle_set_root(pickle *p, const pickle_value *root)
-{
-    p->root = root;
 }
 
 bool pickle_text_is(pickle_text text, const char *expected)

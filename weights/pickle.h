@@ -6,11 +6,15 @@
 #ifndef MOHVIT_PICKLE_H
 #define MOHVIT_PICKLE_H
 
+#include "base/arena.h"
 #include "base/error.h"
 
 /* Of the values. They take some ten times the bytes of an honest pickle, in which an element of a weight has
  * no place: 0.8 MB for 207 parameters and their optimizer. */
 #define PICKLE_MAX_MEMORY ((size_t)256 << 20)
+
+#define PICKLE_MAX_BYTES ((size_t)64 << 20)
+#define PICKLE_MAX_STACK ((size_t)1 << 20) /* values, and marks */
 
 typedef enum pickle_kind {
     PICKLE_NONE,
@@ -52,19 +56,15 @@ struct pickle_value {
     };
 };
 
-typedef struct pickle pickle;
+typedef struct pickle {
+    arena values;
+    const pickle_value *root; /* the value that the pickle is of */
+} pickle;
 
-/* A pickle without values; NULL without memory. unpickle.h fills one from bytes. */
-pickle *pickle_create(void);
+/* Reads a pickle of protocol 2 to 5, as torch.save writes them. Strings in *out point into bytes, which the
+ * caller keeps until pickle_free. name begins every message, which gives the place and the opcode. */
+mohvit_status unpickle(pickle **out, const void *bytes, size_t size, const char *name, mohvit_error *err);
 void pickle_free(pickle *p);
-
-/* bytes from the arena, aligned to 16, not cleared; NULL without memory, and past PICKLE_MAX_MEMORY with
- * EOVERFLOW in errno. */
-void *pickle_alloc(pickle *p, size_t bytes);
-
-/* The value that the pickle is of. */
-const pickle_value *pickle_root(const pickle *p);
-void pickle_set_root(pickle *p, const pickle_value *root);
 
 bool pickle_text_is(pickle_text text, const char *expected);
 

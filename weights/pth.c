@@ -3,9 +3,9 @@
 #include "base/arena.h"
 #include "base/memory.h"
 #include "weights/container.h"
+#include "weights/pickle.h"
 #include "weights/pth_zip.h"
 #include "weights/torch_objects.h"
-#include "weights/unpickle.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -376,7 +376,7 @@ static mohvit_status read_directory(pth *p, const char *key, const warning_sink 
     if (!status)
         status = unpickle(&parsed, bytes, size, name, err);
     if (!status)
-        status = take_tensors(p, pickle_root(parsed), key, warn, err);
+        status = take_tensors(p, parsed->root, key, warn, err);
     pickle_free(parsed);
     free(bytes);
     return status;

@@ -1,5 +1,5 @@
 /* unpickle.c - the pickle machine, restricted: a stack, marks, a memo, and opcodes that only build values. */
-#include "weights/unpickle.h"
+#include "weights/pickle.h"
 
 #include "base/memory.h"
 
@@ -105,7 +105,7 @@ static bool push(machine *m, pickle_value *v)
 
 static pickle_value *make(machine *m, pickle_kind kind)
 {
-    pickle_value *v = pickle_alloc(m->out, sizeof *v);
+    pickle_value *v = arena_alloc(&m->out->values, sizeof *v);
     if (!v) {
         no_memory(m);
         return NULL;
@@ -115,19 +115,19 @@ static pickle_value *make(machine *m, pickle_kind kind)
     return v;
 }
 
-static bool push_new(machine *m, pickle_kind kind)
+/* A new value that lies at the top; NULL after a failure. */
+static pickle_value *push_new(machine *m, pickle_kind kind)
 {
     pickle_value *v = make(m, kind);
-    return v && push(m, v);
+    return v && push(m, v) ? v : NULL;
 }
 
 static bool push_int(machine *m, pickle_kind kind, int64_t integer)
 {
-    pickle_value *v = make(m, kind);
-    if (!v)
-        return false;
-    v->integer = integer;
-    return push(m, v);
+    pickle_value *v = push_new(m, kind);
+    if (v)
+        v->integer = integer;
+    return v != NULL;
 }
 
 /* The topmost n values, which stay below the last mark's reach; NULL if there are fewer. */
@@ -141,18 +141,22 @@ static pickle_value **top(machine *m, size_t n)
     return m->stack + (m->depth - n);
 }
 
-/* Takes the last mark and all values above it. *values stay readable until the next push; none after a
- * failure. */
-static bool pop_mark(machine *m, pickle_value ***values, size_t *count)
+/* For pop: the last mark, and all values above it. */
+#define TO_MARK SIZE_MAX
+
+/* Takes the topmost *count values, which stay readable until the next push. Of TO_MARK, *count becomes their
+ * number. */
+static bool pop(machine *m, size_t *count, pickle_value ***values)
 {
-    *values = NULL;
-    *count = 0;
-    if (!m->mark_count)
-        return damaged(m, "there is no mark");
-    size_t mark = m->marks[--m->mark_count];
-    *values = m->stack ? m->stack + mark : NULL; // nothing was pushed yet
-    *count = m->depth - mark;
-    m->depth = mark;
+    if (*count == TO_MARK) {
+        if (!m->mark_count)
+            return damaged(m, "there is no mark");
+        *count = m->depth - m->marks[--m->mark_count];
+    } else if (!top(m, *count)) {
+        return false;
+    }
+    m->depth -= *count;
+    *values = m->stack ? m->stack + m->depth : NULL; // nothing was pushed yet
     return true;
 }
 
@@ -175,24 +179,18 @@ static bool op_text(machine *m, size_t n, pickle_kind kind)
     if (!take_uint(m, n, &length))
         return false;
     const unsigned char *bytes = take(m, length);
-    pickle_value *v = bytes ? make(m, kind) : NULL;
-    if (!v)
-        return false;
-    if (kind == PICKLE_STRING)
+    pickle_value *v = bytes ? push_new(m, kind) : NULL;
+    if (v && kind == PICKLE_STRING)
         v->text = (pickle_text){(const char *)bytes, (size_t)length};
-    return push(m, v);
+    return v != NULL;
 }
 
-static bool op_uint(machine *m, size_t n)
+/* BININT, of 4 bytes, alone has a sign. */
+static bool op_int(machine *m, size_t n)
 {
     uint64_t value;
-    return take_uint(m, n, &value) && push_int(m, PICKLE_INT, (int64_t)value);
-}
-
-static bool op_int32(machine *m)
-{
-    uint64_t value;
-    return take_uint(m, 4, &value) && push_int(m, PICKLE_INT, (int32_t)(uint32_t)value);
+    return take_uint(m, n, &value) &&
+           push_int(m, PICKLE_INT, n == 4 ? (int32_t)(uint32_t)value : (int64_t)value);
 }
 
 /* A two's complement integer with its length in the n bytes before it. */
@@ -205,15 +203,10 @@ static bool op_long(machine *m, size_t n)
     if (!bytes)
         return false;
     if (length > sizeof(int64_t))
-        return push_new(m, PICKLE_OPAQUE);
+        return push_new(m, PICKLE_OPAQUE) != NULL;
     uint64_t value = length && bytes[length - 1] & 0x80 ? UINT64_MAX : 0; // the sign fills what is not stored
     memcpy(&value, bytes, (size_t)length);
     return push_int(m, PICKLE_INT, (int64_t)value);
-}
-
-static bool op_float(machine *m)
-{
-    return take(m, 8) && push_new(m, PICKLE_OPAQUE);
 }
 
 // ---- Containers ------------------------------------------------------------------------------------
@@ -222,10 +215,12 @@ static bool op_float(machine *m)
 static bool append(machine *m, pickle_value *to, pickle_value *const *values, size_t count)
 {
     size_t wanted = to->items.count + count;
+    if (to->kind == PICKLE_DICT && count % 2)
+        return damaged(m, "a dict's key has no value");
     if (wanted > to->items.capacity) {
         size_t capacity = to->items.capacity ? 2 * to->items.capacity : count;
         capacity = capacity < wanted ? wanted : capacity;
-        pickle_value **larger = pickle_alloc(m->out, capacity * sizeof *larger);
+        pickle_value **larger = arena_alloc(&m->out->values, capacity * sizeof *larger);
         if (!larger)
             return no_memory(m);
         if (to->items.count)
@@ -240,71 +235,34 @@ static bool append(machine *m, pickle_value *to, pickle_value *const *values, si
 }
 
 /* Replaces `count` values at the top by one container of them. */
-static bool collect(machine *m, pickle_kind kind, pickle_value **values, size_t count)
+static bool op_collect(machine *m, pickle_kind kind, size_t count)
 {
-    if (kind == PICKLE_DICT && count % 2)
-        return damaged(m, "a dict's key has no value");
-    pickle_value *v = make(m, kind);
-    return v && append(m, v, values, count) && push(m, v);
+    pickle_value **values, *v;
+    return pop(m, &count, &values) && (v = make(m, kind)) && append(m, v, values, count) && push(m, v);
 }
 
-static bool op_collect_marked(machine *m, pickle_kind kind)
+/* APPEND(S), SETITEM(S), ADDITEMS: what the values go to lies below them. Objects that are only noted
+ * (PICKLE_CALL) may be lists or dicts by inheritance; nobody reads their items. */
+static bool op_extend(machine *m, pickle_kind kind, size_t count)
 {
-    pickle_value **values;
-    size_t count;
-    return pop_mark(m, &values, &count) && collect(m, kind, values, count);
-}
-
-static bool op_tuple(machine *m, size_t n)
-{
-    pickle_value **values = top(m, n);
-    if (!values)
-        return false;
-    m->depth -= n;
-    return collect(m, PICKLE_TUPLE, values, n);
-}
-
-/* APPEND(S), SETITEM(S), ADDITEMS: `values` have been taken; what they go to is now at the top. Objects that
- * are only noted (PICKLE_CALL) may be lists or dicts by inheritance; nobody reads their items. */
-static bool extend(machine *m, pickle_kind kind, pickle_value **values, size_t count)
-{
-    pickle_value **target = top(m, 1);
-    if (!target)
+    pickle_value **values, **target;
+    if (!pop(m, &count, &values) || !(target = top(m, 1)))
         return false;
     if ((*target)->kind == PICKLE_CALL || (*target)->kind == PICKLE_OPAQUE)
         return true;
     if ((*target)->kind != kind)
         return damaged(m, kind == PICKLE_DICT ? "sets items of what is not a dict"
                                               : "appends to what is not a list");
-    if (kind == PICKLE_DICT && count % 2)
-        return damaged(m, "a dict's key has no value");
     return append(m, *target, values, count);
 }
 
-static bool op_extend(machine *m, pickle_kind kind, size_t n)
-{
-    pickle_value **values = top(m, n);
-    if (!values)
-        return false;
-    m->depth -= n;
-    return extend(m, kind, values, n);
-}
-
-static bool op_extend_marked(machine *m, pickle_kind kind)
-{
-    pickle_value **values;
-    size_t count;
-    return pop_mark(m, &values, &count) && extend(m, kind, values, count);
-}
-
-static bool op_frozenset(machine *m)
-{
-    pickle_value **values;
-    size_t count;
-    return pop_mark(m, &values, &count) && push_new(m, PICKLE_OPAQUE);
-}
-
 // ---- Stack and memo --------------------------------------------------------------------------------
+
+static bool drop(machine *m, size_t count)
+{
+    pickle_value **values;
+    return pop(m, &count, &values);
+}
 
 static bool op_pop(machine *m)
 {
@@ -312,17 +270,7 @@ static bool op_pop(machine *m)
         m->mark_count--;
         return true;
     }
-    if (!top(m, 1))
-        return false;
-    m->depth--;
-    return true;
-}
-
-static bool op_pop_mark(machine *m)
-{
-    pickle_value **values;
-    size_t count;
-    return pop_mark(m, &values, &count);
+    return drop(m, 1);
 }
 
 static bool op_dup(machine *m)
@@ -354,62 +302,49 @@ static bool remember(machine *m, uint64_t index)
     return true;
 }
 
+/* A memo index of n bytes, or of n = 0: of decimal digits, as PUT and GET write it. */
+static bool take_index(machine *m, size_t n, uint64_t *index)
+{
+    pickle_text line;
+    if (n)
+        return take_uint(m, n, index);
+    if (!take_line(m, &line))
+        return false;
+    *index = 0;
+    for (size_t i = 0; i < line.length; i++) {
+        if (line.bytes[i] < '0' || line.bytes[i] > '9' || i == 10)
+            return damaged(m, "the memo index is not a number");
+        *index = *index * 10 + (uint64_t)(line.bytes[i] - '0');
+    }
+    return true;
+}
+
 static bool op_put(machine *m, size_t n)
 {
     uint64_t index;
-    return take_uint(m, n, &index) && remember(m, index);
-}
-
-static bool recall(machine *m, uint64_t index)
-{
-    if (index >= m->memo_capacity || !m->memo[index])
-        return damaged(m, "nothing was stored under this memo index");
-    return push(m, m->memo[index]);
+    return take_index(m, n, &index) && remember(m, index);
 }
 
 static bool op_get(machine *m, size_t n)
 {
     uint64_t index;
-    return take_uint(m, n, &index) && recall(m, index);
-}
-
-/* PUT and GET write their index in decimal digits. */
-static bool take_decimal(machine *m, uint64_t *value)
-{
-    pickle_text line;
-    if (!take_line(m, &line))
+    if (!take_index(m, n, &index))
         return false;
-    *value = 0;
-    for (size_t i = 0; i < line.length; i++) {
-        if (line.bytes[i] < '0' || line.bytes[i] > '9' || i == 10)
-            return damaged(m, "the memo index is not a number");
-        *value = *value * 10 + (uint64_t)(line.bytes[i] - '0');
-    }
-    return true;
-}
-
-static bool op_put_text(machine *m)
-{
-    uint64_t index;
-    return take_decimal(m, &index) && remember(m, index);
-}
-
-static bool op_get_text(machine *m)
-{
-    uint64_t index;
-    return take_decimal(m, &index) && recall(m, index);
+    if (index >= m->memo_capacity || !m->memo[index])
+        return damaged(m, "nothing was stored under this memo index");
+    return push(m, m->memo[index]);
 }
 
 // ---- Objects: noted, never made --------------------------------------------------------------------
 
 static bool push_global(machine *m, pickle_text module, pickle_text name)
 {
-    pickle_value *v = make(m, PICKLE_GLOBAL);
-    if (!v)
-        return false;
-    v->global.module = module;
-    v->global.name = name;
-    return push(m, v);
+    pickle_value *v = push_new(m, PICKLE_GLOBAL);
+    if (v) {
+        v->global.module = module;
+        v->global.name = name;
+    }
+    return v != NULL;
 }
 
 static bool op_global(machine *m)
@@ -444,24 +379,19 @@ static bool op_call(machine *m, size_t n)
         return false;
     const pickle_value *callable = values[0], *args = values[1];
     m->depth -= n;
-    if (is_dict_class(callable))
-        return push_new(m, PICKLE_DICT);
-    pickle_value *v = make(m, PICKLE_CALL);
-    if (!v)
-        return false;
-    v->call.callable = callable;
-    v->call.args = args;
-    return push(m, v);
+    pickle_value *v = push_new(m, is_dict_class(callable) ? PICKLE_DICT : PICKLE_CALL);
+    if (v && v->kind == PICKLE_CALL) {
+        v->call.callable = callable;
+        v->call.args = args;
+    }
+    return v != NULL;
 }
 
 /* BUILD gives the object below the state at the top. Only attributes of dicts (an OrderedDict's _metadata)
  * and of objects that are not made come this way, so it is dropped. */
 static bool op_build(machine *m)
 {
-    if (!top(m, 2))
-        return false;
-    m->depth--;
-    return true;
+    return top(m, 2) && drop(m, 1);
 }
 
 static bool op_persistent(machine *m)
@@ -492,15 +422,15 @@ static bool step(machine *m, unsigned char opcode)
     switch (opcode) {
     case 0x80: return op_protocol(m);
     case 0x95: return take(m, 8) != NULL; // FRAME: a hint for buffering
-    case 'N': return push_new(m, PICKLE_NONE);
+    case 'N': return push_new(m, PICKLE_NONE) != NULL;
     case 0x88: return push_int(m, PICKLE_BOOL, 1);
     case 0x89: return push_int(m, PICKLE_BOOL, 0);
-    case 'K': return op_uint(m, 1); // BININT1
-    case 'M': return op_uint(m, 2); // BININT2
-    case 'J': return op_int32(m);   // BININT
+    case 'K': return op_int(m, 1); // BININT1
+    case 'M': return op_int(m, 2); // BININT2
+    case 'J': return op_int(m, 4); // BININT
     case 0x8a: return op_long(m, 1);
     case 0x8b: return op_long(m, 4);
-    case 'G': return op_float(m); // BINFLOAT
+    case 'G': return take(m, 8) && push_new(m, PICKLE_OPAQUE); // BINFLOAT
     case 0x8c: return op_text(m, 1, PICKLE_STRING); // SHORT_BINUNICODE
     case 'X': return op_text(m, 4, PICKLE_STRING);  // BINUNICODE
     case 0x8d: return op_text(m, 8, PICKLE_STRING); // BINUNICODE8
@@ -510,33 +440,33 @@ static bool step(machine *m, unsigned char opcode)
     case 'B': return op_text(m, 4, PICKLE_OPAQUE);  // BINBYTES
     case 0x8e: return op_text(m, 8, PICKLE_OPAQUE); // BINBYTES8
     case 0x96: return op_text(m, 8, PICKLE_OPAQUE); // BYTEARRAY8
-    case ']': return push_new(m, PICKLE_LIST);
-    case '}': return push_new(m, PICKLE_DICT);
-    case ')': return push_new(m, PICKLE_TUPLE);
-    case 0x8f: return push_new(m, PICKLE_OPAQUE); // EMPTY_SET
-    case 'l': return op_collect_marked(m, PICKLE_LIST);
-    case 'd': return op_collect_marked(m, PICKLE_DICT);
-    case 't': return op_collect_marked(m, PICKLE_TUPLE);
-    case 0x85: return op_tuple(m, 1);
-    case 0x86: return op_tuple(m, 2);
-    case 0x87: return op_tuple(m, 3);
+    case ']': return push_new(m, PICKLE_LIST) != NULL;
+    case '}': return push_new(m, PICKLE_DICT) != NULL;
+    case ')': return push_new(m, PICKLE_TUPLE) != NULL;
+    case 0x8f: return push_new(m, PICKLE_OPAQUE) != NULL; // EMPTY_SET
+    case 'l': return op_collect(m, PICKLE_LIST, TO_MARK);
+    case 'd': return op_collect(m, PICKLE_DICT, TO_MARK);
+    case 't': return op_collect(m, PICKLE_TUPLE, TO_MARK);
+    case 0x85: return op_collect(m, PICKLE_TUPLE, 1);
+    case 0x86: return op_collect(m, PICKLE_TUPLE, 2);
+    case 0x87: return op_collect(m, PICKLE_TUPLE, 3);
     case 'a': return op_extend(m, PICKLE_LIST, 1);    // APPEND
-    case 'e': return op_extend_marked(m, PICKLE_LIST); // APPENDS
+    case 'e': return op_extend(m, PICKLE_LIST, TO_MARK); // APPENDS
     case 's': return op_extend(m, PICKLE_DICT, 2);    // SETITEM
-    case 'u': return op_extend_marked(m, PICKLE_DICT); // SETITEMS
-    case 0x90: return op_extend_marked(m, PICKLE_OPAQUE); // ADDITEMS, to a set
-    case 0x91: return op_frozenset(m);
+    case 'u': return op_extend(m, PICKLE_DICT, TO_MARK); // SETITEMS
+    case 0x90: return op_extend(m, PICKLE_OPAQUE, TO_MARK); // ADDITEMS, to a set
+    case 0x91: return drop(m, TO_MARK) && push_new(m, PICKLE_OPAQUE);
     case '(': return push_mark(m);
     case '0': return op_pop(m);
-    case '1': return op_pop_mark(m);
+    case '1': return drop(m, TO_MARK);
     case '2': return op_dup(m);
     case 'q': return op_put(m, 1); // BINPUT
     case 'r': return op_put(m, 4); // LONG_BINPUT
-    case 'p': return op_put_text(m);
+    case 'p': return op_put(m, 0);
     case 0x94: return remember(m, m->memo_count); // MEMOIZE
     case 'h': return op_get(m, 1);                // BINGET
     case 'j': return op_get(m, 4);                // LONG_BINGET
-    case 'g': return op_get_text(m);
+    case 'g': return op_get(m, 0);
     case 'c': return op_global(m);
     case 0x93: return op_stack_global(m);
     case 'R': return op_call(m, 2);  // REDUCE
@@ -566,16 +496,17 @@ static bool run(machine *m)
     pickle_value **root = top(m, 1);
     if (!root)
         return false;
-    pickle_set_root(m->out, *root);
+    m->out->root = *root;
     return true;
 }
 
 mohvit_status unpickle(pickle **out, const void *bytes, size_t size, const char *name, mohvit_error *err)
 {
     mohvit_error local = {0};
-    machine m = {.out = pickle_create(), .bytes = bytes, .size = size, .name = name, .err = &local};
+    machine m = {.out = calloc(1, sizeof(pickle)), .bytes = bytes, .size = size, .name = name, .err = &local};
     if (!m.out)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", name);
+    m.out->values.limit = PICKLE_MAX_MEMORY;
     bool ok = run(&m);
     if (ok) {
         *out = m.out;

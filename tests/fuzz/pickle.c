@@ -2,7 +2,7 @@
  * checksum stands between the bytes and the tensors that are made of them. */
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/reading.h"
-#include "weights/unpickle.h"
+#include "weights/pickle.h"
 
 #include <string.h>
 #include <zip.h>

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "tests/weights/pickle_writing.h"
-#include "weights/unpickle.h"
+#include "weights/pickle.h"
 
 #define PICKLE(literal) literal, sizeof(literal) - 1
 
@@ -34,7 +34,7 @@ static void plain_values_come_out(void **state)
     pickle *p = parse(
         PICKLE("\x80\x02(K\x07M\x00\x01J\xff\xff\xff\xff\x8a\x02\x00\xff\x8a\x00NX\x02\0\0\0hiU\x01x\x88\x89"
                "G\x3f\xf0\0\0\0\0\0\0t."));
-    const pickle_value *root = pickle_root(p);
+    const pickle_value *root = p->root;
     assert_int_equal(root->kind, PICKLE_TUPLE);
     assert_int_equal(root->items.count, 11);
     const int64_t integers[] = {7, 256, -1, -256, 0};
@@ -60,7 +60,7 @@ static void containers_fill_one_by_one_and_in_batches(void **state)
                              "a\x8c\x01"
                              "bh\x00u\x8c\x01"
                              "c\x8f(K\x01\x90s."));
-    const pickle_value *root = pickle_root(p), *a = pickle_dict_get(root, "a");
+    const pickle_value *root = p->root, *a = pickle_dict_get(root, "a");
     assert_int_equal(a->items.count, 3);
     assert_int_equal(a->items.at[2]->integer, 3);
     assert_ptr_equal(pickle_dict_get(root, "b"), a); // shared through the memo
@@ -74,7 +74,7 @@ static void memoize_counts_what_is_stored(void **state)
 {
     (void)state;
     pickle *p = parse(PICKLE("\x80\x04(K\x05q\x00K\x06q\x00K\x07\x94h\x00h\x01t."));
-    const pickle_value *root = pickle_root(p);
+    const pickle_value *root = p->root;
     const int64_t expected[] = {5, 6, 7, 6, 7};
     assert_int_equal(root->items.count, 5);
     for (size_t i = 0; i < 5; i++)
@@ -88,12 +88,12 @@ static void calls_are_noted_and_never_made(void **state)
 {
     (void)state;
     pickle *p = parse(PICKLE("cos\nsystem\n(X\x10\0\0\0touch /tmp/ownedtR."));
-    const pickle_value *root = pickle_root(p);
+    const pickle_value *root = p->root;
     assert_int_equal(root->kind, PICKLE_CALL);
     assert_true(pickle_is_global(root->call.callable, "os", "system"));
     pickle_free(p);
     p = parse(PICKLE("\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R}b."));
-    assert_int_equal(pickle_root(p)->kind, PICKLE_CALL);
+    assert_int_equal(p->root->kind, PICKLE_CALL);
     pickle_free(p);
 }
 
@@ -102,7 +102,7 @@ static void a_value_may_contain_itself(void **state)
     (void)state;
     pickle *p = parse(PICKLE("\x80\x02]q\x00h\x00"
                              "a."));
-    assert_ptr_equal(pickle_root(p)->items.at[0], pickle_root(p));
+    assert_ptr_equal(p->root->items.at[0], p->root);
     pickle_free(p);
 }
 
@@ -251,7 +251,7 @@ static void damaged_pickles_never_crash(void **state)
             damaged[(random >> 33) % st.size] = (unsigned char)(random >> 24);
         }
         if (unpickle(&p, damaged, (size_t)st.size, "m.pth", &err) == MOHVIT_OK)
-            assert_non_null(pickle_root(p));
+            assert_non_null(p->root);
         pickle_free(p);
     }
     free(bytes);
