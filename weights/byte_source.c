@@ -29,33 +29,27 @@ mohvit_status byte_source_open(byte_source *s, const char *path, mohvit_error *e
     return MOHVIT_OK;
 }
 
-static mohvit_status ended_early(const byte_source *s, size_t at, size_t missing, mohvit_error *err)
+/* file_read_at of bytes in memory. */
+static ssize_t read_memory(const byte_source *s, size_t offset, void *dst, size_t bytes)
 {
-    return error_set(
-        err, MOHVIT_ERROR_IO,
-        "%s: ends at byte %zu, %zu bytes short (it had %zu when it was opened; did it change since?)",
-        s->name, at, missing, s->size);
-}
-
-static mohvit_status read_memory(const byte_source *s, size_t offset, void *dst, size_t bytes,
-                                 mohvit_error *err)
-{
-    if (offset > s->size || bytes > s->size - offset)
-        return ended_early(s, s->size, offset > s->size ? bytes : bytes - (s->size - offset), err);
-    if (bytes)
-        memcpy(dst, s->data + offset, bytes);
-    return MOHVIT_OK;
+    size_t left = offset < s->size ? s->size - offset : 0, n = bytes < left ? bytes : left;
+    if (n)
+        memcpy(dst, s->data + offset, n);
+    return (ssize_t)n;
 }
 
 mohvit_status byte_source_read(const byte_source *s, size_t offset, void *dst, size_t bytes,
                                mohvit_error *err)
 {
-    if (s->fd < 0)
-        return read_memory(s, offset, dst, bytes, err);
-    ssize_t got = file_read_at(s->fd, offset, dst, bytes);
+    ssize_t got = s->fd < 0 ? read_memory(s, offset, dst, bytes) : file_read_at(s->fd, offset, dst, bytes);
     if (got < 0)
         return error_errno(err, "%s: reading %zu bytes at %zu", s->name, bytes, offset);
-    return (size_t)got < bytes ? ended_early(s, offset + (size_t)got, bytes - (size_t)got, err) : MOHVIT_OK;
+    if ((size_t)got == bytes)
+        return MOHVIT_OK;
+    return error_set(
+        err, MOHVIT_ERROR_IO,
+        "%s: ends at byte %zu, %zu bytes short (it had %zu when it was opened; did it change since?)",
+        s->name, offset + (size_t)got, bytes - (size_t)got, s->size);
 }
 
 void byte_source_close(byte_source *s)

@@ -197,7 +197,7 @@ const tensor_info *checkpoint_tensor(const checkpoint *cp, size_t index)
 
 const char *checkpoint_metadata(const checkpoint *cp, const char *key)
 {
-    return cp->file->ops->metadata(cp->file, key);
+    return json_string_value(json_object_get(cp->file->metadata, key));
 }
 
 // ---- Reading ---------------------------------------------------------------------------------------

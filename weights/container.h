@@ -5,6 +5,8 @@
 #include "weights/byte_source.h"
 #include "weights/tensor.h"
 
+#include <jansson.h>
+
 #define CONTAINER_MAX_TENSORS ((size_t)65536)
 
 typedef struct container container;
@@ -15,8 +17,6 @@ typedef struct container_ops {
     mohvit_status (*seek)(container *c, size_t index, mohvit_error *err);
     /* The next `bytes` of that tensor in row-major order, whole elements, never past its end. */
     mohvit_status (*next)(container *c, void *dst, size_t bytes, mohvit_error *err);
-    /* A value of the file's metadata, or NULL. */
-    const char *(*metadata)(const container *c, const char *key);
     void (*close)(container *c);
 } container_ops;
 
@@ -26,6 +26,7 @@ struct container {
     const byte_source *src;
     tensor_info *tensors; /* (count); name as the file has it */
     size_t count;
+    const json_t *metadata; /* object of strings; NULL: none */
     const char **sets; /* (set_count) weight sets to choose among; none where the file has no such level */
     size_t set_count, chosen;
 };

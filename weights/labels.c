@@ -70,16 +70,10 @@ static bool is_utf8(const unsigned char *text, size_t length)
     return true;
 }
 
-/* n and eight digits. */
+/* n and eight digits, with a TAB behind them. */
 static bool is_wordnet_id(const char *text, size_t length)
 {
-    if (length != 9 || text[0] != 'n')
-        return false;
-    for (size_t i = 1; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-    }
-    return true;
+    return length == 9 && text[0] == 'n' && strspn(text + 1, "0123456789") == 8;
 }
 
 /* What is wrong with a label `name` or `id TAB name`, or NULL. */

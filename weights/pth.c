@@ -382,11 +382,6 @@ static mohvit_status read_directory(pth *p, const char *key, const warning_sink 
     return status;
 }
 
-static const char *pth_metadata(UNUSED const container *c, UNUSED const char *key)
-{
-    return NULL; // the format has none
-}
-
 static void pth_close(container *c)
 {
     pth *p = (pth *)c;
@@ -403,7 +398,6 @@ static const container_ops pth_ops = {
     .format = "pth",
     .seek = pth_seek,
     .next = pth_next,
-    .metadata = pth_metadata,
     .close = pth_close,
 };
 

@@ -77,10 +77,11 @@ static mohvit_status parse_tensor(tensor_info *t, extent *e, const json_t *entry
     return MOHVIT_OK;
 }
 
-static mohvit_status parse_metadata(const json_t *metadata, const char *file, mohvit_error *err)
+static mohvit_status take_metadata(container *c, const json_t *metadata, mohvit_error *err)
 {
-    const char *key;
+    const char *key, *file = c->src->name;
     json_t *value;
+    c->metadata = metadata;
     if (!json_is_object(metadata))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: __metadata__ is not an object", file);
     json_object_foreach((json_t *)metadata, key, value)
@@ -108,7 +109,7 @@ static mohvit_status parse_entries(safetensors *st, mohvit_error *err)
     json_object_foreach(st->header, key, value)
     {
         if (strcmp(key, "__metadata__") == 0) {
-            status = parse_metadata(value, c->src->name, err);
+            status = take_metadata(c, value, err);
         } else {
             c->tensors[c->count].name = key;
             status = parse_tensor(&c->tensors[c->count], &st->extents[c->count], value, c->src->name, err);
@@ -235,12 +236,6 @@ static mohvit_status safetensors_next(container *c, void *dst, size_t bytes, moh
     return status;
 }
 
-static const char *safetensors_metadata(const container *c, const char *key)
-{
-    const safetensors *st = (const safetensors *)c;
-    return json_string_value(json_object_get(json_object_get(st->header, "__metadata__"), key));
-}
-
 static void safetensors_close(container *c)
 {
     safetensors *st = (safetensors *)c;
@@ -254,7 +249,6 @@ static const container_ops safetensors_ops = {
     .format = "safetensors",
     .seek = safetensors_seek,
     .next = safetensors_next,
-    .metadata = safetensors_metadata,
     .close = safetensors_close,
 };
 

@@ -43,11 +43,6 @@ static bool calls_one_of(const pickle_value *v, const char *const *names, size_t
     return false;
 }
 
-static bool calls_maker(const pickle_value *v)
-{
-    return calls_one_of(v, tensor_makers, sizeof tensor_makers / sizeof *tensor_makers);
-}
-
 /* The call of a tensor_maker inside v, or NULL. A parameter of a parameter does not occur, so one layer is
  * taken off. */
 static const pickle_value *maker_call(const pickle_value *v)
@@ -55,7 +50,7 @@ static const pickle_value *maker_call(const pickle_value *v)
     if (calls_one_of(v, tensor_wrappers, sizeof tensor_wrappers / sizeof *tensor_wrappers) &&
         v->call.args->items.count >= 1)
         v = v->call.args->items.at[0];
-    return calls_maker(v) ? v : NULL;
+    return calls_one_of(v, tensor_makers, sizeof tensor_makers / sizeof *tensor_makers) ? v : NULL;
 }
 
 bool torch_is_tensor(const pickle_value *v)
@@ -70,22 +65,13 @@ static mohvit_status malformed(const char *place, const char *what, mohvit_error
 
 // ---- Storages --------------------------------------------------------------------------------------
 
-/* Index into types, TYPE_COUNT if there is none. Old versions saved torch.cuda.FloatStorage for tensors on a
- * GPU. */
-static size_t type_of_storage(const pickle_value *class)
+/* Index into types of a dtype or a storage class, TYPE_COUNT if there is none. Old versions saved
+ * torch.cuda.FloatStorage for tensors on a GPU. */
+static size_t find_type(const pickle_value *v, bool is_dtype)
 {
     for (size_t i = 0; i < TYPE_COUNT; i++) {
-        if (pickle_is_global(class, "torch", types[i].storage) ||
-            pickle_is_global(class, "torch.cuda", types[i].storage))
-            return i;
-    }
-    return TYPE_COUNT;
-}
-
-static size_t type_of_name(const pickle_value *dtype)
-{
-    for (size_t i = 0; i < TYPE_COUNT; i++) {
-        if (pickle_is_global(dtype, "torch", types[i].name))
+        if (pickle_is_global(v, "torch", is_dtype ? types[i].name : types[i].storage) ||
+            (!is_dtype && pickle_is_global(v, "torch.cuda", types[i].storage)))
             return i;
     }
     return TYPE_COUNT;
@@ -111,11 +97,12 @@ static mohvit_status parse_storage(torch_tensor *out, const pickle_value *v, con
     if (part[0]->kind != PICKLE_STRING || !pickle_text_is(part[0]->text, "storage") ||
         part[2]->kind != PICKLE_STRING || !read_size(&out->storage_elements, part[4]))
         return malformed(place, "its storage is not ('storage', class, key, device, elements)", err);
-    size_t type = dtype ? type_of_name(dtype) : type_of_storage(part[1]);
+    const pickle_value *named = dtype ? dtype : part[1];
+    size_t type = find_type(named, dtype != NULL);
     if (type == TYPE_COUNT) {
         char text[128];
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "%s: its elements are of unknown type: %s", place,
-                         torch_describe(text, sizeof text, dtype ? dtype : part[1]));
+                         torch_describe(text, sizeof text, named));
     }
     out->info.dtype = types[type].dtype;
     out->item_size = types[type].size;
