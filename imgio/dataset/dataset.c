@@ -26,19 +26,16 @@ struct dataset {
 
 /* ---- Kinds ----------------------------------------------------------------------------------- */
 
-static bool begins_with(const uint8_t *head, size_t size, const char *bytes)
-{
-    return size >= strlen(bytes) && !memcmp(head, bytes, strlen(bytes));
-}
-
 /* The name of a packer whose output head is, or NULL. */
 static const char *packed_with(const uint8_t *head, size_t size)
 {
     static const char *const packers[][2] = {
         {"gzip", "\x1f\x8b"}, {"zstd", "\x28\xb5\x2f\xfd"}, {"xz", "\3757zXZ"}, {"bzip2", "BZh"}};
-    for (size_t i = 0; i < sizeof packers / sizeof *packers; i++)
-        if (begins_with(head, size, packers[i][1]))
+    for (size_t i = 0; i < sizeof packers / sizeof *packers; i++) {
+        size_t length = strlen(packers[i][1]);
+        if (size >= length && !memcmp(head, packers[i][1], length))
             return packers[i][0];
+    }
     return NULL;
 }
 
@@ -105,20 +102,6 @@ static mohvit_status recognise(const source_kind **kind, const char *argument, m
 
 /* ---- Classes --------------------------------------------------------------------------------- */
 
-/* Where an item is, for messages. */
-static void item_where(char *out, size_t size, const dataset_source *s, const char *name)
-{
-    snprintf(out, size, "%s%s", s->prefix, name);
-}
-
-static mohvit_status classes_by_truth(truth *t, dataset_source *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        s->items[i].class_index = truth_find(t, s->items[i].name);
-    s->by_number = truth_is_by_number(t);
-    return MOHVIT_OK;
-}
-
 static mohvit_status classes_by_label(dataset_source *s, const class_table *t, mohvit_error *err)
 {
     bool zero = false;
@@ -129,7 +112,7 @@ static mohvit_status classes_by_label(dataset_source *s, const class_table *t, m
         size_t index;
         if (!item->label)
             continue;
-        item_where(where, sizeof where, s, item->name);
+        snprintf(where, sizeof where, "%s%s", s->prefix, item->name);
         mohvit_status status = class_parse(t, item->label, where, &item->class_index, err);
         if (status)
             return status;
@@ -211,7 +194,7 @@ static mohvit_status check_range(dataset_source *s, const class_table *t, mohvit
         size_t index = s->items[i].class_index;
         if (index == CLASS_NONE || index < class_count(t))
             continue;
-        item_where(where, sizeof where, s, s->items[i].name);
+        snprintf(where, sizeof where, "%s%s", s->prefix, s->items[i].name);
         return class_out_of_range(t, index, where, err);
     }
     return MOHVIT_OK;
@@ -226,9 +209,13 @@ static mohvit_status find_classes(dataset_source *s, truth *given, const dataset
     for (size_t i = 0; i < s->count; i++) {
         labels = labels || s->items[i].label;
         folders = folders || s->items[i].folder;
+        if (given)
+            s->items[i].class_index = truth_find(given, s->items[i].name);
     }
-    if (given)
-        return classes_by_truth(given, s);
+    if (given) {
+        s->by_number = given->by_number;
+        return MOHVIT_OK;
+    }
     if (labels)
         return classes_by_label(s, o->classes, err);
     if (folders && !o->unlabelled && !o->real_labels)
@@ -339,14 +326,6 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* The upper half of a · b. */
-static uint64_t multiply_high(uint64_t a, uint64_t b)
-{
-    const uint64_t lower = UINT32_MAX;
-    uint64_t low = (a & lower) * (b & lower), middle = (a >> 32) * (b & lower) + (low >> 32);
-    return (a >> 32) * (b >> 32) + (middle >> 32) + (((middle & lower) + (a & lower) * (b >> 32)) >> 32);
-}
-
 /* Selection sampling (Knuth, algorithm S): every subset of the size is equally likely, and order stays. */
 static mohvit_status choose(dataset *d, const dataset_options *o, mohvit_error *err)
 {
@@ -361,7 +340,9 @@ static mohvit_status choose(dataset *d, const dataset_options *o, mohvit_error *
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu pictures", o->sample);
     d->count = 0;
     for (size_t i = 0; i < total; i++) {
-        if (multiply_high(next_random(&state), total - i) < o->sample - d->count)
+        size_t drawn =
+            (size_t)((unsigned __int128)next_random(&state) * (total - i) >> 64); // below total - i
+        if (drawn < o->sample - d->count)
             d->items[d->count++] = d->candidates[i];
     }
     return MOHVIT_OK;
@@ -396,15 +377,13 @@ static mohvit_status scan_sources(dataset *d, char *const *arguments, const data
     mohvit_status status = MOHVIT_OK;
     for (size_t k = 0; !status && k < d->source_count; k++) {
         dataset_source *s = &d->sources[k];
-        const source_kind *kind = NULL;
-        status = recognise(&kind, arguments[k], err);
+        status = recognise(&s->kind, arguments[k], err);
         if (status)
             break;
-        s->kind = kind;
         s->strings = &d->strings;
         s->warn = &o->warn;
         s->argument = arena_copy(&d->strings, arguments[k], strlen(arguments[k]));
-        status = s->argument ? kind->scan(s, err)
+        status = s->argument ? s->kind->scan(s, err)
                              : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", arguments[k]);
         if (!status)
             status = find_classes(s, given, o, err);

@@ -20,9 +20,9 @@ static mohvit_status add_picture(dataset_source *s, const FTSENT *entry, const c
 {
     const char *slash = strchr(name, '/');
     found_item item = {.class_index = CLASS_NONE, .size = (uint64_t)entry->fts_statp->st_size};
-    item.name = source_string(s, name, strlen(name));
+    item.name = arena_copy(s->strings, name, strlen(name));
     if (slash)
-        item.folder = source_string(s, name, (size_t)(slash - name));
+        item.folder = arena_copy(s->strings, name, (size_t)(slash - name));
     if (!item.name || (slash && !item.folder))
         return source_no_memory(s, err);
     return source_add(s, &item, err);
@@ -70,7 +70,7 @@ static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
     size_t length = strlen(path), others = 0;
     while (length > 1 && path[length - 1] == '/')
         path[--length] = '\0';
-    s->argument = source_string(s, path, length);
+    s->argument = arena_copy(s->strings, path, length);
     mohvit_status status =
         s->argument ? source_set_prefix(s, strcmp(path, "/") ? "/" : "", err) : source_no_memory(s, err);
     char *roots[] = {path, NULL};

@@ -49,16 +49,7 @@ static mohvit_status idx_error(gzFile f, const char *path, mohvit_error *err)
 
 static mohvit_status read_exactly(gzFile f, void *dst, size_t size, const char *path, mohvit_error *err)
 {
-    uint8_t *to = dst;
-    while (size) {
-        unsigned part = size > (1u << 20) ? 1u << 20 : (unsigned)size;
-        int n = gzread(f, to, part);
-        if (n <= 0)
-            return idx_error(f, path, err);
-        to += n;
-        size -= (size_t)n;
-    }
-    return MOHVIT_OK;
+    return gzfread(dst, 1, size, f) == size ? MOHVIT_OK : idx_error(f, path, err);
 }
 
 static mohvit_status read_header(idx_header *h, gzFile f, const char *path, mohvit_error *err)
@@ -232,7 +223,7 @@ static mohvit_status add_items(dataset_source *s, const idx_header *h, gzFile f,
         char name[24];
         int length = snprintf(name, sizeof name, "%zu", i);
         found_item item = {
-            .name = source_string(s, name, (size_t)length),
+            .name = arena_copy(s->strings, name, (size_t)length),
             .class_index = labels ? labels[i] : CLASS_NONE,
             .size = h->item,
             .place = i,
@@ -292,7 +283,7 @@ static mohvit_status scan_idx(dataset_source *s, mohvit_error *err)
     if (!s->state || !source_names_idx(s->argument, &images, &labels) || !images) {
         status = source_no_memory(s, err);
     } else {
-        s->argument = source_string(s, images, strlen(images));
+        s->argument = arena_copy(s->strings, images, strlen(images));
         status = s->argument ? source_set_prefix(s, "#", err) : source_no_memory(s, err);
         if (!status)
             status = scan_files(s, images, labels, err);

@@ -9,7 +9,7 @@ static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error 
 {
     struct stat st;
     found_item item = {.class_index = CLASS_NONE};
-    item.name = source_string(s, path, strlen(path));
+    item.name = arena_copy(s->strings, path, strlen(path));
     if (!item.name)
         return source_no_memory(s, err);
     bool there = !stat(path, &st);
@@ -26,7 +26,7 @@ static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
     line_reader r;
     bool more;
     mohvit_status status = lines_open(&r, fopen(s->argument, "re"), s->argument, "\r", err);
-    s->prefix = source_string(s, "", 0);
+    s->prefix = arena_copy(s->strings, "", 0);
     if (!status && !s->prefix)
         status = source_no_memory(s, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more)

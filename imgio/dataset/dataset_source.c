@@ -11,24 +11,19 @@ mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err)
     return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu pictures", s->argument, s->count);
 }
 
-char *source_string(dataset_source *s, const char *text, size_t length)
-{
-    return arena_copy(s->strings, text, length);
-}
-
 mohvit_status source_set_prefix(dataset_source *s, const char *between, mohvit_error *err)
 {
     char *prefix;
     if (asprintf(&prefix, "%s%s", s->argument, between) < 0)
         return source_no_memory(s, err);
-    s->prefix = source_string(s, prefix, strlen(prefix));
+    s->prefix = arena_copy(s->strings, prefix, strlen(prefix));
     free(prefix);
     return s->prefix ? MOHVIT_OK : source_no_memory(s, err);
 }
 
 mohvit_status source_add_folder(dataset_source *s, const char *folder, mohvit_error *err)
 {
-    char *copy = source_string(s, folder, strlen(folder));
+    char *copy = arena_copy(s->strings, folder, strlen(folder));
     const char **folders = memory_grow(s->folders, s->folder_count, &s->folder_capacity, sizeof *folders);
     if (folders)
         s->folders = folders;
@@ -68,7 +63,7 @@ mohvit_status source_parent(dataset_source *s, const char *path, const char **ou
         return MOHVIT_OK;
     while (start > path && start[-1] != '/')
         start--;
-    *out = source_string(s, start, (size_t)(slash - start));
+    *out = arena_copy(s->strings, start, (size_t)(slash - start));
     return *out ? MOHVIT_OK : source_no_memory(s, err);
 }
 

@@ -47,9 +47,6 @@ struct dataset_source {
     bool by_number; /* classes were given as numbers, which say nothing of what they are */
 };
 
-/* A copy in the data set's arena; NULL without memory. */
-char *source_string(dataset_source *s, const char *text, size_t length);
-
 /* "argument" and what stands between it and a name. */
 mohvit_status source_set_prefix(dataset_source *s, const char *between, mohvit_error *err);
 

@@ -28,11 +28,6 @@ typedef struct tar_scan {
     size_t others;     /* members that are neither pictures nor labels */
 } tar_scan;
 
-static mohvit_status cut_short(const dataset_source *s, const char *what, mohvit_error *err)
-{
-    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is cut short: %s", s->argument, what);
-}
-
 /* EILSEQ, EINVAL and −1 are what libarchive has to say; other numbers are from the system. */
 static mohvit_status archive_error(const tar_scan *t, mohvit_error *err)
 {
@@ -77,8 +72,8 @@ static mohvit_status add_label(tar_scan *t, const char *name, size_t stem, uint6
         return source_no_memory(t->s, err);
     t->labels = labels;
     found_item *l = &t->labels[t->label_count++];
-    *l = (found_item){.name = source_string(t->s, name, stem),
-                      .label = source_string(t->s, text, strlen(text))};
+    *l = (found_item){.name = arena_copy(t->s->strings, name, stem),
+                      .label = arena_copy(t->s->strings, text, strlen(text))};
     return l->name && l->label ? MOHVIT_OK : source_no_memory(t->s, err);
 }
 
@@ -109,12 +104,12 @@ static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, u
     if (!picture) {
         size_t length = strlen(name);
         if (length > 4 && strcmp(name + length - 4, ".tar") == 0 && !t->inner)
-            t->inner = source_string(t->s, name, length);
+            t->inner = arena_copy(t->s->strings, name, length);
         t->others++;
         return MOHVIT_OK;
     }
     found_item item = {.class_index = CLASS_NONE, .size = size, .place = place};
-    item.name = source_string(t->s, name, strlen(name));
+    item.name = arena_copy(t->s->strings, name, strlen(name));
     status = item.name ? source_parent(t->s, name, &item.folder, err) : source_no_memory(t->s, err);
     return status ? status : source_add(t->s, &item, err);
 }
@@ -163,7 +158,8 @@ static mohvit_status check_end(const tar_scan *t, mohvit_error *err)
     int64_t end = archive_read_header_position(t->archive);
     if (end >= 0 && (uint64_t)end + TAR_BLOCK <= t->size)
         return MOHVIT_OK;
-    return cut_short(t->s, "the zeros that end a tar are missing", err);
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is cut short: the zeros that end a tar are missing",
+                     t->s->argument);
 }
 
 static mohvit_status scan_members(tar_scan *t, mohvit_error *err)
@@ -191,7 +187,7 @@ static mohvit_status label_items(tar_scan *t, mohvit_error *err)
     for (size_t i = 0; i < s->count; i++) {
         const char *name = s->items[i].name, *slash = strrchr(name, '/');
         const char *dot = strchr(slash ? slash : name, '.');
-        found_item key = {.name = source_string(s, name, dot ? (size_t)(dot - name) : strlen(name))};
+        found_item key = {.name = arena_copy(s->strings, name, dot ? (size_t)(dot - name) : strlen(name))};
         if (!key.name)
             return source_no_memory(s, err);
         const found_item *l = bsearch(&key, t->labels, t->label_count, sizeof key, source_compare_items);

@@ -20,13 +20,6 @@ typedef struct truth_entry {
     bool used;
 } truth_entry;
 
-struct truth {
-    truth_entry *entries; /* sorted by name, no two of one */
-    size_t count, capacity;
-    bool by_number; /* every class is an index */
-    arena strings;
-};
-
 static mohvit_status add_entry(truth *t, const char *name, size_t length, size_t class_index, size_t line,
                                mohvit_error *err)
 {
@@ -183,11 +176,6 @@ size_t truth_find(truth *t, const char *name)
     if (found == CLASS_NONE && slash && dot)
         found = find_name(t, base, (size_t)(dot - base));
     return found;
-}
-
-bool truth_is_by_number(const truth *t)
-{
-    return t->by_number;
 }
 
 size_t truth_unused(const truth *t)

@@ -6,7 +6,12 @@
 #include "base/arena.h"
 #include "imgio/dataset/classes.h"
 
-typedef struct truth truth;
+typedef struct truth {
+    struct truth_entry *entries; /* sorted by name, no two of one */
+    size_t count, capacity;
+    bool by_number; /* every class is an index */
+    arena strings;
+} truth;
 
 /* A class is an index, a WordNet id or a name of the table. One name with two classes is an error. Warns of a
  * file of indices without any 0, which probably counts from 1. *out is set on success alone. */
@@ -17,9 +22,6 @@ void truth_free(truth *t);
 /* The class of a picture: by its whole name, or what follows its last slash, or either without its ending;
  * CLASS_NONE where the file has none of these. */
 size_t truth_find(truth *t, const char *name);
-
-/* Whether every class is an index. */
-bool truth_is_by_number(const truth *t);
 
 /* Lines that truth_find never found. */
 size_t truth_unused(const truth *t);
