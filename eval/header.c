@@ -136,10 +136,7 @@ mohvit_status header_check(const json_t *header, const char *name, mohvit_error 
 
 static void hash_number(XXH3_state_t *state, uint64_t value)
 {
-    uint8_t digits[8];
-    for (size_t i = 0; i < sizeof digits; i++)
-        digits[i] = (uint8_t)(value >> (8 * i));
-    XXH3_128bits_update(state, digits, sizeof digits);
+    XXH3_128bits_update(state, &value, sizeof value); // little-endian, as compiler.h asserts
 }
 
 /* Over the first `count` items that item_at gives. */

@@ -25,7 +25,7 @@ typedef struct chunk {
     void *section;
     score *scores; /* (images, top_ks) */
     image_result results[CHUNK_IMAGES];
-    struct chunk *before, *after; /* among those that are under way */
+    struct chunk *next; /* of the few that are under way */
 } chunk;
 
 /* An image whose bytes have been read. */
@@ -43,6 +43,8 @@ typedef struct loaded {
 
 typedef struct run {
     const pipeline *p;
+    struct worker *workers; /* (threads) */
+    size_t readers;
     size_t queue_bytes;
     size_t ahead;      /* images that wait in the queue at most */
     size_t live_limit; /* chunks under way before a reader asks for one: the others' share is left to them */
@@ -156,26 +158,14 @@ static chunk *chunk_create(const pipeline *p, size_t number)
     return c;
 }
 
-/* With the lock held. */
-static void chunk_enlist(run *r, chunk *c)
-{
-    r->live_count++;
-    c->after = r->live;
-    if (c->after)
-        c->after->before = c;
-    r->live = c;
-}
-
 static void chunk_remove(run *r, chunk *c)
 {
     pthread_mutex_lock(&r->lock);
+    chunk **link = &r->live;
+    while (*link != c)
+        link = &(*link)->next;
+    *link = c->next;
     r->live_count--;
-    if (c->after)
-        c->after->before = c->before;
-    if (c->before)
-        c->before->after = c->after;
-    else
-        r->live = c->after;
     pthread_cond_broadcast(&r->room); // for another one
     pthread_mutex_unlock(&r->lock);
 }
@@ -222,15 +212,18 @@ static bool fetch_chunk(run *r)
     size_t number = CHUNK_NONE;
     mohvit_status status = r->p->next(r->p->user, &number, &err);
     chunk *c = !status && number != CHUNK_NONE ? chunk_create(r->p, number) : NULL;
-    if (!status && number != CHUNK_NONE && !c)
-        status = error_set(&err, MOHVIT_ERROR_MEMORY, "no memory for a chunk of %zu images", CHUNK_IMAGES);
     if (status)
         stop(r, status, &err);
+    else if (number != CHUNK_NONE && !c)
+        stop_without_memory(r);
     pthread_mutex_lock(&r->lock);
     r->fetching = false;
     r->current = c;
-    if (c)
-        chunk_enlist(r, c);
+    if (c) {
+        c->next = r->live;
+        r->live = c;
+        r->live_count++;
+    }
     r->claimed = 0;
     r->exhausted = !c;
     wake_all(r);
@@ -495,12 +488,6 @@ static void work_loop(worker *w)
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
-typedef struct crew {
-    run *r;
-    worker *workers; /* (threads) */
-    size_t readers;
-} crew;
-
 static void serve_loop(run *r)
 {
     mohvit_error err;
@@ -520,20 +507,19 @@ static void serve_loop(run *r)
 static void loop_task(void *arg, size_t task, size_t thread)
 {
     (void)thread;
-    crew *c = arg;
-    const pipeline *p = c->r->p;
-    if (task < p->threads)
-        work_loop(&c->workers[task]);
-    else if (task < p->threads + c->readers)
-        read_loop(c->r);
+    run *r = arg;
+    if (task < r->p->threads)
+        work_loop(&r->workers[task]);
+    else if (task < r->p->threads + r->readers)
+        read_loop(r);
     else
-        serve_loop(c->r);
+        serve_loop(r);
 }
 
 static void run_crew(void *arg, team *t)
 {
-    crew *c = arg;
-    parallel_for(t, c->r->p->threads + c->readers + (c->r->p->serve != NULL), loop_task, c);
+    run *r = arg;
+    parallel_for(t, r->p->threads + r->readers + (r->p->serve != NULL), loop_task, r);
 }
 
 static void worker_free(worker *w, size_t top_ks)
@@ -569,7 +555,7 @@ static void drop_rest(run *r)
     }
     while (r->live) {
         chunk *c = r->live;
-        r->live = c->after;
+        r->live = c->next;
         chunk_free(r->p, c);
     }
 }
@@ -577,16 +563,16 @@ static void drop_rest(run *r)
 mohvit_status pipeline_run(const pipeline *p, mohvit_error *err)
 {
     run *r = calloc(1, sizeof *r);
-    crew c = {.r = r, .readers = READERS_FEW + p->threads / READERS_SHARE};
-    c.readers = c.readers < READERS_MANY ? c.readers : READERS_MANY;
-    c.workers = calloc(p->threads, sizeof *c.workers);
+    if (r)
+        r->workers = calloc(p->threads, sizeof *r->workers);
     mohvit_status status = MOHVIT_OK;
-    if (!r || !c.workers) {
+    if (!r || !r->workers) {
         free(r);
-        free(c.workers);
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a run on %zu threads", p->threads);
     }
     r->p = p;
+    r->readers = READERS_FEW + p->threads / READERS_SHARE;
+    r->readers = r->readers < READERS_MANY ? r->readers : READERS_MANY;
     r->ahead = AHEAD_ANYWAY + AHEAD_SHARE * p->threads;
     r->ahead = r->ahead < QUEUE_IMAGES ? r->ahead : QUEUE_IMAGES;
     r->live_limit = 2 + divide_up(p->threads > p->batch ? p->threads : p->batch, CHUNK_IMAGES);
@@ -597,22 +583,22 @@ mohvit_status pipeline_run(const pipeline *p, mohvit_error *err)
     pthread_cond_init(&r->ready, NULL);
     pthread_cond_init(&r->room, NULL);
     for (size_t i = 0; !status && i < p->threads; i++)
-        status = worker_create(&c.workers[i], r, err);
+        status = worker_create(&r->workers[i], r, err);
     if (!status) {
-        parallel_run(p->threads + c.readers + (p->serve != NULL), run_crew, &c);
+        parallel_run(p->threads + r->readers + (p->serve != NULL), run_crew, r);
         status = r->err.status;
         if (status && err)
             *err = r->err;
     }
     drop_rest(r);
     for (size_t i = 0; i < p->threads; i++)
-        worker_free(&c.workers[i], p->top_ks);
+        worker_free(&r->workers[i], p->top_ks);
     pthread_cond_destroy(&r->room);
     pthread_cond_destroy(&r->ready);
     pthread_mutex_destroy(&r->output);
     pthread_mutex_destroy(&r->results);
     pthread_mutex_destroy(&r->lock);
+    free(r->workers);
     free(r);
-    free(c.workers);
     return status;
 }

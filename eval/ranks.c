@@ -17,7 +17,6 @@ enum { TAG_WANT = 1, TAG_RECORD, TAG_FINISHED, TAG_CHUNK, TAG_STOP };
 #define MAX_MESSAGE ((size_t)1 << 30)
 
 struct ranks {
-    void *library;
     const mpi_module *mpi;
     int rank, ranks;
     pthread_mutex_t lock; /* of every call of mpi, and of what follows */
@@ -68,10 +67,10 @@ static mohvit_status load_module(ranks *s, const char *path, mohvit_error *err)
                          "started by mpirun, but %s is neither beside the program nor in %s%s: install the "
                          "package mohvit-mpi, or libopenmpi-dev and build again",
                          MPI_MODULE_FILE, program_folder(folder) ? folder : "", MPI_MODULE_FROM_BIN);
-    s->library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-    if (!s->library)
+    void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (!library)
         return error_set(err, MOHVIT_ERROR_IO, "%s: cannot be loaded: %s", path, dlerror());
-    s->mpi = dlsym(s->library, MPI_MODULE_SYMBOL);
+    s->mpi = dlsym(library, MPI_MODULE_SYMBOL);
     if (!s->mpi || s->mpi->version != MPI_MODULE_VERSION)
         return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: is the module of another version of mohvit", path);
     return MOHVIT_OK;
@@ -158,16 +157,11 @@ mohvit_status ranks_broadcast(ranks *s, const char *text, char **out, mohvit_err
     return MOHVIT_OK;
 }
 
-static mohvit_status send_locked(ranks *s, int to, int tag, const void *data, size_t size, mohvit_error *err)
-{
-    int code = s->mpi->send(to, tag, data, size);
-    return code ? mpi_error(s, "sending", code, err) : MOHVIT_OK;
-}
-
 static mohvit_status send_to(ranks *s, int to, int tag, const void *data, size_t size, mohvit_error *err)
 {
     pthread_mutex_lock(&s->lock);
-    mohvit_status status = send_locked(s, to, tag, data, size, err);
+    int code = s->mpi->send(to, tag, data, size);
+    mohvit_status status = code ? mpi_error(s, "sending", code, err) : MOHVIT_OK;
     pthread_mutex_unlock(&s->lock);
     return status;
 }
@@ -200,14 +194,9 @@ static void wait_for_messages(void)
 static mohvit_status answer_want(ranks *s, const ranks_host *host, int from, mohvit_error *err)
 {
     size_t chunk = CHUNK_NONE;
-    bytes b = {0};
     mohvit_status status = host->stopped(host->user) ? MOHVIT_OK : host->next(host->user, &chunk, err);
-    bytes_put_u64(&b, chunk);
-    if (!status)
-        status = b.failed ? error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a message")
-                          : send_to(s, from, TAG_CHUNK, b.data, b.size, err);
-    bytes_free(&b);
-    return status;
+    uint64_t answer = chunk; // little-endian, as bytes_get_u64 reads it
+    return status ? status : send_to(s, from, TAG_CHUNK, &answer, sizeof answer, err);
 }
 
 static mohvit_status tell_to_stop(ranks *s, mohvit_error *err)
