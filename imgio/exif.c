@@ -76,24 +76,13 @@ typedef struct walk {
 static walk walk_of(unsigned orientation, size_t stored_width, size_t stored_height)
 {
     ptrdiff_t w = (ptrdiff_t)stored_width, last_column = w - 1, last_row = ((ptrdiff_t)stored_height - 1) * w;
-    switch (orientation) {
-    case 2:
-        return (walk){last_column, -1, w};
-    case 3:
-        return (walk){last_row + last_column, -1, -w};
-    case 4:
-        return (walk){last_row, 1, -w};
-    case 5:
-        return (walk){0, w, 1};
-    case 6:
-        return (walk){last_row, -w, 1};
-    case 7:
-        return (walk){last_row + last_column, -w, -1};
-    case 8:
-        return (walk){last_column, w, -1};
-    default:
-        return (walk){0, 1, w};
-    }
+    const walk walks[] = {
+        [2] = {last_column, -1, w}, [3] = {last_row + last_column, -1, -w},
+        [4] = {last_row, 1, -w},    [5] = {0, w, 1},
+        [6] = {last_row, -w, 1},    [7] = {last_row + last_column, -w, -1},
+        [8] = {last_column, w, -1},
+    };
+    return walks[orientation];
 }
 
 mohvit_status exif_turn(image *img, unsigned orientation, const char *name, mohvit_error *err)
