@@ -155,16 +155,9 @@ size_t class_by_name(const class_table *t, const char *name)
 
 bool class_is_index(const char *text, size_t *out)
 {
-    size_t value = 0;
-    if (!*text)
+    if (!*text || text[strspn(text, "0123456789")])
         return false;
-    for (const char *p = text; *p; p++) {
-        if (*p < '0' || *p > '9')
-            return false;
-        size_t digit = (size_t)(*p - '0');
-        value = value > (SIZE_MAX - digit) / 10 ? SIZE_MAX : value * 10 + digit;
-    }
-    *out = value;
+    *out = strtoul(text, NULL, 10); // the largest there is, where text is beyond it
     return true;
 }
 

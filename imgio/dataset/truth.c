@@ -272,14 +272,10 @@ size_t real_labels_find(const real_labels *r, const char *name)
     if (strncmp(base, prefix, sizeof prefix - 1) != 0)
         return CLASS_NONE;
     const char *digits = base + sizeof prefix - 1;
-    size_t number = 0;
-    for (size_t i = 0; i < 8; i++) {
-        if (digits[i] < '0' || digits[i] > '9')
-            return CLASS_NONE;
-        number = 10 * number + (size_t)(digits[i] - '0');
-    }
-    bool whole = !digits[8] || digits[8] == '.';
-    return whole && number >= 1 && number <= r->count ? number - 1 : CLASS_NONE;
+    if (strspn(digits, "0123456789") != 8 || (digits[8] && digits[8] != '.'))
+        return CLASS_NONE;
+    size_t number = strtoul(digits, NULL, 10);
+    return number >= 1 && number <= r->count ? number - 1 : CLASS_NONE;
 }
 
 /* ---- Subset ---------------------------------------------------------------------------------- */
