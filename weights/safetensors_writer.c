@@ -82,19 +82,6 @@ static mohvit_status header_add_metadata(json_t *header, const metadata_entry *m
     return MOHVIT_OK;
 }
 
-static mohvit_status header_build(json_t *header, const tensor_info *tensors, size_t count,
-                                  const metadata_entry *metadata, size_t metadata_count, const char *path,
-                                  mohvit_error *err)
-{
-    mohvit_status status = MOHVIT_OK;
-    size_t offset = 0;
-    if (metadata_count)
-        status = header_add_metadata(header, metadata, metadata_count, path, err);
-    for (size_t i = 0; !status && i < count; i++)
-        status = header_add(header, &tensors[i], &offset, path, err);
-    return status;
-}
-
 // ---- The file --------------------------------------------------------------------------------------
 
 static mohvit_status write_all(safetensors_writer *w, const void *bytes, size_t size, mohvit_error *err)
@@ -156,13 +143,16 @@ mohvit_status safetensors_writer_create(safetensors_writer **out, const char *pa
 {
     safetensors_writer *w = calloc(1, sizeof *w);
     json_t *header = json_object();
-    mohvit_status status;
+    size_t offset = 0;
+    mohvit_status status = MOHVIT_OK;
     if (w)
         w->file.fd = -1;
     if (!w || !header)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
-    else
-        status = header_build(header, tensors, count, metadata, metadata_count, path, err);
+    else if (metadata_count)
+        status = header_add_metadata(header, metadata, metadata_count, path, err);
+    for (size_t i = 0; !status && i < count; i++)
+        status = header_add(header, &tensors[i], &offset, path, err);
     if (!status)
         status = writer_start(w, path, tensors, count, header, err);
     json_decref(header);
