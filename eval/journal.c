@@ -321,17 +321,6 @@ static mohvit_status load_records(journal *j, uint64_t file_size, const warning_
     return status;
 }
 
-static mohvit_status file_size_of(const journal *j, uint64_t *size, mohvit_error *err)
-{
-    struct stat st;
-    if (fstat(j->fd, &st))
-        return error_errno(err, "%s: cannot be read", j->name);
-    if (!S_ISREG(st.st_mode))
-        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file", j->name);
-    *size = (uint64_t)st.st_size;
-    return MOHVIT_OK;
-}
-
 /* ---- Opening --------------------------------------------------------------------------------- */
 
 /* A file that lies nowhere and goes with the process. */
@@ -352,21 +341,27 @@ static int open_unnamed(void)
     return fd;
 }
 
-static mohvit_status open_file(journal *j, const char *path, bool writable, mohvit_error *err)
+static mohvit_status open_file(journal *j, const char *path, uint64_t *size, mohvit_error *err)
 {
+    struct stat st;
     if (!path)
         j->fd = open_unnamed();
-    else if (writable)
+    else if (j->writable)
         j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     else
         j->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (j->fd < 0)
         return error_errno(err, "%s", j->name);
-    if (path && flock(j->fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
+    if (path && flock(j->fd, (j->writable ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
         if (errno == EWOULDBLOCK)
             return error_set(err, MOHVIT_ERROR_IO, "%s: is in use by another process", j->name);
         return error_errno(err, "%s: cannot be locked", j->name);
     }
+    if (fstat(j->fd, &st))
+        return error_errno(err, "%s: cannot be read", j->name);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file", j->name);
+    *size = (uint64_t)st.st_size;
     return MOHVIT_OK;
 }
 
@@ -401,7 +396,7 @@ static mohvit_status load(journal *j, const journal_options *o, uint64_t file_si
     return status;
 }
 
-static mohvit_status open_journal(journal **out, const journal_options *o, bool writable, mohvit_error *err)
+mohvit_status journal_open(journal **out, const journal_options *o, mohvit_error *err)
 {
     journal *j = calloc(1, sizeof *j);
     if (j)
@@ -412,15 +407,13 @@ static mohvit_status open_journal(journal **out, const journal_options *o, bool 
     }
     uint64_t file_size = 0;
     bool fresh = true;
-    j->writable = writable;
+    j->writable = o->header != NULL;
     j->named = o->path != NULL;
-    mohvit_status status = open_file(j, o->path, writable, err);
-    if (!status)
-        status = file_size_of(j, &file_size, err);
+    mohvit_status status = open_file(j, o->path, &file_size, err);
     if (!status)
         status = load_header(j, file_size, &fresh, err);
     if (!status && fresh)
-        status = writable ? create(j, o->header, err) : not_a_state(j, err);
+        status = j->writable ? create(j, o->header, err) : not_a_state(j, err);
     else if (!status)
         status = load(j, o, file_size, err);
     if (status)
@@ -430,16 +423,11 @@ static mohvit_status open_journal(journal **out, const journal_options *o, bool 
     return status;
 }
 
-mohvit_status journal_open(journal **out, const journal_options *options, mohvit_error *err)
-{
-    return open_journal(out, options, true, err);
-}
-
 mohvit_status journal_open_finished(journal **out, const char *path, const warning_sink *warn,
                                     mohvit_error *err)
 {
     const journal_options o = {.path = path, .warn = *warn};
-    return open_journal(out, &o, false, err);
+    return journal_open(out, &o, err);
 }
 
 void journal_close(journal *j)

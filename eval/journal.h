@@ -18,7 +18,7 @@ typedef struct journal journal;
 /* Where a journal is kept and what it is for. */
 typedef struct journal_options {
     const char *path;     /* NULL: a temporary file without a name */
-    const json_t *header; /* see header.h */
+    const json_t *header; /* see header.h; NULL: of a finished one, to be read alone */
     bool allow_mixed;     /* other hardware and backend than those of the header are fine */
     warning_sink warn;
 } journal_options;
