@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- Decoding -------------------------------------------------------------------------------- */
-
 static size_t max_file_bytes(const image_limits *limits)
 {
     return limits && limits->max_file_bytes ? limits->max_file_bytes : IMAGE_MAX_FILE_BYTES;
@@ -43,8 +41,6 @@ mohvit_status image_decode(image *out, const void *data, size_t size, const char
         *out = img;
     return status;
 }
-
-/* ---- Reading --------------------------------------------------------------------------------- */
 
 mohvit_status image_read(image *out, const char *path, const image_limits *limits, bool exif_orientation,
                          mohvit_error *err)

@@ -1,7 +1,6 @@
 #include "imgio/dataset/dataset.h"
 
 #include "base/file_io.h"
-#include "base/memory.h"
 #include "imgio/dataset/dataset_source.h"
 #include "imgio/dataset/truth.h"
 #include "imgio/formats.h"
