@@ -153,13 +153,6 @@ static void take_folders(dataset_source *s, const size_t *classes, size_t *pictu
     }
 }
 
-static void warn_empty(const dataset_source *s, const size_t *pictures)
-{
-    for (size_t i = 0; i < s->folder_count; i++)
-        if (!pictures[i])
-            warning_send(s->warn, "%s%s: no pictures in this folder", s->prefix, s->folders[i]);
-}
-
 static mohvit_status classes_by_folder(dataset_source *s, const class_table *t, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
@@ -175,10 +168,11 @@ static mohvit_status classes_by_folder(dataset_source *s, const class_table *t, 
         status = source_no_memory(s, err);
     if (!status)
         status = classes_of_folders(t, s->folders, s->folder_count, s->argument, classes, s->warn, err);
-    if (!status) {
+    if (!status)
         take_folders(s, classes, pictures);
-        warn_empty(s, pictures);
-    }
+    for (size_t i = 0; !status && i < s->folder_count; i++)
+        if (!pictures[i])
+            warning_send(s->warn, "%s%s: no pictures in this folder", s->prefix, s->folders[i]);
     free(classes);
     free(pictures);
     return status;

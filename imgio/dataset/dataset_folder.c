@@ -9,13 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A folder that cannot be read would leave pictures out of the score without a word. */
-static mohvit_status unreadable(const FTSENT *entry, mohvit_error *err)
-{
-    errno = entry->fts_errno;
-    return error_errno(err, "%s", entry->fts_path);
-}
-
 static mohvit_status add_picture(dataset_source *s, const FTSENT *entry, const char *name, mohvit_error *err)
 {
     const char *slash = strchr(name, '/');
@@ -44,8 +37,9 @@ static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t r
         return error_set(err, MOHVIT_ERROR_IO, "%s: is a link to a folder that holds it", entry->fts_path);
     case FTS_DNR:
     case FTS_ERR:
-    case FTS_NS:
-        return hidden ? MOHVIT_OK : unreadable(entry, err);
+    case FTS_NS: // to pass over it would leave pictures out of the score without a word
+        errno = entry->fts_errno;
+        return hidden ? MOHVIT_OK : error_errno(err, "%s", entry->fts_path);
     case FTS_F:
     case FTS_SLNONE: // a link to nothing: a picture that cannot be read, not one that is not there
         if (hidden)

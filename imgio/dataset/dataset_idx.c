@@ -194,30 +194,14 @@ static mohvit_status open_plain(dataset_source *s, const idx_header *h, const ch
                      (unsigned long long)st.st_size, (unsigned long long)expected);
 }
 
-/* CRC-32 of the next `size` bytes of f. */
-static mohvit_status check_next(uint32_t *check, gzFile f, size_t size, const char *path, mohvit_error *err)
-{
-    uint8_t part[16 << 10];
-    uLong crc = 0;
-    mohvit_status status = MOHVIT_OK;
-    while (!status && size) {
-        size_t bytes = size < sizeof part ? size : sizeof part;
-        status = read_exactly(f, part, bytes, path, err);
-        if (!status)
-            crc = crc32_z(crc, part, bytes);
-        size -= bytes;
-    }
-    *check = (uint32_t)crc;
-    return status;
-}
-
 /* All items are called by their numbers and are of one size: only a check of their pixels tells one data set
  * from another. f is where pixels begin, unless they are kept. */
 static mohvit_status add_items(dataset_source *s, const idx_header *h, gzFile f, const char *path,
                                const uint8_t *labels, mohvit_error *err)
 {
     const uint8_t *pixels = ((const idx_state *)s->state)->pixels;
-    mohvit_status status = MOHVIT_OK;
+    uint8_t *next = pixels ? NULL : malloc(h->item);
+    mohvit_status status = pixels || next ? MOHVIT_OK : source_no_memory(s, err);
     for (size_t i = 0; !status && i < h->shape[0]; i++) {
         char name[24];
         int length = snprintf(name, sizeof name, "%zu", i);
@@ -227,13 +211,12 @@ static mohvit_status add_items(dataset_source *s, const idx_header *h, gzFile f,
             .size = h->item,
             .place = i,
         };
-        if (pixels)
-            item.check = (uint32_t)crc32_z(0, pixels + i * h->item, h->item);
-        else
-            status = check_next(&item.check, f, h->item, path, err);
-        if (!status)
-            status = item.name ? source_add(s, &item, err) : source_no_memory(s, err);
+        if (!pixels && (status = read_exactly(f, next, h->item, path, err)))
+            break;
+        item.check = (uint32_t)crc32_z(0, pixels ? pixels + i * h->item : next, h->item);
+        status = item.name ? source_add(s, &item, err) : source_no_memory(s, err);
     }
+    free(next);
     return status;
 }
 
