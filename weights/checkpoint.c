@@ -28,11 +28,6 @@ static int compare_names(const void *a, const void *b)
     return strcmp((*(const tensor_info *const *)a)->name, (*(const tensor_info *const *)b)->name);
 }
 
-static int compare_to_name(const void *name, const void *tensor)
-{
-    return strcmp(name, (*(const tensor_info *const *)tensor)->name);
-}
-
 static mohvit_status index_names(checkpoint *cp, mohvit_error *err)
 {
     container *file = cp->file;
@@ -57,8 +52,9 @@ static mohvit_status index_names(checkpoint *cp, mohvit_error *err)
 
 const tensor_info *checkpoint_find(const checkpoint *cp, const char *name)
 {
+    const tensor_info *key = &(tensor_info){.name = name};
     const tensor_info **found =
-        bsearch(name, cp->by_name, cp->file->count, sizeof *cp->by_name, compare_to_name);
+        bsearch(&key, cp->by_name, cp->file->count, sizeof *cp->by_name, compare_names);
     return found ? *found : NULL;
 }
 

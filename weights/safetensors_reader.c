@@ -22,16 +22,6 @@ typedef struct safetensors {
 
 // ---- One tensor of the header ----------------------------------------------------------------------
 
-static mohvit_status parse_dtype(tensor_info *t, size_t *item_size, const json_t *value, const char *file,
-                                 mohvit_error *err)
-{
-    const char *text = json_string_value(value);
-    if (text && tensor_dtype_of(&t->dtype, item_size, text))
-        return MOHVIT_OK;
-    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: %s%s", file, t->name,
-                     text ? "unknown dtype " : "has no dtype", text ? text : "");
-}
-
 /* Integers ≥ 0 into out; *count becomes their number, at most max. */
 static bool parse_sizes(size_t *out, size_t *count, size_t max, const json_t *array)
 {
@@ -54,9 +44,10 @@ static mohvit_status parse_tensor(tensor_info *t, extent *e, const json_t *entry
     if (!json_is_object(entry) || json_object_size(entry) != 3)
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: %s: expected an object of dtype, shape and data_offsets", file, t->name);
-    mohvit_status status = parse_dtype(t, &item_size, json_object_get(entry, "dtype"), file, err);
-    if (status)
-        return status;
+    const char *dtype = json_string_value(json_object_get(entry, "dtype"));
+    if (!dtype || !tensor_dtype_of(&t->dtype, &item_size, dtype))
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: %s%s", file, t->name,
+                         dtype ? "unknown dtype " : "has no dtype", dtype ? dtype : "");
     if (!parse_sizes(t->shape, &t->rank, TENSOR_MAX_RANK, json_object_get(entry, "shape")))
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: %s: shape is not an array of at most %d integers of at least 0", file, t->name,
@@ -64,7 +55,7 @@ static mohvit_status parse_tensor(tensor_info *t, extent *e, const json_t *entry
     if (!parse_sizes(offsets, &pair, 2, json_object_get(entry, "data_offsets")) || pair != 2)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: data_offsets is not [begin, end]", file, t->name);
     *e = (extent){offsets[0], offsets[1]};
-    status = tensor_count_elements(t, item_size, file, err);
+    mohvit_status status = tensor_count_elements(t, item_size, file, err);
     if (status)
         return status;
     if (e->begin > e->end || e->end - e->begin != t->elements * item_size) {
