@@ -357,18 +357,16 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
         .accepted = item->accepted ? item->accepted : &own,
         .accepted_count = item->accepted ? item->accepted_count : item->class_index != CLASS_NONE,
     };
-    mohvit_error err;
+    mohvit_error cause, err;
     score *s = &result->scores[top_k];
-    bool failed = score_image(s, mohvit_logits(ctx, l->slot), &rules, &err) != MOHVIT_OK;
+    mohvit_status status = score_image(s, mohvit_logits(ctx, l->slot), &rules, &cause);
     pthread_mutex_lock(&w->r->results);
     l->chunk->result.network_ns[top_k] += spent;
-    if (!failed && !l->error && p->section)
+    if (!status && !l->error && p->section)
         p->section->add(p->section->user, l->chunk->section, ctx, l->slot, top_k, item, s->top[0]);
     pthread_mutex_unlock(&w->r->results);
-    if (failed && !l->error) {
-        mohvit_error cause = err;
-        error_set(&err, cause.status, "%s%s: %s", dataset_prefix(p->data, item->source), item->name,
-                  cause.message);
+    if (status && !l->error) {
+        error_set(&err, status, "%s%s: %s", dataset_prefix(p->data, item->source), item->name, cause.message);
         fail(w->r, l, &err);
     }
 }
@@ -453,14 +451,6 @@ static size_t take_images(worker *w)
     return count;
 }
 
-static void drop_images(worker *w, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        sample_free(&w->images[i].sample);
-        free(w->images[i].error);
-    }
-}
-
 static void work_loop(worker *w)
 {
     run *r = w->r;
@@ -472,7 +462,8 @@ static void work_loop(worker *w)
         for (size_t v = 0; !status && slots && v < r->p->top_ks; v++)
             status = run_top_k(w, count, slots, v, &err);
         if (status) {
-            drop_images(w, count);
+            for (size_t i = 0; i < count; i++)
+                free(w->images[i].error);
             stop(r, status, &err);
         } else {
             hand_in(w, count);
