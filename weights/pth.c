@@ -354,29 +354,24 @@ static mohvit_status read_pickle(pth *p, unsigned char **bytes, size_t *size, mo
     return status ? status : pth_zip_read(&p->zip, *bytes, *size, "data.pkl", err);
 }
 
-static mohvit_status take_tensors(pth *p, const pickle_value *top, const char *key, const warning_sink *warn,
-                                  mohvit_error *err)
-{
-    const pickle_value *states[MAX_SETS], *state = NULL;
-    mohvit_status status = list_sets(p, top, states, err);
-    if (!status)
-        status = choose_set(p, top, states, key, &state, err);
-    return status ? status : add_tensors(p, state, warn, err);
-}
-
 /* The pickle goes when its tensors are known: nothing of it is needed to read them. */
 static mohvit_status read_directory(pth *p, const char *key, const warning_sink *warn, mohvit_error *err)
 {
     unsigned char *bytes = NULL;
     size_t size = 0;
     pickle *parsed = NULL;
+    const pickle_value *states[MAX_SETS], *state = NULL;
     char name[512];
     snprintf(name, sizeof name, "%s: data.pkl", p->base.src->name);
     mohvit_status status = read_pickle(p, &bytes, &size, err);
     if (!status)
         status = unpickle(&parsed, bytes, size, name, err);
     if (!status)
-        status = take_tensors(p, parsed->root, key, warn, err);
+        status = list_sets(p, parsed->root, states, err);
+    if (!status)
+        status = choose_set(p, parsed->root, states, key, &state, err);
+    if (!status)
+        status = add_tensors(p, state, warn, err);
     pickle_free(parsed);
     free(bytes);
     return status;

@@ -30,18 +30,6 @@ struct safetensors_writer {
 
 // ---- The header ------------------------------------------------------------------------------------
 
-static json_t *shape_json(const tensor_info *t)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; array && i < t->rank; i++) {
-        if (json_array_append_new(array, json_integer((json_int_t)t->shape[i]))) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
 /* Adds a tensor's entry at *offset and advances it. */
 static mohvit_status header_add(json_t *header, const tensor_info *t, size_t *offset, const char *path,
                                 mohvit_error *err)
@@ -58,10 +46,15 @@ static mohvit_status header_add(json_t *header, const tensor_info *t, size_t *of
                               : "rank, shape and number of elements do not belong together");
     if (strcmp(t->name, "__metadata__") == 0 || json_object_get(header, t->name))
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: the name is taken", path, t->name);
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor_dtype_name(t->dtype), "shape",
-                              shape_json(t), "data_offsets", (json_int_t)*offset, (json_int_t)end);
-    if (!entry)
+    json_t *entry = json_pack("{s:s, s:[], s:[I, I]}", "dtype", tensor_dtype_name(t->dtype), "shape",
+                              "data_offsets", (json_int_t)*offset, (json_int_t)end);
+    json_t *shape = json_object_get(entry, "shape");
+    for (size_t i = 0; i < t->rank; i++)
+        fits = fits && !json_array_append_new(shape, json_integer((json_int_t)t->shape[i]));
+    if (!entry || !fits) {
+        json_decref(entry);
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the header", path);
+    }
     if (json_object_set_new(header, t->name, entry))
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: is not UTF-8", path, t->name);
     *offset = end;

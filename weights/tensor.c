@@ -45,8 +45,6 @@ const char *tensor_dtype_name(tensor_dtype dtype)
 char *tensor_shape_text(char *out, size_t size, size_t rank, const size_t *shape)
 {
     size_t used = 0;
-    if (size)
-        out[0] = '\0';
     for (size_t i = 0; i <= rank && used < size; i++) {
         const char *comma = rank == 1 && i == 1 ? ",)" : ")"; // (5,) as Python writes it
         int n = i < rank ? snprintf(out + used, size - used, "%s%zu", i ? ", " : "(", shape[i])
