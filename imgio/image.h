@@ -1,12 +1,6 @@
 /* image.h - a picture file as 8-bit RGB, decoded by what it holds, whatever it is called (spec 4). formats.c
  * lists the formats.
  *
- *     image img;
- *     mohvit_error err;
- *     if (image_read(&img, "cat.jpg", NULL, false, &err)) fatal(err.message);
- *     ... img.rgb ...
- *     image_free(&img);
- *
  * A damaged or truncated picture is an error, never a partly gray picture. */
 #ifndef MOHVIT_IMAGE_H
 #define MOHVIT_IMAGE_H
