@@ -319,6 +319,14 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
+/* The upper half of a · b; where addresses have 32 bits there are no integers of 128. */
+static uint64_t multiply_high(uint64_t a, uint64_t b)
+{
+    const uint64_t lower = UINT32_MAX;
+    uint64_t low = (a & lower) * (b & lower), middle = (a >> 32) * (b & lower) + (low >> 32);
+    return (a >> 32) * (b >> 32) + (middle >> 32) + (((middle & lower) + (a & lower) * (b >> 32)) >> 32);
+}
+
 /* Selection sampling (Knuth, algorithm S): every subset of the size is equally likely, and order stays. */
 static mohvit_status choose(dataset *d, const dataset_options *o, mohvit_error *err)
 {
@@ -333,9 +341,7 @@ static mohvit_status choose(dataset *d, const dataset_options *o, mohvit_error *
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu pictures", o->sample);
     d->count = 0;
     for (size_t i = 0; i < total; i++) {
-        size_t drawn =
-            (size_t)((unsigned __int128)next_random(&state) * (total - i) >> 64); // below total - i
-        if (drawn < o->sample - d->count)
+        if (multiply_high(next_random(&state), total - i) < o->sample - d->count)
             d->items[d->count++] = d->candidates[i];
     }
     return MOHVIT_OK;

@@ -193,7 +193,8 @@ def journal_frame(kind, content):
 
 
 def journal_header(**more):
-    header = {"format": 1, "match": {}, "hardware": {}, "images": 64, "sections": [], **more}
+    header = {"format": 1, "match": {}, "hardware": {}, "images": 64, "sections": [],
+              "provenance": {}, **more}
     return b"mohvitJ1" + journal_frame(b"H", json.dumps(header).encode())
 
 
