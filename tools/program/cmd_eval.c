@@ -53,10 +53,8 @@ static bool write_head_load(const eval_options *o, const evaluation *e)
         complain("%s: not written: the run is not complete", o->head_load);
         return true;
     }
-    if (!head_load_collect_to_file(o->head_load, &set, part_of(o), NULL, NULL, &err))
-        return true;
-    complain("%s", err.message);
-    return false;
+    return fine_or_complain(head_load_collect_to_file(o->head_load, &set, part_of(o), NULL, NULL, &err),
+                            &err);
 }
 
 static int finish(const void *user, const evaluation *e)

@@ -69,10 +69,7 @@ static bool sort_by_similarity(class_choice *chosen, const head_load *l, size_t 
     mohvit_status status = head_load_order(order, l, block, chosen->classes, chosen->count, err);
     free(chosen->classes);
     chosen->classes = order;
-    if (!status)
-        return true;
-    complain("%s", err->message);
-    return false;
+    return fine_or_complain(status, err);
 }
 
 /* What an option asks for and the file does not have is a mistake in usage. */
@@ -99,10 +96,8 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
         return EXIT_INPUT;
     f.classes = chosen->classes;
     f.count = chosen->count;
-    if (draw(&f, o, &err)) {
-        complain("%s", err.message);
+    if (!fine_or_complain(draw(&f, o, &err), &err))
         return EXIT_INPUT;
-    }
     output_name(o->output);
     output_printf(": block %s, %zu class%s, %zu mm wide\n", block->name, f.count, f.count == 1 ? "" : "es",
                   o->width);

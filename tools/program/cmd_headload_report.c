@@ -370,11 +370,9 @@ static int run_report(int argc, char **argv)
     head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;
-    mohvit_status status = report(l, argv[optind], output, &err);
-    if (status)
-        complain("%s", err.message);
+    bool fine = fine_or_complain(report(l, argv[optind], output, &err), &err);
     head_load_destroy(l);
-    return status ? EXIT_INPUT : EXIT_FINE;
+    return fine ? EXIT_FINE : EXIT_INPUT;
 }
 
 const command command_headload_report = {"headload report", "make a page to explore a head load", help,

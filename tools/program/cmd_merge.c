@@ -150,20 +150,17 @@ static int merge_opened(const merge_options *o, journal **journals)
     mohvit_error err;
     mohvit_status status =
         o->head_load ? head_load_collect_to_file(o->head_load, &r.set, NULL, NULL, NULL, &err) : MOHVIT_OK;
-    if (status)
-        complain("%s", err.message);
+    bool fine = fine_or_complain(status, &err);
     int exit = eval_report_print(&r);
-    return status ? EXIT_INPUT : exit;
+    return fine ? exit : EXIT_INPUT;
 }
 
 static int merge(const merge_options *o)
 {
     mohvit_error err;
     journal **journals = or_die(calloc(o->count, sizeof *journals));
-    mohvit_status status = open_states(o, journals, &err);
-    if (status)
-        complain("%s", err.message);
-    int exit = status ? EXIT_INPUT : merge_opened(o, journals);
+    bool opened = fine_or_complain(open_states(o, journals, &err), &err);
+    int exit = opened ? merge_opened(o, journals) : EXIT_INPUT;
     for (size_t i = 0; i < o->count; i++)
         journal_close(journals[i]);
     free(journals);
@@ -217,9 +214,7 @@ static int merge_head_loads(const merge_options *o)
     }
     if (sum && !status)
         status = head_load_save(sum, o->head_load, &err);
-    if (sum && status)
-        complain("%s", err.message);
-    bool fine = sum && !status;
+    bool fine = sum && fine_or_complain(status, &err);
     if (fine) {
         name_missing_parts(o, sum);
         print_merged(o, sum);
@@ -296,11 +291,7 @@ static int run_merge(int argc, char **argv)
     if (parsed != PARSED)
         return parsed;
     mohvit_error err;
-    if (replace_possible(o.head_load, &err)) {
-        complain("%s", err.message);
-        return EXIT_INPUT;
-    }
-    return merge_any(&o);
+    return fine_or_complain(replace_possible(o.head_load, &err), &err) ? merge_any(&o) : EXIT_INPUT;
 }
 
 const command command_merge = {"merge", "add up the shards of an evaluation", help, run_merge};

@@ -197,15 +197,11 @@ static int run_preprocess(int argc, char **argv)
         return parsed;
     description d;
     mohvit_error err;
-    if (describe(&d, &o.model, &err)) {
-        complain("%s", err.message);
+    if (!fine_or_complain(describe(&d, &o.model, &err), &err))
         return EXIT_MODEL;
-    }
-    mohvit_status status = preprocess_file(argv[optind], &o, &d, &err);
+    bool fine = fine_or_complain(preprocess_file(argv[optind], &o, &d, &err), &err);
     description_free(&d);
-    if (status)
-        complain("%s", err.message);
-    return status ? EXIT_INPUT : EXIT_FINE;
+    return fine ? EXIT_FINE : EXIT_INPUT;
 }
 
 const command command_preprocess = {"preprocess", "write what the network will see of a picture", help,

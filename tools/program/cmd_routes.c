@@ -255,13 +255,11 @@ static int routes_of(const char *path, const routes_options *o)
     if (ctx) {
         const routing_block *wanted =
             o->all ? NULL : choice_block_or_complain(mohvit_routing(m), "--block", o->block);
-        exit = EXIT_INPUT;
         if (!o->all && !wanted)
             exit = o->block ? EXIT_USAGE : EXIT_INPUT;
-        else if (show(path, m, ctx, wanted, &source, o, &err))
-            complain("%s", err.message);
         else
-            exit = EXIT_FINE;
+            exit =
+                fine_or_complain(show(path, m, ctx, wanted, &source, o, &err), &err) ? EXIT_FINE : EXIT_INPUT;
     }
     mohvit_context_destroy(ctx);
     mohvit_close(m);

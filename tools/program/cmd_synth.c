@@ -93,17 +93,13 @@ static int run_synth(int argc, char **argv)
 
     description d;
     mohvit_error err;
-    if (model_describe_synthetic(&d, &o, &err)) {
-        complain("%s", err.message);
+    if (!fine_or_complain(model_describe_synthetic(&d, &o, &err), &err))
         return EXIT_MODEL;
-    }
     interrupt_begin();
-    mohvit_status status = write_checkpoint(argv[optind], &d.config, o.seed, &err);
+    bool fine = fine_or_complain(write_checkpoint(argv[optind], &d.config, o.seed, &err), &err);
     description_free(&d);
-    if (status)
-        complain("%s", err.message);
     interrupt_end();
-    return status ? EXIT_INPUT : EXIT_FINE;
+    return fine ? EXIT_FINE : EXIT_INPUT;
 }
 
 const command command_synth = {"synth", "write a checkpoint of test weights", help, run_synth};

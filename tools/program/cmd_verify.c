@@ -332,10 +332,8 @@ static int run_verify(int argc, char **argv)
         return worst;
     mohvit_error err;
     description d = {0};
-    if (o.model.open.config && model_describe_synthetic(&d, &o.model, &err)) {
-        complain("%s", err.message);
+    if (o.model.open.config && !fine_or_complain(model_describe_synthetic(&d, &o.model, &err), &err))
         return EXIT_MODEL;
-    }
     worst = EXIT_FINE;
     size_t failures = 0;
     for (int i = optind; i < argc; i++) {

@@ -156,10 +156,8 @@ static int run_version(int argc, char **argv)
         return parsed;
     if (optind < argc)
         return usage_error("--version", "%s: expected no argument", argv[optind]);
-    if (kernels_choose(&k, &err)) {
-        complain("%s", err.message);
+    if (!fine_or_complain(kernels_choose(&k, &err), &err))
         return EXIT_MODEL;
-    }
     json_t *object = or_die(json_object());
     json_put(object, "version", json_text(mohvit_version()));
     json_put(object, "cpu", cpu_name());

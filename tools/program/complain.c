@@ -40,6 +40,13 @@ void complain(const char *format, ...)
     va_end(args);
 }
 
+bool fine_or_complain(mohvit_status status, const mohvit_error *err)
+{
+    if (status)
+        complain("%s", err->message);
+    return !status;
+}
+
 void complain_warning(UNUSED void *user, const char *message)
 {
     complain("warning: %s", message);

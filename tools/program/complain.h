@@ -15,6 +15,9 @@ void complain_args(const char *prefix, const char *format, va_list args)
 /* What is to be done before any message: output_begin has it flush standard output. */
 void complain_after(bool (*flush)(void));
 
+/* Whether all went well; if not, err is reported. */
+bool fine_or_complain(mohvit_status status, const mohvit_error *err);
+
 /* What complain puts behind "mohvit: " from now on; borrowed. */
 void complain_as(const char *who);
 

@@ -305,13 +305,9 @@ static void print_text(const eval_report *r, const totals *t)
 static bool write_files(const eval_report *r, const totals *t, text_file *predictions)
 {
     mohvit_error err;
-    mohvit_status status = predictions ? text_close(predictions, MOHVIT_OK, &err) : MOHVIT_OK;
-    if (status)
-        complain("%s", err.message);
-    if (!r->per_class || r->incomplete || !write_per_class(r, t, &err))
-        return !status;
-    complain("%s", err.message);
-    return false;
+    bool closed = !predictions || fine_or_complain(text_close(predictions, MOHVIT_OK, &err), &err);
+    bool written = !r->per_class || r->incomplete || fine_or_complain(write_per_class(r, t, &err), &err);
+    return closed && written;
 }
 
 int eval_report_print(const eval_report *r)
@@ -320,15 +316,11 @@ int eval_report_print(const eval_report *r)
     mohvit_error err;
     text_file file, *predictions = r->predictions && !r->incomplete ? &file : NULL;
     size_t classes = json_array_size(json_object_get(header_of(r), "classes"));
-    mohvit_status status = predictions ? begin_predictions(predictions, r, &err) : MOHVIT_OK;
-    bool fine = !status && !r->incomplete;
-    if (status) {
-        complain("%s", err.message);
+    bool fine = !predictions || fine_or_complain(begin_predictions(predictions, r, &err), &err);
+    if (!fine)
         predictions = NULL;
-    }
-    status = read_records(&t, &r->set, r->per_class ? classes : 0, predictions, &err);
-    if (status) {
-        complain("%s", err.message);
+    mohvit_status status = read_records(&t, &r->set, r->per_class ? classes : 0, predictions, &err);
+    if (!fine_or_complain(status, &err)) {
         if (predictions)
             text_close(predictions, status, &err);
         totals_free(&t);
@@ -336,7 +328,7 @@ int eval_report_print(const eval_report *r)
     }
     if (r->incomplete && (r->per_class || r->predictions))
         complain("%s: not written: the run is not complete", r->predictions ? r->predictions : r->per_class);
-    fine = write_files(r, &t, predictions) && fine && !t.failed;
+    fine = write_files(r, &t, predictions) && fine && !r->incomplete && !t.failed;
     if (t.failed)
         complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed, t.failed + t.images);
     if (r->format == FORMAT_JSON)

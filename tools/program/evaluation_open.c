@@ -63,9 +63,7 @@ static int open_routed(evaluation *e)
         e->top_ks += !status;
     }
     mohvit_close(base);
-    if (status)
-        complain("%s", err.message);
-    return status ? EXIT_MODEL : PARSED;
+    return fine_or_complain(status, &err) ? PARSED : EXIT_MODEL;
 }
 
 static int open_models(evaluation *e)
@@ -185,11 +183,8 @@ int evaluation_begin(evaluation *e, const evaluation_options *o)
     mohvit_error err;
     *e = (evaluation){.o = o, .threads = o->model.open.threads, .load = {.by_prediction = o->by_prediction}};
     pthread_mutex_init(&e->lock, NULL);
-    if (join_ranks(e, &err)) {
-        complain("%s", err.message);
-        return EXIT_INPUT;
-    }
-    if (evaluation_speaks(e) && !outputs_possible_or_complain())
+    if (!fine_or_complain(join_ranks(e, &err), &err) ||
+        (evaluation_speaks(e) && !outputs_possible_or_complain()))
         return EXIT_INPUT;
     int status = open_models(e);
     if (status != PARSED)
@@ -205,9 +200,7 @@ int evaluation_begin(evaluation *e, const evaluation_options *o)
         failed = agree(e, &err);
     if (!failed && evaluation_speaks(e))
         failed = open_journal(e, &err);
-    if (failed)
-        complain("%s", err.message);
-    return failed ? EXIT_INPUT : PARSED;
+    return fine_or_complain(failed, &err) ? PARSED : EXIT_INPUT;
 }
 
 int evaluation_end(evaluation *e, int status)

@@ -190,9 +190,7 @@ static int run(evaluation *e)
 {
     mohvit_error err;
     mohvit_status status = evaluation_speaks(e) ? run_as_host(e, &err) : run_as_guest(e, &err);
-    if (status)
-        complain("%s", err.message);
-    else if (e->stopped)
+    if (fine_or_complain(status, &err) && e->stopped)
         explain_stop(e);
     if ((e->stopped || error_may_pass(status)) && e->o->state && evaluation_speaks(e))
         complain("%s: the same command goes on from here", e->o->state);

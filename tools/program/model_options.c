@@ -176,12 +176,10 @@ mohvit_model *model_open_or_complain(const model_source *source, const model_opt
         source->kind == SOURCE_SYNTHETIC
             ? mohvit_open_synthetic(&m, o->variant, source->seed, &o->open, &err)
             : mohvit_open(&m, source->kind == SOURCE_FILE ? source->path : NULL, &o->open, &err);
-    if (!status) {
-        model_warn_routed(&mohvit_describe(m)->config, o->open.routed_heads, o);
-        return m;
-    }
-    complain("%s", err.message);
-    return NULL;
+    if (!fine_or_complain(status, &err))
+        return NULL;
+    model_warn_routed(&mohvit_describe(m)->config, o->open.routed_heads, o);
+    return m;
 }
 
 mohvit_status model_source_checkpoint(checkpoint **cp, const model_source *source, const model_options *o,
@@ -206,8 +204,6 @@ mohvit_context *model_context_or_complain(const mohvit_model *m, const model_opt
 {
     mohvit_context *ctx = NULL;
     mohvit_error err;
-    if (!mohvit_context_create(&ctx, m, o->batch, o->open.threads, &err))
-        return ctx;
-    complain("%s", err.message);
-    return NULL;
+    fine_or_complain(mohvit_context_create(&ctx, m, o->batch, o->open.threads, &err), &err);
+    return ctx;
 }

@@ -174,11 +174,8 @@ int outputs_check_pictures(const char *name, const dataset *d)
 bool outputs_possible_or_complain(void)
 {
     mohvit_error err;
-    for (size_t i = 0; i < count; i++) {
-        if (files[i].use != FILE_OUTPUT || !replace_possible(files[i].path, &err))
-            continue;
-        complain("%s", err.message);
-        return false;
-    }
+    for (size_t i = 0; i < count; i++)
+        if (files[i].use == FILE_OUTPUT && !fine_or_complain(replace_possible(files[i].path, &err), &err))
+            return false;
     return true;
 }
