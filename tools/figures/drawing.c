@@ -140,6 +140,7 @@ void drawing_font(cairo_t *cr, double size, bool bold)
     cairo_select_font_face(cr, "Liberation Sans", CAIRO_FONT_SLANT_NORMAL,
                            bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(cr, size);
+    drawing_colour(cr, drawing_ink);
 }
 
 /* Cairo fails for good on text that is not UTF-8, so what a file brings is checked by jansson's rules. */

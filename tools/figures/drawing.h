@@ -44,6 +44,7 @@ extern const colour drawing_ink, drawing_faint, drawing_accent, drawing_shared, 
 
 // ---- Text ------------------------------------------------------------------------------------------
 
+/* What text and lines look like from here on: of this size, in ink. */
 void drawing_font(cairo_t *cr, double size, bool bold);
 
 /* text NULL, here and below, is one for which there was no memory. */

@@ -71,6 +71,24 @@ static void print_number(char out[24], double value, double step)
     snprintf(out, 24, "%.*f", decimals > 0 ? decimals : 0, value);
 }
 
+static void draw_line(cairo_t *cr, double width, double x, double y, double to_x, double to_y)
+{
+    cairo_set_line_width(cr, width);
+    cairo_move_to(cr, x, y);
+    cairo_line_to(cr, to_x, to_y);
+    cairo_stroke(cr);
+}
+
+/* Where the load is balanced. */
+static void draw_balanced(cairo_t *cr, bool dashed, double x, double to_x, double y)
+{
+    drawing_colour(cr, drawing_accent);
+    if (dashed)
+        cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
+    draw_line(cr, 1, x, y, to_x, y);
+    cairo_set_dash(cr, NULL, 0, 0);
+}
+
 /* Which block; and what the line is, which is dashed across bars and solid across a scale. */
 static void draw_head(drawing *d, const figure *f, bool dashed)
 {
@@ -80,20 +98,12 @@ static void draw_head(drawing *d, const figure *f, bool dashed)
              routing_candidates(f->block));
     snprintf(balanced, sizeof balanced, "balanced load %.2f", routing_balanced(f->block));
     drawing_font(cr, TEXT, false);
-    drawing_colour(cr, drawing_ink);
     double left = drawing_text_width(d, text), right = drawing_text_width(d, balanced), x = f->width - 2;
     drawing_text(d, 2, 8.5, 0, f->width, text);
     if (left + right + 30 > f->width)
         return;
     drawing_text(d, x, 8.5, 1, f->width, balanced);
-    drawing_colour(cr, drawing_accent);
-    cairo_set_line_width(cr, 1);
-    if (dashed)
-        cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
-    cairo_move_to(cr, x - right - 18, 6);
-    cairo_line_to(cr, x - right - 4, 6);
-    cairo_stroke(cr);
-    cairo_set_dash(cr, NULL, 0, 0);
+    draw_balanced(cr, dashed, x - right - 18, x - right - 4, 6);
 }
 
 /* Numbers below the columns, from 1, as many as there is room for. */
@@ -103,7 +113,6 @@ static void draw_head_numbers(drawing *d, const figure *f, const columns *c, dou
     static const size_t steps[] = {1, 2, 5, 10, 20, 50, 100};
     size_t n = routing_candidates(f->block), i = 0;
     drawing_font(cr, SMALL, false);
-    drawing_colour(cr, drawing_ink);
     double room = drawing_text_width(d, n >= 100 ? "888" : n >= 10 ? "88" : "8") + 2;
     while (i + 1 < sizeof steps / sizeof *steps && c->pitch * (double)steps[i] < room)
         i++;
@@ -124,7 +133,6 @@ static void draw_x_title(drawing *d, const figure *f, double x, double y, double
 {
     cairo_t *cr = d->cr;
     drawing_font(cr, TEXT, false);
-    drawing_colour(cr, drawing_ink);
     drawing_text(d, x, y, 0.5, room, shared_shown(f) ? "Routed head ID (S: shared)" : "Routed head ID");
 }
 
@@ -182,19 +190,15 @@ double figure_bars_height(const figure *f)
 static void draw_scale(drawing *d, const bars_layout *b, double x, double y, bool numbers)
 {
     cairo_t *cr = d->cr;
-    cairo_set_line_width(cr, 0.5);
     for (size_t i = 0; (double)i * b->step <= b->top + 1e-9; i++) {
         double value = (double)i * b->step, at = y + b->height * (1 - value / b->top);
         char text[24];
         drawing_colour(cr, i ? drawing_faint : drawing_ink);
-        cairo_move_to(cr, x, at);
-        cairo_line_to(cr, x + b->width, at);
-        cairo_stroke(cr);
+        draw_line(cr, 0.5, x, at, x + b->width, at);
         if (!numbers)
             continue;
         print_number(text, value, b->step);
         drawing_font(cr, SMALL, false);
-        drawing_colour(cr, drawing_ink);
         drawing_text(d, x - 2.5, at + SMALL * 0.36, 1, BARS_LEFT, text);
     }
 }
@@ -214,19 +218,6 @@ static void draw_bars(cairo_t *cr, const figure *f, const bars_layout *b, size_t
     }
 }
 
-static void draw_balanced(cairo_t *cr, const figure *f, const bars_layout *b, double x, double y)
-{
-    columns c = divide(f, b->width);
-    double at = y + b->height * (1 - routing_balanced(f->block) / b->top);
-    cairo_set_line_width(cr, 1);
-    cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
-    drawing_colour(cr, drawing_accent);
-    cairo_move_to(cr, x + c.shared_width, at);
-    cairo_line_to(cr, x + b->width, at);
-    cairo_stroke(cr);
-    cairo_set_dash(cr, NULL, 0, 0);
-}
-
 /* x, y: the corner above and left of the bars. */
 static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t i, double x, double y)
 {
@@ -235,7 +226,6 @@ static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t
     char *title = head_load_title(f->load, f->classes[i]);
     draw_scale(d, b, x, y, i % b->across == 0);
     drawing_font(cr, TEXT, true);
-    drawing_colour(cr, drawing_ink);
     drawing_text(d, x + b->width / 2, y - 3.5, 0.5, b->width, title);
     free(title);
     if (f->load->images[f->classes[i]]) {
@@ -244,12 +234,10 @@ static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t
         drawing_font(cr, TEXT, false);
         drawing_text(d, x + b->width / 2, y + b->height / 2, 0.5, b->width, "no images");
     }
-    draw_balanced(cr, f, b, x, y);
+    draw_balanced(cr, true, x + c.shared_width, x + b->width,
+                  y + b->height * (1 - routing_balanced(f->block) / b->top));
     drawing_colour(cr, drawing_ink);
-    cairo_set_line_width(cr, 0.5);
-    cairo_move_to(cr, x, y + b->height);
-    cairo_line_to(cr, x + b->width, y + b->height);
-    cairo_stroke(cr);
+    draw_line(cr, 0.5, x, y + b->height, x + b->width, y + b->height);
     draw_head_numbers(d, f, &c, x, y + b->height + 7.5);
 }
 
@@ -352,18 +340,13 @@ static void draw_class_names(drawing *d, const figure *f, const heatmap_layout *
 {
     cairo_t *cr = d->cr;
     drawing_font(cr, TEXT, false);
-    drawing_colour(cr, drawing_ink);
     for (size_t i = m->every / 2; i < f->count; i += m->every) {
         char *title = head_load_title(f->load, f->classes[i]);
         double y = HEAD + m->row * ((double)i + 0.5);
         drawing_text(d, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, title);
         free(title);
-        if (m->every == 1)
-            continue;
-        cairo_set_line_width(cr, 0.5);
-        cairo_move_to(cr, m->left - 3, y);
-        cairo_line_to(cr, m->left - 0.5, y);
-        cairo_stroke(cr);
+        if (m->every > 1)
+            draw_line(cr, 0.5, m->left - 3, y, m->left - 0.5, y);
     }
 }
 
@@ -382,7 +365,6 @@ static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
     cairo_fill(cr);
     cairo_pattern_destroy(ramp);
     drawing_font(cr, SMALL, false);
-    drawing_colour(cr, drawing_ink);
     for (size_t i = 0; m->low + (double)i * m->step <= m->high + 1e-9; i++) {
         char text[24];
         double value = m->low + (double)i * m->step;
@@ -393,11 +375,7 @@ static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
     double balanced = shade(m, routing_balanced(f->block));
     if (balanced < 0 || balanced > 1)
         return;
-    drawing_colour(cr, drawing_accent);
-    cairo_set_line_width(cr, 1);
-    cairo_move_to(cr, x - 3, HEAD + height * (1 - balanced));
-    cairo_line_to(cr, x + width, HEAD + height * (1 - balanced));
-    cairo_stroke(cr);
+    draw_balanced(cr, false, x - 3, x + width, HEAD + height * (1 - balanced));
 }
 
 void figure_heatmap(drawing *d, const figure *f)

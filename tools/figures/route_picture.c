@@ -139,7 +139,6 @@ static void draw_scale(drawing *d, const routes *r, double y, double width)
     cairo_fill(cr);
     cairo_pattern_destroy(tints);
     drawing_font(cr, TEXT, false);
-    drawing_colour(cr, drawing_ink);
     snprintf(strong, sizeof strong, "≥ %.2f", (double)r->strong);
     drawing_text(d, x, y + height + 7, 0, 20, "0");
     drawing_text(d, x + length / 2, y + height + 7, 0.5, length, "gate");
@@ -164,7 +163,6 @@ void route_figure(drawing *d, const routes *r, const uint8_t *crop, size_t S, do
     snprintf(text, sizeof text, "Block %s: %zu of %zu routed heads for each of %zu x %zu patches",
              r->block->name, r->block->routed, routing_candidates(r->block), r->side, r->side);
     drawing_font(cr, TEXT, false);
-    drawing_colour(cr, drawing_ink);
     drawing_text(d, MARGIN, 8.5, 0, width - 2 * MARGIN, text);
     for (size_t i = 0; i <= r->block->heads; i++) {
         double x = MARGIN + (double)(i % l.across) * (l.side + GAP);
@@ -177,7 +175,6 @@ void route_figure(drawing *d, const routes *r, const uint8_t *crop, size_t S, do
         else
             snprintf(text, sizeof text, "input");
         drawing_font(cr, TEXT, !i);
-        drawing_colour(cr, drawing_ink);
         drawing_text(d, x + l.side / 2, y - 2.5, 0.5, l.side, text);
     }
     draw_scale(d, r, TOP + (l.side + TITLE + 2) * (double)l.down + 5, width);
