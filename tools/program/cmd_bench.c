@@ -312,42 +312,28 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
 
 static json_t *profile_json(const measurement *m)
 {
-    json_t *object = or_die(json_object()), *list = or_die(json_array());
-    for (operation op = 0; op < OPERATIONS; op++) {
-        json_t *entry = or_die(json_object());
-        json_put(entry, "name", json_text(operations[op].name));
-        json_put(entry, "ms", json_rounded(m->operation_ms[op]));
-        json_put(entry, "product", json_boolean(operations[op].product));
-        json_add(list, entry);
-    }
-    json_put(object, "operations", list);
-    json_put(object, "product_share", json_real(m->product_ms / m->median_ms));
-    json_put(object, "floor_ms", json_rounded(m->floor_ms));
-    return object;
+    json_t *list = or_die(json_array());
+    for (operation op = 0; op < OPERATIONS; op++)
+        json_add(list, json_pack("{s:s, s:o, s:b}", "name", operations[op].name, "ms",
+                                 json_rounded(m->operation_ms[op]), "product", operations[op].product));
+    return json_pack("{s:o, s:f, s:o}", "operations", list, "product_share", m->product_ms / m->median_ms,
+                     "floor_ms", json_rounded(m->floor_ms));
 }
 
 static json_t *ratio_json(const ratio *r)
 {
-    json_t *object = or_die(json_object());
-    json_put(object, "median", json_real(r->median));
-    json_put(object, "low", json_real(r->low));
-    json_put(object, "high", json_real(r->high));
-    return object;
+    return json_pack("{s:f, s:f, s:f}", "median", r->median, "low", r->low, "high", r->high);
 }
 
 static void print_json(const measurement *m, const bench_options *o, const mohvit_model *opened,
                        const model_source *source)
 {
     const config *c = &mohvit_describe(opened)->config;
-    json_t *object = or_die(json_object());
-    json_put(object, "latency_ms_median", json_rounded(m->median_ms));
-    json_put(object, "latency_ms_min", json_rounded(m->min_ms));
-    json_put(object, "latency_ms_max", json_rounded(m->max_ms));
-    json_put(object, "images_per_s", json_rounded(images_per_s(m, o)));
-    json_put(object, "gflop_per_image", json_real(m->gflop));
-    json_put(object, "gflop_all_heads", json_real(m->gflop_all));
-    json_put(object, "gemm_peak_gflops", json_rounded(m->peak_gflops));
-    json_put(object, "efficiency", json_real(efficiency(m, o)));
+    json_t *object = or_die(json_pack(
+        "{s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:f}", "latency_ms_median", json_rounded(m->median_ms),
+        "latency_ms_min", json_rounded(m->min_ms), "latency_ms_max", json_rounded(m->max_ms), "images_per_s",
+        json_rounded(images_per_s(m, o)), "gflop_per_image", m->gflop, "gflop_all_heads", m->gflop_all,
+        "gemm_peak_gflops", json_rounded(m->peak_gflops), "efficiency", efficiency(m, o)));
     if (o->head_load) {
         json_put(object, "head_load_ms", json_real(m->head_load_ms));
         json_put(object, "head_load_percent", json_real(m->head_load_percent));

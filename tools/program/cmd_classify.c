@@ -98,18 +98,17 @@ static void print_text(const run *r, const entry *e)
 
 static void print_json(const run *r, const entry *e)
 {
-    json_t *object = or_die(json_object()), *top = or_die(json_array());
-    json_put(object, "path", json_text(e->path));
+    json_t *object = or_die(json_pack("{s:o}", "path", json_text(e->path)));
     if (e->err.status) {
         json_put(object, "error", json_text(e->err.message));
     } else {
-        json_put(object, "size", json_pack("[I, I]", (json_int_t)e->width, (json_int_t)e->height));
+        json_t *top = or_die(json_array());
         for (size_t i = 0; i < r->top_count; i++)
             json_add(top, json_prediction(&r->top[i]));
-        json_put(object, "top", json_incref(top));
+        json_put(object, "size", json_pack("[I, I]", (json_int_t)e->width, (json_int_t)e->height));
+        json_put(object, "top", top);
         json_put(object, "ms", json_rounded(e->ms));
     }
-    json_decref(top);
     if (r->provenance)
         json_put(object, "provenance", json_incref(r->provenance));
     output_json(object);

@@ -37,14 +37,11 @@ typedef struct counted {
 
 static void print_json(const count_options *o, const evaluation *e, const counted *c)
 {
-    json_t *object = or_die(json_object());
-    json_put(object, "file", json_text(o->output));
-    json_put(object, "images", json_integer(c->images));
-    json_put(object, "classes", json_integer((json_int_t)c->classes));
-    json_put(object, "failed", json_integer((json_int_t)c->totals.failed));
-    json_put(object, "images_per_s", e->rate > 0 ? json_rounded(e->rate) : json_null());
-    json_put(object, "provenance", json_incref(json_object_get(journal_header(e->journal), "provenance")));
-    output_json(object);
+    output_json(or_die(json_pack("{s:o, s:I, s:I, s:I, s:o, s:O}", "file", json_text(o->output), "images",
+                                 (json_int_t)c->images, "classes", (json_int_t)c->classes, "failed",
+                                 (json_int_t)c->totals.failed, "images_per_s",
+                                 e->rate > 0 ? json_rounded(e->rate) : json_null(), "provenance",
+                                 json_object_get(journal_header(e->journal), "provenance"))));
 }
 
 static void print_text(const count_options *o, const counted *c)

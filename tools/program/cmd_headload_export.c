@@ -85,10 +85,9 @@ static json_t *number(double value)
 /* A row at a time: half a million of them as objects would take a gigabyte. */
 static void print_json(const head_load *l, const row *r)
 {
-    const char *id = l->names.id[r->class_index];
     json_t *object = or_die(json_object());
     json_put(object, "class", json_integer((json_int_t)r->class_index));
-    json_put(object, "id", id ? json_text(id) : json_null());
+    json_put(object, "id", json_text(l->names.id[r->class_index]));
     json_put(object, "label", json_text(l->names.name[r->class_index]));
     json_put(object, "stage", json_integer((json_int_t)r->block->stage));
     json_put(object, "block", json_integer((json_int_t)r->block->block));

@@ -217,17 +217,11 @@ static void put_like(json_t *object, const head_load *l, const block_statistics 
 
 static json_t *statistics_json(const head_load *l, const block_statistics *s)
 {
-    json_t *object = or_die(json_object()), *dead = or_die(json_array());
-    for (size_t i = 0; i < s->dead_count; i++)
-        json_add(dead, json_integer((json_int_t)s->dead[i]));
-    json_put(object, "min", json_real(s->min));
-    json_put(object, "max", json_real(s->max));
-    json_put(object, "cv", json_real(s->cv));
-    json_put(object, "entropy", json_real(s->entropy));
-    json_put(object, "divergence", json_real(s->divergence));
-    json_put(object, "pair", s->compared ? json_real(s->mean_divergence) : json_null());
-    json_put(object, "dead", dead);
-    json_put(object, "specific", specific_json(s));
+    json_t *object =
+        or_die(json_pack("{s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "min", s->min, "max", s->max, "cv",
+                         s->cv, "entropy", s->entropy, "divergence", s->divergence, "pair",
+                         s->compared ? json_real(s->mean_divergence) : json_null(), "dead",
+                         json_indices(s->dead, s->dead_count), "specific", specific_json(s)));
     if (s->compared)
         put_like(object, l, s);
     return object;
@@ -239,12 +233,7 @@ static mohvit_status add_block(json_t *blocks, const head_load *l, size_t index,
     mohvit_status status = block_statistics_compute(&s, l, index, err);
     if (status)
         return status;
-    json_t *object = or_die(json_object());
-    json_put(object, "stage", json_integer((json_int_t)s.block->stage));
-    json_put(object, "block", json_integer((json_int_t)s.block->block));
-    json_put(object, "heads", json_integer((json_int_t)s.block->heads));
-    json_put(object, "shared", json_integer((json_int_t)s.block->shared));
-    json_put(object, "routed", json_integer((json_int_t)s.block->routed));
+    json_t *object = json_block(s.block);
     json_put(object, "tokens", json_integer((json_int_t)s.block->tokens));
     json_put(object, "balanced", json_real(routing_balanced(s.block)));
     if (s.block->routed && s.classes)
@@ -263,27 +252,22 @@ static const char *file_name(const char *path)
 static mohvit_status add_description(bytes *t, const head_load *l, const char *path, bool wide,
                                      mohvit_error *err)
 {
-    json_t *object = or_die(json_object()), *names = or_die(json_array()), *ids = or_die(json_array());
+    json_t *names = or_die(json_array()), *ids = or_die(json_array());
     json_t *images = or_die(json_array()), *blocks = or_die(json_array());
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < l->names.count; c++) {
         json_add(names, json_text(l->names.name[c]));
-        json_add(ids, l->names.id[c] ? json_text(l->names.id[c]) : json_null());
+        json_add(ids, json_text(l->names.id[c]));
         json_add(images, json_integer(l->images[c]));
     }
     for (size_t b = 0; !status && b < l->routing.count; b++)
         status = add_block(blocks, l, b, err);
-    json_put(object, "file", json_text(file_name(path)));
-    json_put(object, "model", json_text(l->routing.model));
-    json_put(object, "activePercent", json_real(routing_layout_active_percent(&l->routing)));
-    json_put(object, "names", names);
-    json_put(object, "ids", ids);
-    json_put(object, "images", images);
-    json_put(object, "blocks", blocks);
-    json_put(object, "wide", json_boolean(wide));
-    json_put(object, "sources", json_incref(l->sources));
-    json_put(object, "provenance", json_incref(l->provenance));
-    text_json(t, "data", object);
+    text_json(t, "data",
+              or_die(json_pack("{s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file",
+                               json_text(file_name(path)), "model", json_text(l->routing.model),
+                               "activePercent", routing_layout_active_percent(&l->routing), "names", names,
+                               "ids", ids, "images", images, "blocks", blocks, "wide", wide, "sources",
+                               l->sources, "provenance", l->provenance)));
     return status;
 }
 

@@ -188,14 +188,10 @@ static json_t *specific_json(const head_load *l, const block_statistics *s)
     json_t *array = or_die(json_array());
     for (size_t i = 0; i < s->specific_count; i++) {
         const specific_head *h = &s->specific[i];
-        json_t *object = or_die(json_object());
-        json_put(object, "head", json_integer((json_int_t)h->head));
-        json_put(object, "information", json_real(h->information));
-        json_put(object, "class", json_integer((json_int_t)h->class_index));
-        json_put(object, "label", json_text(l->names.name[h->class_index]));
-        json_put(object, "load", json_real(h->load));
-        json_put(object, "load_mean", json_real(h->mean));
-        json_add(array, object);
+        json_add(array,
+                 json_pack("{s:I, s:f, s:I, s:o, s:f, s:f}", "head", (json_int_t)h->head, "information",
+                           h->information, "class", (json_int_t)h->class_index, "label",
+                           json_text(l->names.name[h->class_index]), "load", h->load, "load_mean", h->mean));
     }
     return array;
 }
@@ -212,33 +208,23 @@ static json_t *like_json(const head_load *l, const block_statistics *s)
 
 static json_t *statistics_json(const head_load *l, const block_statistics *s)
 {
-    json_t *object = or_die(json_object()), *dead = or_die(json_array());
-    json_put(object, "stage", json_integer((json_int_t)s->block->stage));
-    json_put(object, "block", json_integer((json_int_t)s->block->block));
-    json_put(object, "heads", json_integer((json_int_t)s->block->heads));
-    json_put(object, "shared", json_integer((json_int_t)s->block->shared));
-    json_put(object, "routed", json_integer((json_int_t)s->block->routed));
+    json_t *object = json_block(s->block);
     json_put(object, "classes", json_integer((json_int_t)s->classes));
-    for (size_t i = 0; i < s->dead_count; i++)
-        json_add(dead, json_integer((json_int_t)s->dead[i]));
-    if (s->block->routed && s->classes) {
-        json_put(object, "load_balanced", json_real(routing_balanced(s->block)));
-        json_put(object, "load_min", json_real(s->min));
-        json_put(object, "load_max", json_real(s->max));
-        json_put(object, "load_cv", json_real(s->cv));
-        json_put(object, "load_max_over_mean", json_real(s->max_mean));
-        json_put(object, "entropy", json_real(s->entropy));
-        json_put(object, "entropy_max", json_real(log2((double)routing_candidates(s->block))));
-        json_put(object, "entropy_of_class", json_real(s->entropy_classes));
-        json_put(object, "divergence", json_real(s->divergence));
-        json_put(object, "dead_heads", json_incref(dead));
-        json_put(object, "specific_heads", specific_json(l, s));
-        json_put(object, "divergence_of_pair", s->compared ? json_real(s->mean_divergence) : json_null());
-        json_put(object, "most_alike", s->compared ? pair_json(&s->nearest) : json_null());
-        json_put(object, "least_alike", s->compared ? pair_json(&s->farthest) : json_null());
-        json_put(object, "like", like_json(l, s));
-    }
-    json_decref(dead);
+    if (!s->block->routed || !s->classes)
+        return object;
+    json_t *statistics = or_die(json_pack(
+        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "load_balanced", routing_balanced(s->block),
+        "load_min", s->min, "load_max", s->max, "load_cv", s->cv, "load_max_over_mean", s->max_mean,
+        "entropy", s->entropy, "entropy_max", log2((double)routing_candidates(s->block)), "entropy_of_class",
+        s->entropy_classes, "divergence", s->divergence));
+    if (json_object_update_new(object, statistics))
+        or_die(NULL);
+    json_put(object, "dead_heads", json_indices(s->dead, s->dead_count));
+    json_put(object, "specific_heads", specific_json(l, s));
+    json_put(object, "divergence_of_pair", s->compared ? json_real(s->mean_divergence) : json_null());
+    json_put(object, "most_alike", s->compared ? pair_json(&s->nearest) : json_null());
+    json_put(object, "least_alike", s->compared ? pair_json(&s->farthest) : json_null());
+    json_put(object, "like", like_json(l, s));
     return object;
 }
 

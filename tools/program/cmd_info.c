@@ -168,19 +168,14 @@ static json_t *stages_json(const config *c)
 {
     json_t *array = or_die(json_array());
     for (size_t s = 0; s < STAGES; s++) {
-        json_t *entry = or_die(json_object());
         size_t tokens = config_side(c, s) * config_side(c, s);
-        json_put(entry, "blocks", json_integer((json_int_t)c->depths[s]));
-        json_put(entry, "tokens", json_integer((json_int_t)tokens));
-        json_put(entry, "dim", json_integer((json_int_t)c->embed_dims[s]));
-        json_put(entry, "heads", json_integer((json_int_t)c->num_heads[s]));
-        json_put(entry, "shared", json_integer((json_int_t)c->shared_head[s]));
-        json_put(entry, "routed", json_integer((json_int_t)c->routed_head[s]));
-        json_put(entry, "mlp_ratio", json_real(c->mlp_ratios[s]));
-        json_put(entry, "sr_ratio", json_integer((json_int_t)c->sr_ratios[s]));
-        json_put(entry, "pool",
-                 config_global(c, s) ? json_null() : json_integer((json_int_t)config_pool(c, s)));
-        json_add(array, entry);
+        json_t *pool = config_global(c, s) ? json_null() : json_integer((json_int_t)config_pool(c, s));
+        json_add(array, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:o}", "blocks",
+                                  (json_int_t)c->depths[s], "tokens", (json_int_t)tokens, "dim",
+                                  (json_int_t)c->embed_dims[s], "heads", (json_int_t)c->num_heads[s],
+                                  "shared", (json_int_t)c->shared_head[s], "routed",
+                                  (json_int_t)c->routed_head[s], "mlp_ratio", c->mlp_ratios[s], "sr_ratio",
+                                  (json_int_t)c->sr_ratios[s], "pool", pool));
     }
     return array;
 }
@@ -215,13 +210,8 @@ static json_t *tensors_array(const subject *s)
     json_t *array = or_die(json_array());
     for (size_t i = 0; i < count_rows(s); i++) {
         row r = get_row(s, i);
-        json_t *tensor = or_die(json_object()), *shape = or_die(json_array());
-        for (size_t k = 0; k < r.rank; k++)
-            json_add(shape, json_integer((json_int_t)r.shape[k]));
-        json_put(tensor, "name", json_text(r.name));
-        json_put(tensor, "dtype", json_text(r.dtype));
-        json_put(tensor, "shape", shape);
-        json_add(array, tensor);
+        json_add(array, json_pack("{s:o, s:s, s:o}", "name", json_text(r.name), "dtype", r.dtype, "shape",
+                                  json_indices(r.shape, r.rank)));
     }
     return array;
 }

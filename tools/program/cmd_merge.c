@@ -172,12 +172,9 @@ static int merge(const merge_options *o)
 static void print_merged(const merge_options *o, const head_load *l)
 {
     if (o->format == FORMAT_JSON) {
-        json_t *object = or_die(json_object());
-        json_put(object, "file", json_text(o->head_load));
-        json_put(object, "images", json_integer(head_load_images(l, NULL)));
-        json_put(object, "data", json_incref(l->sources));
-        json_put(object, "provenance", json_incref(l->provenance));
-        output_json(object);
+        output_json(or_die(json_pack("{s:o, s:I, s:O, s:O}", "file", json_text(o->head_load), "images",
+                                     (json_int_t)head_load_images(l, NULL), "data", l->sources, "provenance",
+                                     l->provenance)));
     } else {
         output_name(o->head_load);
         output_printf(": %lld images\n", (long long)head_load_images(l, NULL));

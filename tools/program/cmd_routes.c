@@ -106,31 +106,24 @@ static void recorder_free(recorder *r)
 
 static json_t *head_json(const routes *r, size_t head)
 {
-    json_t *object = or_die(json_object()), *mask = or_die(json_array()), *gate = or_die(json_array());
+    json_t *mask = or_die(json_array()), *gate = or_die(json_array());
     for (size_t n = 0; n < r->side * r->side; n++) {
         json_add(mask, json_integer(r->pick[n * r->block->heads + head]));
         json_add(gate, json_real((double)r->gate[n * r->block->heads + head]));
     }
-    json_put(object, "head", json_integer((json_int_t)head));
-    json_put(object, "kind", json_text(head >= r->block->shared ? "routed" : "shared"));
-    json_put(object, "load", json_real(route_load(r, head)));
-    json_put(object, "mask", mask);
-    json_put(object, "gate", gate);
-    return object;
+    return json_pack("{s:I, s:s, s:f, s:o, s:o}", "head", (json_int_t)head, "kind",
+                     head >= r->block->shared ? "routed" : "shared", "load", route_load(r, head), "mask",
+                     mask, "gate", gate);
 }
 
 static json_t *block_json(const routes *r)
 {
-    json_t *object = or_die(json_object()), *heads = or_die(json_array());
-    json_put(object, "stage", json_integer((json_int_t)r->block->stage));
-    json_put(object, "block", json_integer((json_int_t)r->block->block));
-    json_put(object, "side", json_integer((json_int_t)r->side));
-    json_put(object, "shared", json_integer((json_int_t)r->block->shared));
-    json_put(object, "routed", json_integer((json_int_t)r->block->routed));
+    json_t *heads = or_die(json_array());
     for (size_t h = 0; h < r->block->heads; h++)
         json_add(heads, head_json(r, h));
-    json_put(object, "heads", heads);
-    return object;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "stage", (json_int_t)r->block->stage, "block",
+                     (json_int_t)r->block->block, "side", (json_int_t)r->side, "shared",
+                     (json_int_t)r->block->shared, "routed", (json_int_t)r->block->routed, "heads", heads);
 }
 
 /* To standard output, or to the file with a newline. */
@@ -161,15 +154,13 @@ typedef struct picture {
 static mohvit_status write_json(const recorder *r, const picture *p, const mohvit_model *m,
                                 const routes_options *o, const model_source *source, mohvit_error *err)
 {
-    json_t *object = or_die(json_object()), *blocks = or_die(json_array());
-    json_put(object, "path", json_text(p->path));
-    json_put(object, "size", json_pack("[I, I]", (json_int_t)p->width, (json_int_t)p->height));
-    json_put(object, "top", json_prediction(&p->top));
+    json_t *blocks = or_die(json_array());
     for (size_t i = 0; i < r->count; i++)
         json_add(blocks, block_json(&r->blocks[i]));
-    json_put(object, "blocks", blocks);
-    json_put(object, "provenance",
-             provenance_json(source, &mohvit_describe(m)->config, m, o->model.open.threads));
+    json_t *provenance = provenance_json(source, &mohvit_describe(m)->config, m, o->model.open.threads);
+    json_t *object = or_die(json_pack("{s:o, s:[I, I], s:o, s:o, s:o}", "path", json_text(p->path), "size",
+                                      (json_int_t)p->width, (json_int_t)p->height, "top",
+                                      json_prediction(&p->top), "blocks", blocks, "provenance", provenance));
     return put_json(object, o->output, err);
 }
 

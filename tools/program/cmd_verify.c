@@ -220,30 +220,21 @@ static json_t *difference_json(double difference)
 static json_t *comparison_json(const trial *t, const comparison *c)
 {
     size_t where[3];
-    json_t *object = or_die(json_object()), *at = or_die(json_array());
     comparison_where(c, where);
-    for (size_t k = 0; k < c->rank; k++)
-        json_add(at, json_integer((json_int_t)where[k]));
-    json_put(object, "tensor", json_text(c->name));
-    json_put(object, "max_difference", difference_json(c->worst));
-    json_put(object, "at", at);
-    json_put(object, "tolerance", json_real(tolerance_of(t, c)));
-    json_put(object, "passed", json_boolean(comparison_passed(t, c)));
-    return object;
+    return json_pack("{s:s, s:o, s:o, s:f, s:b}", "tensor", c->name, "max_difference",
+                     difference_json(c->worst), "at", json_indices(where, c->rank), "tolerance",
+                     tolerance_of(t, c), "passed", comparison_passed(t, c));
 }
 
 static void print_json(const trial *t, const char *path)
 {
     const golden *g = &t->golden;
-    json_t *object = or_die(json_object()), *compared = or_die(json_array());
+    json_t *compared = or_die(json_array());
     for (size_t i = 0; i < g->count; i++)
         json_add(compared, comparison_json(t, &g->comparisons[i]));
-    json_put(object, "path", json_text(path));
-    json_put(object, "passed", json_boolean(trial_passed(t)));
-    json_put(object, "compared", compared);
-    json_put(object, "provenance",
-             provenance_json(&t->source, &g->config, t->model, t->options->model.open.threads));
-    output_json(object);
+    output_json(or_die(json_pack(
+        "{s:o, s:b, s:o, s:o}", "path", json_text(path), "passed", trial_passed(t), "compared", compared,
+        "provenance", provenance_json(&t->source, &g->config, t->model, t->options->model.open.threads))));
 }
 
 static void print_failure(const verify_options *o, const char *path, const mohvit_error *err)
@@ -251,12 +242,8 @@ static void print_failure(const verify_options *o, const char *path, const mohvi
     complain("%s", err->message);
     if (o->format != FORMAT_JSON)
         return;
-    json_t *object = or_die(json_object());
-    json_put(object, "path", json_text(path));
-    json_put(object, "passed", json_false());
-    json_put(object, "error", json_text(err->message));
-    json_put(object, "provenance", json_null());
-    output_json(object);
+    output_json(or_die(json_pack("{s:o, s:b, s:o, s:n}", "path", json_text(path), "passed", false, "error",
+                                 json_text(err->message), "provenance")));
 }
 
 // ---- The command -----------------------------------------------------------------------------------

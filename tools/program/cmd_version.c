@@ -86,7 +86,7 @@ static json_t *features(void)
 static json_t *module_path(void)
 {
     char *path = ranks_module();
-    json_t *text = path ? json_text(path) : json_null();
+    json_t *text = json_text(path);
     free(path);
     return text;
 }
@@ -158,14 +158,10 @@ static int run_version(int argc, char **argv)
         return usage_error("--version", "%s: expected no argument", argv[optind]);
     if (!fine_or_complain(kernels_choose(&k, &err), &err))
         return EXIT_MODEL;
-    json_t *object = or_die(json_object());
-    json_put(object, "version", json_text(mohvit_version()));
-    json_put(object, "cpu", cpu_name());
-    json_put(object, "cpu_features", features());
-    json_put(object, "instruction_set", json_text(k->isa));
-    json_put(object, "backends", backends(k));
-    json_put(object, "libraries", libraries());
-    json_put(object, "mpi_module", module_path());
+    json_t *object =
+        or_die(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "version", mohvit_version(), "cpu",
+                         cpu_name(), "cpu_features", features(), "instruction_set", k->isa, "backends",
+                         backends(k), "libraries", libraries(), "mpi_module", module_path()));
     if (o.format == FORMAT_JSON)
         output_json(object);
     else

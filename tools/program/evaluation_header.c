@@ -39,48 +39,24 @@ static mohvit_info computes(const evaluation *e)
 static json_t *data_json(const evaluation *e)
 {
     char fingerprint[FINGERPRINT_SIZE];
-    json_t *data = or_die(json_object());
+    size_t count = dataset_count(e->data), candidates = dataset_candidates(e->data);
     dataset_fingerprint(e->data, fingerprint);
-    json_put(data, "images", json_integer((json_int_t)dataset_count(e->data)));
-    json_put(data, "fingerprint", json_text(fingerprint));
-    if (dataset_count(e->data) == dataset_candidates(e->data))
+    json_t *data = or_die(json_pack("{s:I, s:s}", "images", (json_int_t)count, "fingerprint", fingerprint));
+    if (count == candidates)
         return data;
-    json_t *from = or_die(json_object());
     dataset_fingerprint_candidates(e->data, fingerprint);
-    json_put(from, "images", json_integer((json_int_t)dataset_candidates(e->data)));
-    json_put(from, "fingerprint", json_text(fingerprint));
-    json_put(data, "chosen_from", from);
+    json_put(data, "chosen_from",
+             json_pack("{s:I, s:s}", "images", (json_int_t)candidates, "fingerprint", fingerprint));
     return data;
 }
 
 static json_t *match_json(const evaluation *e, const json_t *provenance)
 {
     const config *c = &mohvit_describe(e->models[0])->config;
-    json_t *match = or_die(json_object());
-    json_put(match, "version", json_text(mohvit_version()));
-    json_put(match, "weights_hash", json_incref(json_object_get(provenance, "weights_hash")));
-    json_put(match, "config", config_json(c));
-    json_put(match, "preprocess", json_parsed(preprocess_to_json(&e->preprocess)));
-    json_put(match, "data", data_json(e));
-    json_put(match, "precision", json_text(computes(e).precision));
-    json_put(match, "routed_heads", routed_json(e));
-    json_put(match, "subset", subset_json(e));
-    return match;
-}
-
-static json_t *hardware_json(const evaluation *e)
-{
-    json_t *hardware = or_die(json_object());
-    json_put(hardware, "backend", json_text(computes(e).backend));
-    json_put(hardware, "instruction_set", json_text(computes(e).instruction_set));
-    return hardware;
-}
-
-static json_t *run_json(const evaluation *e)
-{
-    json_t *run = or_die(json_object());
-    json_put(run, "shard", e->o->shards ? json_text(e->o->part) : json_null());
-    return run;
+    return json_pack("{s:s, s:O, s:o, s:o, s:o, s:s, s:o, s:o}", "version", mohvit_version(), "weights_hash",
+                     json_object_get(provenance, "weights_hash"), "config", config_json(c), "preprocess",
+                     json_parsed(preprocess_to_json(&e->preprocess)), "data", data_json(e), "precision",
+                     computes(e).precision, "routed_heads", routed_json(e), "subset", subset_json(e));
 }
 
 const char *evaluation_load_name(const evaluation *e)
@@ -127,15 +103,12 @@ static void put_costs(const evaluation *e, json_t *header)
 json_t *evaluation_header(const evaluation *e)
 {
     const description *d = mohvit_describe(e->models[0]);
-    json_t *header = or_die(json_object());
     json_t *provenance = provenance_json(&e->source, &d->config, e->models[0], e->threads);
-    json_put(header, "format", json_integer(HEADER_FORMAT));
-    json_put(header, "match", match_json(e, provenance));
-    json_put(header, "hardware", hardware_json(e));
-    json_put(header, "run", run_json(e));
-    json_put(header, "images", json_integer((json_int_t)dataset_count(e->data)));
-    json_put(header, "sections", sections_json(e));
-    json_put(header, "provenance", provenance);
+    json_t *header = or_die(json_pack(
+        "{s:i, s:o, s:{s:s, s:s}, s:{s:s?}, s:I, s:o, s:o}", "format", HEADER_FORMAT, "match",
+        match_json(e, provenance), "hardware", "backend", computes(e).backend, "instruction_set",
+        computes(e).instruction_set, "run", "shard", e->o->shards ? e->o->part : NULL, "images",
+        (json_int_t)dataset_count(e->data), "sections", sections_json(e), "provenance", provenance));
     put_costs(e, header);
     json_put(header, "prefixes", prefixes_json(e));
     if (e->o->head_load)

@@ -8,6 +8,8 @@
 
 json_t *json_text(const char *text)
 {
+    if (!text)
+        return json_null();
     char *valid = escape(text, false, NULL);
     json_t *value = or_die(json_string(valid));
     free(valid);
@@ -38,12 +40,23 @@ void json_add(json_t *array, json_t *value)
         or_die(NULL);
 }
 
+json_t *json_indices(const size_t *values, size_t count)
+{
+    json_t *array = or_die(json_array());
+    for (size_t i = 0; i < count; i++)
+        json_add(array, json_integer((json_int_t)values[i]));
+    return array;
+}
+
+json_t *json_block(const routing_block *b)
+{
+    return or_die(json_pack("{s:I, s:I, s:I, s:I, s:I}", "stage", (json_int_t)b->stage, "block",
+                            (json_int_t)b->block, "heads", (json_int_t)b->heads, "shared",
+                            (json_int_t)b->shared, "routed", (json_int_t)b->routed));
+}
+
 json_t *json_prediction(const mohvit_prediction *p)
 {
-    json_t *object = or_die(json_object());
-    json_put(object, "class", json_integer((json_int_t)p->class_index));
-    json_put(object, "id", p->id ? json_text(p->id) : json_null());
-    json_put(object, "label", json_text(p->label));
-    json_put(object, "prob", json_real((double)p->probability));
-    return object;
+    return or_die(json_pack("{s:I, s:o, s:o, s:f}", "class", (json_int_t)p->class_index, "id",
+                            json_text(p->id), "label", json_text(p->label), "prob", (double)p->probability));
 }

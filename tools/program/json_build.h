@@ -2,11 +2,12 @@
 #ifndef MOHVIT_JSON_BUILD_H
 #define MOHVIT_JSON_BUILD_H
 
+#include "vit/headload/routing_layout.h"
 #include "vit/mohvit.h"
 
 #include <jansson.h>
 
-/* A JSON string; bytes that are not UTF-8 become the text \xNN. */
+/* A JSON string; bytes that are not UTF-8 become the text \xNN. Of NULL: null. */
 json_t *json_text(const char *text);
 
 /* What a library wrote, read again; frees text. */
@@ -18,6 +19,12 @@ void json_add(json_t *array, json_t *value);
 
 /* A number with three decimals: milliseconds, GFLOP. */
 json_t *json_rounded(double value);
+
+/* An array of numbers (count). */
+json_t *json_indices(const size_t *values, size_t count);
+
+/* {"stage", "block", "heads", "shared", "routed"} */
+json_t *json_block(const routing_block *b);
 
 /* {"class", "id", "label", "prob"} */
 json_t *json_prediction(const mohvit_prediction *p);
