@@ -2,7 +2,6 @@
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
 #include "tools/program/evaluation_run.h"
-#include "tools/program/head_load_collect.h"
 #include "tools/program/outputs_check.h"
 
 static const char help[] =
@@ -22,23 +21,17 @@ typedef struct eval_options {
     const char *per_class, *predictions, *head_load;
 } eval_options;
 
-static const char *part_of(const eval_options *o)
-{
-    return o->run.shards ? o->run.part : NULL;
-}
-
 static int report(const eval_options *o, const evaluation *e)
 {
-    journal *journals[] = {e->journal};
     const eval_report r = {
-        .set = {journals, 1},
+        .set = {&e->journal, 1},
         .format = o->format,
         .per_class = o->per_class,
         .predictions = o->predictions,
         .images = e->images,
         .rate = e->rate,
         .incomplete = e->stopped,
-        .shard = part_of(o),
+        .shard = o->run.part,
     };
     return eval_report_print(&r);
 }
@@ -46,15 +39,13 @@ static int report(const eval_options *o, const evaluation *e)
 /* false and a message where it could not be written. */
 static bool write_head_load(const eval_options *o, const evaluation *e)
 {
-    journal *journals[] = {e->journal};
-    const record_set set = {journals, 1};
+    const record_set set = {&e->journal, 1};
     mohvit_error err;
     if (e->stopped) {
         complain("%s: not written: the run is not complete", o->head_load);
         return true;
     }
-    return fine_or_complain(head_load_collect_to_file(o->head_load, &set, part_of(o), NULL, NULL, &err),
-                            &err);
+    return fine_or_complain(eval_write_head_load(o->head_load, &set, o->run.part, NULL, NULL, &err), &err);
 }
 
 static int finish(const void *user, const evaluation *e)

@@ -3,7 +3,6 @@
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
 #include "tools/program/evaluation_run.h"
-#include "tools/program/head_load_collect.h"
 #include "tools/program/json_build.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
@@ -56,9 +55,7 @@ static void print_text(const count_options *o, const counted *c)
 static int finish(const void *user, const evaluation *e)
 {
     const count_options *o = user;
-    const char *part = o->run.shards ? o->run.part : NULL;
-    journal *journals[] = {e->journal};
-    const record_set set = {journals, 1};
+    const record_set set = {&e->journal, 1};
     counted c = {0};
     mohvit_error err;
     if (e->stopped) {
@@ -67,7 +64,7 @@ static int finish(const void *user, const evaluation *e)
     }
     mohvit_status status = eval_count(&c.totals, &set, &err);
     if (!status)
-        status = head_load_collect_to_file(o->output, &set, part, &c.images, &c.classes, &err);
+        status = eval_write_head_load(o->output, &set, o->run.part, &c.images, &c.classes, &err);
     if (status)
         complain("%s", err.message);
     else if (o->format == FORMAT_JSON)

@@ -133,13 +133,8 @@ static void export_rows(const head_load *l, const export_options *o)
     for (size_t c = 0; output_works() && c < l->names.count; c++)
         for (size_t b = 0; b < l->routing.count; b++)
             print_block(l, o, c, b, &first);
-    if (!o->json)
-        return;
-    output_printf("],\"data\":");
-    output_json_part(json_incref(l->sources));
-    output_printf(",\"provenance\":");
-    output_json_part(json_incref(l->provenance));
-    output_printf("}\n");
+    if (o->json)
+        output_head_load_end(l);
 }
 
 // ---- The command line ------------------------------------------------------------------------------

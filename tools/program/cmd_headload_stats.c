@@ -240,11 +240,7 @@ static int print_json(const head_load *l, const routing_block *only, mohvit_erro
         output_json_part(statistics_json(l, &s));
         block_statistics_free(&s);
     }
-    output_printf("],\"data\":");
-    output_json_part(json_incref(l->sources));
-    output_printf(",\"provenance\":");
-    output_json_part(json_incref(l->provenance));
-    output_printf("}\n");
+    output_head_load_end(l);
     return EXIT_FINE;
 }
 

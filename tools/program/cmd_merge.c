@@ -4,7 +4,6 @@
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
 #include "tools/program/head_load_choice.h"
-#include "tools/program/head_load_collect.h"
 #include "tools/program/json_build.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
@@ -149,7 +148,7 @@ static int merge_opened(const merge_options *o, journal **journals)
     }
     mohvit_error err;
     mohvit_status status =
-        o->head_load ? head_load_collect_to_file(o->head_load, &r.set, NULL, NULL, NULL, &err) : MOHVIT_OK;
+        o->head_load ? eval_write_head_load(o->head_load, &r.set, NULL, NULL, NULL, &err) : MOHVIT_OK;
     bool fine = fine_or_complain(status, &err);
     int exit = eval_report_print(&r);
     return fine ? exit : EXIT_INPUT;

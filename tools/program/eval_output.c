@@ -1,12 +1,14 @@
 #include "tools/program/eval_output.h"
 
 #include "base/text_file.h"
+#include "eval/head_load_record.h"
 #include "eval/header.h"
 #include "tools/program/complain.h"
 #include "tools/program/escape.h"
 #include "tools/program/json_build.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
+#include "vit/network/config.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -105,25 +107,25 @@ static mohvit_status write_per_class(const eval_report *r, const totals *t, mohv
 
 // ---- Predictions -----------------------------------------------------------------------------------
 
-static void write_path(text_file *f, const char *prefix, const image_record *image)
+static void write_path(text_file *f, const char *prefix, const image_record *one)
 {
     char *path;
-    if (asprintf(&path, "%s%.*s", prefix, (int)image->name_length, image->name) < 0)
+    if (asprintf(&path, "%s%.*s", prefix, (int)one->name_length, one->name) < 0)
         path = or_die(NULL);
     write_field(f, path);
     free(path);
 }
 
 /* A picture's row for one model. */
-static void write_row(text_file *f, const json_t *header, const image_record *image, size_t top_k)
+static void write_row(text_file *f, const json_t *header, const image_record *one, size_t top_k)
 {
     const char *name = top_k_name(header, top_k);
-    const score *s = &image->scores[top_k];
-    write_path(f, prefix_of(header, image->source), image);
-    if (image->class_index == CLASS_UNKNOWN)
+    const score *s = &one->scores[top_k];
+    write_path(f, prefix_of(header, one->source), one);
+    if (one->class_index == CLASS_UNKNOWN)
         text_printf(f, ",");
     else
-        text_printf(f, ",%" PRIu32, image->class_index);
+        text_printf(f, ",%" PRIu32, one->class_index);
     if (name)
         text_printf(f, ",%s", name);
     for (size_t k = 0; k < SCORE_TOP; k++) {
@@ -132,7 +134,7 @@ static void write_row(text_file *f, const json_t *header, const image_record *im
         else
             text_printf(f, ",,");
     }
-    if (image->failed)
+    if (one->failed)
         text_printf(f, ",\n");
     else
         text_printf(f, ",%.9g\n", (double)s->loss / LOSS_UNITS);
@@ -190,6 +192,20 @@ static mohvit_status read_records(totals *t, const record_set *s, size_t class_c
 mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err)
 {
     return read_records(t, s, 0, NULL, err);
+}
+
+mohvit_status eval_write_head_load(const char *path, const record_set *s, const char *shard, int64_t *images,
+                                   size_t *classes, mohvit_error *err)
+{
+    head_load *l = NULL;
+    mohvit_status status = head_load_collect(&l, s, shard, config_routing_from_json, err);
+    if (status)
+        return status;
+    if (images)
+        *images = head_load_images(l, classes);
+    status = head_load_save(l, path, err);
+    head_load_destroy(l);
+    return status;
 }
 
 // ---- The result ------------------------------------------------------------------------------------

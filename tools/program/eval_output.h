@@ -1,4 +1,4 @@
-/* eval_output.h - what a set of records says, printed and written: for eval and merge alike. */
+/* eval_output.h - what a set of records says, printed and written: for eval, merge and headload count. */
 #ifndef MOHVIT_EVAL_OUTPUT_H
 #define MOHVIT_EVAL_OUTPUT_H
 
@@ -20,5 +20,10 @@ int eval_report_print(const eval_report *r);
 
 /* totals_count of all classes together. Says on standard error which images failed, and why. */
 mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err);
+
+/* Adds up the records to a head load in a file. shard ("1/4", or NULL) is noted there. images and classes
+ * that were counted may be NULL. */
+mohvit_status eval_write_head_load(const char *path, const record_set *s, const char *shard, int64_t *images,
+                                   size_t *classes, mohvit_error *err);
 
 #endif

@@ -107,8 +107,8 @@ json_t *evaluation_header(const evaluation *e)
     json_t *header = or_die(json_pack(
         "{s:i, s:o, s:{s:s, s:s}, s:{s:s?}, s:I, s:o, s:o}", "format", HEADER_FORMAT, "match",
         match_json(e, provenance), "hardware", "backend", computes(e).backend, "instruction_set",
-        computes(e).instruction_set, "run", "shard", e->o->shards ? e->o->part : NULL, "images",
-        (json_int_t)dataset_count(e->data), "sections", sections_json(e), "provenance", provenance));
+        computes(e).instruction_set, "run", "shard", e->o->part, "images", (json_int_t)dataset_count(e->data),
+        "sections", sections_json(e), "provenance", provenance));
     put_costs(e, header);
     json_put(header, "prefixes", prefixes_json(e));
     if (e->o->head_load)

@@ -49,7 +49,8 @@ static bool parse_shard(evaluation_options *o, const char *text)
     bool plain = text[strspn(text, "0123456789/")] == '\0'; // %zu would take blanks and a sign
     if (plain && sscanf(text, "%9zu/%9zu%c", &o->shard, &o->shards, &tail) == 2 && o->shard >= 1 &&
         o->shard <= o->shards) {
-        snprintf(o->part, sizeof o->part, "%zu/%zu", o->shard, o->shards);
+        snprintf(o->part_text, sizeof o->part_text, "%zu/%zu", o->shard, o->shards);
+        o->part = o->part_text;
         return true;
     }
     complain("--shard %s: expected I/N, such as 1/4 to 4/4", text);

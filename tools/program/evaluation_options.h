@@ -94,7 +94,8 @@ typedef struct evaluation_options {
     bool allow_mixed, quiet;
     size_t max_errors; /* SIZE_MAX: any number */
     size_t log_every;
-    char part[48];               /* "I/N" of these, as results name it */
+    const char *part; /* "I/N" of these, as results name it; NULL: all in one */
+    char part_text[48];
     bool predictions, head_load; /* the records have to have them */
     bool by_prediction; /* pictures without a class are welcome: their head load is their prediction's */
 } evaluation_options;

@@ -131,8 +131,7 @@ static pipeline make_pipeline(evaluation *e)
 static mohvit_status count_done(const evaluation *e, size_t *done, size_t *failed, mohvit_error *err)
 {
     totals t;
-    journal *journals[] = {e->journal};
-    const record_set set = {journals, 1};
+    const record_set set = {&e->journal, 1};
     mohvit_status status = totals_count(&t, &set, 0, err);
     *done = (size_t)(t.images + t.failed);
     *failed = (size_t)t.failed;

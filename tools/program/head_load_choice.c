@@ -2,13 +2,27 @@
 
 #include "imgio/dataset/classes.h"
 #include "tools/program/complain.h"
-#include "tools/program/head_load_collect.h"
 #include "tools/program/or_die.h"
+#include "tools/program/output.h"
 #include "vit/network/config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* The length of the header, of which the upper half is zero, and its first bracket. */
+bool head_load_is_in(const char *path)
+{
+    unsigned char start[9];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, start, sizeof start);
+    close(fd);
+    return n == (ssize_t)sizeof start && !start[4] && !start[5] && !start[6] && !start[7] && start[8] == '{';
+}
 
 head_load *head_load_open_or_complain(const char *path)
 {
@@ -150,4 +164,13 @@ void choice_free(class_choice *chosen)
 {
     free(chosen->classes);
     *chosen = (class_choice){0};
+}
+
+void output_head_load_end(const head_load *l)
+{
+    output_printf("],\"data\":");
+    output_json_part(json_incref(l->sources));
+    output_printf(",\"provenance\":");
+    output_json_part(json_incref(l->provenance));
+    output_printf("}\n");
 }

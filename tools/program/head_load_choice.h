@@ -1,8 +1,12 @@
-/* head_load_choice.h - which classes and which block a command line means. */
+/* head_load_choice.h - what commands on head loads share: opening one, which classes and which block a
+ * command line means. */
 #ifndef MOHVIT_HEAD_LOAD_CHOICE_H
 #define MOHVIT_HEAD_LOAD_CHOICE_H
 
 #include "vit/headload/head_load.h"
+
+/* Whether this is a head load, as far as its first bytes tell: a safetensors file and no state. */
+bool head_load_is_in(const char *path);
 
 /* Opens the file; NULL where the reason has been reported. */
 head_load *head_load_open_or_complain(const char *path);
@@ -26,5 +30,8 @@ bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char
 void choice_add_all(class_choice *chosen, const head_load *l);
 
 void choice_free(class_choice *chosen);
+
+/* ],"data":[...],"provenance":{...}}: the end of a line of JSON about a head load, behind its rows. */
+void output_head_load_end(const head_load *l);
 
 #endif
