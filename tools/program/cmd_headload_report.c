@@ -13,6 +13,7 @@
 #include "tools/program/outputs_check.h"
 #include "vit/headload/head_load_statistics.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,23 +43,11 @@ static void text_put(bytes *t, const char *from)
 /* As HTML text or in a quoted attribute. */
 static void text_escaped(bytes *t, const char *from)
 {
+    static const char *const entities[UCHAR_MAX + 1] = {
+        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;"};
     for (; *from; from++) {
-        switch (*from) {
-        case '&':
-            text_put(t, "&amp;");
-            break;
-        case '<':
-            text_put(t, "&lt;");
-            break;
-        case '>':
-            text_put(t, "&gt;");
-            break;
-        case '"':
-            text_put(t, "&quot;");
-            break;
-        default:
-            bytes_put(t, from, 1);
-        }
+        const char *entity = entities[(unsigned char)*from];
+        bytes_put(t, entity ? entity : from, entity ? strlen(entity) : 1);
     }
 }
 
@@ -81,8 +70,9 @@ static void text_json(bytes *t, const char *id, json_t *value)
     json_decref(value);
 }
 
-static void text_base64(bytes *t, const char *id, const unsigned char *from, size_t size)
+static void text_base64(bytes *t, const char *id, const void *data, size_t size)
 {
+    const unsigned char *from = data;
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     text_put(t, "<script type=\"text/plain\" id=\"");
     text_put(t, id);
@@ -98,21 +88,6 @@ static void text_base64(bytes *t, const char *id, const unsigned char *from, siz
 }
 
 // ---- Numbers ---------------------------------------------------------------------------------------
-
-/* Little-endian, whatever this processor is. */
-static void put_u32(unsigned char *to, uint32_t value)
-{
-    for (size_t i = 0; i < 4; i++)
-        to[i] = (unsigned char)(value >> 8 * i);
-}
-
-static void put_f64(unsigned char *to, double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    for (size_t i = 0; i < 8; i++)
-        to[i] = (unsigned char)(bits >> 8 * i);
-}
 
 static size_t heads_of_all_blocks(const head_load *l)
 {
@@ -135,7 +110,8 @@ static bool counts_are_wide(const head_load *l)
 static void add_counts(bytes *t, const head_load *l, bool wide)
 {
     size_t cells = l->names.count * heads_of_all_blocks(l), size = wide ? 8 : 4;
-    unsigned char *active = or_die(memory_alloc(cells, size)), *gates = or_die(memory_alloc(cells, 8));
+    double *gates = or_die(memory_alloc(cells, sizeof *gates));
+    void *active = or_die(memory_alloc(cells, size));
     size_t at = 0;
     for (size_t c = 0; c < l->names.count; c++) {
         for (size_t b = 0; b < l->routing.count; b++) {
@@ -143,15 +119,15 @@ static void add_counts(bytes *t, const head_load *l, bool wide)
             for (size_t h = 0; h < heads; h++, at++) {
                 int64_t count = l->active[head_load_at(l, c, b, h)];
                 if (wide)
-                    put_f64(active + 8 * at, (double)count);
+                    ((double *)active)[at] = (double)count;
                 else
-                    put_u32(active + 4 * at, (uint32_t)count);
-                put_f64(gates + 8 * at, head_load_gate_sum(l, c, b, h));
+                    ((uint32_t *)active)[at] = (uint32_t)count;
+                gates[at] = head_load_gate_sum(l, c, b, h);
             }
         }
     }
     text_base64(t, "active", active, cells * size);
-    text_base64(t, "gates", gates, cells * 8);
+    text_base64(t, "gates", gates, cells * sizeof *gates);
     free(active);
     free(gates);
 }
@@ -162,7 +138,7 @@ static mohvit_status add_orders(bytes *t, const head_load *l, mohvit_error *err)
     size_t classes = l->names.count, at = 0;
     size_t *all = or_die(memory_alloc(classes, sizeof *all)),
            *order = or_die(memory_alloc(classes, sizeof *order));
-    unsigned char *numbers = or_die(memory_alloc(classes * l->routing.count, 4));
+    uint32_t *numbers = or_die(memory_alloc(classes * l->routing.count, sizeof *numbers));
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < classes; c++)
         all[c] = c;
@@ -171,9 +147,9 @@ static mohvit_status add_orders(bytes *t, const head_load *l, mohvit_error *err)
             continue;
         status = head_load_order(order, l, b, all, classes, err);
         for (size_t c = 0; !status && c < classes; c++)
-            put_u32(numbers + 4 * at++, (uint32_t)order[c]);
+            numbers[at++] = (uint32_t)order[c];
     }
-    text_base64(t, "orders", numbers, 4 * at);
+    text_base64(t, "orders", numbers, at * sizeof *numbers);
     free(all);
     free(order);
     free(numbers);

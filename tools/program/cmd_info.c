@@ -188,21 +188,15 @@ static json_t *labels_array(const labels *l)
     return array;
 }
 
-static json_t *sets_array(const checkpoint *cp)
+static void put_sets(json_t *object, const checkpoint *cp)
 {
     json_t *array = or_die(json_array());
     const char *const *sets;
     size_t chosen, count = cp ? checkpoint_sets(cp, &sets, &chosen) : 0;
     for (size_t i = 0; i < count; i++)
         json_add(array, json_text(sets[i]));
-    return array;
-}
-
-static json_t *chosen_set(const checkpoint *cp)
-{
-    const char *const *sets;
-    size_t chosen, count = cp ? checkpoint_sets(cp, &sets, &chosen) : 0;
-    return count && chosen < count ? json_text(sets[chosen]) : json_null();
+    json_put(object, "weight_sets", array);
+    json_put(object, "weight_set", json_text(count && chosen < count ? sets[chosen] : NULL));
 }
 
 static json_t *tensors_array(const subject *s)
@@ -229,10 +223,9 @@ static void print_json(const subject *s, const info_options *o)
     json_put(object, "stages", stages_json(c));
     json_put(object, "preprocess", json_parsed(preprocess_to_json(&s->description.preprocess)));
     json_put(object, "labels", labels_array(&s->description.labels));
-    json_put(object, "path", s->source.kind == SOURCE_FILE ? json_text(s->source.path) : json_null());
-    json_put(object, "container", s->cp ? json_text(checkpoint_format(s->cp)) : json_null());
-    json_put(object, "weight_sets", sets_array(s->cp));
-    json_put(object, "weight_set", chosen_set(s->cp));
+    json_put(object, "path", json_text(s->source.path));
+    json_put(object, "container", json_text(s->cp ? checkpoint_format(s->cp) : NULL));
+    put_sets(object, s->cp);
     if (o->tensors)
         json_put(object, "tensors", tensors_array(s));
     json_put(object, "provenance", provenance_json(&s->source, c, NULL, o->model.open.threads));

@@ -131,27 +131,21 @@ static void print_text(json_t *o)
     json_decref(o);
 }
 
-typedef struct version_options {
-    output_format format;
-} version_options;
-
 enum { OPTION_FORMAT = OPTION_OWN };
 
-static bool take_option(void *options, int code, const char *value)
+static bool take_option(void *format, UNUSED int code, const char *value)
 {
-    version_options *o = options;
-    (void)code;
-    return parse_format(&o->format, value, false);
+    return parse_format(format, value, false);
 }
 
 static int run_version(int argc, char **argv)
 {
     static const struct option table[] = {
         {"format", required_argument, NULL, OPTION_FORMAT}, HELP_OPTION, END_OPTION};
-    version_options o = {FORMAT_TEXT};
+    output_format format = FORMAT_TEXT;
     const kernels *k;
     mohvit_error err;
-    int parsed = options_read(&command_version, argc, argv, "", table, take_option, &o);
+    int parsed = options_read(&command_version, argc, argv, "", table, take_option, &format);
     if (parsed != PARSED)
         return parsed;
     if (optind < argc)
@@ -162,7 +156,7 @@ static int run_version(int argc, char **argv)
         or_die(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "version", mohvit_version(), "cpu",
                          cpu_name(), "cpu_features", features(), "instruction_set", k->isa, "backends",
                          backends(k), "libraries", libraries(), "mpi_module", module_path()));
-    if (o.format == FORMAT_JSON)
+    if (format == FORMAT_JSON)
         output_json(object);
     else
         print_text(object);
