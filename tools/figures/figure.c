@@ -109,10 +109,9 @@ static void draw_head(drawing *d, const figure *f, bool dashed)
 /* Numbers below the columns, from 1, as many as there is room for. */
 static void draw_head_numbers(drawing *d, const figure *f, const columns *c, double x, double y)
 {
-    cairo_t *cr = d->cr;
     static const size_t steps[] = {1, 2, 5, 10, 20, 50, 100};
     size_t n = routing_candidates(f->block), i = 0;
-    drawing_font(cr, SMALL, false);
+    drawing_font(d->cr, SMALL, false);
     double room = drawing_text_width(d, n >= 100 ? "888" : n >= 10 ? "88" : "8") + 2;
     while (i + 1 < sizeof steps / sizeof *steps && c->pitch * (double)steps[i] < room)
         i++;
@@ -131,8 +130,7 @@ static void draw_head_numbers(drawing *d, const figure *f, const columns *c, dou
 
 static void draw_x_title(drawing *d, const figure *f, double x, double y, double room)
 {
-    cairo_t *cr = d->cr;
-    drawing_font(cr, TEXT, false);
+    drawing_font(d->cr, TEXT, false);
     drawing_text(d, x, y, 0.5, room, shared_shown(f) ? "Routed head ID (S: shared)" : "Routed head ID");
 }
 
@@ -271,9 +269,8 @@ typedef struct {
 /* What the names at the left take; long ones are cut. */
 static double names_width(drawing *d, const figure *f)
 {
-    cairo_t *cr = d->cr;
     double widest = 0, most = 0.3 * f->width;
-    drawing_font(cr, TEXT, false);
+    drawing_font(d->cr, TEXT, false);
     for (size_t i = 0; i < f->count && widest < most; i++) {
         char *title = head_load_title(f->load, f->classes[i]);
         widest = fmax(widest, drawing_text_width(d, title) + 7);

@@ -282,9 +282,7 @@ static void print_profile(const measurement *m)
 
 static void print_text(const measurement *m, const bench_options *o, const mohvit_info *info)
 {
-    output_bold(true);
-    output_printf("%s", info->variant);
-    output_bold(false);
+    output_title(info->variant);
     output_printf(", %zu x %zu, batch %zu, %d thread%s, %zu batches\n", info->img_size, info->img_size,
                   o->model.batch, o->model.open.threads, o->model.open.threads == 1 ? "" : "s", o->iters);
     output_printf("%s, %s, %s; %.0f %% of the heads active%s\n\n", info->backend, info->precision,
@@ -439,8 +437,7 @@ static int parse(bench_options *o, int argc, char **argv)
         {"head-load", no_argument, NULL, OPTION_HEAD_LOAD},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (bench_options){.iters = 20};
     model_options_begin(&o->model);

@@ -82,9 +82,7 @@ static void print_text(const run *r, const entry *e)
         width = columns > width ? columns : width;
     }
     output_printf("%s", r->pictures ? "\n" : "");
-    output_bold(true);
-    output_name(e->path);
-    output_bold(false);
+    output_title(e->path);
     output_printf("  %zu x %zu\n", e->width, e->height);
     for (size_t i = 0; i < r->top_count; i++) {
         double probability = (double)r->top[i].probability;
@@ -284,8 +282,7 @@ static int parse(classify_options *o, int argc, char **argv)
         {"exif-orientation", no_argument, NULL, OPTION_EXIF},
         {"provenance", no_argument, NULL, OPTION_PROVENANCE},
         MODEL_OPTIONS,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (classify_options){.top = 5};
     model_options_begin(&o->model);

@@ -252,8 +252,7 @@ static int parse(convert_options *o, int argc, char **argv)
     static const struct option table[] = {
         {"dtype", required_argument, NULL, OPTION_DTYPE},
         DESCRIPTION_OPTIONS,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (convert_options){.dtype = DTYPE_F32};
     model_options_begin(&o->model);

@@ -83,8 +83,7 @@ static int run_eval(int argc, char **argv)
         {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
         {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
         EVALUATION_OPTIONS,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     eval_options o = {0};
     evaluation_options_begin(&o.run);

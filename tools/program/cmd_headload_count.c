@@ -102,8 +102,7 @@ static int run_count(int argc, char **argv)
         {"by-prediction", no_argument, NULL, OPTION_BY_PREDICTION},
         {"format", required_argument, NULL, OPTION_FORMAT},
         EVALUATION_OPTIONS,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     count_options o = {0};
     evaluation_options_begin(&o.run);

@@ -156,8 +156,7 @@ static int run_export(int argc, char **argv)
     static const struct option table[] = {
         {"csv", no_argument, NULL, OPTION_CSV},
         {"json", no_argument, NULL, OPTION_JSON},
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     export_options o = {0};
     int parsed = options_read(&command_headload_export, argc, argv, "", table, take_option, &o);

@@ -142,8 +142,7 @@ static int parse(plot_options *o, int argc, char **argv)
         {"with-shared", no_argument, NULL, OPTION_SHARED},
         {"width", required_argument, NULL, OPTION_WIDTH},
         {"dpi", required_argument, NULL, OPTION_DPI},
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (plot_options){.width = 88, .dpi = 300};
     int parsed = options_read(&command_headload_plot, argc, argv, "o:", table, take_option, o);
@@ -168,7 +167,7 @@ static int run_plot(int argc, char **argv)
         class_choice chosen = {0};
         head_load *l = head_load_open_or_complain(argv[optind]);
         exit = l ? plot(l, &o, &chosen) : EXIT_INPUT;
-        choice_free(&chosen);
+        free(chosen.classes);
         head_load_destroy(l);
     }
     free(o.lists);

@@ -311,8 +311,7 @@ static int run_report(int argc, char **argv)
 {
     static const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     const char *output = NULL;
     mohvit_error err;

@@ -43,9 +43,7 @@ static void print_heading(const head_load *l)
 {
     size_t classes;
     int64_t images = head_load_images(l, &classes);
-    output_bold(true);
-    output_printf("%s", l->routing.model);
-    output_bold(false);
+    output_title(l->routing.model);
     output_printf(": %lld images of %zu classes, %.4g %% of the heads active\n\n", (long long)images, classes,
                   routing_layout_active_percent(&l->routing));
     output_printf(
@@ -134,10 +132,10 @@ static void print_alike(const head_load *l, const block_statistics *s)
 
 static void print_details(const head_load *l, const block_statistics *s)
 {
+    char title[64];
+    snprintf(title, sizeof title, "block %s", s->block->name);
     output_printf("\n");
-    output_bold(true);
-    output_printf("block %s", s->block->name);
-    output_bold(false);
+    output_title(title);
     output_printf("\n");
     if (!s->classes) {
         output_printf("no images\n");
@@ -275,8 +273,7 @@ static int run_stats(int argc, char **argv)
     static const struct option table[] = {
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"block", required_argument, NULL, OPTION_BLOCK},
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     stats_options o = {0};
     int parsed = options_read(&command_headload_stats, argc, argv, "", table, take_option, &o);

@@ -144,9 +144,7 @@ static void print_tensors(const subject *s)
 static void print_text(const subject *s, const info_options *o)
 {
     const config *c = &s->description.config;
-    output_bold(true);
-    output_printf("%s", config_name(c));
-    output_bold(false);
+    output_title(config_name(c));
     output_printf("\n\nsize           %.1f M parameters\n", (double)s->list.parameters / 1e6);
     output_printf("cost           %.4g GMACs", s->cost.all_heads / 1e9);
     if (!c->dense)
@@ -257,8 +255,7 @@ static int parse(info_options *o, int argc, char **argv)
         {"variant", required_argument, NULL, OPTION_VARIANT},
         WHICH_MODEL_OPTIONS,
         ROUTED_HEADS_OPTION,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (info_options){0};
     model_options_begin(&o->model);

@@ -270,8 +270,7 @@ static int run_merge(int argc, char **argv)
         {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
         {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
         {"allow-mixed", no_argument, NULL, OPTION_MIXED},
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     merge_options o = {0};
     int parsed = options_read(&command_merge, argc, argv, "", table, take_option, &o);

@@ -169,8 +169,7 @@ static int parse(preprocess_options *o, int argc, char **argv)
         {"config", required_argument, NULL, OPTION_CONFIG},
         {"preprocess", required_argument, NULL, OPTION_PREPROCESS},
         {"size", required_argument, NULL, OPTION_SIZE},
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (preprocess_options){0};
     model_options_begin(&o->model);

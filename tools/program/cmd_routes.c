@@ -292,8 +292,7 @@ static int parse(routes_options *o, int argc, char **argv)
         {"dpi", required_argument, NULL, OPTION_DPI},
         {"exif-orientation", no_argument, NULL, OPTION_EXIF},
         MODEL_OPTIONS,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (routes_options){.width = 180, .dpi = 200};
     model_options_begin(&o->model);

@@ -74,8 +74,7 @@ static int run_synth(int argc, char **argv)
         SYNTHETIC_OPTIONS,
         {"config", required_argument, NULL, OPTION_CONFIG},
         {"size", required_argument, NULL, OPTION_SIZE},
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     model_options o;
     model_options_begin(&o);

@@ -203,9 +203,7 @@ static void print_comparison(const trial *t, const comparison *c)
 
 static void print_text(const trial *t, const char *path)
 {
-    output_bold(true);
-    output_name(path);
-    output_bold(false);
+    output_title(path);
     output_printf("  %s\n", config_name(&t->golden.config));
     for (size_t i = 0; i < t->golden.count; i++)
         print_comparison(t, &t->golden.comparisons[i]);
@@ -300,8 +298,7 @@ static int parse(verify_options *o, int argc, char **argv)
         {"tolerance", required_argument, NULL, OPTION_TOLERANCE},
         {"count-tolerance", required_argument, NULL, OPTION_COUNT_TOLERANCE},
         MODEL_OPTIONS,
-        HELP_OPTION,
-        END_OPTION,
+        LAST_OPTIONS,
     };
     *o = (verify_options){.tolerance = 2e-4};
     model_options_begin(&o->model);

@@ -140,8 +140,7 @@ static bool take_option(void *format, UNUSED int code, const char *value)
 
 static int run_version(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"format", required_argument, NULL, OPTION_FORMAT}, HELP_OPTION, END_OPTION};
+    static const struct option table[] = {{"format", required_argument, NULL, OPTION_FORMAT}, LAST_OPTIONS};
     output_format format = FORMAT_TEXT;
     const kernels *k;
     mohvit_error err;

@@ -21,7 +21,7 @@ int usage_error(const char *name, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    complain_args("", format, args);
+    complain_args(format, args);
     va_end(args);
     complain("try \"mohvit %s --help\"", name);
     return EXIT_USAGE;

@@ -27,14 +27,10 @@ enum { OPTION_OWN = 256, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
 
 enum { OPTION_HELP = 'h' };
 
-#define HELP_OPTION                                                                                          \
-    {                                                                                                        \
-        "help", no_argument, NULL, OPTION_HELP                                                               \
-    }
-#define END_OPTION                                                                                           \
-    {                                                                                                        \
-        NULL, 0, NULL, 0                                                                                     \
-    }
+// clang-format off
+/* Every command's table ends with them. */
+#define LAST_OPTIONS {"help", no_argument, NULL, OPTION_HELP}, {NULL, 0, NULL, 0}
+// clang-format on
 
 /* What a parser answers once all options are read; any other value is the exit status to leave with. */
 enum { PARSED = -1 };

@@ -19,7 +19,7 @@ void complain_as(const char *who)
     speaker = who;
 }
 
-void complain_args(const char *prefix, const char *format, va_list args)
+void complain_args(const char *format, va_list args)
 {
     char *message;
     if (vasprintf(&message, format, args) < 0)
@@ -27,7 +27,7 @@ void complain_args(const char *prefix, const char *format, va_list args)
     char *safe = escape(message, true, NULL);
     if (flush_output)
         flush_output(); // and keep a failure in mind, which stdio reports only once
-    fprintf(stderr, "mohvit: %s%s%s\n", speaker, prefix, safe);
+    fprintf(stderr, "mohvit: %s%s\n", speaker, safe);
     free(safe);
     free(message);
 }
@@ -36,7 +36,7 @@ void complain(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    complain_args("", format, args);
+    complain_args(format, args);
     va_end(args);
 }
 

@@ -9,8 +9,7 @@
 /* "mohvit: " + the message, control bytes escaped; what was given to complain_after has been done, so that
  * standard output and standard error stay in order. */
 void complain(const char *format, ...) PRINTF_LIKE(1, 2);
-void complain_args(const char *prefix, const char *format, va_list args)
-    __attribute__((format(printf, 2, 0)));
+void complain_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* What is to be done before any message: output_begin has it flush standard output. */
 void complain_after(bool (*flush)(void));

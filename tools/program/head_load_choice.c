@@ -160,12 +160,6 @@ void choice_add_all(class_choice *chosen, const head_load *l)
         add(chosen, c);
 }
 
-void choice_free(class_choice *chosen)
-{
-    free(chosen->classes);
-    *chosen = (class_choice){0};
-}
-
 void output_head_load_end(const head_load *l)
 {
     output_printf("],\"data\":");

@@ -29,8 +29,6 @@ bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char
 
 void choice_add_all(class_choice *chosen, const head_load *l);
 
-void choice_free(class_choice *chosen);
-
 /* ],"data":[...],"provenance":{...}}: the end of a line of JSON about a head load, behind its rows. */
 void output_head_load_end(const head_load *l);
 

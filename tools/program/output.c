@@ -127,8 +127,9 @@ void output_bar(double fraction, size_t width)
     output_printf("%s%s", use_utf8 ? eighths[steps % 8] : "", use_colour && steps ? "\033[0m" : "");
 }
 
-void output_bold(bool on)
+void output_title(const char *text)
 {
-    if (use_colour)
-        output_printf("%s", on ? "\033[1m" : "\033[0m");
+    output_printf("%s", use_colour ? "\033[1m" : "");
+    output_name(text);
+    output_printf("%s", use_colour ? "\033[0m" : "");
 }

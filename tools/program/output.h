@@ -44,7 +44,7 @@ void output_json_part(json_t *value);
 /* A bar for 0 … 1, at most `width` columns. */
 void output_bar(double fraction, size_t width);
 
-/* Bold on a terminal that may be coloured (NO_COLOR), else nothing. */
-void output_bold(bool on);
+/* output_name, in bold on a terminal that may be coloured (NO_COLOR). */
+void output_title(const char *text);
 
 #endif
