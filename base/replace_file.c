@@ -171,5 +171,5 @@ mohvit_status replace_possible(const char *path, mohvit_error *err)
         return MOHVIT_OK;
     mohvit_status status = replace_begin(&f, path, err);
     replace_cancel(&f);
-    return status; // NOLINT: to be mended
+    return status; // NOLINT: replace_cancel has taken f off the list
 }

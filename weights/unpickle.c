@@ -228,8 +228,8 @@ static bool append(machine *m, pickle_value *to, pickle_value *const *values, si
         to->items.at = larger;
         to->items.capacity = capacity;
     }
-    if (count)
-        memcpy(to->items.at + to->items.count, values, count * sizeof *values); // NOLINT: to be mended
+    if (count && to->items.at)
+        memcpy(to->items.at + to->items.count, values, count * sizeof *values);
     to->items.count = wanted;
     return true;
 }
@@ -237,15 +237,15 @@ static bool append(machine *m, pickle_value *to, pickle_value *const *values, si
 /* Replaces `count` values at the top by one container of them. */
 static bool op_collect(machine *m, pickle_kind kind, size_t count)
 {
-    pickle_value **values, *v;
-    return pop(m, &count, &values) && (v = make(m, kind)) && append(m, v, values, count) && push(m, v); // NOLINT: to be mended
+    pickle_value **values = NULL, *v;
+    return pop(m, &count, &values) && (v = make(m, kind)) && append(m, v, values, count) && push(m, v);
 }
 
 /* APPEND(S), SETITEM(S), ADDITEMS: what the values go to lies below them. Objects that are only noted
  * (PICKLE_CALL) may be lists or dicts by inheritance; nobody reads their items. */
 static bool op_extend(machine *m, pickle_kind kind, size_t count)
 {
-    pickle_value **values, **target;
+    pickle_value **values = NULL, **target;
     if (!pop(m, &count, &values) || !(target = top(m, 1)))
         return false;
     if ((*target)->kind == PICKLE_CALL || (*target)->kind == PICKLE_OPAQUE)
@@ -253,7 +253,7 @@ static bool op_extend(machine *m, pickle_kind kind, size_t count)
     if ((*target)->kind != kind)
         return damaged(m, kind == PICKLE_DICT ? "sets items of what is not a dict"
                                               : "appends to what is not a list");
-    return append(m, *target, values, count); // NOLINT: to be mended
+    return append(m, *target, values, count);
 }
 
 // ---- Stack and memo --------------------------------------------------------------------------------

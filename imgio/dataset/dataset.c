@@ -170,8 +170,8 @@ static mohvit_status classes_by_folder(dataset_source *s, const class_table *t, 
         status = classes_of_folders(t, s->folders, s->folder_count, s->argument, classes, s->warn, err);
     if (!status)
         take_folders(s, classes, pictures);
-    for (size_t i = 0; !status && i < s->folder_count; i++)
-        if (!pictures[i]) // NOLINT: to be mended
+    for (size_t i = 0; !status && pictures && i < s->folder_count; i++)
+        if (!pictures[i])
             warning_send(s->warn, "%s%s: no pictures in this folder", s->prefix, s->folders[i]);
     free(classes);
     free(pictures);

@@ -330,7 +330,7 @@ int eval_report_print(const eval_report *r)
 {
     totals t;
     mohvit_error err;
-    text_file file, *predictions = r->predictions && !r->incomplete ? &file : NULL;
+    text_file file = {0}, *predictions = r->predictions && !r->incomplete ? &file : NULL;
     size_t classes = json_array_size(json_object_get(header_of(r), "classes"));
     bool fine = !predictions || fine_or_complain(begin_predictions(predictions, r, &err), &err);
     if (!fine)

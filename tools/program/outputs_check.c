@@ -23,7 +23,7 @@ typedef struct named_file {
 static named_file *files;
 static size_t count;
 
-void names_file(file_use use, const char *option, const char *path) // NOLINT: to be mended
+void names_file(file_use use, const char *option, const char *path) // NOLINT(misc-no-recursion): once, for the two files of an idx argument
 {
     char *images; // stays as long as the list does
     const char *labels;
@@ -147,7 +147,7 @@ int outputs_check(const char *name)
 {
     int status = PARSED;
     for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; files[i].use >= FILE_STATE && j < count && status == PARSED; j++)
+        for (size_t j = 0; j < count && files[i].use >= FILE_STATE && status == PARSED; j++)
             if (files[j].use < files[i].use || (files[j].use == files[i].use && j > i))
                 status = check_pair(name, &files[i], &files[j]);
     return status;

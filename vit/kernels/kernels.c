@@ -104,8 +104,8 @@ mohvit_status kernels_choose(const kernels **out, mohvit_error *err)
     for (size_t i = 0; (k = kernels_available(i)); i++)
         if (!wanted || !*wanted || !strcmp(k->isa, wanted))
             chosen = k;
-    for (size_t i = 0; !chosen && i < FEATURES; i++)
-        if (!strcmp(features[i].isa, wanted)) // NOLINT: to be mended
+    for (size_t i = 0; !chosen && wanted && i < FEATURES; i++)
+        if (!strcmp(features[i].isa, wanted))
             return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "MOHVIT_ISA=%s: this processor lacks it", wanted);
     if (!chosen)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "MOHVIT_ISA=%s: expected baseline, avx2 or avx512",
