@@ -45,7 +45,7 @@ int main(void)
     const mohvit_options options = {.backend = "native", .img_size = 64, .threads = 2};
     mohvit_model *small = NULL;
     mohvit_context *context = NULL;
-    mohvit_info info;
+    mohvit_info info = {0};
     mohvit_error err;
     float *image = NULL;
     int failed = refuses_what_is_too_large();

@@ -116,7 +116,7 @@ static mohvit_status preprocess_file(const char *path, const preprocess_options 
                                      mohvit_error *err)
 {
     image img;
-    size_t size = d->config.img_size; // NOLINT: to be mended
+    size_t size = d->config.img_size;
     mohvit_status status = image_read(&img, path, NULL, o->exif_orientation, err);
     if (status)
         return status;
@@ -194,7 +194,7 @@ static int run_preprocess(int argc, char **argv)
     int parsed = parse(&o, argc, argv);
     if (parsed != PARSED)
         return parsed;
-    description d;
+    description d = {0};
     mohvit_error err;
     if (!fine_or_complain(describe(&d, &o.model, &err), &err))
         return EXIT_MODEL;
