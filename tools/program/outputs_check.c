@@ -146,10 +146,10 @@ static int check_pair(const char *name, const named_file *output, const named_fi
 int outputs_check(const char *name)
 {
     int status = PARSED;
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < count && files[i].use >= FILE_STATE && status == PARSED; j++)
-            if (files[j].use < files[i].use || (files[j].use == files[i].use && j > i))
-                status = check_pair(name, &files[i], &files[j]);
+    for (const named_file *a = files; a < files + count; a++)
+        for (const named_file *b = files; a->use >= FILE_STATE && status == PARSED && b < files + count; b++)
+            if (b->use < a->use || (b->use == a->use && b > a))
+                status = check_pair(name, a, b);
     return status;
 }
 
