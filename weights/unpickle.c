@@ -223,12 +223,12 @@ static bool append(machine *m, pickle_value *to, pickle_value *const *values, si
         pickle_value **larger = arena_alloc(&m->out->values, capacity * sizeof *larger);
         if (!larger)
             return no_memory(m);
-        if (to->items.count)
+        if (to->items.at)
             memcpy(larger, to->items.at, to->items.count * sizeof *larger);
         to->items.at = larger;
         to->items.capacity = capacity;
     }
-    if (count && to->items.at)
+    if (values && to->items.at)
         memcpy(to->items.at + to->items.count, values, count * sizeof *values);
     to->items.count = wanted;
     return true;
