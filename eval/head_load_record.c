@@ -4,8 +4,8 @@
  * the low bits of the gate sums; images of one class in a chunk share that. */
 #include "eval/head_load_record.h"
 
-#include "eval/header.h"
 #include "base/memory.h"
+#include "eval/header.h"
 
 #include <stdlib.h>
 

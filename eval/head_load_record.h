@@ -4,9 +4,9 @@
 #ifndef MOHVIT_HEAD_LOAD_RECORD_H
 #define MOHVIT_HEAD_LOAD_RECORD_H
 
-#include "vit/headload/head_load.h"
 #include "eval/pipeline.h"
 #include "eval/totals.h"
+#include "vit/headload/head_load.h"
 
 #define SECTION_HEAD_LOAD RECORD_TAG('L', 'O', 'A', 'D')
 

@@ -7,13 +7,13 @@
  *
  * Measured on 500 x 375 JPEGs with 2 threads of 2 cores: 0.97 to 0.98 of threads / (decoding + network) with
  * the built-in model, where decoding is seven eighths of the work, and 0.98 with moh_transnext_small_75
- * (tests/eval/measure_eval.sh). Waking readers for each picture that leaves the queue cost 9 % in place of 2.
- */
+ * (tests/eval/measure_eval.sh). Waking readers for each picture that leaves the queue cost 9 %
+ * in place of 2. */
 #ifndef MOHVIT_PIPELINE_H
 #define MOHVIT_PIPELINE_H
 
-#include "vit/api/internal.h"
 #include "eval/record.h"
+#include "vit/api/internal.h"
 
 /* What else is to be known of the images of a chunk, as a section of its record. Calls come from several
  * threads; those for one chunk come one at a time. */

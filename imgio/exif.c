@@ -2,12 +2,11 @@
 
 #include "base/memory.h"
 
+#include <libexif/exif-data.h>
 #include <stdlib.h>
 #include <string.h>
-#include <libexif/exif-data.h>
 
-/* JPEG's segments hold 64 KiB; the chunks of PNG and WebP may hold anything, and nothing sane is this long.
- */
+/* JPEG's segments hold 64 KiB. The chunks of PNG and WebP may hold anything, but nothing sane is so long. */
 #define MAX_EXIF_BYTES ((size_t)1 << 20)
 
 static const uint8_t exif_header[6] = {'E', 'x', 'i', 'f', 0, 0};

@@ -15,8 +15,8 @@ typedef struct stb_axis {
 } stb_axis;
 
 /* in (y.in, x.in, 4), out (y.out, x.out, 4), rows without gaps, alpha 255 throughout. The alpha that comes
- * out is the kernel's sum inside the picture: to be ignored, or reset before another call. False: no memory.
- */
+ * out is the kernel's sum inside the picture: to be ignored, or reset before another call. False without
+ * memory. */
 bool stb_resize(const uint8_t *in, stb_axis x, stb_axis y, resize_filter filter, uint8_t *out);
 
 #endif

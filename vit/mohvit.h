@@ -38,23 +38,24 @@ typedef struct mohvit_context mohvit_context;
 
 /* All zero means: everything as the checkpoint says. */
 typedef struct mohvit_options {
-    const char
-        *key; /* weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these */
-    const char *config;       /* path of a JSON config (spec 1) that replaces the checkpoint's own */
-    const char *labels;       /* path of a label file: line i names class i */
-    const char *preprocess;   /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
-    size_t img_size;          /* side of the square input in pixels; 0: the config's img_size */
-    const char *backend;      /* matrix products: NULL or "auto", "native", "openblas" */
-    const char *precision;    /* of matrix products: NULL or "auto" (f32), "f32", "bf16", "int8" */
-    const char *routed_heads; /* how many of the routed heads a token picks: NULL: as trained; "K", or "P%" of
-                                 them. An error for a model that routes none */
-    int threads;              /* threads used while loading; 0: mohvit_default_threads() */
-    void (*warn)(void *user,
-                 const char *message); /* extra tensors, non-finite weights, assumptions; may be NULL. Called
-                                          by one thread at a time, any of those that load */
-    mohvit_progress *progress;         /* told how many of the model's parameters have been read; may be NULL.
-                                          Called as warn is */
-    void *user;                        /* handed to warn and progress */
+    /* Weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these. */
+    const char *key;
+    const char *config;     /* path of a JSON config (spec 1) that replaces the checkpoint's own */
+    const char *labels;     /* path of a label file: line i names class i */
+    const char *preprocess; /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
+    size_t img_size;        /* side of the square input in pixels; 0: the config's img_size */
+    const char *backend;    /* matrix products: NULL or "auto", "native", "openblas" */
+    const char *precision;  /* of matrix products: NULL or "auto" (f32), "f32", "bf16", "int8" */
+    /* How many of the routed heads a token picks: NULL: as trained; "K", or "P%" of them. An error for a
+     * model that routes none. */
+    const char *routed_heads;
+    int threads; /* used while loading; 0: mohvit_default_threads() */
+    /* Gets extra tensors, non-finite weights, assumptions; may be NULL. Called by one thread at a time, any
+     * of those that load. */
+    void (*warn)(void *user, const char *message);
+    /* Told how many of the model's parameters have been read; may be NULL. Called as warn is. */
+    mohvit_progress *progress;
+    void *user; /* handed to warn and progress */
 } mohvit_options;
 
 /* Opens a checkpoint (.safetensors or .pth, told apart by content). path NULL opens the built-in model.
@@ -91,8 +92,8 @@ typedef struct mohvit_info {
     double gmacs;                /* 10^9 multiply-adds for one image with all heads */
     double gmacs_routed;         /* the same as this model performs them, unselected heads skipped */
     double active_heads_percent; /* spec 1, "Active heads" */
-    const char *backend, *precision,
-        *instruction_set; /* how it computes, such as "native", "f32", "avx512" */
+    /* How it computes, such as "native", "f32", "avx512". */
+    const char *backend, *precision, *instruction_set;
 } mohvit_info;
 
 /* Fills *info. Strings are the model's and live as long as it. Cannot fail; thread-safe. */
@@ -183,8 +184,7 @@ MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohv
 /* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. Heads
  * count from 0, those that are always on first; figures number the others from 1. */
 MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot);
-/* (blocks, max_heads): sum of the head's final gate over the image's tokens; 0 where a block has fewer heads.
- */
+/* (blocks, max_heads): the head's final gate, summed over the image's tokens; 0 where a block has fewer. */
 MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot);
 /* (blocks): tokens of one image in each block. The model's, lives as long as it. Thread-safe. */
 MOHVIT_API const size_t *mohvit_block_tokens(const mohvit_model *model);

@@ -1,9 +1,9 @@
 #include "weights/labels.h"
 
-#include "weights/embedded.h"
 #include "base/json_bounded.h"
-#include "weights/byte_source.h"
 #include "base/memory.h"
+#include "weights/byte_source.h"
+#include "weights/embedded.h"
 
 #include <stdio.h>
 #include <stdlib.h>

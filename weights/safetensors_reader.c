@@ -1,9 +1,9 @@
 /* safetensors.c - reads safetensors (spec 3): 8 bytes of header length, a JSON header, data without gaps. */
 #include "weights/safetensors_writer.h"
 
-#include "weights/container.h"
 #include "base/json_bounded.h"
 #include "base/memory.h"
+#include "weights/container.h"
 
 #include <stdlib.h>
 #include <string.h>

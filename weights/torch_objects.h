@@ -3,8 +3,8 @@
 #ifndef MOHVIT_TORCH_OBJECTS_H
 #define MOHVIT_TORCH_OBJECTS_H
 
-#include "weights/tensor.h"
 #include "weights/pickle.h"
+#include "weights/tensor.h"
 
 /* A strided view of a storage; strides and offset in elements. */
 typedef struct torch_tensor {

@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
-#include "vit/kernels/gemm_peak.h"
 #include "tools/program/model_options.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
@@ -11,6 +10,7 @@
 #include "tools/program/provenance.h"
 #include "vit/headload/head_load.h"
 #include "vit/kernels/gemm.h"
+#include "vit/kernels/gemm_peak.h"
 #include "vit/network/synthetic.h"
 
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 #ifndef MOHVIT_EVAL_OUTPUT_H
 #define MOHVIT_EVAL_OUTPUT_H
 
-#include "tools/program/command.h"
 #include "eval/totals.h"
+#include "tools/program/command.h"
 
 typedef struct eval_report {
     record_set set;

@@ -2,8 +2,8 @@
 #ifndef MOHVIT_GOLDEN_H
 #define MOHVIT_GOLDEN_H
 
-#include "weights/checkpoint.h"
 #include "vit/network/config.h"
+#include "weights/checkpoint.h"
 
 /* One tensor of expected values, and the largest difference seen so far. */
 typedef struct comparison {

@@ -2,8 +2,8 @@
 #include "tools/program/output.h"
 
 #include "tools/program/complain.h"
-#include "tools/program/exit_status.h"
 #include "tools/program/escape.h"
+#include "tools/program/exit_status.h"
 #include "tools/program/or_die.h"
 
 #include <errno.h>

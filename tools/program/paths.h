@@ -15,8 +15,7 @@ paths *paths_open_or_complain(char **arguments, size_t count, const char *list);
  *
  * A directory gives the pictures below it in the order of their bytes, as `find | LC_ALL=C sort` would: what
  * begins like a picture, and what is named like one, so that a broken photo.jpg does not go unnoticed. Hidden
- * files and directories are passed over, and links to directories are not followed, so that no loop can be.
- */
+ * files and directories are passed over, and links to directories are not followed: they might loop. */
 char *paths_next(paths *p, mohvit_error *err);
 
 void paths_close(paths *p);

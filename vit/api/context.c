@@ -1,9 +1,9 @@
 /* context.c - images through a model: contexts, loading, running, results. */
+#include "base/memory.h"
+#include "base/parallel.h"
 #include "vit/api/internal.h"
 #include "vit/api/ranking.h"
 #include "vit/headload/head_load.h"
-#include "base/parallel.h"
-#include "base/memory.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -2,11 +2,11 @@
 #ifndef MOHVIT_DESCRIPTION_H
 #define MOHVIT_DESCRIPTION_H
 
+#include "imgio/preprocess.h"
 #include "vit/mohvit.h"
+#include "vit/network/model.h"
 #include "weights/checkpoint.h"
 #include "weights/labels.h"
-#include "vit/network/model.h"
-#include "imgio/preprocess.h"
 
 /* What a checkpoint is, before any weight is read. */
 typedef struct description {

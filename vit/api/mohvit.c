@@ -1,11 +1,11 @@
 /* mohvit.c - models: opening them, asking them. */
 #include "vit/mohvit.h"
 
-#include "weights/embedded.h"
+#include "base/parallel.h"
 #include "vit/api/internal.h"
 #include "vit/headload/head_load.h"
-#include "base/parallel.h"
 #include "vit/network/synthetic.h"
+#include "weights/embedded.h"
 
 #include <stdlib.h>
 

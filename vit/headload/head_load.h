@@ -43,8 +43,7 @@ mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tok
 /* A gate sum in units of 2^-HEAD_LOAD_GATE_BITS; false where it is not finite, or absurd. */
 bool head_load_units(int64_t *units, double gate_sum);
 
-/* Adds images of a class whose counts are known: active, gate (blocks, max_heads). An overflow is an error.
- */
+/* Adds images of a class with known counts: active, gate (blocks, max_heads). An overflow is an error. */
 mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t images, const int64_t *active,
                                    const int64_t *gate, mohvit_error *err);
 

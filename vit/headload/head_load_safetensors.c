@@ -1,9 +1,9 @@
 #include "vit/headload/head_load.h"
 
-#include "weights/checkpoint.h"
 #include "base/json_bounded.h"
-#include "weights/safetensors_writer.h"
 #include "base/memory.h"
+#include "weights/checkpoint.h"
+#include "weights/safetensors_writer.h"
 
 #include <math.h>
 #include <stdio.h>

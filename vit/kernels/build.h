@@ -1,6 +1,5 @@
 /* build.h - what the files that are compiled once per instruction set share. CMake sets KERNELS to the name
- * of the feature that they are compiled for: what leaves a file ends in it, and fills in the file's entries.
- */
+ * of their feature: what leaves a file ends in it, and fills in the file's entries. */
 #ifndef MOHVIT_KERNELS_BUILD_H
 #define MOHVIT_KERNELS_BUILD_H
 

@@ -1,5 +1,5 @@
-#include "vit/kernels/gemm.h"
 #include "base/memory.h"
+#include "vit/kernels/gemm.h"
 
 #include <cblas.h>
 #include <omp.h>

@@ -1,7 +1,7 @@
 #include "vit/kernels/gemm_peak.h"
-#include "vit/kernels/linear.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "vit/kernels/linear.h"
 
 #include <stdlib.h>
 

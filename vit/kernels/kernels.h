@@ -35,9 +35,10 @@ typedef struct attend_job {
     const float *q; /* raw queries, d of each token */
     size_t ldq;
     const float *query_embedding; /* (d) */
-    const float *scale; /* softplus(temperature) · ln(keys), indexed by how many neighbours lie inside;
-                           global attention: [0] alone */
-    const float *gate;  /* (N) */
+    /* softplus(temperature) · ln(keys), indexed by how many neighbours lie inside; global attention: [0]
+     * alone. */
+    const float *scale;
+    const float *gate; /* (N) */
     size_t ldgate;
     float *out; /* gate · attention, d of each token */
     size_t ldout;
@@ -45,8 +46,9 @@ typedef struct attend_job {
     /* Shared keys: the pooled map, or every token. */
     size_t K;
     const float *keys, *values; /* (K, d) without gaps, keys normalised */
-    const float *bias; /* (bias_side, bias_side): position bias by distinct row and column offset; followed by
-                          BIAS_MARGIN readable floats */
+    /* (bias_side, bias_side): position bias by distinct row and column offset. BIAS_MARGIN readable floats
+     * follow. */
+    const float *bias;
     size_t bias_side;
     bool bias_steady; /* bias_offset of (x, k) = that of (0, k) + x */
     const int32_t

@@ -3,8 +3,8 @@
 #ifndef MOHVIT_LINEAR_H
 #define MOHVIT_LINEAR_H
 
-#include "vit/kernels/gemm.h"
 #include "base/parallel.h"
+#include "vit/kernels/gemm.h"
 
 typedef struct linear {
     size_t in, out;

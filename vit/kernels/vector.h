@@ -3,12 +3,12 @@
 #ifndef MOHVIT_VECTOR_H
 #define MOHVIT_VECTOR_H
 
+#include "base/compiler.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-#include "base/compiler.h"
 
 /* What the instruction set has: floats of a vector, vectors in registers, and where it has one the
  * instruction for what is written out below otherwise. All else asks for these, never for the set. */

@@ -1,8 +1,8 @@
 /* Keys and values are a pooled map, shared by all tokens, and each token's 3×3 neighbourhood (spec 2,
  * "Aggregated attention"; TransNeXt, "pixel-focused attention"). */
-#include "vit/network/heads.h"
 #include "base/memory.h"
 #include "vit/network/encode.h"
+#include "vit/network/heads.h"
 #include "vit/network/pairs.h"
 
 #include <string.h>

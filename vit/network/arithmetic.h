@@ -7,8 +7,8 @@
 typedef struct arithmetic {
     const kernels *kernels;
     precision precision;
-    const gemm
-        *gemms[PRECISIONS]; /* one backend's, for the precisions that layers take; [F32] is always there */
+    /* One backend's, for the precisions that layers take; [PRECISION_F32] is always there. */
+    const gemm *gemms[PRECISIONS];
 } arithmetic;
 
 /* backend as gemm_choose takes it. */

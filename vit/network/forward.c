@@ -1,7 +1,7 @@
 /* The whole network on one page, in the order of the paper (spec 2). */
-#include "vit/network/model.h"
 #include "base/clock.h"
 #include "vit/network/encode.h"
+#include "vit/network/model.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Keys and values are every token of the map (spec 2, "Global attention"). */
-#include "vit/network/heads.h"
 #include "vit/network/encode.h"
+#include "vit/network/heads.h"
 #include "vit/network/pairs.h"
 
 void global_attention_prepare(const pass *p, const attention *a, float *y, attention_state *s)

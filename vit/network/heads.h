@@ -16,8 +16,8 @@ typedef struct attention {
     linear sr;                    /* aggregated: C → C, before pooling */
     norm pool_norm;               /* eps 1e-5 */
     const float *query_embedding; /* (heads, d) */
-    const float *scale; /* (heads, 10): softplus(temperature) · ln(number of keys), by neighbours inside;
-                           global: [0] */
+    /* (heads, 10): softplus(temperature) · ln(number of keys), by neighbours inside; global: [0]. */
+    const float *scale;
     const float *local_bias;       /* (heads, 9) */
     const float *learnable_tokens; /* (heads, 9, d) */
     const float *learnable_bias;   /* (heads, 9) */

@@ -18,10 +18,11 @@ typedef struct pass {
     team *team; // NULL: this thread alone
     scratch *scratch;
     profile *profile;
-    cost *cost;     // where multiply-adds are added up; NULL: nowhere
-    bool all_heads; // compute every (token, head) pair, selected or not; the gates make it the same but for
-                    // rounding
-    bool products_only; // leave out all but the matrix products, which then have no meaning but their time
+    cost *cost; // where multiply-adds are added up; NULL: nowhere
+    // Compute every (token, head) pair, selected or not: the gates make it the same but for rounding.
+    bool all_heads;
+    // Leave out all but the matrix products, which then have no meaning but their time.
+    bool products_only;
 } pass;
 
 /* parallel_for over the team, of products and of anything else. Nothing while the scratch measures. */

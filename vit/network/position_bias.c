@@ -1,6 +1,6 @@
 #include "vit/network/position_bias.h"
-#include "base/parallel.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 
 #include <math.h>
 #include <stdlib.h>

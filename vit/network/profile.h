@@ -32,8 +32,8 @@ extern const operation_kind operations[OPERATIONS];
 /* What a thread counts on its own, on a cache line of its own. */
 typedef struct thread_counts {
     size_t pairs; /* (token, head) pairs computed */
-    uint64_t fc1_ns,
-        glu_ns; /* in the MLP's first layer, and in what each block of its channels goes through next */
+    /* In the MLP's first layer, and in what each block of its channels goes through next. */
+    uint64_t fc1_ns, glu_ns;
 } __attribute__((aligned(64))) thread_counts;
 
 typedef struct profile {

@@ -10,8 +10,8 @@ typedef struct router {
     size_t shared; /* heads 0 … shared−1 are always on */
     size_t routed; /* of the other heads − shared, how many each token picks */
     bool dense;    /* plain TransNeXt: every gate is 1 */
-    size_t rows; /* logits of a token: wg (heads − shared), wg_0 (2), wg_1 (shared), where they exist; 0: all
-                    gates 1 */
+    /* Logits of a token: wg (heads − shared), wg_0 (2), wg_1 (shared), where they exist; 0: all gates 1. */
+    size_t rows;
     linear scores; /* C → rows: these matrices as one, without bias */
 } router;
 
