@@ -25,7 +25,7 @@ static void read_weights(checkpoint *cp, const config *c)
 {
     tensor_list list;
     mohvit_error err;
-    checkpoint_reader reader = {cp, config_name(c), {fuzz_warn, NULL}, 0};
+    checkpoint_reader reader = {cp, {fuzz_warn, NULL}, 0};
     weight_source source = checkpoint_source(&reader);
     if (fuzz_checked(model_tensors(&list, c, &err), &err, NULL))
         return;

@@ -110,8 +110,7 @@ static mohvit_status write_checkpoint(conversion *c, const char *path, mohvit_er
     tensor_info *infos = or_die(calloc(c->list.count, sizeof *infos));
     for (size_t i = 0; i < c->list.count; i++)
         infos[i] = tensor_of_spec(&c->list.tensors[i], c->options->dtype);
-    checkpoint_reader reader = {
-        .cp = c->in, .config_name = "of the checkpoint", .warn = {complain_warning, NULL}};
+    checkpoint_reader reader = {.cp = c->in, .warn = {complain_warning, NULL}};
     weight_source source = checkpoint_source(&reader);
     safetensors_writer *w = NULL;
     mohvit_status status = safetensors_writer_create(&w, path, infos, c->list.count, metadata, 3, err);

@@ -32,11 +32,10 @@ mohvit_status synthetic_config(config *out, const char *variant, const mohvit_op
 /* A tensor of the network as a file of this type has it. The name is the spec's own. */
 tensor_info tensor_of_spec(const tensor_spec *spec, tensor_dtype dtype);
 
-/* Reads tensors of a checkpoint as a model asks for them; misshaped or missing ones are errors, non-finite
+/* Reads tensors of a checkpoint, which checkpoint_check has passed, as a model asks for them; non-finite
  * values are warned about. Give checkpoint_source's result to model_create. */
 typedef struct checkpoint_reader {
     checkpoint *cp;
-    const char *config_name;
     warning_sink warn;
     size_t nonfinite; /* tensors warned about */
 } checkpoint_reader;

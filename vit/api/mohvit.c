@@ -104,7 +104,7 @@ static mohvit_status open_checkpoint(mohvit_model **out, checkpoint *cp, const c
     mohvit_status status = description_read(&d, cp, given, options, err);
     if (!status) {
         status = checkpoint_check(cp, &d.config, &warn, err);
-        checkpoint_reader reader = {.cp = cp, .config_name = config_name(&d.config), .warn = warn};
+        checkpoint_reader reader = {.cp = cp, .warn = warn};
         weight_source source = checkpoint_source(&reader);
         if (status)
             description_free(&d);

@@ -171,7 +171,7 @@ static void check_loaded(const arithmetic *a, const char *path)
 {
     tensor_list list = listed(a), sorted = listed(a);
     checkpoint *cp = written(path, &list, 0);
-    checkpoint_reader reader = {.cp = cp, .config_name = "toy"};
+    checkpoint_reader reader = {.cp = cp};
     weight_source source = checkpoint_source(&reader);
     weight_memory *memory = weight_memory_create();
     scratch measured = {0};
