@@ -4,9 +4,17 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* *product = a · b; false, and nothing stored, where that overflows. */
 bool size_mul(size_t a, size_t b, size_t *product);
+
+/* a · b; where a size cannot count that, SIZE_MAX, which is past any limit. */
+static inline size_t size_product(size_t a, size_t b)
+{
+    size_t product;
+    return size_mul(a, b, &product) ? product : SIZE_MAX;
+}
 
 /* a / b, rounded up. */
 static inline size_t divide_up(size_t a, size_t b)

@@ -9,13 +9,10 @@
 static int refuses(const char *what, const config *c)
 {
     mohvit_error err;
-    tensor_list list;
+    cost each;
     mohvit_status status = config_validate(c, what, &err);
-    if (!status) {
-        status = model_tensors(&list, c, &err);
-        if (!status)
-            tensor_list_free(&list);
-    }
+    if (!status)
+        status = model_cost(&each, c, "native", PRECISION_F32, &err);
     if (status == MOHVIT_ERROR_LIMIT)
         return 0;
     fprintf(stderr, "%s: expected to pass a limit, found status %d\n", what, status);

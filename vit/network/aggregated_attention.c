@@ -77,12 +77,12 @@ void aggregated_attention_prepare(const pass *p, const attention *a, float *y, a
 {
     size_t N = a->side * a->side, C = a->C, P = a->pool;
     scratch *memory = p->scratch;
-    s->q = scratch_floats(memory, N * C);
+    s->q = scratch_floats(memory, N, C);
     s->ldq = s->skips_products ? a->d : C;
-    s->kv = scratch_floats(memory, (N + 1) * 2 * C);
+    s->kv = scratch_floats(memory, N + 1, 2 * C);
     heads_take_keys(p, a, s, P * P, P);
     size_t mark = memory->used;
-    float *to_pool = scratch_floats(memory, N * C);
+    float *to_pool = scratch_floats(memory, N, C);
     operand from = encoded(p, &a->q, y, C);
     linear_call of_y[] = {
         {&a->kv, from, s->kv, 2 * C, N, false},
@@ -94,8 +94,7 @@ void aggregated_attention_prepare(const pass *p, const attention *a, float *y, a
     pass_linear(p, of_y, s->skips_products ? 2 : 3);
     profile_lap(p->profile, OP_QKV);
 
-    pool_job job = {
-        p, a, s, to_pool, scratch_floats(memory, P * P * C), scratch_floats(memory, P * P * 2 * C)};
+    pool_job job = {p, a, s, to_pool, scratch_floats(memory, P * P, C), scratch_floats(memory, P * P, 2 * C)};
     encode_reserve(p, &a->kv, P * P, divide_up(P * P, POOL_BANDS));
     pass_loop(p, POOL_BANDS, follow, &job);
     linear_call kv = {&a->kv, encoded(p, &a->kv, job.map, C), job.map_kv, 2 * C, P * P, false};

@@ -68,7 +68,7 @@ attention_state attention_route(const pass *p, const attention *a, const norm *n
     size_t N = a->side * a->side;
     attention_state s = {.routing = router_room(p, &a->router, N),
                          .skips_products = pairs_skip_products(p, a)};
-    s.out = scratch_floats(p->scratch, N * a->C);
+    s.out = scratch_floats(p->scratch, N, a->C);
     router_forward(p, &a->router, n, attention_reader(a), y, x, N,
                    a->router.routed && !s.skips_products ? s.out : NULL, &s.routing);
     return s;

@@ -171,9 +171,8 @@ static const tensor_spec *declare(binder *b, const char *owner, const char *leaf
     snprintf(spec.name, sizeof spec.name, "%s%s%s", b->prefix, owner, leaf);
     for (size_t i = 0; i < 4; i++)
         spec.shape[i] = i < rank ? shape[i] : 1;
-    for (size_t i = 0; i < rank; i++) // where 32 bits cannot count them they stay past any limit
-        if (!size_mul(spec.elements, shape[i], &spec.elements))
-            spec.elements = SIZE_MAX;
+    for (size_t i = 0; i < rank; i++)
+        spec.elements = size_product(spec.elements, shape[i]);
     if (!b->source) {
         list_tensor(b, &spec);
         return NULL;

@@ -16,7 +16,7 @@ void block_bind(binder *b, block *to, const config *c, size_t s, size_t index, c
 routing block_forward(const pass *p, const block *b, float *x)
 {
     size_t N = b->mlp.side * b->mlp.side;
-    float *y = scratch_floats(p->scratch, N * b->norm1.C);
+    float *y = scratch_floats(p->scratch, N, b->norm1.C);
 
     routing r = attention_forward(p, &b->attention, &b->norm1, y, x); // x += proj(gated heads of LN(x))
     norm_forward(p, &b->norm2, &b->mlp.fc1, y, x, N);                 // y = LN(x)

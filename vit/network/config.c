@@ -234,28 +234,20 @@ static mohvit_status validate_pool(const config *c, const char *name, mohvit_err
     return MOHVIT_OK;
 }
 
-/* What a model of this config would allocate beyond its parameters. Every factor has been checked, so a
- * double holds the products. */
-static mohvit_status validate_memory(const config *c, const char *name, mohvit_error *err)
+/* Every factor has been checked, so a double holds the products. */
+static mohvit_status validate_tables(const config *c, const char *name, mohvit_error *err)
 {
-    double tables = 0, activations = 0;
+    double tables = 0;
     for (size_t s = 0; s < STAGES; s++) {
-        double side = (double)config_side(c, s), N = side * side, pool = (double)config_pool(c, s);
-        double offsets = config_global(c, s) || (size_t)side % (size_t)pool == 0 ? 2 * side : 4 * side;
-        double patch = s ? 9 * (double)c->embed_dims[s - 1] : 7 * 7 * 3;
-        double width = fmax(3 * (double)config_hidden(c, s), patch);
+        size_t side = config_side(c, s);
+        double offsets = (double)(config_global(c, s) || side % config_pool(c, s) == 0 ? 2 * side : 4 * side);
         tables += (double)c->depths[s] * (double)c->num_heads[s] * offsets * offsets;
-        activations = fmax(activations, N * (width + 12 * (double)c->embed_dims[s]));
     }
-    if (tables > (double)CONFIG_MAX_TABLES)
-        return error_set(err, MOHVIT_ERROR_LIMIT,
-                         "%s: config needs %.3g numbers of position bias; expected at most %.3g", name,
-                         tables, (double)CONFIG_MAX_TABLES);
-    if (activations > (double)CONFIG_MAX_ACTIVATIONS)
-        return error_set(err, MOHVIT_ERROR_LIMIT,
-                         "%s: config needs %.3g activations for an image; expected at most %.3g", name,
-                         activations, (double)CONFIG_MAX_ACTIVATIONS);
-    return MOHVIT_OK;
+    if (tables <= (double)CONFIG_MAX_TABLES)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_LIMIT,
+                     "%s: config needs %.3g numbers of position bias; expected at most %.3g", name, tables,
+                     (double)CONFIG_MAX_TABLES);
 }
 
 mohvit_status config_validate(const config *c, const char *name, mohvit_error *err)
@@ -274,5 +266,5 @@ mohvit_status config_validate(const config *c, const char *name, mohvit_error *e
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: config img_size is %zu; expected a multiple of 32",
                          name, c->img_size);
     status = validate_pool(c, name, err);
-    return status ? status : validate_memory(c, name, err);
+    return status ? status : validate_tables(c, name, err);
 }

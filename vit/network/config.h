@@ -17,9 +17,9 @@
 #define CONFIG_MAX_SIZE      2048
 #define CONFIG_MAX_NAME      63
 #define CONFIG_MAX_JSON      ((size_t)64 << 10)
-/* Floats of the weights, of the position tables of all blocks, and of the widest activations of one image.
- * The published models need a thousandth of the last two at 224 pixels and a twentieth at 2048. Where
- * addresses have 32 bits, each may take a quarter of them. */
+/* Floats of the weights, of the position tables of all blocks, and of the scratch that one image takes;
+ * models know the first and the last (model.c). The published models need a thousandth of the last two at 224
+ * pixels and a twentieth at 2048. Where addresses have 32 bits, each may take a quarter of them. */
 #if SIZE_MAX > UINT32_MAX
 #define CONFIG_MAX_PARAMETERS  ((size_t)1 << 31)
 #define CONFIG_MAX_TABLES      ((size_t)1 << 30)
@@ -70,7 +70,7 @@ mohvit_status config_from_json(config *out, const char *json, size_t length, con
 json_t *config_json(const config *c);
 char *config_to_json(const config *c);
 
-/* Checks spec 1's rules and the maxima above. */
+/* Checks spec 1's rules and the maxima above but those of parameters and activations. */
 mohvit_status config_validate(const config *c, const char *name, mohvit_error *err);
 
 /* ---- What follows from it -------------------------------------------------------------------- */

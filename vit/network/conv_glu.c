@@ -193,8 +193,8 @@ void conv_glu_forward(const pass *p, const conv_glu *m, float *y, float *x)
         .y = encoded(p, &m->fc1, y, C),
         .parts = parts_of(side, p->team),
         .blocks = divide_up(hidden, BLOCK),
-        .gated = scratch_floats(s, N * ld),
-        .seam = side < SEAM_SIDE ? NULL : scratch_floats(s, SEAM_ROWS * side * 2 * hidden),
+        .gated = scratch_floats(s, N, ld),
+        .seam = side < SEAM_SIDE ? NULL : scratch_floats(s, SEAM_ROWS * side, 2 * hidden),
     };
     double fc1 = (double)N * (double)C * 2 * (double)hidden, depthwise = (double)N * (double)hidden * 9;
     pass_count(p, fc1 + depthwise, fc1 + depthwise);

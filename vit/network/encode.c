@@ -12,7 +12,7 @@ void encode_reserve(const pass *p, const linear *reader, size_t N, size_t at_onc
     scratch *s = p->scratch;
     if (!g->encode)
         return;
-    size_t bytes = N * g->row_bytes(reader->in);
+    size_t bytes = size_product(N, g->row_bytes(reader->in));
     s->encoded_bytes = bytes > s->encoded_bytes ? bytes : s->encoded_bytes;
     scratch_need_thread(s, at_once * reader->in);
 }

@@ -53,7 +53,7 @@ static size_t widest(const config *c)
 void model_forward(const model *m, const pass *p, const float *input, const forward_result *result)
 {
     size_t max_heads = config_max_heads(&m->config), at = 0, N = 0, C = 0, mark = p->scratch->used;
-    float *x = scratch_floats(p->scratch, widest(&m->config));
+    float *x = scratch_floats(p->scratch, widest(&m->config), 1);
 
     p->profile->last = clock_ns();
     for (size_t s = 0; s < STAGES; s++) {
@@ -81,7 +81,7 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
         profile_lap(p->profile, OP_NORM);
     }
 
-    mean_job mean = {scratch_floats(p->scratch, C), x, N, C};
+    mean_job mean = {scratch_floats(p->scratch, 1, C), x, N, C};
     pass_products(p, 1, mean_tokens, &mean);
     encode_rows(p, &m->head, mean.features, C, 1);
     linear_call head = {

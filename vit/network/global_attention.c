@@ -7,12 +7,12 @@ void global_attention_prepare(const pass *p, const attention *a, float *y, atten
 {
     size_t N = a->side * a->side, C = a->C, skip = 0;
     if (s->skips_products) {
-        s->q = scratch_floats(p->scratch, N * C);
+        s->q = scratch_floats(p->scratch, N, C);
         pairs_queries(p, a, s, &a->qkv, y);
         skip = C;
     }
     linear layer = linear_from(&a->qkv, skip, p->kernels);
-    float *product = scratch_floats(p->scratch, N * layer.out);
+    float *product = scratch_floats(p->scratch, N, layer.out);
     linear_call call = {&layer, encoded(p, &layer, y, C), product, layer.out, N, false};
     pass_linear(p, &call, 1);
     profile_lap(p->profile, OP_QKV);

@@ -18,8 +18,8 @@ void heads_take_keys(const pass *p, const attention *a, attention_state *s, size
 {
     s->K = K;
     s->key_side = key_side;
-    s->keys = scratch_floats(p->scratch, K * a->C);
-    s->values = scratch_floats(p->scratch, K * a->C);
+    s->keys = scratch_floats(p->scratch, K, a->C);
+    s->values = scratch_floats(p->scratch, K, a->C);
 }
 
 typedef struct {

@@ -66,28 +66,46 @@ void model_destroy(model *m)
     free(m);
 }
 
+/* Whether the weights and, where it is known how the model computes, the scratch of an image are within their
+ * limits. */
+static mohvit_status check_memory(const model *m, mohvit_error *err)
+{
+    scratch s = {0};
+    if (m->parameters > CONFIG_MAX_PARAMETERS)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "config has %zu parameters; expected at most %zu",
+                         m->parameters, CONFIG_MAX_PARAMETERS);
+    if (m->arithmetic.kernels)
+        model_measure(m, &s);
+    double floats = ((double)s.most + (double)s.encoded_bytes) / sizeof(float);
+    if (floats <= (double)CONFIG_MAX_ACTIVATIONS)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_LIMIT,
+                     "config needs %.3g activations for an image; expected at most %.3g", floats,
+                     (double)CONFIG_MAX_ACTIVATIONS);
+}
+
 /* The model without weights, and a list of its tensors. */
 static mohvit_status outline(model **out, tensor_list *list, const config *c, const arithmetic *a,
                              mohvit_error *err)
 {
     model *m = NULL;
+    *list = (tensor_list){0};
     mohvit_status status = allocate(&m, c, err);
     if (status)
         return status;
     if (a)
         m->arithmetic = *a;
     status = bind_list(list, a, bind_model, m, err);
-    if (!status)
+    if (!status) {
         m->parameters = list->parameters;
-    if (!status && list->parameters > CONFIG_MAX_PARAMETERS) {
-        status = error_set(err, MOHVIT_ERROR_LIMIT, "config has %zu parameters; expected at most %zu",
-                           list->parameters, CONFIG_MAX_PARAMETERS);
-        tensor_list_free(list);
+        status = check_memory(m, err);
     }
-    if (status)
-        model_destroy(m);
-    else
+    if (!status) {
         *out = m;
+        return MOHVIT_OK;
+    }
+    tensor_list_free(list);
+    model_destroy(m);
     return status;
 }
 

@@ -66,7 +66,7 @@ static void patch_row(void *arg, size_t oy, size_t worker)
 void patch_embed_forward(const pass *p, const patch_embed *e, const float *map, float *x)
 {
     size_t N = e->side * e->side, mark = p->scratch->used;
-    patch_job job = {p, e, scratch_floats(p->scratch, N * e->proj.in), map};
+    patch_job job = {p, e, scratch_floats(p->scratch, N, e->proj.in), map};
     encode_reserve(p, &e->proj, N, e->side);
     pass_loop(p, e->side, patch_row, &job);
     profile_lap(p->profile, OP_PATCHES);

@@ -128,7 +128,7 @@ routing router_room(const pass *p, const router *r, size_t N)
 {
     scratch *s = p->scratch;
     return (routing){
-        .gate = scratch_floats(s, N * r->heads),
+        .gate = scratch_floats(s, N, r->heads),
         .pick = scratch_take(s, N * r->heads, 1),
         .lists = scratch_take(s, N * r->heads, sizeof(uint32_t)),
         .counts = scratch_take(s, r->heads, sizeof(size_t)),
@@ -139,7 +139,7 @@ void router_forward(const pass *p, const router *r, const norm *n, const linear 
                     const float *x, size_t N, float *clear, const routing *to)
 {
     size_t mark = p->scratch->used;
-    float *logits = scratch_floats(p->scratch, N * r->rows);
+    float *logits = scratch_floats(p->scratch, N, r->rows);
     route_job job = {p, r, n, reader, y, x, N, logits, clear, to};
     double macs = (double)N * (double)n->C * (double)r->rows;
     encode_reserve(p, reader, N, ENCODE_ROWS);

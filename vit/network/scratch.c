@@ -5,20 +5,21 @@
 
 static size_t aligned(size_t bytes)
 {
-    return (bytes + 63) / 64 * 64;
+    return bytes > SIZE_MAX - 63 ? SIZE_MAX : (bytes + 63) / 64 * 64;
 }
 
 void *scratch_take(scratch *s, size_t count, size_t size)
 {
     void *piece = s->stack ? s->stack + s->used : NULL;
-    s->used += aligned(count * size); // the maxima of config.h keep this far from overflow
+    if (__builtin_add_overflow(s->used, aligned(size_product(count, size)), &s->used))
+        s->used = SIZE_MAX;
     s->most = s->used > s->most ? s->used : s->most;
     return piece;
 }
 
-float *scratch_floats(scratch *s, size_t count)
+float *scratch_floats(scratch *s, size_t rows, size_t channels)
 {
-    return scratch_take(s, count, sizeof(float));
+    return scratch_take(s, size_product(rows, channels), sizeof(float));
 }
 
 void scratch_need_thread(scratch *s, size_t floats)

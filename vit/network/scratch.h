@@ -10,7 +10,7 @@
 
 typedef struct scratch {
     char *stack;       // NULL: measuring
-    size_t used, most; // bytes
+    size_t used, most; // bytes; where those cannot be counted, SIZE_MAX or nearly
     char *encoded;     // rows encoded for the products that read them next (encode.h)
     size_t encoded_bytes;
     float *thread; // (threads, thread_floats): each thread's own
@@ -25,7 +25,7 @@ static inline bool scratch_measures(const scratch *s)
 
 /* Room for count pieces of size bytes, aligned to 64; NULL while measuring. */
 void *scratch_take(scratch *s, size_t count, size_t size);
-float *scratch_floats(scratch *s, size_t count);
+float *scratch_floats(scratch *s, size_t rows, size_t channels);
 
 /* What was taken since used was `mark` is free again. */
 static inline void scratch_release(scratch *s, size_t mark)

@@ -491,8 +491,10 @@ static void a_config_within_its_maxima_may_still_need_too_much_memory(void **sta
     expect_error(config_validate(&c, "big", &err), &err, MOHVIT_ERROR_LIMIT, "big", "position bias");
     c.depths[0] = 1;
     c.mlp_ratios[0] = 64;
-    c.embed_dims[0] = 8192;
-    expect_error(config_validate(&c, "big", &err), &err, MOHVIT_ERROR_LIMIT, "big", "activations");
+    c.embed_dims[0] = 512;
+    cost each;
+    expect_error(model_cost(&each, &c, NULL, PRECISION_F32, &err), &err, MOHVIT_ERROR_LIMIT, "config",
+                 "activations");
 }
 
 static void a_slot_must_be_of_the_batch(void **state)

@@ -53,7 +53,7 @@ static void scale_row(void *arg, size_t row, size_t worker)
 static void toy_forward(const pass *p, const toy *t, float *x) // x (N, C), updated in place
 {
     size_t mark = p->scratch->used;
-    toy_job job = {p, t, x, scratch_floats(p->scratch, N * C)};
+    toy_job job = {p, t, x, scratch_floats(p->scratch, N, C)};
     encode_reserve(p, &t->mix, N, 1);
     pass_count(p, N * C, N * C);
     pass_loop(p, N, scale_row, &job);

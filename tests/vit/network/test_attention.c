@@ -154,7 +154,7 @@ static void run(layer_case *l, layer_step *step, size_t threads)
 static void route(layer_case *l)
 {
     scratch_release(&l->scratch, 0);
-    l->y = scratch_floats(&l->scratch, l->N * l->C);
+    l->y = scratch_floats(&l->scratch, l->N, l->C);
     l->state = attention_route(&l->pass, l->attention, l->norm, l->y, l->x);
 }
 
@@ -175,7 +175,7 @@ static void whole(layer_case *l)
 static void forward(layer_case *l)
 {
     scratch_release(&l->scratch, 0);
-    l->y = scratch_floats(&l->scratch, l->N * l->C);
+    l->y = scratch_floats(&l->scratch, l->N, l->C);
     l->state.routing = attention_forward(&l->pass, l->attention, l->norm, l->y, l->x);
 }
 
