@@ -118,6 +118,16 @@ size_t config_pool(const config *c, size_t s)
     return c->fixed_pool_size ? c->fixed_pool_size : config_side(c, s) / c->sr_ratios[s];
 }
 
+size_t config_widest(const config *c)
+{
+    size_t most = 0;
+    for (size_t s = 0; s < STAGES; s++) {
+        size_t side = config_side(c, s), floats = side * side * c->embed_dims[s];
+        most = floats > most ? floats : most;
+    }
+    return most;
+}
+
 size_t config_blocks(const config *c)
 {
     size_t blocks = 0;

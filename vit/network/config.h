@@ -80,6 +80,7 @@ size_t config_side(const config *c, size_t s);   /* side of the stage's square t
 size_t config_hidden(const config *c, size_t s); /* width of one half of the gated MLP */
 size_t config_pool(const config *c, size_t s);   /* side of the pooled map; 0 where attention is global */
 bool config_global(const config *c, size_t s);   /* sr = 1: every token attends to every token */
+size_t config_widest(const config *c);           /* floats of the widest stage's tokens */
 size_t config_blocks(const config *c);
 size_t config_max_heads(const config *c);
 size_t config_candidates(const config *c, size_t s); /* heads that the router chooses among */

@@ -1,4 +1,5 @@
 #include "vit/network/model.h"
+#include "vit/network/classifier.h"
 
 #include <stdlib.h>
 
@@ -26,9 +27,7 @@ static void bind_model(binder *b, void *parts)
         bind_within(b, "norm%zu", s + 1);
         to->norm = norm_bind(b, "", c->embed_dims[s], 1e-6f);
     }
-    bind_within(b, "%s", "");
-    m->head =
-        bind_linear(b, "head", bind_gemm(b, PART_EXACT, 0), SHAPE(c->num_classes, c->embed_dims[STAGES - 1]));
+    m->head = classifier_bind(b, c);
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */

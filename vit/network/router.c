@@ -149,3 +149,16 @@ void router_forward(const pass *p, const router *r, const norm *n, const linear 
     profile_lap(p->profile, OP_ROUTER);
     scratch_release(p->scratch, mark);
 }
+
+void router_report(const router *r, const routing *chosen, size_t N, size_t max_heads, int32_t *tokens,
+                   double *gate_sum)
+{
+    for (size_t head = 0; head < max_heads; head++) {
+        double sum = 0;
+        size_t count = head < r->heads ? chosen->counts[head] : 0;
+        for (size_t i = 0; i < count; i++)
+            sum += (double)chosen->gate[chosen->lists[head * N + i] * r->heads + head];
+        gate_sum[head] = sum;
+        tokens[head] = head < r->heads ? (int32_t)count : -1;
+    }
+}

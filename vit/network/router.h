@@ -37,6 +37,11 @@ routing router_room(const pass *p, const router *r, size_t N);
 void router_forward(const pass *p, const router *r, const norm *n, const linear *reader, float *y,
                     const float *x, size_t N, float *clear, const routing *to);
 
+/* What was chosen for N tokens, head by head (max_heads): the tokens that selected each, −1 where there is no
+ * such head, and the sum of its gate over them. */
+void router_report(const router *r, const routing *chosen, size_t N, size_t max_heads, int32_t *tokens,
+                   double *gate_sum);
+
 /* gate and pick (N, heads) of the router's logits (N, rows), as gates_job says (kernels.h). */
 void router_gates(const router *r, const kernels *k, const float *logits, size_t N, float *gate,
                   uint8_t *pick);
