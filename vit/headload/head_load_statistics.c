@@ -46,9 +46,9 @@ typedef struct {
     size_t *classes;     /* (count) */
     double *p;           /* (count, heads) */
     double *entropy;     /* (count) of each */
-} routing;
+} distributions;
 
-static void routing_free(routing *r)
+static void distributions_free(distributions *r)
 {
     free(r->classes);
     free(r->p);
@@ -56,15 +56,15 @@ static void routing_free(routing *r)
 }
 
 /* Of the chosen classes that have images. */
-static mohvit_status routing_read(routing *r, const head_load *l, const routing_block *b,
-                                  const size_t *chosen, size_t count, mohvit_error *err)
+static mohvit_status distributions_read(distributions *r, const head_load *l, const routing_block *b,
+                                        const size_t *chosen, size_t count, mohvit_error *err)
 {
-    *r = (routing){.heads = routing_candidates(b)};
+    *r = (distributions){.heads = routing_candidates(b)};
     r->classes = memory_alloc(count + 1, sizeof *r->classes);
     r->p = memory_alloc(count * r->heads + 1, sizeof *r->p);
     r->entropy = memory_alloc(count + 1, sizeof *r->entropy);
     if (!r->classes || !r->p || !r->entropy) {
-        routing_free(r);
+        distributions_free(r);
         return no_memory(err);
     }
     for (size_t i = 0; i < count; i++) {
@@ -81,7 +81,7 @@ static mohvit_status routing_read(routing *r, const head_load *l, const routing_
     return MOHVIT_OK;
 }
 
-static double pair_divergence(const routing *r, size_t i, size_t j)
+static double pair_divergence(const distributions *r, size_t i, size_t j)
 {
     return divergence(r->p + i * r->heads, r->entropy[i], r->p + j * r->heads, r->entropy[j], r->heads);
 }
@@ -114,7 +114,7 @@ static void balance(block_statistics *s, const head_load *l)
 
 /* H(mean p) − mean H(p): the divergence of all distributions with equal weights (Lin 1991, eq. 5.1), which is
  * the information that a selected head gives of the class. */
-static void entropies(block_statistics *s, const routing *r)
+static void entropies(block_statistics *s, const distributions *r)
 {
     double mean[ROUTING_MAX_HEADS] = {0};
     for (size_t i = 0; i < r->count; i++) {
@@ -135,7 +135,7 @@ static int more_specific(const void *a, const void *b)
 }
 
 /* A head's p(class | head) ∝ load, and what it leaves uncertain. */
-static void rank_heads(block_statistics *s, const routing *r)
+static void rank_heads(block_statistics *s, const distributions *r)
 {
     double n = (double)r->count;
     for (size_t h = 0; h < r->heads; h++) {
@@ -161,7 +161,7 @@ static void rank_heads(block_statistics *s, const routing *r)
     qsort(s->specific, s->specific_count, sizeof *s->specific, more_specific);
 }
 
-static void compare_pairs(block_statistics *s, const routing *r)
+static void compare_pairs(block_statistics *s, const distributions *r)
 {
     double sum = 0;
     s->compared = r->count >= 2 && r->count <= STATISTICS_MAX_CLASSES;
@@ -192,7 +192,7 @@ static void compare_pairs(block_statistics *s, const routing *r)
 mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, size_t block,
                                        mohvit_error *err)
 {
-    routing r;
+    distributions r;
     *s = (block_statistics){.block = &l->routing.blocks[block]};
     head_load_images(l, &s->classes);
     if (!s->block->routed)
@@ -207,7 +207,7 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
         s->like[c] = c;
         s->like_divergence[c] = INFINITY;
     }
-    mohvit_status status = room ? routing_read(&r, l, s->block, s->like, classes, err) : no_memory(err);
+    mohvit_status status = room ? distributions_read(&r, l, s->block, s->like, classes, err) : no_memory(err);
     if (status) {
         block_statistics_free(s);
         return status;
@@ -218,7 +218,7 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
         rank_heads(s, &r);
         compare_pairs(s, &r);
     }
-    routing_free(&r);
+    distributions_free(&r);
     return MOHVIT_OK;
 }
 
@@ -235,7 +235,7 @@ void block_statistics_free(block_statistics *s)
 
 /* A cluster goes by the lowest of its leaves. */
 typedef struct {
-    const routing *r;
+    const distributions *r;
     float *distance;  /* (count, count), of clusters that are left */
     size_t *size;     /* (count) leaves of a cluster; 0: merged into another */
     uint16_t *leaves; /* (count, count) row i: those of cluster i in their order */
@@ -321,7 +321,7 @@ static void cluster(clustering *k)
 }
 
 /* order (r->count) = r's classes. */
-static mohvit_status order_routing(size_t *order, const routing *r, mohvit_error *err)
+static mohvit_status order_classes(size_t *order, const distributions *r, mohvit_error *err)
 {
     size_t n = r->count;
     clustering k = {.r = r};
@@ -352,19 +352,19 @@ mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, c
                               size_t count, mohvit_error *err)
 {
     const routing_block *b = &l->routing.blocks[block];
-    routing r;
+    distributions r;
     if (!b->routed || count > STATISTICS_MAX_CLASSES) {
         memcpy(order, chosen, count * sizeof *order);
         return MOHVIT_OK;
     }
-    mohvit_status status = routing_read(&r, l, b, chosen, count, err);
+    mohvit_status status = distributions_read(&r, l, b, chosen, count, err);
     if (status)
         return status;
     if (r.count)
-        status = order_routing(order, &r, err);
+        status = order_classes(order, &r, err);
     for (size_t i = 0, at = r.count; !status && i < count; i++)
         if (!l->images[chosen[i]])
             order[at++] = chosen[i];
-    routing_free(&r);
+    distributions_free(&r);
     return status;
 }

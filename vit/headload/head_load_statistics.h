@@ -1,8 +1,8 @@
 /* head_load_statistics.h - what a head load tells of a block: is the work balanced, do classes route alike,
  * which heads are dead, which belong to a class?
  *
- * A class's routing is the distribution p of its selections over the routed heads, p_i = active_i / Σ active.
- * Classes weigh the same, however many images each has; those without images are left out. */
+ * How a class routes is the distribution p of its selections over the routed heads, p_i = active_i / Σ
+ * active. Classes weigh the same, however many images each has; those without images are left out. */
 #ifndef MOHVIT_HEAD_LOAD_STATISTICS_H
 #define MOHVIT_HEAD_LOAD_STATISTICS_H
 
@@ -15,8 +15,8 @@
 typedef struct specific_head {
     size_t head, class_index; /* the class that loads it most */
     double load, mean;        /* of that class, and over the classes */
-    double
-        information; /* 1 − H(class | head) / log2(classes): 0 where all load it the same, 1 where one does */
+    /* 1 − H(class | head) / log2(classes): 0 where all load it the same, 1 where one does. */
+    double information;
 } specific_head;
 
 typedef struct class_pair {
@@ -32,9 +32,9 @@ typedef struct block_statistics {
     double min, max; /* load */
     double cv;       /* standard deviation / mean of the loads */
     double max_mean; /* max / mean */
-    double entropy,
-        entropy_classes; /* of p in bits: of the mean over the classes; mean of the classes' own */
-    size_t *dead;        /* (dead_count) heads that no token of any class selected */
+    /* Of p in bits: of the mean over the classes; mean of the classes' own. */
+    double entropy, entropy_classes;
+    size_t *dead; /* (dead_count) heads that no token of any class selected */
     size_t dead_count;
 
     /* Jensen-Shannon divergence, in bits: 0 where classes route alike. */

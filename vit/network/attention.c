@@ -66,11 +66,11 @@ void attention_bind(binder *b, attention *a, const config *c, size_t s, const po
 attention_state attention_route(const pass *p, const attention *a, const norm *n, float *y, const float *x)
 {
     size_t N = a->side * a->side;
-    attention_state s = {.routing = router_room(p, &a->router, N),
+    attention_state s = {.selection = router_room(p, &a->router, N),
                          .skips_products = pairs_skip_products(p, a)};
     s.out = scratch_floats(p->scratch, N, a->C);
     router_forward(p, &a->router, n, attention_reader(a), y, x, N,
-                   a->router.routed && !s.skips_products ? s.out : NULL, &s.routing);
+                   a->router.routed && !s.skips_products ? s.out : NULL, &s.selection);
     return s;
 }
 
@@ -96,7 +96,7 @@ void attention_project(const pass *p, const attention *a, const attention_state 
     profile_lap(p->profile, OP_PROJ);
 }
 
-routing attention_forward(const pass *p, const attention *a, const norm *n, float *y, float *x)
+selection attention_forward(const pass *p, const attention *a, const norm *n, float *y, float *x)
 {
     attention_state s = attention_route(p, a, n, y, x);
     size_t mark = p->scratch->used;
@@ -104,5 +104,5 @@ routing attention_forward(const pass *p, const attention *a, const norm *n, floa
     heads_forward(p, a, &s);
     attention_project(p, a, &s, x);
     scratch_release(p->scratch, mark);
-    return s.routing;
+    return s.selection;
 }

@@ -10,7 +10,7 @@
 void attention_bind(binder *b, attention *a, const config *c, size_t s, const position_grid *grid);
 
 /* x (N, C) += proj(gated heads of y), y (N, C) = LayerNorm(x). Gives what the router chose. */
-routing attention_forward(const pass *p, const attention *a, const norm *n, float *y, float *x);
+selection attention_forward(const pass *p, const attention *a, const norm *n, float *y, float *x);
 
 /* The same in steps: y, and who attends; queries, keys and values of y; after heads_forward, proj. */
 attention_state attention_route(const pass *p, const attention *a, const norm *n, float *y, const float *x);

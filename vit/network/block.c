@@ -13,13 +13,13 @@ void block_bind(binder *b, block *to, const config *c, size_t s, size_t index, c
     conv_glu_bind(b, &to->mlp, c, s);
 }
 
-routing block_forward(const pass *p, const block *b, float *x)
+selection block_forward(const pass *p, const block *b, float *x)
 {
     size_t N = b->mlp.side * b->mlp.side;
     float *y = scratch_floats(p->scratch, N, b->norm1.C);
 
-    routing r = attention_forward(p, &b->attention, &b->norm1, y, x); // x += proj(gated heads of LN(x))
-    norm_forward(p, &b->norm2, &b->mlp.fc1, y, x, N);                 // y = LN(x)
+    selection r = attention_forward(p, &b->attention, &b->norm1, y, x); // x += proj(gated heads of LN(x))
+    norm_forward(p, &b->norm2, &b->mlp.fc1, y, x, N);                   // y = LN(x)
     profile_lap(p->profile, OP_NORM);
     conv_glu_forward(p, &b->mlp, y, x); // x += fc2(gelu(dw(u)) * v)
     return r;

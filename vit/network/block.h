@@ -15,6 +15,6 @@ typedef struct block {
 void block_bind(binder *b, block *to, const config *c, size_t s, size_t index, const position_grid *grid);
 
 /* x (N, C), updated in place. Gives what the block's router chose. */
-routing block_forward(const pass *p, const block *b, float *x);
+selection block_forward(const pass *p, const block *b, float *x);
 
 #endif

@@ -15,7 +15,7 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
         patch_embed_forward(p, &now->embed, s ? x : input, x);
         for (size_t b = 0; b < now->depth; b++, at += max_heads) {
             size_t before = p->scratch->used, heads = now->blocks[b].attention.heads;
-            routing r = block_forward(p, &now->blocks[b], x);
+            selection r = block_forward(p, &now->blocks[b], x);
             if (result->head_tokens)
                 router_report(&now->blocks[b].attention.router, &r, N, max_heads, result->head_tokens + at,
                               result->gate_sum + at);

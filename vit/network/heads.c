@@ -71,8 +71,8 @@ static void head_chunk(void *arg, size_t task, size_t worker)
     size_t head = head_of_task(a, task % a->heads), first = task / a->heads * HEAD_TOKENS;
     size_t N = a->side * a->side, C = a->C, d = a->d, n = a->grid->offsets;
     bool alone = from->skips_products;
-    const uint32_t *tokens = p->all_heads ? job->all : from->routing.lists + head * N;
-    size_t selected = p->all_heads ? N : from->routing.counts[head];
+    const uint32_t *tokens = p->all_heads ? job->all : from->selection.lists + head * N;
+    size_t selected = p->all_heads ? N : from->selection.counts[head];
     if (first >= selected)
         return;
     size_t count = selected - first;
@@ -85,7 +85,7 @@ static void head_chunk(void *arg, size_t task, size_t worker)
         .ldq = from->ldq,
         .query_embedding = a->query_embedding + head * d,
         .scale = a->scale + head * (NEIGHBOURS + 1),
-        .gate = from->routing.gate + head,
+        .gate = from->selection.gate + head,
         .ldgate = a->heads,
         .out = from->out + head * (alone ? N * d : d),
         .ldout = alone ? d : C,

@@ -27,7 +27,7 @@ typedef struct attention {
 
 /* What a forward pass of it works on; in the scratch. */
 typedef struct attention_state {
-    routing routing;
+    selection selection;
     bool skips_products; /* q and out hold the selected pairs alone (pairs.h) */
     float *q;            /* (N, C), rows ldq apart; or (heads, N, d) */
     size_t ldq;
@@ -44,7 +44,7 @@ void heads_take_keys(const pass *p, const attention *a, attention_state *s, size
 void heads_gather_keys(const pass *p, const attention *a, const attention_state *s, const float *rows,
                        size_t ld, size_t keys);
 
-/* Queries, keys and values of y (N, C), with the routing that s holds. */
+/* Queries, keys and values of y (N, C), with the selection that s holds. */
 void aggregated_attention_prepare(const pass *p, const attention *a, float *y, attention_state *s);
 void global_attention_prepare(const pass *p, const attention *a, float *y, attention_state *s);
 

@@ -39,8 +39,8 @@ static void head_queries(void *arg, size_t task, size_t worker)
     const attention_state *s = job->state;
     size_t N = a->side * a->side, head = head_of_task(a, task);
     pair_queries queries = {.rows = s->q + head * N * a->d,
-                            .tokens = s->routing.lists + head * N,
-                            .count = s->routing.counts[head],
+                            .tokens = s->selection.lists + head * N,
+                            .count = s->selection.counts[head],
                             .y = job->y,
                             .in = a->C,
                             .first = head * a->d,
@@ -67,8 +67,8 @@ static void project_part(void *arg, size_t task, size_t worker)
     size_t N = a->side * a->side, parts = a->C / PAIR_OUTPUTS, first = task / parts * PAIR_TOKENS;
     pair_sums sums = {.x = job->x,
                       .rows = s->out,
-                      .lists = s->routing.lists,
-                      .counts = s->routing.counts,
+                      .lists = s->selection.lists,
+                      .counts = s->selection.counts,
                       .heads = a->heads,
                       .N = N,
                       .first = first,

@@ -72,7 +72,7 @@ typedef struct {
     size_t N;
     float *logits; // (N, rows)
     float *clear;
-    const routing *to;
+    const selection *to;
 } route_job;
 
 static void route_rows(void *arg, size_t task, size_t worker)
@@ -124,10 +124,10 @@ static void list_tokens(void *arg, size_t head, size_t worker)
                                 : list_selected(job->to->pick + head, r->heads, job->N, list);
 }
 
-routing router_room(const pass *p, const router *r, size_t N)
+selection router_room(const pass *p, const router *r, size_t N)
 {
     scratch *s = p->scratch;
-    return (routing){
+    return (selection){
         .gate = scratch_floats(s, N, r->heads),
         .pick = scratch_take(s, N * r->heads, 1),
         .lists = scratch_take(s, N * r->heads, sizeof(uint32_t)),
@@ -136,7 +136,7 @@ routing router_room(const pass *p, const router *r, size_t N)
 }
 
 void router_forward(const pass *p, const router *r, const norm *n, const linear *reader, float *y,
-                    const float *x, size_t N, float *clear, const routing *to)
+                    const float *x, size_t N, float *clear, const selection *to)
 {
     size_t mark = p->scratch->used;
     float *logits = scratch_floats(p->scratch, N, r->rows);
@@ -150,7 +150,7 @@ void router_forward(const pass *p, const router *r, const norm *n, const linear 
     scratch_release(p->scratch, mark);
 }
 
-void router_report(const router *r, const routing *chosen, size_t N, size_t max_heads, int32_t *tokens,
+void router_report(const router *r, const selection *chosen, size_t N, size_t max_heads, int32_t *tokens,
                    double *gate_sum)
 {
     for (size_t head = 0; head < max_heads; head++) {

@@ -16,12 +16,12 @@ typedef struct router {
 } router;
 
 /* What the router of a block chose for N tokens; in the scratch. */
-typedef struct routing {
+typedef struct selection {
     float *gate;     /* (N, h): weight of each head, exactly 0 where not selected */
     uint8_t *pick;   /* (N, h): 1 where selected; shared heads always are */
     uint32_t *lists; /* (h, N): the tokens that selected each head, ascending, */
     size_t *counts;  /* (h): and how many those are */
-} routing;
+} selection;
 
 /* The router of a block of stage s, from 0. */
 void router_bind(binder *b, router *r, const config *c, size_t s);
@@ -29,17 +29,17 @@ void router_bind(binder *b, router *r, const config *c, size_t s);
 /* Heads that are on for a token. */
 size_t router_active(const router *r);
 
-/* Room for the routing of N tokens, which router_forward fills. */
-routing router_room(const pass *p, const router *r, size_t N);
+/* Room for the selection of N tokens, which router_forward fills. */
+selection router_room(const pass *p, const router *r, size_t N);
 
 /* y (N, C) = LayerNorm(x (N, C)), for `reader` to multiply (encode.h), and each token's heads. On the way the
  * rows of clear (N, C), unless NULL, become 0. */
 void router_forward(const pass *p, const router *r, const norm *n, const linear *reader, float *y,
-                    const float *x, size_t N, float *clear, const routing *to);
+                    const float *x, size_t N, float *clear, const selection *to);
 
 /* What was chosen for N tokens, head by head (max_heads): the tokens that selected each, −1 where there is no
  * such head, and the sum of its gate over them. */
-void router_report(const router *r, const routing *chosen, size_t N, size_t max_heads, int32_t *tokens,
+void router_report(const router *r, const selection *chosen, size_t N, size_t max_heads, int32_t *tokens,
                    double *gate_sum);
 
 /* gate and pick (N, heads) of the router's logits (N, rows), as gates_job says (kernels.h). */

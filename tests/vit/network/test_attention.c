@@ -176,7 +176,7 @@ static void forward(layer_case *l)
 {
     scratch_release(&l->scratch, 0);
     l->y = scratch_floats(&l->scratch, l->N, l->C);
-    l->state.routing = attention_forward(&l->pass, l->attention, l->norm, l->y, l->x);
+    l->state.selection = attention_forward(&l->pass, l->attention, l->norm, l->y, l->x);
 }
 
 static void for_every_layer(void (*check)(layer_case *l))
@@ -365,12 +365,12 @@ static double *reference_heads(const layer_case *l, const double *y)
             job.learnable_bias = learnable_bias + head * 9;
         }
         for (size_t token = 0; token < N; token++) {
-            bool selected = l->state.routing.pick[token * h + head];
+            bool selected = l->state.selection.pick[token * h + head];
             if (selected)
                 reference_attend(answer, &job, token);
             for (size_t i = 0; i < d; i++)
                 out[token * C + head * d + i] =
-                    selected ? answer[i] * (double)l->state.routing.gate[token * h + head] : 0;
+                    selected ? answer[i] * (double)l->state.selection.gate[token * h + head] : 0;
         }
         free(q);
         free(keys);
@@ -410,8 +410,8 @@ static float *all_heads(const layer_case *l)
     float *all = array_new(l->N * l->C);
     memset(all, 0, l->N * l->C * sizeof *all);
     for (size_t head = 0; head < l->h; head++) {
-        for (size_t i = 0; i < l->state.routing.counts[head]; i++) {
-            size_t token = l->state.routing.lists[head * l->N + i], at = token * l->C + head * l->d;
+        for (size_t i = 0; i < l->state.selection.counts[head]; i++) {
+            size_t token = l->state.selection.lists[head * l->N + i], at = token * l->C + head * l->d;
             bool alone = l->state.skips_products;
             memcpy(all + at, l->state.out + (alone ? (head * l->N + i) * l->d : at), l->d * sizeof *all);
         }
@@ -492,13 +492,13 @@ static void check_route(layer_case *l)
     for (size_t head = 0; head < h; head++) {
         size_t count = 0;
         for (size_t token = 0; token < N; token++) {
-            assert_int_equal(l->state.routing.pick[token * h + head], pick[token * h + head]);
-            assert_close((double)l->state.routing.gate[token * h + head], (double)gate[token * h + head],
+            assert_int_equal(l->state.selection.pick[token * h + head], pick[token * h + head]);
+            assert_close((double)l->state.selection.gate[token * h + head], (double)gate[token * h + head],
                          1e-5);
             if (pick[token * h + head]) // ascending, each once
-                assert_int_equal(l->state.routing.lists[head * N + count++], token);
+                assert_int_equal(l->state.selection.lists[head * N + count++], token);
         }
-        assert_int_equal(l->state.routing.counts[head], count);
+        assert_int_equal(l->state.selection.counts[head], count);
     }
     free(x);
     free(y);
@@ -530,13 +530,13 @@ static void spoil_unselected(layer_case *l)
     bool alone = l->state.skips_products;
     for (size_t i = 0; i < l->N * l->h; i++) {
         size_t token = i / l->h, head = i % l->h;
-        if (!l->state.routing.pick[i])
-            l->state.routing.gate[i] = NAN;
+        if (!l->state.selection.pick[i])
+            l->state.selection.gate[i] = NAN;
         for (size_t c = 0; c < l->d; c++)
-            if (alone && token >= l->state.routing.counts[head]) {
+            if (alone && token >= l->state.selection.counts[head]) {
                 l->state.q[(head * l->N + token) * l->d + c] = NAN;
                 l->state.out[(head * l->N + token) * l->d + c] = NAN;
-            } else if (!alone && !l->state.routing.pick[i]) {
+            } else if (!alone && !l->state.selection.pick[i]) {
                 assert_int_equal(float_bits(l->state.out[token * l->C + head * l->d + c]), 0);
                 l->state.q[token * l->state.ldq + head * l->d + c] = NAN;
             }
@@ -556,7 +556,7 @@ static void check_skipping(layer_case *l)
     for (size_t t = 0; t < THREADS; t++)
         pairs += l->profile.counts[t].pairs;
     for (size_t i = 0; i < l->N * l->h; i++)
-        selected += l->state.routing.pick[i];
+        selected += l->state.selection.pick[i];
     assert_int_equal(pairs, 2 * selected); // the counter runs on
     const router *r = &l->attention->router;
     assert_int_equal(selected, l->N * (r->dense ? l->h : r->shared + r->routed));
