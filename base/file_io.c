@@ -1,6 +1,7 @@
 #include "base/file_io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,5 +99,15 @@ mohvit_status file_load(char **out, size_t *size, int fd, size_t max, const char
         free(data);
     else
         *out = data;
+    return status;
+}
+
+mohvit_status file_load_path(char **out, size_t *size, const char *path, size_t max, mohvit_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, "%s", path);
+    mohvit_status status = file_load(out, size, fd, max, path, err);
+    close(fd);
     return status;
 }

@@ -19,5 +19,7 @@ bool file_write_at(int fd, uint64_t offset, const void *from, size_t size);
  * than `max` bytes are MOHVIT_ERROR_LIMIT, before they are read where the file tells its size. name begins
  * messages. *out is set on success alone. */
 mohvit_status file_load(char **out, size_t *size, int fd, size_t max, const char *name, mohvit_error *err);
+/* The same of the file at path. */
+mohvit_status file_load_path(char **out, size_t *size, const char *path, size_t max, mohvit_error *err);
 
 #endif

@@ -1,8 +1,9 @@
 #include "weights/labels.h"
 
+#include "base/file_io.h"
 #include "base/json_bounded.h"
 #include "base/memory.h"
-#include "weights/byte_source.h"
+#include "base/utf8.h"
 #include "weights/embedded.h"
 
 #include <stdio.h>
@@ -44,32 +45,6 @@ void labels_free(labels *l)
 
 // ---- One label -------------------------------------------------------------------------------------
 
-/* Whether text is UTF-8 without overlong forms, surrogates or what lies beyond U+10FFFF. */
-static bool is_utf8(const unsigned char *text, size_t length)
-{
-    for (size_t i = 0; i < length;) {
-        unsigned char first = text[i];
-        size_t more = first < 0x80   ? 0
-                      : first < 0xc2 ? 4
-                      : first < 0xe0 ? 1
-                      : first < 0xf0 ? 2
-                      : first < 0xf5 ? 3
-                                     : 4;
-        if (more == 4 || more >= length - i)
-            return false;
-        unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80; // of the second byte
-        unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-        if (more && (text[i + 1] < low || text[i + 1] > high))
-            return false;
-        for (size_t k = 2; k <= more; k++) {
-            if (text[i + k] < 0x80 || text[i + k] > 0xbf)
-                return false;
-        }
-        i += more + 1;
-    }
-    return true;
-}
-
 /* n and eight digits, with a TAB behind them. */
 static bool is_wordnet_id(const char *text, size_t length)
 {
@@ -81,7 +56,7 @@ static const char *find_fault(const char *text, size_t length)
 {
     if (length == 0)
         return "is empty";
-    if (!is_utf8((const unsigned char *)text, length))
+    if (!utf8_valid(text, length))
         return "is not UTF-8";
     const char *tab = memchr(text, '\t', length);
     if (tab && !is_wordnet_id(text, (size_t)(tab - text)))
@@ -171,22 +146,13 @@ mohvit_status labels_parse(labels *out, const char *text, size_t length, const c
 
 mohvit_status labels_read(labels *out, const char *path, mohvit_error *err)
 {
-    byte_source src;
-    mohvit_status status = byte_source_open(&src, path, err);
+    char *text;
+    size_t size;
+    mohvit_status status = file_load_path(&text, &size, path, LABELS_MAX_BYTES, err);
     if (status)
         return status;
-    char *text = NULL;
-    if (src.size > LABELS_MAX_BYTES)
-        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: %zu bytes; a label file may have %zu", path,
-                           src.size, LABELS_MAX_BYTES);
-    else if (!(text = memory_alloc(src.size, 1)))
-        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, src.size);
-    else
-        status = byte_source_read(&src, 0, text, src.size, err);
-    if (!status)
-        status = labels_parse(out, text, src.size, path, err);
+    status = labels_parse(out, text, size, path, err);
     free(text);
-    byte_source_close(&src);
     return status;
 }
 

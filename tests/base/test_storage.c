@@ -1,5 +1,5 @@
-/* What all stand on to keep and find things: memory, arenas, bytes, sorted arrays, text by lines, JSON with
- * bounds. */
+/* What all stand on to keep and find things: memory, arenas, bytes, sorted arrays, text by lines, UTF-8,
+ * JSON with bounds. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -12,6 +12,7 @@
 #include "base/lines.h"
 #include "base/memory.h"
 #include "base/search.h"
+#include "base/utf8.h"
 #include "tests/imgio/folder_testing.h"
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
@@ -261,6 +262,37 @@ static void a_line_has_its_length_and_no_zero_byte(void **state)
     assert_non_null(strstr(err.message, "zero byte"));
 }
 
+/* ---- UTF-8 ----------------------------------------------------------------------------------- */
+
+static void characters_are_told_from_other_bytes(void **state)
+{
+    (void)state;
+    const char *const whole[] = {"a",      "\u00e9",     "\u2026",    "\xed\x9f\xbf",
+                                 "\uffff", "\U0001d11e", "\U0010ffff"};
+    const char *const none[] = {"\x80",
+                                "\xc1\xbf",
+                                "\xc3(",
+                                "\xe0\x9f\xbf",
+                                "\xed\xa0\x80",
+                                "\xe2\x80(",
+                                "\xf0\x8f\xbf\xbf",
+                                "\xf4\x90\x80\x80",
+                                "\xf5\x80\x80\x80",
+                                "\xff"};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        size_t length = strlen(whole[i]);
+        assert_int_equal(utf8_length(whole[i], length), length);
+        assert_int_equal(utf8_length(whole[i], length - 1), 0); // cut off
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_int_equal(utf8_length(none[i], strlen(none[i])), 0);
+        assert_false(utf8_valid(none[i], strlen(none[i])));
+    }
+    assert_true(utf8_valid("", 0));
+    assert_true(utf8_valid("a\u00e9\u2026", 6));
+    assert_false(utf8_valid("a\u00e9\u2026", 5));
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static bool loads(const char *text, size_t containers, size_t values)
@@ -303,6 +335,7 @@ int main(void)
         cmocka_unit_test(the_first_that_is_not_below_is_found),
         TEST(lines_come_without_their_ends_and_with_their_numbers),
         TEST(a_line_has_its_length_and_no_zero_byte),
+        cmocka_unit_test(characters_are_told_from_other_bytes),
         cmocka_unit_test(json_is_counted_before_it_is_parsed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

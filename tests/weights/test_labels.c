@@ -138,7 +138,7 @@ static void a_file_that_is_missing_or_a_directory_is_named(void **state)
     expect_error(labels_read(&l, "/nonexistent/l.txt", &err), &err, MOHVIT_ERROR_IO, "/nonexistent/l.txt",
                  "No such file");
     expect_error(labels_read(&l, "/tmp", &err), &err, MOHVIT_ERROR_IO, "/tmp", "directory");
-    expect_error(labels_read(&l, "/dev/zero", &err), &err, MOHVIT_ERROR_IO, "/dev/zero", "regular");
+    expect_error(labels_read(&l, "/dev/zero", &err), &err, MOHVIT_ERROR_LIMIT, "/dev/zero", "limit");
 }
 
 static void missing_names_are_numbered(void **state)

@@ -1,11 +1,10 @@
 #include "tools/figures/drawing.h"
 
 #include "base/replace_file.h"
+#include "base/utf8.h"
 
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
-
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,14 +142,6 @@ void drawing_font(cairo_t *cr, double size, bool bold)
     drawing_colour(cr, drawing_ink);
 }
 
-/* Cairo fails for good on text that is not UTF-8, so what a file brings is checked by jansson's rules. */
-static bool valid_utf8(const char *text)
-{
-    json_t *value = json_string(text);
-    json_decref(value);
-    return value;
-}
-
 /* malloc'd, printable, with room for the dots; NULL without memory. */
 static char *clean(drawing *d, const char *text)
 {
@@ -161,7 +152,7 @@ static char *clean(drawing *d, const char *text)
         return NULL;
     }
     memcpy(copy, text, size);
-    bool valid = valid_utf8(text);
+    bool valid = utf8_valid(text, size - 1); // else Cairo fails for good
     for (unsigned char *p = (unsigned char *)copy; *p; p++)
         if (*p < 0x20 || *p == 0x7f || (!valid && *p >= 0x80))
             *p = '?';

@@ -1,35 +1,11 @@
 #include "tools/program/escape.h"
 
+#include "base/utf8.h"
 #include "tools/program/or_die.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Bytes of the UTF-8 sequence that text begins with; 0 where it begins with none. */
-static size_t utf8_length(const unsigned char *text)
-{
-    static const struct {
-        unsigned char first, last;         /* of the lead byte */
-        unsigned char second, second_last; /* what may follow it: no overlong forms, no surrogates */
-        size_t length;
-    } forms[] = {
-        {0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (text[0] < forms[i].first || text[0] > forms[i].last)
-            continue;
-        if (forms[i].length > 1 && (text[1] < forms[i].second || text[1] > forms[i].second_last))
-            return 0;
-        for (size_t k = 2; k < forms[i].length; k++)
-            if (text[k] < 0x80 || text[k] > 0xbf)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
-}
 
 /* C0, DEL, and C1 in UTF-8, which some terminals obey as well. */
 static bool is_control(const unsigned char *text)
@@ -39,11 +15,11 @@ static bool is_control(const unsigned char *text)
 
 char *escape(const char *text, bool controls, size_t *columns)
 {
-    char *out = or_die(malloc(4 * strlen(text) + 1)), *end = out;
-    size_t width = 0;
-    for (const unsigned char *p = (const unsigned char *)text; *p;) {
-        size_t length = utf8_length(p);
-        if (length && !(controls && is_control(p))) {
+    size_t size = strlen(text), width = 0;
+    char *out = or_die(malloc(4 * size + 1)), *end = out;
+    for (const char *p = text; *p;) {
+        size_t length = utf8_length(p, (size_t)(text + size - p));
+        if (length && !(controls && is_control((const unsigned char *)p))) {
             memcpy(end, p, length);
             end += length;
             p += length;
@@ -51,7 +27,7 @@ char *escape(const char *text, bool controls, size_t *columns)
             continue;
         }
         for (size_t n = length ? length : 1; n; n--) {
-            end += sprintf(end, "\\x%02x", (unsigned)*p++);
+            end += sprintf(end, "\\x%02x", (unsigned)(unsigned char)*p++);
             width += 4;
         }
     }

@@ -1,32 +1,17 @@
 #include "vit/api/description.h"
-
 #include "base/file_io.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* ---- Small files ----------------------------------------------------------------------------- */
 
 #define TEXT_FILE_MAX ((size_t)1 << 20)
-
-mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(err, "%s", path);
-    mohvit_status status = file_load(text, size, fd, TEXT_FILE_MAX, path, err);
-    close(fd);
-    return status;
-}
 
 static mohvit_status config_read(config *out, const char *path, mohvit_error *err)
 {
     char *text;
     size_t size;
-    mohvit_status status = read_text_file(&text, &size, path, err);
+    mohvit_status status = file_load_path(&text, &size, path, TEXT_FILE_MAX, err);
     if (status)
         return status;
     status = config_from_json(out, text, size, path, err);
@@ -163,7 +148,7 @@ static mohvit_status describe_preprocess(preprocess *out, const char *json, cons
     mohvit_status status = MOHVIT_OK;
     *out = preprocess_default;
     if (options->preprocess) {
-        status = read_text_file(&text, &size, options->preprocess, err);
+        status = file_load_path(&text, &size, options->preprocess, TEXT_FILE_MAX, err);
         json = text;
         path = options->preprocess;
     }

@@ -48,9 +48,6 @@ mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_si
 mohvit_status checkpoint_check_tensors(checkpoint *cp, tensor_list *list, const char *name,
                                        const warning_sink *warn, mohvit_error *err);
 
-/* size bytes of a small text file, malloc'd with a NUL behind; at most 1 MiB. */
-mohvit_status read_text_file(char **text, size_t *size, const char *path, mohvit_error *err);
-
 /* Where the options want warnings sent. */
 warning_sink options_sink(const mohvit_options *options);
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/file_io.h"
 #include "vit/api/internal.h"
 #include "tests/vit/kernels/reference.h"
 #include "weights/safetensors_writer.h"
@@ -30,7 +31,7 @@ static int setup(void **state)
     mohvit_error err;
     size_t size;
     enter_scratch(scratch_directory);
-    if (read_text_file(&config_text, &size, GOLDEN_DIR "/pth/config.json", &err))
+    if (file_load_path(&config_text, &size, GOLDEN_DIR "/pth/config.json", CONFIG_MAX_JSON, &err))
         return 1;
     return (int)config_from_json(&small, config_text, size, "config.json", &err);
 }
