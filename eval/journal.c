@@ -133,6 +133,11 @@ static mohvit_status not_a_state(const journal *j, mohvit_error *err)
                      j->name);
 }
 
+static mohvit_status no_memory_for_header(const journal *j, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for its header", j->name);
+}
+
 /* A file that seems to end inside its header may have another size there by damage, and records behind. A
  * header that was torn while it was written is text up to its end; records have zeros soon. */
 static mohvit_status check_torn_header(const journal *j, frame_state *state, mohvit_error *err)
@@ -172,11 +177,13 @@ static mohvit_status load_header(journal *j, uint64_t file_size, bool *fresh, mo
     *fresh = state != FRAME_WHOLE;
     if (!status && !*fresh) {
         json_error_t why;
-        j->header = kind == FRAME_HEADER && b.size <= HEADER_MAX_BYTES
-                        ? json_load_bounded((const char *)b.data, b.size, HEADER_MAX_CONTAINERS,
-                                            HEADER_MAX_VALUES, &why)
-                        : NULL;
-        status = j->header ? header_check(j->header, j->name, err) : not_a_state(j, err);
+        errno = 0;
+        if (kind == FRAME_HEADER && b.size <= HEADER_MAX_BYTES)
+            j->header = json_load_bounded((const char *)b.data, b.size, HEADER_MAX_CONTAINERS,
+                                          HEADER_MAX_VALUES, &why);
+        status = j->header         ? header_check(j->header, j->name, err)
+                 : errno == ENOMEM ? no_memory_for_header(j, err)
+                                   : not_a_state(j, err);
         j->end = sizeof magic + FRAME_SIZE + b.size;
     }
     bytes_free(&b);
@@ -371,9 +378,8 @@ static mohvit_status create(journal *j, const json_t *header, mohvit_error *err)
         return error_errno(err, "%s: cannot be written", j->name);
     j->header = json_deep_copy(header);
     char *text = j->header ? json_dumps(j->header, JSON_COMPACT) : NULL;
-    mohvit_status status = text
-                               ? append_frame(j, FRAME_HEADER, text, strlen(text), magic, sizeof magic, err)
-                               : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for its header", j->name);
+    mohvit_status status = text ? append_frame(j, FRAME_HEADER, text, strlen(text), magic, sizeof magic, err)
+                                : no_memory_for_header(j, err);
     free(text);
     if (!status)
         status = journal_sync(j, err);

@@ -13,6 +13,7 @@
 #include "eval/totals.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <zlib.h>
@@ -649,6 +650,32 @@ static void damage_before_a_whole_record_is_an_error_and_changes_nothing(void **
     json_decref(header);
 }
 
+static void *no_memory(size_t size)
+{
+    (void)size;
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void a_header_without_memory_for_it_is_no_damage(void **state)
+{
+    (void)state;
+    const warning_sink warn = {note_warning, NULL};
+    json_malloc_t alloc;
+    json_free_t release;
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    assert_non_null(j);
+    journal_close(j);
+    json_get_alloc_funcs(&alloc, &release);
+    json_set_alloc_funcs(no_memory, release);
+    mohvit_status status = journal_open_finished(&j, "state", &warn, &last);
+    json_set_alloc_funcs(alloc, release);
+    assert_int_equal(status, MOHVIT_ERROR_MEMORY);
+    assert_non_null(strstr(last.message, "state: no memory for its header"));
+    json_decref(header);
+}
+
 static void a_file_that_is_no_state_is_left_alone(void **state)
 {
     (void)state;
@@ -818,6 +845,7 @@ int main(void)
         TEST(a_torn_end_is_dropped_wherever_it_is_torn),
         TEST(a_damaged_end_is_dropped_like_a_torn_one),
         TEST(damage_before_a_whole_record_is_an_error_and_changes_nothing),
+        TEST(a_header_without_memory_for_it_is_no_damage),
         TEST(a_file_that_is_no_state_is_left_alone),
         TEST(a_fingerprint_tells_idx_files_by_their_pixels),
         TEST(a_fingerprint_tells_where_an_argument_ends),

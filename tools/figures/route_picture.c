@@ -16,8 +16,9 @@ double route_load(const routes *r, size_t head)
     return (double)count / (double)N;
 }
 
-/* From cream to vermilion (Okabe and Ito 2008), which gets darker as it gets redder. */
-colour route_tint(double gate)
+/* Of a gate, 0 … 1 of the strong one: from cream to vermilion (Okabe and Ito 2008), which gets darker as it
+ * gets redder. */
+static colour tint_of(double gate)
 {
     double t = gate > 0 ? gate < 1 ? gate : 1 : 0;
     return (colour){1 - 0.165 * t, 0.93 - 0.56 * t, 0.72 - 0.72 * t};
@@ -46,7 +47,7 @@ void route_picture(uint8_t *out, const uint8_t *crop, size_t S, const routes *r,
         }
         // The picture's light with the tint's hue; black parts keep some, or a dark picture would show no
         // gate.
-        colour tint = route_tint(r->strong > 0 ? gate / (double)r->strong : 0);
+        colour tint = tint_of(r->strong > 0 ? gate / (double)r->strong : 0);
         double light = 0.45 + 0.55 * gray;
         out[3 * i] = byte(light * tint.r);
         out[3 * i + 1] = byte(light * tint.g);
@@ -131,7 +132,7 @@ static void draw_scale(drawing *d, const routes *r, double y, double width)
     char strong[32];
     cairo_pattern_t *tints = cairo_pattern_create_linear(x, 0, x + length, 0);
     for (size_t i = 0; i <= SLICES; i++) {
-        colour c = route_tint((double)i / SLICES);
+        colour c = tint_of((double)i / SLICES);
         cairo_pattern_add_color_stop_rgb(tints, (double)i / SLICES, c.r, c.g, c.b);
     }
     cairo_set_source(cr, tints);

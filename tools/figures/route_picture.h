@@ -18,9 +18,6 @@ typedef struct routes {
  * tinted by the gate where it did. */
 void route_picture(uint8_t *out, const uint8_t *crop, size_t S, const routes *r, size_t head);
 
-/* The tint of a gate: 0 … 1 of the strong one. */
-colour route_tint(double gate);
-
 /* Share of the tokens that selected the head. */
 double route_load(const routes *r, size_t head);
 

@@ -1,4 +1,5 @@
 /* cmd_headload_plot.c - a head load as a figure. */
+#include "base/memory.h"
 #include "tools/figures/figure.h"
 #include "tools/program/cmd_headload.h"
 #include "tools/program/complain.h"
@@ -27,7 +28,7 @@ static const char help[] =
 typedef struct plot_options {
     const char *output, *block;
     const char **lists; /* (list_count) of --classes */
-    size_t list_count, width, dpi;
+    size_t list_count, list_room, width, dpi;
     bool heatmap, with_shared;
     drawing_format format;
 } plot_options;
@@ -115,7 +116,7 @@ static bool take_option(void *options, int code, const char *value)
     case 'o':
         return takes_file(FILE_OUTPUT, "-o", value, &o->output);
     case OPTION_CLASSES:
-        o->lists = or_die(realloc(o->lists, (o->list_count + 1) * sizeof *o->lists));
+        o->lists = or_die(memory_grow(o->lists, o->list_count, &o->list_room, sizeof *o->lists));
         o->lists[o->list_count++] = value;
         return true;
     case OPTION_BLOCK:

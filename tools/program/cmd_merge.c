@@ -1,5 +1,4 @@
 /* cmd_merge.c - the results of shards, added up: of states, or of head loads. */
-#include "base/replace_file.h"
 #include "eval/header.h"
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
@@ -285,8 +284,7 @@ static int run_merge(int argc, char **argv)
     parsed = outputs_check("merge");
     if (parsed != PARSED)
         return parsed;
-    mohvit_error err;
-    return fine_or_complain(replace_possible(o.head_load, &err), &err) ? merge_any(&o) : EXIT_INPUT;
+    return outputs_possible_or_complain() ? merge_any(&o) : EXIT_INPUT;
 }
 
 const command command_merge = {"merge", "add up the shards of an evaluation", help, run_merge};

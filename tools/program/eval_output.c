@@ -36,25 +36,11 @@ static const char *top_k_name(const json_t *header, size_t top_k)
 
 // ---- By class --------------------------------------------------------------------------------------
 
-/* A class of the header: "id TAB name" or a name. */
-typedef struct class_text {
-    char *id, *label; /* id "" where there is none */
-} class_text;
-
-static class_text read_class(const json_t *classes, size_t index)
+/* A class of the header: "id TAB name", or a name. */
+static const char *class_text(const json_t *classes, size_t index)
 {
     const char *text = json_string_value(json_array_get(classes, index));
-    text = text ? text : "";
-    const char *tab = strchr(text, '\t');
-    class_text c = {or_die(tab ? strndup(text, (size_t)(tab - text)) : strdup("")),
-                    or_die(strdup(tab ? tab + 1 : text))};
-    return c;
-}
-
-static void free_class(class_text *c)
-{
-    free(c->id);
-    free(c->label);
+    return text ? text : "";
 }
 
 static void write_field(text_file *f, const char *text)
@@ -64,16 +50,30 @@ static void write_field(text_file *f, const char *text)
     free(field);
 }
 
+/* "" where it has none. */
+static void write_class_id(text_file *f, const char *class)
+{
+    const char *tab = strchr(class, '\t');
+    char *id = or_die(strndup(class, tab ? (size_t)(tab - class) : 0));
+    write_field(f, id);
+    free(id);
+}
+
+static void write_class_label(text_file *f, const char *class)
+{
+    const char *tab = strchr(class, '\t');
+    write_field(f, tab ? tab + 1 : class);
+}
+
 static void write_class(text_file *f, const totals *t, const json_t *classes, size_t index)
 {
     const class_totals *c = &t->classes[index];
-    class_text name = read_class(classes, index);
     uint64_t times;
     size_t other = totals_confused_with(t, index, &times);
     text_printf(f, "%zu,", index);
-    write_field(f, name.id);
+    write_class_id(f, class_text(classes, index));
     text_printf(f, ",");
-    write_field(f, name.label);
+    write_class_label(f, class_text(classes, index));
     text_printf(f, ",%" PRIu64 ",", c->images);
     if (c->images)
         text_printf(f, "%.4f,%.4f,", 100.0 * (double)c->right1 / (double)c->images,
@@ -81,15 +81,12 @@ static void write_class(text_file *f, const totals *t, const json_t *classes, si
     else
         text_printf(f, ",,");
     if (other != CLASS_NONE) {
-        class_text mistaken = read_class(classes, other);
         text_printf(f, "%zu,", other);
-        write_field(f, mistaken.label);
+        write_class_label(f, class_text(classes, other));
         text_printf(f, ",%" PRIu64 "\n", times);
-        free_class(&mistaken);
     } else {
         text_printf(f, ",,\n");
     }
-    free_class(&name);
 }
 
 static mohvit_status write_per_class(const eval_report *r, const totals *t, mohvit_error *err)

@@ -1,5 +1,6 @@
 #include "tools/program/head_load_choice.h"
 
+#include "base/memory.h"
 #include "imgio/dataset/classes.h"
 #include "tools/program/complain.h"
 #include "tools/program/or_die.h"
@@ -94,7 +95,8 @@ const routing_block *choice_block_or_complain(const routing_layout *l, const cha
 
 static void add(class_choice *chosen, size_t class_index)
 {
-    chosen->classes = or_die(realloc(chosen->classes, (chosen->count + 1) * sizeof *chosen->classes));
+    chosen->classes =
+        or_die(memory_grow(chosen->classes, chosen->count, &chosen->capacity, sizeof *chosen->classes));
     chosen->classes[chosen->count++] = class_index;
 }
 

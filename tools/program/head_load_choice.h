@@ -20,7 +20,7 @@ bool choice_block_valid_or_complain(const char *option, const char *text);
 
 typedef struct class_choice {
     size_t *classes; /* (count), owned */
-    size_t count;
+    size_t count, capacity;
 } class_choice;
 
 /* Adds the classes of a list "Sneaker,Bag,n02012849,7", each named in any way that classes.h takes. One that

@@ -111,7 +111,6 @@ bool model_option(void *options, int code, const char *value)
     case OPTION_VARIANT:
         return parse_variant(&o->variant, value);
     case OPTION_SEED:
-        o->seeded = true;
         return parse_seed(&o->seed, "--seed", value);
     default:
         return false;

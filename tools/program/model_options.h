@@ -91,7 +91,6 @@ typedef struct model_options {
     mohvit_options open; /* with the warnings' receiver and the number of threads, which is never 0 */
     const char *weights, *variant;
     uint64_t seed;
-    bool seeded;
     size_t batch;
     bool threads_given; /* else open.threads is the default */
     bool quiet;         /* no word about the built-in model */

@@ -1,5 +1,6 @@
 #include "tools/program/outputs_check.h"
 
+#include "base/memory.h"
 #include "base/replace_file.h"
 #include "imgio/dataset/dataset_source.h"
 #include "imgio/formats.h"
@@ -21,9 +22,10 @@ typedef struct named_file {
 
 /* (count), of the one command line that a process has. */
 static named_file *files;
-static size_t count;
+static size_t count, capacity;
 
-void names_file(file_use use, const char *option, const char *path) // NOLINT(misc-no-recursion): once, for the two files of an idx argument
+void names_file(file_use use, const char *option,
+                const char *path) // NOLINT(misc-no-recursion): once, for the two files of an idx argument
 {
     char *images; // stays as long as the list does
     const char *labels;
@@ -36,7 +38,7 @@ void names_file(file_use use, const char *option, const char *path) // NOLINT(mi
     while (at < count && !(option && files[at].option && !strcmp(files[at].option, option)))
         at++;
     if (path && at == count)
-        files = or_die(realloc(files, ++count * sizeof *files));
+        files = or_die(memory_grow(files, count++, &capacity, sizeof *files));
     if (path)
         files[at] =
             (named_file){option, path, use}; // of an option that is there twice, the last value counts

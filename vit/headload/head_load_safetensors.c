@@ -143,7 +143,8 @@ static mohvit_status read_json(json_t **out, const reader *r, const char *key, j
     const char *text = checkpoint_metadata(r->cp, key);
     json_t *value = text ? json_load_bounded(text, strlen(text), MAX_CONTAINERS, MAX_VALUES, &why) : NULL;
     if (text && !value)
-        return error_library(r->err, MOHVIT_ERROR_FORMAT, "is not JSON", "%s: metadata \"%s\"", r->path, key);
+        return error_library(r->err, MOHVIT_ERROR_FORMAT, why.text, "%s: metadata \"%s\" is not JSON",
+                             r->path, key);
     if (!value || json_typeof(value) != type) {
         json_decref(value);
         return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"%s\": %s", r->path, key,

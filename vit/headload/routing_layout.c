@@ -1,5 +1,7 @@
 #include "vit/headload/routing_layout.h"
 
+#include "base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +12,7 @@ static mohvit_status no_memory(mohvit_error *err)
 
 mohvit_status routing_layout_add(routing_layout *l, const routing_block *block, mohvit_error *err)
 {
-    routing_block *blocks = realloc(l->blocks, (l->count + 1) * sizeof *blocks);
+    routing_block *blocks = memory_grow(l->blocks, l->count, &l->capacity, sizeof *blocks);
     if (!blocks)
         return no_memory(err);
     l->blocks = blocks;
@@ -24,6 +26,7 @@ mohvit_status routing_layout_add(routing_layout *l, const routing_block *block, 
 mohvit_status routing_layout_copy(routing_layout *out, const routing_layout *from, mohvit_error *err)
 {
     *out = *from;
+    out->capacity = from->count;
     out->blocks = malloc(from->count * sizeof *out->blocks);
     if (!out->blocks)
         return no_memory(err);

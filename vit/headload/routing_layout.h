@@ -28,7 +28,7 @@ typedef struct routing_block {
 typedef struct routing_layout {
     char model[64];        /* the model's name, for people */
     routing_block *blocks; /* (count), owned: routing_layout_free */
-    size_t count;
+    size_t count, capacity;
     size_t max_heads; /* of the widest block */
 } routing_layout;
 

@@ -18,6 +18,7 @@ struct binder {
     const arithmetic *arithmetic;
     const weight_source *source; // NULL: tensors are listed
     tensor_list list;            // as it grows; or, while weights are read, the whole
+    size_t capacity;             // of the list
     size_t cursor;               // of the tensor that is declared next
     char prefix[TENSOR_NAME_MAX / 2];
     weight_memory *memory;
@@ -148,15 +149,13 @@ void tensor_list_free(tensor_list *list)
 static void list_tensor(binder *b, const tensor_spec *spec)
 {
     tensor_list *list = &b->list;
-    if (!(list->count & (list->count - 1))) { // room doubles at powers of two
-        tensor_spec *grown = realloc(list->tensors, (2 * list->count + 1) * sizeof *grown);
-        if (!grown) {
-            fail_memory(b, "a list of tensors");
-            return;
-        }
-        list->tensors = grown;
+    tensor_spec *tensors = memory_grow(list->tensors, list->count, &b->capacity, sizeof *tensors);
+    if (!tensors) {
+        fail_memory(b, "a list of tensors");
+        return;
     }
-    list->tensors[list->count++] = *spec;
+    list->tensors = tensors;
+    tensors[list->count++] = *spec;
     list->parameters =
         spec->elements > SIZE_MAX - list->parameters ? SIZE_MAX : list->parameters + spec->elements;
 }

@@ -630,6 +630,13 @@ static void expect_edit_refused(const char *from, const char *to, mohvit_status 
     unlink(path);
 }
 
+static void a_text_that_is_not_json_is_refused_with_the_reason(void **state)
+{
+    (void)state;
+    expect_edit_refused("\"provenance\":\"{", "\"provenance\":\"[", MOHVIT_ERROR_FORMAT,
+                        "a.safetensors: metadata \"provenance\" is not JSON", "expected near");
+}
+
 static void counts_under_another_layout_are_refused(void **state)
 {
     (void)state;
@@ -815,6 +822,7 @@ int main(void)
         cmocka_unit_test(a_file_cut_short_is_refused),
         cmocka_unit_test(numbers_that_do_not_belong_together_are_refused),
         cmocka_unit_test(descriptions_of_the_data_that_are_none_are_refused),
+        cmocka_unit_test(a_text_that_is_not_json_is_refused_with_the_reason),
         cmocka_unit_test(counts_under_another_layout_are_refused),
         cmocka_unit_test(a_head_load_without_a_layout_is_read_by_its_config),
         cmocka_unit_test(an_old_head_load_has_to_fit_its_config),
