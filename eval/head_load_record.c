@@ -57,8 +57,8 @@ static class_counts *counts_of(load_chunk *c, size_t class_index)
     return k;
 }
 
-static void add_image(void *user, void *chunk, const mohvit_context *ctx, size_t slot, size_t top_k,
-                      const dataset_item *item, size_t predicted)
+static void add_image(void *user, void *chunk, const int32_t *head_tokens, const double *gate_sum,
+                      size_t top_k, const dataset_item *item, size_t predicted)
 {
     const head_load_record *s = user;
     load_chunk *c = chunk;
@@ -72,8 +72,6 @@ static void add_image(void *user, void *chunk, const mohvit_context *ctx, size_t
         c->no_memory = true;
         return;
     }
-    const int32_t *tokens = mohvit_head_tokens(ctx, slot);
-    const double *gate_sum = mohvit_head_gate_sum(ctx, slot);
     k->images++;
     for (size_t i = 0; i < c->cells; i++) {
         int64_t units;
@@ -81,7 +79,7 @@ static void add_image(void *user, void *chunk, const mohvit_context *ctx, size_t
             c->not_finite = true;
             return;
         }
-        k->active[i] += tokens[i];
+        k->active[i] += head_tokens[i];
         k->gate[i] += units;
     }
 }

@@ -363,7 +363,8 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
     pthread_mutex_lock(&w->r->results);
     l->chunk->result.network_ns[top_k] += spent;
     if (!status && !l->error && p->section)
-        p->section->add(p->section->user, l->chunk->section, ctx, l->slot, top_k, item, s->top[0]);
+        p->section->add(p->section->user, l->chunk->section, mohvit_head_tokens(ctx, l->slot),
+                        mohvit_head_gate_sum(ctx, l->slot), top_k, item, s->top[0]);
     pthread_mutex_unlock(&w->r->results);
     if (status && !l->error) {
         error_set(&err, status, "%s%s: %s", dataset_prefix(p->data, item->source), item->name, cause.message);

@@ -22,9 +22,9 @@ typedef struct chunk_section {
     void *user;
     /* What gathers it for one chunk; NULL without memory. */
     void *(*begin)(void *user);
-    /* After an image was run with top-k number `top_k`: ctx has its results in `slot`. predicted is the
-     * likeliest class. */
-    void (*add)(void *user, void *chunk, const mohvit_context *ctx, size_t slot, size_t top_k,
+    /* After an image was run with top-k number `top_k`: what its heads did (mohvit.h), and its likeliest
+     * class. */
+    void (*add)(void *user, void *chunk, const int32_t *head_tokens, const double *gate_sum, size_t top_k,
                 const dataset_item *item, size_t predicted);
     /* Appends the section's content. */
     void (*encode)(void *user, const void *chunk, bytes *out);

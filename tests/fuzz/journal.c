@@ -10,17 +10,6 @@
 
 FUZZ_MEND(mend_journal)
 
-/* What head_load_record.c counts from, which only happens behind a network. */
-const int32_t *mohvit_head_tokens(UNUSED const mohvit_context *ctx, UNUSED size_t slot)
-{
-    abort();
-}
-
-const double *mohvit_head_gate_sum(UNUSED const mohvit_context *ctx, UNUSED size_t slot)
-{
-    abort();
-}
-
 static const warning_sink warn = {fuzz_warn, NULL};
 
 static void look_at(const chunk_record *r)

@@ -16,27 +16,17 @@ const char *mohvit_version(void)
 }
 
 /* What a network would say of an image: the same of each. */
-struct mohvit_context {
+typedef struct answer {
     int32_t tokens[MAX_CELLS];
     double gate_sum[MAX_CELLS];
-};
-
-const int32_t *mohvit_head_tokens(const mohvit_context *ctx, UNUSED size_t slot)
-{
-    return ctx->tokens;
-}
-
-const double *mohvit_head_gate_sum(const mohvit_context *ctx, UNUSED size_t slot)
-{
-    return ctx->gate_sum;
-}
+} answer;
 
 static routing_layout seed_routing;
 
 /* Each routed head has its part of the tokens, and each gate is a half. */
-static mohvit_context answer_of(const config *c)
+static answer answer_of(const config *c)
 {
-    mohvit_context ctx;
+    answer a;
     size_t at = 0;
     for (size_t s = 0; s < STAGES; s++) {
         int32_t tokens = (int32_t)(config_side(c, s) * config_side(c, s));
@@ -44,25 +34,25 @@ static mohvit_context answer_of(const config *c)
             bool there = h < c->num_heads[s], routed = c->routed_head[s] && h >= c->shared_head[s];
             int32_t part =
                 routed ? tokens * (int32_t)c->routed_head[s] / (int32_t)config_candidates(c, s) : tokens;
-            ctx.tokens[at] = there ? part : -1;
-            ctx.gate_sum[at] = there ? part * 0.5 : 0;
+            a.tokens[at] = there ? part : -1;
+            a.gate_sum[at] = there ? part * 0.5 : 0;
         }
     }
-    return ctx;
+    return a;
 }
 
 static void add_head_load(bytes *record, const config *c, const chunk_result *r, double first_gate)
 {
     head_load_record load = {.routing = &seed_routing, .by_prediction = true};
     chunk_section section = head_load_record_section(&load);
-    mohvit_context ctx = answer_of(c);
+    answer a = answer_of(c);
     void *chunk = section.begin(section.user);
     bytes b = {0};
     assert_non_null(chunk);
-    ctx.gate_sum[0] = first_gate;
+    a.gate_sum[0] = first_gate;
     for (size_t i = 0; i < r->images; i++)
         if (!r->results[i].error)
-            section.add(section.user, chunk, &ctx, 0, 0, r->results[i].item, i % c->num_classes);
+            section.add(section.user, chunk, a.tokens, a.gate_sum, 0, r->results[i].item, i % c->num_classes);
     section.encode(section.user, chunk, &b);
     section.end(section.user, chunk);
     record_add_section(record, section.tag, b.data, b.size);
@@ -168,7 +158,7 @@ static void add_source(head_load *load, const char *shard)
 static void seed_head_loads(const config *c, const labels *names)
 {
     mohvit_error err;
-    mohvit_context ctx = answer_of(c);
+    answer a = answer_of(c);
     head_load *load;
     config narrow = *c;
     narrow.num_heads[0] = narrow.shared_head[0] = 1;
@@ -183,7 +173,7 @@ static void seed_head_loads(const config *c, const labels *names)
         load = empty_head_load(c, names);
         assert_non_null(load);
         if (images)
-            expect_ok(head_load_add(load, 1, ctx.tokens, ctx.gate_sum, &err), &err);
+            expect_ok(head_load_add(load, 1, a.tokens, a.gate_sum, &err), &err);
         seed_head_load(load);
     }
     load = made_head_load(c, names, 8);
