@@ -122,11 +122,6 @@ size_t ranks_index(const ranks *s)
     return (size_t)s->rank;
 }
 
-size_t ranks_count(const ranks *s)
-{
-    return (size_t)s->ranks;
-}
-
 size_t ranks_local(const ranks *s)
 {
     const char *text = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");

@@ -24,7 +24,6 @@ void ranks_leave(ranks *s);
 void ranks_abort(ranks *s, int status);
 
 size_t ranks_index(const ranks *s);
-size_t ranks_count(const ranks *s);
 /* Ranks on this machine. */
 size_t ranks_local(const ranks *s);
 

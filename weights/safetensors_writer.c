@@ -129,6 +129,18 @@ static mohvit_status writer_start(safetensors_writer *w, const char *path, const
     return status ? status : write_header(w, header, err);
 }
 
+static void destroy(safetensors_writer *w)
+{
+    if (!w)
+        return;
+    replace_cancel(&w->file);
+    for (size_t i = 0; w->entries && i < w->count; i++)
+        free(w->entries[i].name);
+    free(w->entries);
+    free(w->path);
+    free(w);
+}
+
 mohvit_status safetensors_writer_create(safetensors_writer **out, const char *path,
                                         const tensor_info *tensors, size_t count,
                                         const metadata_entry *metadata, size_t metadata_count,
@@ -150,7 +162,7 @@ mohvit_status safetensors_writer_create(safetensors_writer **out, const char *pa
         status = writer_start(w, path, tensors, count, header, err);
     json_decref(header);
     if (status)
-        safetensors_writer_abort(w);
+        destroy(w);
     else
         *out = w;
     return status;
@@ -209,28 +221,16 @@ mohvit_status safetensors_writer_add_f32(safetensors_writer *w, const float *val
     }
 }
 
-mohvit_status safetensors_writer_finish(safetensors_writer *w, mohvit_error *err)
+mohvit_status safetensors_writer_finish(safetensors_writer *w, mohvit_status before, mohvit_error *err)
 {
-    mohvit_status status = MOHVIT_OK;
-    if (w->added < w->count)
+    mohvit_status status = before;
+    if (!before && w->added < w->count)
         status = error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: was never added", w->path,
                            w->entries[w->added].name);
-    else if (w->failed)
+    else if (!before && w->failed)
         status = error_set(err, MOHVIT_ERROR_IO, "%s: a tensor could not be written", w->path);
-    else
+    else if (!before)
         status = replace_commit(&w->file, err);
-    safetensors_writer_abort(w);
+    destroy(w);
     return status;
-}
-
-void safetensors_writer_abort(safetensors_writer *w)
-{
-    if (!w)
-        return;
-    replace_cancel(&w->file);
-    for (size_t i = 0; w->entries && i < w->count; i++)
-        free(w->entries[i].name);
-    free(w->entries);
-    free(w->path);
-    free(w);
 }

@@ -27,11 +27,9 @@ mohvit_status safetensors_writer_add_f32(safetensors_writer *w, const float *val
 /* Adds the next tensor from its bytes as they are to be stored. */
 mohvit_status safetensors_writer_add_raw(safetensors_writer *w, const void *bytes, mohvit_error *err);
 
-/* Syncs and renames to PATH; every tensor must have been added, without a failure. Frees w, also on failure:
- * then nothing is left behind, unless it was the syncing of the directory that failed, after the rename. */
-mohvit_status safetensors_writer_finish(safetensors_writer *w, mohvit_error *err);
-
-/* Gives up: removes the temporary file and frees w. NULL is allowed. */
-void safetensors_writer_abort(safetensors_writer *w);
+/* Syncs and renames to PATH, and frees w; every tensor must have been added, without a failure. Where before,
+ * or this, has failed, nothing is left behind, unless it was the syncing of the directory that failed, after
+ * the rename. w may be NULL where before has failed. */
+mohvit_status safetensors_writer_finish(safetensors_writer *w, mohvit_status before, mohvit_error *err);
 
 #endif

@@ -30,7 +30,7 @@ static void write_safetensors(const tensor_info *tensors, size_t count, const me
         expect_ok(safetensors_writer_add_raw(w, values, &err), &err);
         free(values);
     }
-    expect_ok(safetensors_writer_finish(w, &err), &err);
+    expect_ok(safetensors_writer_finish(w, MOHVIT_OK, &err), &err);
 }
 
 /* A whole model, in half precision for the sake of its size; with a tensor that is no part of it, or one of

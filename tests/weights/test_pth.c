@@ -149,7 +149,7 @@ static void convert(checkpoint *cp, const char *path)
         expect_ok(safetensors_writer_add_raw(w, values, &err), &err);
         free(values);
     }
-    expect_ok(safetensors_writer_finish(w, &err), &err);
+    expect_ok(safetensors_writer_finish(w, MOHVIT_OK, &err), &err);
 }
 
 static void its_conversion_holds_the_same_and_cut_anywhere_is_an_error(void **state)

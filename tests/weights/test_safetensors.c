@@ -272,11 +272,7 @@ static mohvit_status write_three(const char *path, mohvit_error *err)
         return status;
     for (int i = 0; !status && i < 3; i++)
         status = safetensors_writer_add_f32(w, values, err);
-    if (status) {
-        safetensors_writer_abort(w);
-        return status;
-    }
-    return safetensors_writer_finish(w, err);
+    return safetensors_writer_finish(w, status, err);
 }
 
 static void what_was_written_reads_back(void **state)
@@ -336,14 +332,15 @@ static void a_file_given_up_leaves_nothing_behind(void **state)
     snprintf(path, sizeof path, "%s/m.safetensors", dir);
     expect_ok(safetensors_writer_create(&w, path, three, 3, NULL, 0, &err), &err);
     expect_ok(safetensors_writer_add_f32(w, values, &err), &err);
-    safetensors_writer_abort(w);
+    assert_int_equal(safetensors_writer_finish(w, MOHVIT_ERROR_CANCELLED, NULL), MOHVIT_ERROR_CANCELLED);
     leave_scratch(dir);
 
     enter_scratch(dir);
     snprintf(path, sizeof path, "%s/m.safetensors", dir);
     expect_ok(safetensors_writer_create(&w, path, three, 3, NULL, 0, &err), &err);
     expect_ok(safetensors_writer_add_f32(w, values, &err), &err);
-    expect_error(safetensors_writer_finish(w, &err), &err, MOHVIT_ERROR_ARGUMENT, path, "b: was never added");
+    expect_error(safetensors_writer_finish(w, MOHVIT_OK, &err), &err, MOHVIT_ERROR_ARGUMENT, path,
+                 "b: was never added");
     leave_scratch(dir);
 }
 
@@ -360,7 +357,7 @@ static int write_past_limit(const char *path)
         return 1;
     if (safetensors_writer_add_f32(w, large, &err) != MOHVIT_ERROR_SYSTEM || !strstr(err.message, path))
         return 2;
-    if (safetensors_writer_finish(w, &err) != MOHVIT_ERROR_IO) // also if the caller did not look
+    if (safetensors_writer_finish(w, MOHVIT_OK, &err) != MOHVIT_ERROR_IO) // also if the caller did not look
         return 3;
     return 0;
 }

@@ -119,12 +119,8 @@ static mohvit_status write_checkpoint(conversion *c, const char *path, mohvit_er
         if (!status)
             status = write_tensor(c, i, &source, w, err);
     }
-    if (status)
-        safetensors_writer_abort(w);
-    else
-        status = safetensors_writer_finish(w, err);
     free(infos);
-    return status;
+    return safetensors_writer_finish(w, status, err);
 }
 
 // ---- Reading it again ------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 /* cmd_headload.c - which heads work for which class: finds the command below `mohvit headload`. */
-#include "tools/program/cmd_headload.h"
-
+#include "tools/program/command.h"
 #include "tools/program/complain.h"
 
 #include <string.h>

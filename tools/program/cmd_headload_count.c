@@ -1,5 +1,5 @@
 /* cmd_headload_count.c - a data set through the network, for its head load alone. */
-#include "tools/program/cmd_headload.h"
+#include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
 #include "tools/program/evaluation_run.h"

@@ -1,5 +1,6 @@
 /* cmd_headload_export.c - a head load as tidy rows. */
-#include "tools/program/cmd_headload.h"
+#include "tools/program/command.h"
+#include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"

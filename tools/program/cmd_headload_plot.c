@@ -1,8 +1,9 @@
 /* cmd_headload_plot.c - a head load as a figure. */
 #include "base/memory.h"
 #include "tools/figures/figure.h"
-#include "tools/program/cmd_headload.h"
+#include "tools/program/command.h"
 #include "tools/program/complain.h"
+#include "tools/program/head_load_choice.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"

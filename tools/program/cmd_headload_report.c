@@ -1,9 +1,10 @@
 /* cmd_headload_report.c - a page to explore a head load: one file that needs nothing else. */
 #include "base/replace_file.h"
 #include "tools/figures/report.h"
-#include "tools/program/cmd_headload.h"
+#include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/escape.h"
+#include "tools/program/head_load_choice.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 

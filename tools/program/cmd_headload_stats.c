@@ -1,6 +1,7 @@
 /* cmd_headload_stats.c - is the work balanced, which classes route alike, which heads are dead or special? */
-#include "tools/program/cmd_headload.h"
+#include "tools/program/command.h"
 #include "tools/program/complain.h"
+#include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"

@@ -103,13 +103,9 @@ static mohvit_status write_tensor(const char *path, const preprocess *p, const u
     mohvit_status status = safetensors_writer_create(&w, path, &info, 1, NULL, 0, err);
     if (!status)
         status = safetensors_writer_add_f32(w, planes, err);
-    if (status)
-        safetensors_writer_abort(w);
-    else
-        status = safetensors_writer_finish(w, err);
     free(pixels);
     free(planes);
-    return status;
+    return safetensors_writer_finish(w, status, err);
 }
 
 static mohvit_status preprocess_file(const char *path, const preprocess_options *o, const description *d,

@@ -54,10 +54,7 @@ static mohvit_status write_checkpoint(const char *path, const config *c, uint64_
     status = safetensors_writer_create(&w, path, infos, list.count, metadata, 2, err);
     if (!status)
         status = write_tensors(w, &list, seed, path, err);
-    if (status)
-        safetensors_writer_abort(w);
-    else
-        status = safetensors_writer_finish(w, err);
+    status = safetensors_writer_finish(w, status, err);
     if (!status) {
         output_name(path);
         output_printf(": %zu tensors, %.1f M parameters\n", list.count, (double)list.parameters / 1e6);

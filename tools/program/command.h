@@ -17,6 +17,9 @@ typedef struct command {
 extern const command command_classify, command_info, command_convert, command_synth, command_preprocess,
     command_verify, command_bench, command_eval, command_merge, command_headload, command_routes,
     command_version;
+/* Below `mohvit headload`. */
+extern const command command_headload_count, command_headload_export, command_headload_plot,
+    command_headload_stats, command_headload_report;
 
 void command_print_help(const command *c);
 

@@ -96,13 +96,9 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
     mohvit_status status = room ? create_writer(&w, l, path, err) : head_load_no_memory(err);
     for (size_t i = 0; !status && i < TENSORS; i++)
         status = safetensors_writer_add_raw(w, data[i], err);
-    if (!status)
-        status = safetensors_writer_finish(w, err);
-    else
-        safetensors_writer_abort(w);
     free(tokens);
     free(gate);
-    return status;
+    return safetensors_writer_finish(w, status, err);
 }
 
 // ---- Reading ---------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ static void write_checkpoint(const char *path, const config *c, const flaw *f)
             values[infos[i].elements - 1] = f->spoiler;
         expect_ok(safetensors_writer_add_f32(w, values, &err), &err);
     }
-    expect_ok(safetensors_writer_finish(w, &err), &err);
+    expect_ok(safetensors_writer_finish(w, MOHVIT_OK, &err), &err);
     free(values);
     free(infos);
     free(specs);

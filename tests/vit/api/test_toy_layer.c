@@ -124,7 +124,7 @@ static checkpoint *written(const char *path, const tensor_list *list, size_t mis
         assert_int_equal(safetensors_writer_add_f32(w, values, NULL), MOHVIT_OK);
         array_free(values);
     }
-    assert_int_equal(safetensors_writer_finish(w, NULL), MOHVIT_OK);
+    assert_int_equal(safetensors_writer_finish(w, MOHVIT_OK, NULL), MOHVIT_OK);
     if (checkpoint_open(&cp, path, NULL, NULL, &err))
         fail_msg("%s", err.message);
     assert_int_equal(unlink(path), 0);
