@@ -6,7 +6,6 @@
 #include "vit/headload/head_load_statistics.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,69 +154,15 @@ static void put(bytes *t, json_t *object, const char *key, json_t *value)
     t->failed = json_object_set_new(object, key, value) || t->failed;
 }
 
-static json_t *pair_json(const class_pair *p)
-{
-    return json_pack("[I, I, f]", (json_int_t)p->a, (json_int_t)p->b, p->divergence);
-}
-
-static json_t *dead_json(bytes *t, const block_statistics *s)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < s->dead_count; i++)
-        add(t, array, json_integer((json_int_t)s->dead[i]));
-    return array;
-}
-
-static json_t *specific_json(bytes *t, const block_statistics *s)
-{
-    enum { SHOWN = 12 };
-    json_t *array = json_array();
-    for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
-        const specific_head *h = &s->specific[i];
-        add(t, array,
-            json_pack("{s:I, s:I, s:f, s:f, s:f}", "head", (json_int_t)h->head, "class",
-                      (json_int_t)h->class_index, "information", h->information, "load", h->load, "mean",
-                      h->mean));
-    }
-    return array;
-}
-
-/* Beside each class the one that routes most like it (−1: none), and how far it is. */
-static void put_like(bytes *t, json_t *object, const head_load *l, const block_statistics *s)
-{
-    json_t *like = json_array(), *divergence = json_array();
-    for (size_t c = 0; c < l->names.count; c++) {
-        bool known = isfinite(s->like_divergence[c]);
-        add(t, like, json_integer(known ? (json_int_t)s->like[c] : -1));
-        add(t, divergence, json_real(known ? round(s->like_divergence[c] * 1e6) / 1e6 : 0));
-    }
-    put(t, object, "like", like);
-    put(t, object, "likeDivergence", divergence);
-    put(t, object, "nearest", pair_json(&s->nearest));
-    put(t, object, "farthest", pair_json(&s->farthest));
-}
-
-static json_t *statistics_json(bytes *t, const head_load *l, const block_statistics *s)
-{
-    json_t *object = json_pack("{s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "min", s->min, "max", s->max, "cv",
-                               s->cv, "entropy", s->entropy, "divergence", s->divergence, "pair",
-                               s->compared ? json_real(s->mean_divergence) : json_null(), "dead",
-                               dead_json(t, s), "specific", specific_json(t, s));
-    if (s->compared)
-        put_like(t, object, l, s);
-    return object;
-}
-
 static mohvit_status add_block(bytes *t, json_t *blocks, const head_load *l, size_t index, mohvit_error *err)
 {
     block_statistics s;
     mohvit_status status = block_statistics_compute(&s, l, index, err);
     if (status)
         return status;
-    json_t *object = routing_block_to_json(s.block);
+    json_t *object = block_statistics_to_json(&s, &l->names);
+    put(t, object, "tokens", json_integer((json_int_t)s.block->tokens));
     put(t, object, "balanced", json_real(routing_balanced(s.block)));
-    if (s.block->routed && s.classes)
-        put(t, object, "stats", statistics_json(t, l, &s));
     add(t, blocks, object);
     block_statistics_free(&s);
     return MOHVIT_OK;

@@ -2,7 +2,6 @@
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/head_load_choice.h"
-#include "tools/program/json_build.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "vit/headload/head_load_statistics.h"
@@ -176,57 +175,6 @@ static int print_text(const head_load *l, const routing_block *detailed, mohvit_
 
 // ---- JSON ------------------------------------------------------------------------------------------
 
-static json_t *pair_json(const class_pair *p)
-{
-    return json_pack("{s:I, s:I, s:f}", "a", (json_int_t)p->a, "b", (json_int_t)p->b, "divergence",
-                     p->divergence);
-}
-
-static json_t *specific_json(const head_load *l, const block_statistics *s)
-{
-    json_t *array = or_die(json_array());
-    for (size_t i = 0; i < s->specific_count; i++) {
-        const specific_head *h = &s->specific[i];
-        json_add(array,
-                 json_pack("{s:I, s:f, s:I, s:o, s:f, s:f}", "head", (json_int_t)h->head, "information",
-                           h->information, "class", (json_int_t)h->class_index, "label",
-                           json_text(l->names.name[h->class_index]), "load", h->load, "load_mean", h->mean));
-    }
-    return array;
-}
-
-static json_t *like_json(const head_load *l, const block_statistics *s)
-{
-    json_t *array = or_die(json_array());
-    for (size_t c = 0; c < l->names.count; c++)
-        if (isfinite(s->like_divergence[c]))
-            json_add(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like",
-                                      (json_int_t)s->like[c], "divergence", s->like_divergence[c]));
-    return array;
-}
-
-static json_t *statistics_json(const head_load *l, const block_statistics *s)
-{
-    json_t *object = json_block(s->block);
-    json_put(object, "classes", json_integer((json_int_t)s->classes));
-    if (!s->block->routed || !s->classes)
-        return object;
-    json_t *statistics = or_die(json_pack(
-        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "load_balanced", routing_balanced(s->block),
-        "load_min", s->min, "load_max", s->max, "load_cv", s->cv, "load_max_over_mean", s->max_mean,
-        "entropy", s->entropy, "entropy_max", log2((double)routing_candidates(s->block)), "entropy_of_class",
-        s->entropy_classes, "divergence", s->divergence));
-    if (json_object_update_new(object, statistics))
-        or_die(NULL);
-    json_put(object, "dead_heads", json_indices(s->dead, s->dead_count));
-    json_put(object, "specific_heads", specific_json(l, s));
-    json_put(object, "divergence_of_pair", s->compared ? json_real(s->mean_divergence) : json_null());
-    json_put(object, "most_alike", s->compared ? pair_json(&s->nearest) : json_null());
-    json_put(object, "least_alike", s->compared ? pair_json(&s->farthest) : json_null());
-    json_put(object, "like", like_json(l, s));
-    return object;
-}
-
 /* only NULL: all blocks. */
 static int print_json(const head_load *l, const routing_block *only, mohvit_error *err)
 {
@@ -236,7 +184,7 @@ static int print_json(const head_load *l, const routing_block *only, mohvit_erro
         if (block_statistics_compute(&s, l, b, err))
             return EXIT_INPUT;
         output_printf("%s", b && !only ? "," : "");
-        output_json_part(statistics_json(l, &s));
+        output_json_part(or_die(block_statistics_to_json(&s, &l->names)));
         block_statistics_free(&s);
     }
     output_head_load_end(l);

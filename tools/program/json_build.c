@@ -48,13 +48,6 @@ json_t *json_indices(const size_t *values, size_t count)
     return array;
 }
 
-json_t *json_block(const routing_block *b)
-{
-    return or_die(json_pack("{s:I, s:I, s:I, s:I, s:I}", "stage", (json_int_t)b->stage, "block",
-                            (json_int_t)b->block, "heads", (json_int_t)b->heads, "shared",
-                            (json_int_t)b->shared, "routed", (json_int_t)b->routed));
-}
-
 json_t *json_prediction(const mohvit_prediction *p)
 {
     return or_die(json_pack("{s:I, s:o, s:o, s:f}", "class", (json_int_t)p->class_index, "id",

@@ -2,7 +2,6 @@
 #ifndef MOHVIT_JSON_BUILD_H
 #define MOHVIT_JSON_BUILD_H
 
-#include "vit/headload/routing_layout.h"
 #include "vit/mohvit.h"
 
 #include <jansson.h>
@@ -22,9 +21,6 @@ json_t *json_rounded(double value);
 
 /* An array of numbers (count). */
 json_t *json_indices(const size_t *values, size_t count);
-
-/* {"stage", "block", "heads", "shared", "routed"} */
-json_t *json_block(const routing_block *b);
 
 /* {"class", "id", "label", "prob"} */
 json_t *json_prediction(const mohvit_prediction *p);

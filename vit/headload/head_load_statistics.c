@@ -231,6 +231,78 @@ void block_statistics_free(block_statistics *s)
     *s = (block_statistics){0};
 }
 
+// ---- JSON ------------------------------------------------------------------------------------------
+
+/* array and one more element, either of which may be NULL; NULL without memory. */
+static json_t *with(json_t *array, json_t *value)
+{
+    if (!json_array_append_new(array, value))
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *pair_json(const block_statistics *s, const class_pair *p)
+{
+    return s->compared ? json_pack("{s:I, s:I, s:f}", "a", (json_int_t)p->a, "b", (json_int_t)p->b,
+                                   "divergence", p->divergence)
+                       : json_null();
+}
+
+static json_t *dead_json(const block_statistics *s)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < s->dead_count; i++)
+        array = with(array, json_integer((json_int_t)s->dead[i]));
+    return array;
+}
+
+static json_t *specific_json(const block_statistics *s, const labels *names)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < s->specific_count; i++) {
+        const specific_head *h = &s->specific[i];
+        array =
+            with(array, json_pack("{s:I, s:f, s:I, s:s, s:f, s:f}", "head", (json_int_t)h->head,
+                                  "information", h->information, "class", (json_int_t)h->class_index, "label",
+                                  names->name[h->class_index], "load", h->load, "load_mean", h->mean));
+    }
+    return array;
+}
+
+static json_t *like_json(const block_statistics *s, size_t classes)
+{
+    json_t *array = json_array();
+    for (size_t c = 0; c < classes; c++)
+        if (isfinite(s->like_divergence[c]))
+            array = with(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like",
+                                          (json_int_t)s->like[c], "divergence", s->like_divergence[c]));
+    return array;
+}
+
+json_t *block_statistics_to_json(const block_statistics *s, const labels *names)
+{
+    const routing_block *b = s->block;
+    json_t *object =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "stage", (json_int_t)b->stage, "block",
+                  (json_int_t)b->block, "heads", (json_int_t)b->heads, "shared", (json_int_t)b->shared,
+                  "routed", (json_int_t)b->routed, "classes", (json_int_t)s->classes);
+    if (!b->routed || !s->classes)
+        return object;
+    json_t *statistics = json_pack(
+        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balanced",
+        routing_balanced(b), "load_min", s->min, "load_max", s->max, "load_cv", s->cv, "load_max_over_mean",
+        s->max_mean, "entropy", s->entropy, "entropy_max", log2((double)routing_candidates(b)),
+        "entropy_of_class", s->entropy_classes, "divergence", s->divergence, "dead_heads", dead_json(s),
+        "specific_heads", specific_json(s, names), "divergence_of_pair",
+        s->compared ? json_real(s->mean_divergence) : json_null(), "most_alike", pair_json(s, &s->nearest),
+        "least_alike", pair_json(s, &s->farthest), "like", like_json(s, names->count));
+    if (!json_object_update_new(object, statistics))
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 // ---- Order by similarity ---------------------------------------------------------------------------
 
 /* A cluster goes by the lowest of its leaves. */

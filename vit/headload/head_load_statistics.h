@@ -55,6 +55,9 @@ mohvit_status block_statistics_compute(block_statistics *out, const head_load *l
                                        mohvit_error *err);
 void block_statistics_free(block_statistics *s);
 
+/* All of it, as `headload stats --format json` and the report have it; NULL without memory. */
+json_t *block_statistics_to_json(const block_statistics *s, const labels *names);
+
 /* order (count) = those of chosen (count) sorted so that classes that route alike in this block stand
  * together: the leaves of average-linkage clustering by the Jensen-Shannon distance. Classes without images
  * come last; of more than STATISTICS_MAX_CLASSES, or where the block does not route, the order stays. */

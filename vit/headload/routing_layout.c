@@ -94,26 +94,18 @@ static const struct {
 };
 #define NUMBERS (sizeof numbers / sizeof *numbers)
 
-json_t *routing_block_to_json(const routing_block *b)
-{
-    json_t *block = json_pack("{s:s}", "name", b->name);
-    for (size_t k = 0; block && k < NUMBERS; k++) {
-        size_t number = *(const size_t *)((const char *)b + numbers[k].offset);
-        if (json_object_set_new(block, numbers[k].key, json_integer((json_int_t)number))) {
-            json_decref(block);
-            block = NULL;
-        }
-    }
-    return block;
-}
-
 json_t *routing_layout_to_json(const routing_layout *l)
 {
     json_t *layout = json_pack("{s:s, s:[]}", "model", l->model, "blocks");
     bool fine = layout;
-    for (size_t i = 0; fine && i < l->count; i++)
-        fine =
-            !json_array_append_new(json_object_get(layout, "blocks"), routing_block_to_json(&l->blocks[i]));
+    for (size_t i = 0; fine && i < l->count; i++) {
+        json_t *block = json_pack("{s:s}", "name", l->blocks[i].name);
+        for (size_t k = 0; fine && k < NUMBERS; k++) {
+            size_t number = *(const size_t *)((const char *)&l->blocks[i] + numbers[k].offset);
+            fine = !json_object_set_new(block, numbers[k].key, json_integer((json_int_t)number));
+        }
+        fine = !json_array_append_new(json_object_get(layout, "blocks"), block) && fine;
+    }
     if (fine)
         return layout;
     json_decref(layout);

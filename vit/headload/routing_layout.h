@@ -59,9 +59,8 @@ const routing_block *routing_layout_last_routed(const routing_layout *l);
 /* Heads that are on for a token, of all heads. */
 double routing_layout_active_percent(const routing_layout *l);
 
-/* {"name", "stage", "block", "heads", "shared", "routed", "tokens"}, and {"model": "...", "blocks": [...]} of
- * those; NULL without memory. */
-json_t *routing_block_to_json(const routing_block *b);
+/* {"model": "...", "blocks": [{"name", "stage", "block", "heads", "shared", "routed", "tokens"}, ...]}; NULL
+ * without memory. */
 json_t *routing_layout_to_json(const routing_layout *l);
 
 /* Makes a layout from a config, which is all that files of 0.1 have. name begins the message. */

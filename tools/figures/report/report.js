@@ -20,7 +20,7 @@
   let gates = null; // the larger half of the page: decoded when it is first asked for
   let stride = 0;
   for (const b of blocks) { b.offset = stride; stride += b.heads; }
-  blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; });
+  blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; b.stats = b.routed && b.classes ? b : null; });
   const routing = blocks.filter((b) => b.routed);
   routing.forEach((b, i) => { b.order = i; });
 
@@ -400,11 +400,11 @@
 
   const statColumns = [
     ['block', (b) => b.name], ['shared', (b) => b.shared], ['a token selects', (b) => `${b.routed} of ${b.heads - b.shared}`],
-    ['balanced load', (b) => fixed(b.balanced, 3)], ['lowest', (b) => fixed(b.stats.min, 3)], ['highest', (b) => fixed(b.stats.max, 3)],
-    ['deviation', (b) => `${fixed(100 * b.stats.cv, 1)} %`],
+    ['balanced load', (b) => fixed(b.balanced, 3)], ['lowest', (b) => fixed(b.stats.load_min, 3)], ['highest', (b) => fixed(b.stats.load_max, 3)],
+    ['deviation', (b) => `${fixed(100 * b.stats.load_cv, 1)} %`],
     ['entropy', (b) => `${fixed(b.stats.entropy, 3)} of ${fixed(Math.log2(b.heads - b.shared), 3)}`],
-    ['divergence', (b) => fixed(b.stats.divergence, 4)], ['of two', (b) => (b.stats.pair === null ? '–' : fixed(b.stats.pair, 4))],
-    ['dead heads', (b) => b.stats.dead.length],
+    ['divergence', (b) => fixed(b.stats.divergence, 4)], ['of two', (b) => (b.stats.most_alike ? fixed(b.stats.divergence_of_pair, 4) : '–')],
+    ['dead heads', (b) => b.stats.dead_heads.length],
   ];
   function fillStats() {
     $('stats').tHead.replaceChildren(make('tr', {}, ...statColumns.map(([name]) => make('th', { scope: 'col' }, name))));
@@ -435,19 +435,20 @@
       return;
     }
     const parts = [tableOf('Most class-specific heads', ['head', 'specificity', 'load for the class', 'mean load', 'class '],
-      s.specific.slice(0, 12).map((h) => [headLabel(now, h.head), fixed(h.information, 4), fixed(h.load, 3), fixed(h.mean, 3), names[h.class]]))];
-    if (s.like) {
+      s.specific_heads.slice(0, 12).map((h) => [headLabel(now, h.head), fixed(h.information, 4), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]]))];
+    if (s.most_alike) {
       // The chosen classes first, then those whose nearest is closest.
-      const known = Array.from(s.like.keys()).filter((c) => s.like[c] >= 0);
-      known.sort((a, b) => chosen.includes(b) - chosen.includes(a) || s.likeDivergence[a] - s.likeDivergence[b] || a - b);
+      const known = [...s.like];
+      known.sort((a, b) => chosen.includes(b.class) - chosen.includes(a.class) || a.divergence - b.divergence || a.class - b.class);
       parts.push(tableOf(`The class that routes most like each, chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
-        known.slice(0, 12).map((c) => [names[c], names[s.like[c]], fixed(s.likeDivergence[c], 4)])));
+        known.slice(0, 12).map((k) => [names[k.class], names[k.like], fixed(k.divergence, 4)])));
     }
     const facts = make('div', { class: 'facts' });
-    if (s.nearest) {
-      facts.append(make('p', {}, `Most alike: ${names[s.nearest[0]]} and ${names[s.nearest[1]]} (${fixed(s.nearest[2], 4)} bits). Least alike: ${names[s.farthest[0]]} and ${names[s.farthest[1]]} (${fixed(s.farthest[2], 4)} bits).`));
+    if (s.most_alike) {
+      const pair = (p) => `${names[p.a]} and ${names[p.b]} (${fixed(p.divergence, 4)} bits)`;
+      facts.append(make('p', {}, `Most alike: ${pair(s.most_alike)}. Least alike: ${pair(s.least_alike)}.`));
     }
-    facts.append(make('p', {}, s.dead.length ? `Dead heads: ${s.dead.map((h) => headLabel(now, h)).join(', ')}.` : 'No dead heads: every routed head is selected somewhere.'));
+    facts.append(make('p', {}, s.dead_heads.length ? `Dead heads: ${s.dead_heads.map((h) => headLabel(now, h)).join(', ')}.` : 'No dead heads: every routed head is selected somewhere.'));
     $('details').replaceChildren(facts, ...parts);
   }
 
@@ -562,7 +563,7 @@
 
   /* The classes of the most specific heads say most at first sight. */
   function chooseFirst() {
-    const wanted = now.stats ? now.stats.specific.map((h) => h.class) : [];
+    const wanted = now.stats ? now.stats.specific_heads.map((h) => h.class) : [];
     for (let c = 0; c < classes && c < 3; c++) wanted.push(c);
     for (const c of wanted) if (chosen.length < 3 && !chosen.includes(c)) chosen.push(c);
   }
