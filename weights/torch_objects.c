@@ -1,7 +1,6 @@
 #include "weights/torch_objects.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* Element types by the storage class (torch.FloatStorage) and by the dtype (torch.float32). */
 static const struct {

@@ -10,7 +10,6 @@
 #include "tools/program/paths.h"
 #include "tools/program/provenance.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

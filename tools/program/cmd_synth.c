@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const char help[] =
     "--variant NAME|--config FILE [--seed N] OUT.safetensors\n"

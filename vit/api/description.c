@@ -1,7 +1,6 @@
 #include "vit/api/description.h"
 #include "base/file_io.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
