@@ -45,9 +45,8 @@ static const char help[] =
 typedef struct bench_options {
     model_options model;
     size_t iters;
-    bool profile, all_heads;
+    int profile, all_heads, head_load;
     output_format format;
-    bool head_load;
 } bench_options;
 
 /* Of the times of pairs of runs. */
@@ -405,7 +404,7 @@ static int bench(const bench_options *o)
     return exit;
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS, OPTION_PROFILE, OPTION_ALL_HEADS, OPTION_HEAD_LOAD };
+enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -415,12 +414,6 @@ static bool take_option(void *options, int code, const char *value)
         return parse_format(&o->format, value, false);
     case OPTION_ITERS:
         return parse_whole(&o->iters, "--iters", value, 1, 1000000);
-    case OPTION_PROFILE:
-        return o->profile = true;
-    case OPTION_ALL_HEADS:
-        return o->all_heads = true;
-    case OPTION_HEAD_LOAD:
-        return o->head_load = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -428,12 +421,12 @@ static bool take_option(void *options, int code, const char *value)
 
 static int parse(bench_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
+    const struct option table[] = {
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"iters", required_argument, NULL, OPTION_ITERS},
-        {"profile", no_argument, NULL, OPTION_PROFILE},
-        {"all-heads", no_argument, NULL, OPTION_ALL_HEADS},
-        {"head-load", no_argument, NULL, OPTION_HEAD_LOAD},
+        {"profile", no_argument, &o->profile, FLAG_SET},
+        {"all-heads", no_argument, &o->all_heads, FLAG_SET},
+        {"head-load", no_argument, &o->head_load, FLAG_SET},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
         LAST_OPTIONS,

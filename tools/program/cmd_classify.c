@@ -34,7 +34,7 @@ typedef struct classify_options {
     model_options model;
     size_t top;
     output_format format;
-    bool exif_orientation, provenance;
+    int exif_orientation, provenance;
     const char *list;
 } classify_options;
 
@@ -250,7 +250,7 @@ static int classify(const classify_options *o, paths *inputs)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_TOP = OPTION_OWN, OPTION_FORMAT, OPTION_FROM_FILE, OPTION_EXIF, OPTION_PROVENANCE };
+enum { OPTION_TOP = OPTION_OWN, OPTION_FORMAT, OPTION_FROM_FILE };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -263,10 +263,6 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FROM_FILE:
         o->list = value;
         return true;
-    case OPTION_EXIF:
-        return o->exif_orientation = true;
-    case OPTION_PROVENANCE:
-        return o->provenance = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -274,12 +270,12 @@ static bool take_option(void *options, int code, const char *value)
 
 static int parse(classify_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
+    const struct option table[] = {
         {"top", required_argument, NULL, OPTION_TOP},
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"from-file", required_argument, NULL, OPTION_FROM_FILE},
-        {"exif-orientation", no_argument, NULL, OPTION_EXIF},
-        {"provenance", no_argument, NULL, OPTION_PROVENANCE},
+        {"exif-orientation", no_argument, &o->exif_orientation, FLAG_SET},
+        {"provenance", no_argument, &o->provenance, FLAG_SET},
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };

@@ -20,7 +20,7 @@ static const char help[] =
     "that did not select the head.\n";
 
 typedef struct export_options {
-    bool csv, json;
+    int csv, json;
 } export_options;
 
 typedef struct row {
@@ -140,27 +140,15 @@ static void export_rows(const head_load *l, const export_options *o)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_CSV = OPTION_OWN, OPTION_JSON };
-
-static bool take_option(void *options, int code, UNUSED const char *value)
-{
-    export_options *o = options;
-    if (code == OPTION_CSV)
-        o->csv = true;
-    else
-        o->json = true;
-    return true;
-}
-
 static int run_export(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"csv", no_argument, NULL, OPTION_CSV},
-        {"json", no_argument, NULL, OPTION_JSON},
+    export_options o = {0};
+    const struct option table[] = {
+        {"csv", no_argument, &o.csv, FLAG_SET},
+        {"json", no_argument, &o.json, FLAG_SET},
         LAST_OPTIONS,
     };
-    export_options o = {0};
-    int parsed = options_read(&command_headload_export, argc, argv, "", table, take_option, &o);
+    int parsed = options_read(&command_headload_export, argc, argv, "", table, NULL, NULL);
     if (parsed != PARSED)
         return parsed;
     if (argc - optind != 1)

@@ -30,7 +30,7 @@ typedef struct plot_options {
     const char *output, *block;
     const char **lists; /* (list_count) of --classes */
     size_t list_count, list_room, width, dpi;
-    bool heatmap, with_shared;
+    int heatmap, with_shared;
     drawing_format format;
 } plot_options;
 
@@ -108,7 +108,7 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_HEATMAP, OPTION_SHARED, OPTION_WIDTH, OPTION_DPI };
+enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_WIDTH, OPTION_DPI };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -123,10 +123,6 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_BLOCK:
         o->block = value;
         return choice_block_valid_or_complain("--block", value);
-    case OPTION_HEATMAP:
-        return o->heatmap = true;
-    case OPTION_SHARED:
-        return o->with_shared = true;
     case OPTION_WIDTH:
         return parse_whole(&o->width, "--width", value, 40, 1000);
     default:
@@ -136,12 +132,12 @@ static bool take_option(void *options, int code, const char *value)
 
 static int parse(plot_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
+    const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
         {"classes", required_argument, NULL, OPTION_CLASSES},
         {"block", required_argument, NULL, OPTION_BLOCK},
-        {"heatmap", no_argument, NULL, OPTION_HEATMAP},
-        {"with-shared", no_argument, NULL, OPTION_SHARED},
+        {"heatmap", no_argument, &o->heatmap, FLAG_SET},
+        {"with-shared", no_argument, &o->with_shared, FLAG_SET},
         {"width", required_argument, NULL, OPTION_WIDTH},
         {"dpi", required_argument, NULL, OPTION_DPI},
         LAST_OPTIONS,

@@ -25,7 +25,7 @@ static const char help[] =
 typedef struct info_options {
     model_options model;
     output_format format;
-    bool tensors;
+    int tensors;
 } info_options;
 
 /* All that is known. */
@@ -232,26 +232,20 @@ static void print_json(const subject *s, const info_options *o)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_TENSORS };
+enum { OPTION_FORMAT = OPTION_OWN };
 
 static bool take_option(void *options, int code, const char *value)
 {
     info_options *o = options;
-    switch (code) {
-    case OPTION_FORMAT:
-        return parse_format(&o->format, value, false);
-    case OPTION_TENSORS:
-        return o->tensors = true;
-    default:
-        return model_option(&o->model, code, value);
-    }
+    return code == OPTION_FORMAT ? parse_format(&o->format, value, false)
+                                 : model_option(&o->model, code, value);
 }
 
 static int parse(info_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
+    const struct option table[] = {
         {"format", required_argument, NULL, OPTION_FORMAT},
-        {"tensors", no_argument, NULL, OPTION_TENSORS},
+        {"tensors", no_argument, &o->tensors, FLAG_SET},
         {"variant", required_argument, NULL, OPTION_VARIANT},
         WHICH_MODEL_OPTIONS,
         ROUTED_HEADS_OPTION,

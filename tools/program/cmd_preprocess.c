@@ -32,7 +32,8 @@ static const char help[] =
 typedef struct preprocess_options {
     model_options model;
     const char *output;
-    bool exif_orientation, png;
+    int exif_orientation;
+    bool png;
 } preprocess_options;
 
 /* The size and preprocessing that the options ask for. */
@@ -134,8 +135,6 @@ static mohvit_status preprocess_file(const char *path, const preprocess_options 
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_EXIF = OPTION_OWN };
-
 static bool ends_in(const char *text, const char *ending)
 {
     size_t length = strlen(text), n = strlen(ending);
@@ -145,21 +144,15 @@ static bool ends_in(const char *text, const char *ending)
 static bool take_option(void *options, int code, const char *value)
 {
     preprocess_options *o = options;
-    switch (code) {
-    case 'o':
-        return takes_file(FILE_OUTPUT, "-o", value, &o->output);
-    case OPTION_EXIF:
-        return o->exif_orientation = true;
-    default:
-        return model_option(&o->model, code, value);
-    }
+    return code == 'o' ? takes_file(FILE_OUTPUT, "-o", value, &o->output)
+                       : model_option(&o->model, code, value);
 }
 
 static int parse(preprocess_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
+    const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
-        {"exif-orientation", no_argument, NULL, OPTION_EXIF},
+        {"exif-orientation", no_argument, &o->exif_orientation, FLAG_SET},
         {"weights", required_argument, NULL, OPTION_WEIGHTS},
         {"key", required_argument, NULL, OPTION_KEY},
         {"config", required_argument, NULL, OPTION_CONFIG},

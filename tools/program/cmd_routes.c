@@ -37,7 +37,8 @@ typedef struct routes_options {
     model_options model;
     const char *output, *block;
     size_t width, dpi;
-    bool json, all, exif_orientation;
+    bool json, all;
+    int exif_orientation;
     drawing_format format;
 } routes_options;
 
@@ -259,7 +260,7 @@ static int routes_of(const char *path, const routes_options *o)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_BLOCK = OPTION_OWN, OPTION_WIDTH, OPTION_DPI, OPTION_EXIF };
+enum { OPTION_BLOCK = OPTION_OWN, OPTION_WIDTH, OPTION_DPI };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -276,8 +277,6 @@ static bool take_option(void *options, int code, const char *value)
         return parse_whole(&o->width, "--width", value, 40, 1000);
     case OPTION_DPI:
         return parse_whole(&o->dpi, "--dpi", value, 36, 1200);
-    case OPTION_EXIF:
-        return o->exif_orientation = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -285,12 +284,12 @@ static bool take_option(void *options, int code, const char *value)
 
 static int parse(routes_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
+    const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
         {"block", required_argument, NULL, OPTION_BLOCK},
         {"width", required_argument, NULL, OPTION_WIDTH},
         {"dpi", required_argument, NULL, OPTION_DPI},
-        {"exif-orientation", no_argument, NULL, OPTION_EXIF},
+        {"exif-orientation", no_argument, &o->exif_orientation, FLAG_SET},
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };

@@ -33,7 +33,7 @@ int usage_error(const char *name, const char *format, ...)
  * know which. */
 static void report_bad_option(const command *c, const char *argument, const struct option *table)
 {
-    if (optopt && optopt < OPTION_OWN && optopt != OPTION_HELP) {
+    if (optopt > FLAG_SET && optopt < OPTION_OWN && optopt != OPTION_HELP) {
         usage_error(c->name, "-%c: no such option", optopt);
         return;
     }
@@ -64,6 +64,8 @@ int options_read(const command *c, int argc, char **argv, const char *letters, c
         switch (code) {
         case -1:
             return PARSED;
+        case 0: // a flag, which is set
+            break;
         case OPTION_HELP:
             command_print_help(c);
             return EXIT_FINE;

@@ -30,6 +30,9 @@ enum { OPTION_OWN = 256, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
 
 enum { OPTION_HELP = 'h' };
 
+/* What an option without a value sets in an int that its table names. */
+enum { FLAG_SET = 1 };
+
 // clang-format off
 /* Every command's table ends with them. */
 #define LAST_OPTIONS {"help", no_argument, NULL, OPTION_HELP}, {NULL, 0, NULL, 0}
@@ -38,12 +41,13 @@ enum { OPTION_HELP = 'h' };
 /* What a parser answers once all options are read; any other value is the exit status to leave with. */
 enum { PARSED = -1 };
 
-/* Takes one option of a command's table into its options; false where its value is wrong, which has been
- * reported. */
+/* Takes one option of a command's table, but those with a flag of their own, into its options; false where
+ * its value is wrong, which has been reported. */
 typedef bool option_taker(void *options, int code, const char *value);
 
 /* getopt_long over the whole command line with messages of our own: hands each option to take. PARSED, with
- * optind at the first argument that is none; or the exit status, after a mistake or the help. */
+ * optind at the first argument that is none; or the exit status, after a mistake or the help. take may be
+ * NULL where all options are flags. */
 int options_read(const command *c, int argc, char **argv, const char *letters, const struct option *table,
                  option_taker *take, void *options);
 
