@@ -1,7 +1,7 @@
 /* cmd_eval.c - how well does a model do on a labelled data set? */
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
-#include "tools/program/evaluation_run.h"
+#include "tools/program/evaluation.h"
 #include "tools/program/outputs_check.h"
 
 static const char help[] =

@@ -2,7 +2,7 @@
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
-#include "tools/program/evaluation_run.h"
+#include "tools/program/evaluation.h"
 #include "tools/program/json_build.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"

@@ -1,4 +1,4 @@
-#include "tools/program/evaluation_header.h"
+#include "tools/program/evaluation.h"
 
 #include "eval/header.h"
 #include "tools/program/json_build.h"

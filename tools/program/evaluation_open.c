@@ -1,10 +1,9 @@
-#include "tools/program/evaluation_open.h"
+#include "tools/program/evaluation.h"
 
 #include "base/memory.h"
 #include "eval/header.h"
 #include "imgio/dataset/truth.h"
 #include "tools/program/complain.h"
-#include "tools/program/evaluation_header.h"
 #include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"

@@ -1,9 +1,8 @@
-#include "tools/program/evaluation_run.h"
+#include "tools/program/evaluation.h"
 
 #include "eval/header.h"
 #include "eval/totals.h"
 #include "tools/program/complain.h"
-#include "tools/program/evaluation_open.h"
 #include "tools/program/interrupt.h"
 
 static mohvit_status next_chunk(void *user, size_t *chunk, mohvit_error *err)
