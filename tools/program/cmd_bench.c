@@ -4,7 +4,6 @@
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/progress.h"
 #include "tools/program/provenance.h"

@@ -5,7 +5,6 @@
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/paths.h"
 #include "tools/program/provenance.h"

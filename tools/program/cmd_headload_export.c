@@ -1,8 +1,8 @@
 /* cmd_headload_export.c - a head load as tidy rows. */
 #include "tools/program/command.h"
+#include "tools/program/complain.h"
 #include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 
 #include <math.h>

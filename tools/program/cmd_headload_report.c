@@ -3,7 +3,6 @@
 #include "tools/figures/report.h"
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
-#include "tools/program/escape.h"
 #include "tools/program/head_load_choice.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"

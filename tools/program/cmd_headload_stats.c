@@ -2,7 +2,6 @@
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/head_load_choice.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "vit/headload/head_load_statistics.h"
 

@@ -4,7 +4,6 @@
 #include "tools/program/eval_output.h"
 #include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 #include "vit/network/config.h"

@@ -4,7 +4,6 @@
 #include "imgio/image.h"
 #include "tools/program/complain.h"
 #include "tools/program/model_options.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 #include "weights/safetensors_writer.h"

@@ -7,7 +7,6 @@
 #include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 #include "tools/program/provenance.h"

@@ -3,7 +3,6 @@
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
 #include "vit/api/internal.h"

@@ -3,8 +3,7 @@
 #ifndef MOHVIT_COMMAND_H
 #define MOHVIT_COMMAND_H
 
-#include "base/error.h"
-#include "tools/program/exit_status.h"
+#include "tools/program/complain.h"
 
 #include <getopt.h>
 

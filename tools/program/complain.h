@@ -1,10 +1,26 @@
-/* complain.h - the only place that prints on standard error. */
+/* complain.h - the only place that prints on standard error; and text from files that is safe to show: it
+ * never brings control bytes to a terminal. */
 #ifndef MOHVIT_COMPLAIN_H
 #define MOHVIT_COMPLAIN_H
 
 #include "base/error.h"
 
 #include <stdarg.h>
+
+/* What the program says to the shell. */
+typedef enum exit_status {
+    EXIT_FINE = 0,
+    EXIT_INPUT = 1, /* some input failed, or a result could not be written */
+    EXIT_USAGE = 2,
+    EXIT_MODEL = 3 /* the model could not be loaded */
+} exit_status;
+
+/* malloc'd copy in which bytes that are not UTF-8, and control bytes where asked, are \xNN. *columns (may be
+ * NULL): its width, a column for each character. */
+char *escape(const char *text, bool controls, size_t *columns);
+
+/* malloc'd: one CSV field, escaped, quoted where it must be. */
+char *escape_csv(const char *text);
 
 /* "mohvit: " + the message, control bytes escaped; what was given to complain_after has been done, so that
  * standard output and standard error stay in order. */
@@ -22,5 +38,8 @@ void complain_as(const char *who);
 
 /* A receiver for the libraries' warnings. */
 void complain_warning(void *user, const char *message);
+
+/* The result of an allocation or of a jansson call; without memory the program ends with a message. */
+void *or_die(void *pointer);
 
 #endif

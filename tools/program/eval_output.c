@@ -4,9 +4,7 @@
 #include "eval/head_load_record.h"
 #include "eval/header.h"
 #include "tools/program/complain.h"
-#include "tools/program/escape.h"
 #include "tools/program/json_build.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "vit/network/config.h"
 

@@ -1,8 +1,8 @@
 #include "tools/program/evaluation.h"
 
 #include "eval/header.h"
+#include "tools/program/complain.h"
 #include "tools/program/json_build.h"
-#include "tools/program/or_die.h"
 #include "tools/program/provenance.h"
 
 #include <stdlib.h>

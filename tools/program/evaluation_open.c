@@ -4,7 +4,6 @@
 #include "eval/header.h"
 #include "imgio/dataset/truth.h"
 #include "tools/program/complain.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 

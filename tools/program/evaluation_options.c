@@ -3,7 +3,6 @@
 #include "eval/ranks.h"
 #include "imgio/preprocess.h"
 #include "tools/program/complain.h"
-#include "tools/program/or_die.h"
 #include "tools/program/outputs_check.h"
 
 #include <stdio.h>

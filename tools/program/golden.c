@@ -1,7 +1,7 @@
 #include "tools/program/golden.h"
 
 #include "base/memory.h"
-#include "tools/program/or_die.h"
+#include "tools/program/complain.h"
 #include "vit/api/internal.h"
 #include "vit/network/synthetic.h"
 

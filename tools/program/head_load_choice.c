@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "imgio/dataset/classes.h"
 #include "tools/program/complain.h"
-#include "tools/program/or_die.h"
 #include "tools/program/output.h"
 #include "vit/network/config.h"
 

@@ -1,7 +1,7 @@
 #include "tools/program/json_build.h"
 
-#include "tools/program/escape.h"
-#include "tools/program/or_die.h"
+#include "tools/program/complain.h"
+#include "tools/program/output.h"
 
 #include <math.h>
 #include <stdlib.h>

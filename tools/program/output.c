@@ -1,10 +1,7 @@
-/* output.c - standard output that notices when it fails, and text that is safe to show. */
+/* output.c - standard output that notices when it fails. */
 #include "tools/program/output.h"
 
 #include "tools/program/complain.h"
-#include "tools/program/escape.h"
-#include "tools/program/exit_status.h"
-#include "tools/program/or_die.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,6 @@
 #include "imgio/formats.h"
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
-#include "tools/program/or_die.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "imgio/formats.h"
 #include "tools/program/complain.h"
-#include "tools/program/or_die.h"
 
 #include <errno.h>
 #include <fts.h>

@@ -3,7 +3,6 @@
 #include "base/file_io.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
-#include "tools/program/or_die.h"
 #include "weights/embedded.h"
 
 #include <errno.h>
