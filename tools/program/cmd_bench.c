@@ -9,7 +9,6 @@
 #include "tools/program/provenance.h"
 #include "vit/headload/head_load.h"
 #include "vit/kernels/gemm.h"
-#include "vit/kernels/gemm_peak.h"
 #include "vit/network/synthetic.h"
 
 #include <fcntl.h>
@@ -403,7 +402,7 @@ static int bench(const bench_options *o)
     return exit;
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_ITERS };
+enum { OPTION_ITERS = OPTION_OWN };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -418,36 +417,29 @@ static bool take_option(void *options, int code, const char *value)
     }
 }
 
-static int parse(bench_options *o, int argc, char **argv)
+static int run_bench(int argc, char **argv)
 {
+    bench_options o = {.iters = 20};
     const struct option table[] = {
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"iters", required_argument, NULL, OPTION_ITERS},
-        {"profile", no_argument, &o->profile, FLAG_SET},
-        {"all-heads", no_argument, &o->all_heads, FLAG_SET},
-        {"head-load", no_argument, &o->head_load, FLAG_SET},
+        {"profile", no_argument, &o.profile, FLAG_SET},
+        {"all-heads", no_argument, &o.all_heads, FLAG_SET},
+        {"head-load", no_argument, &o.head_load, FLAG_SET},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };
-    *o = (bench_options){.iters = 20};
-    model_options_begin(&o->model);
-    int parsed = options_read(&command_bench, argc, argv, "", table, take_option, o);
+    model_options_begin(&o.model);
+    int parsed = options_read(&command_bench, argc, argv, "", table, take_option, &o);
     if (parsed != PARSED)
         return parsed;
     if (optind < argc)
         return usage_error("bench", "%s: expected options alone", argv[optind]);
-    if (o->model.variant && (o->model.weights || o->model.open.config))
+    if (o.model.variant && (o.model.weights || o.model.open.config))
         return usage_error("bench", "--variant brings its own weights and config; leave out --weights and "
                                     "--config");
-    return PARSED;
-}
-
-static int run_bench(int argc, char **argv)
-{
-    bench_options o;
-    int parsed = parse(&o, argc, argv);
-    return parsed == PARSED ? bench(&o) : parsed;
+    return bench(&o);
 }
 
 const command command_bench = {"bench", "measure speed and memory", help, run_bench};

@@ -249,7 +249,7 @@ static int classify(const classify_options *o, paths *inputs)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_TOP = OPTION_OWN, OPTION_FORMAT, OPTION_FROM_FILE };
+enum { OPTION_TOP = OPTION_OWN, OPTION_FROM_FILE };
 
 static bool take_option(void *options, int code, const char *value)
 {

@@ -230,14 +230,14 @@ enum { OPTION_DTYPE = OPTION_OWN };
 
 static bool take_option(void *options, int code, const char *value)
 {
-    static const char *const names[] = {"f32", "f16", "bf16", NULL};
-    static const tensor_dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    static const char *const names[] = {
+        [DTYPE_F32] = "f32", [DTYPE_F16] = "f16", [DTYPE_BF16] = "bf16", NULL};
     convert_options *o = options;
     if (code != OPTION_DTYPE)
         return model_option(&o->model, code, value);
     int choice = parse_choice("--dtype", value, names);
     if (choice >= 0)
-        o->dtype = dtypes[choice];
+        o->dtype = (tensor_dtype)choice;
     return choice >= 0;
 }
 

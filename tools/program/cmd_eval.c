@@ -56,7 +56,7 @@ static int finish(const void *user, const evaluation *e)
     return written ? status : EXIT_INPUT;
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_HEAD_LOAD };
+enum { OPTION_PER_CLASS = OPTION_OWN, OPTION_PREDICTIONS, OPTION_HEAD_LOAD };
 
 static bool take_option(void *options, int code, const char *value)
 {

@@ -77,7 +77,7 @@ static int finish(const void *user, const evaluation *e)
 
 // ---- The command -----------------------------------------------------------------------------------
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_BY_PREDICTION };
+enum { OPTION_BY_PREDICTION = OPTION_OWN };
 
 static bool take_option(void *options, int code, const char *value)
 {

@@ -78,11 +78,6 @@ static void print_csv(const head_load *l, const row *r)
 
 // ---- JSON ------------------------------------------------------------------------------------------
 
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 /* A row at a time: half a million of them as objects would take a gigabyte. */
 static void print_json(const head_load *l, const row *r)
 {
@@ -96,9 +91,9 @@ static void print_json(const head_load *l, const row *r)
     json_put(object, "kind", json_text(kind(r)));
     json_put(object, "tokens", json_integer(r->tokens));
     json_put(object, "active", json_integer(r->active));
-    json_put(object, "load", number(load(r)));
-    json_put(object, "share", number(share(r)));
-    json_put(object, "gate_mean", number(gate_mean(r)));
+    json_put(object, "load", json_finite(load(r)));
+    json_put(object, "share", json_finite(share(r)));
+    json_put(object, "gate_mean", json_finite(gate_mean(r)));
     output_json_part(object);
 }
 

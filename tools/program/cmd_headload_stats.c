@@ -191,7 +191,7 @@ static int print_json(const head_load *l, const routing_block *only, mohvit_erro
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_BLOCK };
+enum { OPTION_BLOCK = OPTION_OWN };
 
 static bool take_option(void *options, int code, const char *value)
 {

@@ -231,8 +231,6 @@ static void print_json(const subject *s, const info_options *o)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_FORMAT = OPTION_OWN };
-
 static bool take_option(void *options, int code, const char *value)
 {
     info_options *o = options;

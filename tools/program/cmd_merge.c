@@ -239,7 +239,7 @@ static int merge_any(const merge_options *o)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_PER_CLASS, OPTION_PREDICTIONS, OPTION_HEAD_LOAD, OPTION_MIXED };
+enum { OPTION_PER_CLASS = OPTION_OWN, OPTION_PREDICTIONS, OPTION_HEAD_LOAD, OPTION_MIXED };
 
 static bool take_option(void *options, int code, const char *value)
 {

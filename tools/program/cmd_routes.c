@@ -135,10 +135,9 @@ static mohvit_status put_json(json_t *object, const char *path, mohvit_error *er
     }
     char *text = or_die(json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)));
     size_t length = strlen(text);
-    text = or_die(realloc(text, length + 2));
-    memcpy(text + length, "\n", 2);
     json_decref(object);
-    mohvit_status status = replace_with_bytes(path, text, strlen(text), err);
+    text[length] = '\n'; // in place of its NUL
+    mohvit_status status = replace_with_bytes(path, text, length + 1, err);
     free(text);
     return status;
 }
@@ -281,42 +280,36 @@ static bool take_option(void *options, int code, const char *value)
     }
 }
 
-static int parse(routes_options *o, int argc, char **argv)
+static int run_routes(int argc, char **argv)
 {
+    routes_options o = {.width = 180, .dpi = 200};
     const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
         {"block", required_argument, NULL, OPTION_BLOCK},
         {"width", required_argument, NULL, OPTION_WIDTH},
         {"dpi", required_argument, NULL, OPTION_DPI},
-        {"exif-orientation", no_argument, &o->exif_orientation, FLAG_SET},
+        {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };
-    *o = (routes_options){.width = 180, .dpi = 200};
-    model_options_begin(&o->model);
-    int parsed = options_read(&command_routes, argc, argv, "o:", table, take_option, o);
+    model_options_begin(&o.model);
+    int parsed = options_read(&command_routes, argc, argv, "o:", table, take_option, &o);
     if (parsed != PARSED)
         return parsed;
     if (argc - optind != 1)
         return usage_error("routes", "expected one picture");
-    if (!o->output)
+    if (!o.output)
         return usage_error("routes", "expected -o and the name of the file to write");
-    size_t length = strlen(o->output);
-    o->json = !strcmp(o->output, "-") || (length > 5 && !strcasecmp(o->output + length - 5, ".json"));
-    if (!o->json && !drawing_format_of(&o->format, o->output))
+    size_t length = strlen(o.output);
+    o.json = !strcmp(o.output, "-") || (length > 5 && !strcasecmp(o.output + length - 5, ".json"));
+    if (!o.json && !drawing_format_of(&o.format, o.output))
         return usage_error("routes", "-o %s: expected a name that ends in .svg, .png, .pdf or .json",
-                           o->output);
-    if (o->all && !o->json)
+                           o.output);
+    if (o.all && !o.json)
         return usage_error("routes", "--block all: needs -o FILE.json; a figure shows one block");
     names_file(FILE_READ, NULL, unless_stream(argv[optind]));
-    model_names_weights(&o->model);
-    return outputs_check("routes");
-}
-
-static int run_routes(int argc, char **argv)
-{
-    routes_options o;
-    int parsed = parse(&o, argc, argv);
+    model_names_weights(&o.model);
+    parsed = outputs_check("routes");
     return parsed == PARSED ? routes_of(argv[optind], &o) : parsed;
 }
 

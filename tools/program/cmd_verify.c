@@ -7,7 +7,6 @@
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,19 +207,13 @@ static void print_text(const trial *t, const char *path)
         print_comparison(t, &t->golden.comparisons[i]);
 }
 
-/* JSON has no infinity. */
-static json_t *difference_json(double difference)
-{
-    return isfinite(difference) ? json_real(difference) : json_null();
-}
-
 static json_t *comparison_json(const trial *t, const comparison *c)
 {
     size_t where[3];
     comparison_where(c, where);
-    return json_pack("{s:s, s:o, s:o, s:f, s:b}", "tensor", c->name, "max_difference",
-                     difference_json(c->worst), "at", json_indices(where, c->rank), "tolerance",
-                     tolerance_of(t, c), "passed", comparison_passed(t, c));
+    return json_pack("{s:s, s:o, s:o, s:f, s:b}", "tensor", c->name, "max_difference", json_finite(c->worst),
+                     "at", json_indices(where, c->rank), "tolerance", tolerance_of(t, c), "passed",
+                     comparison_passed(t, c));
 }
 
 static void print_json(const trial *t, const char *path)
@@ -273,7 +266,7 @@ static int verify_file(const verify_options *o, const char *path, const config *
     return exit;
 }
 
-enum { OPTION_FORMAT = OPTION_OWN, OPTION_TOLERANCE, OPTION_COUNT_TOLERANCE };
+enum { OPTION_TOLERANCE = OPTION_OWN, OPTION_COUNT_TOLERANCE };
 
 static bool take_option(void *options, int code, const char *value)
 {

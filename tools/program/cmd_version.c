@@ -5,7 +5,6 @@
 #include "tools/program/json_build.h"
 #include "tools/program/output.h"
 #include "tools/program/provenance.h"
-#include "vit/api/internal.h"
 
 #include <archive.h>
 #include <cairo.h>
@@ -129,8 +128,6 @@ static void print_text(json_t *o)
                   json_is_string(module) ? json_string_value(module) : "not found");
     json_decref(o);
 }
-
-enum { OPTION_FORMAT = OPTION_OWN };
 
 static bool take_option(void *format, UNUSED int code, const char *value)
 {

@@ -33,7 +33,7 @@ int usage_error(const char *name, const char *format, ...)
  * know which. */
 static void report_bad_option(const command *c, const char *argument, const struct option *table)
 {
-    if (optopt > FLAG_SET && optopt < OPTION_OWN && optopt != OPTION_HELP) {
+    if (optopt > FLAG_SET && optopt < OPTION_FORMAT && optopt != OPTION_HELP) {
         usage_error(c->name, "-%c: no such option", optopt);
         return;
     }

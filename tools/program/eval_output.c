@@ -219,16 +219,11 @@ static double thread_rate(const totals *t, size_t top_k)
     return ms > 0 ? 1e3 / ms : 0;
 }
 
-static json_t *json_score(double value)
-{
-    return isnan(value) ? json_null() : json_real(value);
-}
-
 static void put_scores(json_t *object, const totals *t, size_t top_k)
 {
-    json_put(object, "top1", json_score(totals_top1(t, top_k)));
-    json_put(object, "top5", json_score(totals_top5(t, top_k)));
-    json_put(object, "loss", json_score(totals_loss(t, top_k)));
+    json_put(object, "top1", json_finite(totals_top1(t, top_k)));
+    json_put(object, "top5", json_finite(totals_top5(t, top_k)));
+    json_put(object, "loss", json_finite(totals_loss(t, top_k)));
 }
 
 static void put_cost(json_t *point, const json_t *header, const char *key, size_t top_k)

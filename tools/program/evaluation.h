@@ -1,5 +1,5 @@
-/* evaluation.h - from a command line to a journal of results: for every command that runs a data set through a
- * network, alone or as one of several ranks. It prints what goes wrong and how far it is; results are its
+/* evaluation.h - from a command line to a journal of results: for every command that runs a data set through
+ * a network, alone or as one of several ranks. It prints what goes wrong and how far it is; results are its
  * callers' business. */
 #ifndef MOHVIT_EVALUATION_H
 #define MOHVIT_EVALUATION_H
@@ -55,9 +55,7 @@ typedef int evaluation_finisher(const void *user, const evaluation *e);
  * rank 0, which alone looks at the outputs. Returns the exit status of this process. */
 int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user);
 
-/* ---- Its parts ------------------------------------------------------------------------------- */
-
-/* Ranks, models, data and state. PARSED, or the exit status to leave with after evaluation_end. */
+/* In steps: ranks, models, data and state. PARSED, or the exit status to leave with after evaluation_end. */
 int evaluation_begin(evaluation *e, const evaluation_options *o);
 
 /* Frees all; other ranks are waited for. Returns the exit status of this process. */

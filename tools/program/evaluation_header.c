@@ -5,7 +5,6 @@
 #include "tools/program/json_build.h"
 #include "tools/program/provenance.h"
 
-#include <stdlib.h>
 #include <zlib.h>
 
 static json_t *subset_json(const evaluation *e)

@@ -1,7 +1,6 @@
 #include "tools/program/json_build.h"
 
 #include "tools/program/complain.h"
-#include "tools/program/output.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,6 +24,11 @@ void json_put(json_t *object, const char *key, json_t *value)
 json_t *json_rounded(double value)
 {
     return json_real(round(value * 1000) / 1000);
+}
+
+json_t *json_finite(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
 }
 
 json_t *json_parsed(char *text)

@@ -19,6 +19,9 @@ void json_add(json_t *array, json_t *value);
 /* A number with three decimals: milliseconds, GFLOP. */
 json_t *json_rounded(double value);
 
+/* A number; null where it is NaN or infinite, which JSON does not have. */
+json_t *json_finite(double value);
+
 /* An array of numbers (count). */
 json_t *json_indices(const size_t *values, size_t count);
 

@@ -1,4 +1,4 @@
-/* mohvit.c - the program: finds the command and lets it run. */
+/* main.c - the program: finds the command and lets it run. */
 #include "base/replace_file.h"
 #include "imgio/formats.h"
 #include "tools/program/command.h"

@@ -39,14 +39,9 @@ static bool parse_threads(int *out, const char *text)
 
 static bool parse_backend(const char **out, const char *text)
 {
+    const char *const names[] = {"auto", gemm_native[PRECISION_F32].name, gemm_openblas.name, NULL};
     *out = text;
-    if (!strcmp(text, "auto"))
-        return true;
-    for (size_t i = 0; gemm_available(i); i++)
-        if (!strcmp(gemm_available(i)->name, text))
-            return true;
-    complain("--backend %s: expected one of auto, native, openblas", text);
-    return false;
+    return parse_choice("--backend", text, names) >= 0;
 }
 
 static bool parse_precision(const char **out, const char *text)

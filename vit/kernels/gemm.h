@@ -51,6 +51,10 @@ mohvit_status precision_from_name(precision *out, const char *name, mohvit_error
 /* Every backend of the build in each of its precisions; NULL past the end. */
 const gemm *gemm_available(size_t index);
 
+/* Best GFLOP/s of `threads` threads over a few large products and all backends, in float32: what efficiency
+ * is measured against (gemm_peak.c). Takes about a second; 0 without memory. */
+double gemm_peak_gflops(size_t threads);
+
 /* to (columns, rows) = transpose of from (rows, columns). */
 void transpose(float *to, const float *from, size_t rows, size_t columns);
 

@@ -1,4 +1,3 @@
-#include "vit/kernels/gemm_peak.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "vit/kernels/linear.h"
