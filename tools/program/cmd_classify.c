@@ -267,46 +267,37 @@ static bool take_option(void *options, int code, const char *value)
     }
 }
 
-static int parse(classify_options *o, int argc, char **argv)
+static int run_classify(int argc, char **argv)
 {
+    classify_options o = {.top = 5};
     const struct option table[] = {
         {"top", required_argument, NULL, OPTION_TOP},
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"from-file", required_argument, NULL, OPTION_FROM_FILE},
-        {"exif-orientation", no_argument, &o->exif_orientation, FLAG_SET},
-        {"provenance", no_argument, &o->provenance, FLAG_SET},
+        {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
+        {"provenance", no_argument, &o.provenance, FLAG_SET},
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };
-    *o = (classify_options){.top = 5};
-    model_options_begin(&o->model);
-    int parsed = options_read(&command_classify, argc, argv, "", table, take_option, o);
+    model_options_begin(&o.model);
+    int parsed = options_read(&command_classify, argc, argv, "", table, take_option, &o);
     if (parsed != PARSED)
         return parsed;
-    size_t inputs = (size_t)(argc - optind), from_stdin = o->list && strcmp(o->list, "-") == 0;
+    size_t inputs = (size_t)(argc - optind), from_stdin = o.list && strcmp(o.list, "-") == 0;
     for (int i = optind; i < argc; i++)
         from_stdin += strcmp(argv[i], "-") == 0;
-    if (!inputs && !o->list)
+    if (!inputs && !o.list)
         return usage_error("classify", "expected a picture or a directory");
     if (from_stdin > 1)
         return usage_error("classify", "standard input can be read only once");
-    if (o->provenance && o->format != FORMAT_JSON)
+    if (o.provenance && o.format != FORMAT_JSON)
         return usage_error("classify", "--provenance belongs to --format json");
-    return PARSED;
-}
-
-static int run_classify(int argc, char **argv)
-{
-    classify_options o;
-    int status = parse(&o, argc, argv);
-    if (status != PARSED)
-        return status;
-    paths *inputs = paths_open_or_complain(argv + optind, (size_t)(argc - optind), o.list);
-    if (!inputs)
+    paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list);
+    if (!pictures)
         return EXIT_INPUT;
-    status = classify(&o, inputs);
-    paths_close(inputs);
-    return status;
+    parsed = classify(&o, pictures);
+    paths_close(pictures);
+    return parsed;
 }
 
 const command command_classify = {"classify", "say what is on pictures", help, run_classify};

@@ -147,11 +147,12 @@ static bool take_option(void *options, int code, const char *value)
                        : model_option(&o->model, code, value);
 }
 
-static int parse(preprocess_options *o, int argc, char **argv)
+static int run_preprocess(int argc, char **argv)
 {
+    preprocess_options o = {0};
     const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
-        {"exif-orientation", no_argument, &o->exif_orientation, FLAG_SET},
+        {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
         {"weights", required_argument, NULL, OPTION_WEIGHTS},
         {"key", required_argument, NULL, OPTION_KEY},
         {"config", required_argument, NULL, OPTION_CONFIG},
@@ -159,27 +160,20 @@ static int parse(preprocess_options *o, int argc, char **argv)
         {"size", required_argument, NULL, OPTION_SIZE},
         LAST_OPTIONS,
     };
-    *o = (preprocess_options){0};
-    model_options_begin(&o->model);
-    int parsed = options_read(&command_preprocess, argc, argv, "o:", table, take_option, o);
+    model_options_begin(&o.model);
+    int parsed = options_read(&command_preprocess, argc, argv, "o:", table, take_option, &o);
     if (parsed != PARSED)
         return parsed;
     if (argc - optind != 1)
         return usage_error("preprocess", "expected one picture");
-    if (!o->output)
+    if (!o.output)
         return usage_error("preprocess", "expected -o and the name of the file to write");
-    o->png = ends_in(o->output, ".png");
-    if (!o->png && !ends_in(o->output, ".safetensors"))
+    o.png = ends_in(o.output, ".png");
+    if (!o.png && !ends_in(o.output, ".safetensors"))
         return usage_error("preprocess", "-o %s: expected a name that ends in .png or .safetensors",
-                           o->output);
+                           o.output);
     names_file(FILE_READ, NULL, unless_stream(argv[optind]));
-    return outputs_check("preprocess");
-}
-
-static int run_preprocess(int argc, char **argv)
-{
-    preprocess_options o;
-    int parsed = parse(&o, argc, argv);
+    parsed = outputs_check("preprocess");
     if (parsed != PARSED)
         return parsed;
     description d = {0};
