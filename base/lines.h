@@ -1,4 +1,6 @@
-/* lines.h - a text file line by line. A line that does not end costs no memory. */
+/* lines.h - the one reader of lists that people and other programs write: paths, classes of pictures, labels.
+ * A byte-order mark, CRLF and a last line without an end are fine. A line that does not end costs no memory.
+ */
 #ifndef MOHVIT_LINES_H
 #define MOHVIT_LINES_H
 
@@ -6,20 +8,36 @@
 
 #include <stdio.h>
 
+/* What ends a line. */
+typedef enum line_end {
+    LINES_NEWLINE,
+    LINES_ZERO,  /* a zero byte, as find -print0 writes it; newlines then belong to the line */
+    LINES_EITHER /* a zero byte or a newline: whichever comes first in the list ends all of its lines */
+} line_end;
+
 typedef struct line_reader {
     FILE *file;
-    const char *path, *ends;
-    char *line; /* without its end */
+    const char *path; /* for messages */
+    char *line;       /* without its end */
     size_t number;
+    int end;     /* the byte that ends lines; -1: not yet known */
+    bool a_list; /* zero bytes might end its lines, if the caller asked for that */
 } line_reader;
 
-/* Of every line, characters of `ends` are taken off its end. The file is closed with the reader; NULL and
- * errno: it could not be opened. lines_close frees what a failure leaves, too. */
-mohvit_status lines_open(line_reader *r, FILE *file, const char *path, const char *ends, mohvit_error *err);
+/* path may be a pipe; "-" is standard input, which is left open. lines_close frees what a failure leaves. */
+mohvit_status lines_open(line_reader *r, const char *path, line_end end, mohvit_error *err);
 
-/* The next line that is not empty; *more false behind the last. Too long a line and zero bytes are errors. */
+/* The same of text in memory, which has to stay there. */
+mohvit_status lines_open_text(line_reader *r, const char *text, size_t size, const char *name,
+                              mohvit_error *err);
+
+/* The next line that is not empty; *more false behind the last. Too long a line and zero bytes that do not
+ * end one are errors. */
 mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err);
 void lines_close(line_reader *r);
+
+/* Takes blanks, TABs and CRs off the end of the line; false where nothing is left. */
+bool lines_trim(line_reader *r);
 
 /* "FILE: line 3", for messages. */
 void lines_where(const line_reader *r, char *out, size_t size);

@@ -90,6 +90,18 @@ bool picture_named(const char *name)
     return false;
 }
 
+bool name_is_hidden(const char *name, size_t length)
+{
+    static const char *const systems[] = {"__MACOSX", "lost+found",   "@eaDir",
+                                          "#recycle", "$RECYCLE.BIN", "System Volume Information"};
+    if (length && *name == '.' && !(length == 2 && name[1] == '.'))
+        return true;
+    for (size_t i = 0; i < sizeof systems / sizeof *systems; i++)
+        if (strlen(systems[i]) == length && !memcmp(name, systems[i], length))
+            return true;
+    return false;
+}
+
 bool picture_begins(const uint8_t *head, size_t size)
 {
     const picture_format *f = picture_format_find(head, size);

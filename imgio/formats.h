@@ -24,6 +24,11 @@ const picture_format *picture_format_find(const uint8_t *data, size_t size);
  * decoder, so that such a file is an error and not overlooked. */
 bool picture_named(const char *name);
 
+/* Whether a file or folder of this name is the system's and not the user's: hidden (".Trashes", "._a.jpg"),
+ * or one of those that systems put beside people's files ("__MACOSX", "lost+found"). Data sets pass over it
+ * with all in it. */
+bool name_is_hidden(const char *name, size_t length);
+
 /* By its content: enough to tell a picture from the text, films and databases that lie beside it. */
 #define PICTURE_HEAD 16
 bool picture_begins(const uint8_t *head, size_t size);

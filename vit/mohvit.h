@@ -41,7 +41,7 @@ typedef struct mohvit_options {
     /* Weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these. */
     const char *key;
     const char *config;     /* path of a JSON config (spec 1) that replaces the checkpoint's own */
-    const char *labels;     /* path of a label file: line i names class i */
+    const char *labels;     /* path of a label file: line i names class i; or imagenet_class_index.json */
     const char *preprocess; /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
     size_t img_size;        /* side of the square input in pixels; 0: the config's img_size */
     const char *backend;    /* matrix products: NULL or "auto", "native", "openblas" */

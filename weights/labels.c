@@ -2,6 +2,7 @@
 
 #include "base/file_io.h"
 #include "base/json_bounded.h"
+#include "base/lines.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "weights/embedded.h"
@@ -9,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_LABELS ((size_t)1 << 20)
+#define MAX_INDEX  ((size_t)1 << 16) /* of an index in JSON, where each costs more memory */
 
 /* One block holds both arrays of pointers and, after them, text_bytes for the strings; labels_free frees name
  * alone. */
@@ -45,7 +48,7 @@ void labels_free(labels *l)
 
 // ---- One label -------------------------------------------------------------------------------------
 
-/* n and eight digits, with a TAB behind them. */
+/* n and eight digits. */
 static bool is_wordnet_id(const char *text, size_t length)
 {
     return length == 9 && text[0] == 'n' && strspn(text + 1, "0123456789") == 8;
@@ -85,83 +88,6 @@ static void set_label(labels *l, size_t i, const char *label, size_t length, cha
     l->name[i] = tab ? tab + 1 : copy;
 }
 
-// ---- Lines -----------------------------------------------------------------------------------------
-
-/* Length of the line at text, and of what ends it. */
-static size_t line_length(const char *text, size_t left, size_t *ending)
-{
-    const char *newline = memchr(text, '\n', left);
-    size_t length = newline ? (size_t)(newline - text) : left;
-    *ending = newline ? 1 : 0;
-    if (newline && length && text[length - 1] == '\r') {
-        length--;
-        *ending = 2;
-    }
-    return length;
-}
-
-/* Counts and checks the lines. */
-static mohvit_status check_lines(const char *text, size_t length, size_t *count, const char *name,
-                                 mohvit_error *err)
-{
-    size_t ending;
-    *count = 0;
-    for (size_t at = 0; at < length; at += ending) {
-        size_t n = line_length(text + at, length - at, &ending);
-        const char *fault = find_fault(text + at, n);
-        ++*count;
-        if (fault)
-            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu %s", name, *count, fault);
-        at += n;
-    }
-    if (*count == 0)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: holds no labels", name);
-    if (*count > MAX_LABELS)
-        return error_set(err, MOHVIT_ERROR_LIMIT, "%s: %zu labels; at most %zu are read", name, *count,
-                         MAX_LABELS);
-    return MOHVIT_OK;
-}
-
-mohvit_status labels_parse(labels *out, const char *text, size_t length, const char *name, mohvit_error *err)
-{
-    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { // the byte order mark of some editors
-        text += 3;
-        length -= 3;
-    }
-    size_t count, ending;
-    mohvit_status status = check_lines(text, length, &count, name, err);
-    if (status)
-        return status;
-    char *to =
-        alloc_labels(out, count, length + count); // a terminator for each, where the last may have no newline
-    if (!to)
-        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu labels", name, count);
-    for (size_t at = 0, i = 0; i < count; i++, at += ending) {
-        size_t n = line_length(text + at, length - at, &ending);
-        set_label(out, i, text + at, n, &to);
-        at += n;
-    }
-    return MOHVIT_OK;
-}
-
-mohvit_status labels_read(labels *out, const char *path, mohvit_error *err)
-{
-    char *text;
-    size_t size;
-    mohvit_status status = file_load_path(&text, &size, path, LABELS_MAX_BYTES, err);
-    if (status)
-        return status;
-    status = labels_parse(out, text, size, path, err);
-    free(text);
-    return status;
-}
-
-mohvit_status labels_imagenet1k(labels *out, mohvit_error *err)
-{
-    return labels_parse(out, (const char *)embedded_imagenet1k, embedded_imagenet1k_size(),
-                        "ImageNet-1K labels", err);
-}
-
 // ---- JSON ------------------------------------------------------------------------------------------
 
 static mohvit_status check_json(const json_t *array, size_t *text_bytes, const char *name, mohvit_error *err)
@@ -182,21 +108,65 @@ static mohvit_status check_json(const json_t *array, size_t *text_bytes, const c
     return MOHVIT_OK;
 }
 
+static mohvit_status labels_from_array(labels *out, const json_t *array, const char *name, mohvit_error *err)
+{
+    size_t text_bytes, count = json_array_size(array);
+    mohvit_status status = check_json(array, &text_bytes, name, err);
+    if (status)
+        return status;
+    char *to = alloc_labels(out, count, text_bytes);
+    if (!to)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu labels", name, count);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *label = json_array_get(array, i);
+        set_label(out, i, json_string_value(label), json_string_length(label), &to);
+    }
+    return MOHVIT_OK;
+}
+
+/* imagenet_class_index.json, {"0": ["n01440764", "tench"], ...}, as an array of labels. */
+static mohvit_status index_to_array(json_t *array, const json_t *object, const char *name, mohvit_error *err)
+{
+    for (size_t i = 0; i < json_object_size(object); i++) {
+        char key[24];
+        snprintf(key, sizeof key, "%zu", i);
+        const json_t *entry = json_object_get(object, key);
+        const char *id = json_string_value(json_array_get(entry, 0)),
+                   *label = json_string_value(json_array_get(entry, 1));
+        if (!id || !label || json_array_size(entry) != 2)
+            return error_set(
+                err, MOHVIT_ERROR_FORMAT,
+                "%s: labels: entry \"%s\" is not [\"WordNet id\", \"name\"]; %zu entries are to be "
+                "called \"0\", \"1\" ...",
+                name, key, json_object_size(object));
+        if (json_array_append_new(array, json_sprintf("%s\t%s", id, label)))
+            return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for its labels", name);
+    }
+    return MOHVIT_OK;
+}
+
 mohvit_status labels_from_json(labels *out, const char *json, const char *name, mohvit_error *err)
 {
     json_error_t why;
     json_t *array = json_load_bounded(json, strlen(json), 1, MAX_LABELS, &why);
     if (!array)
         return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: labels", name);
-    size_t text_bytes, count = json_array_size(array);
-    mohvit_status status = check_json(array, &text_bytes, name, err);
-    char *to = status ? NULL : alloc_labels(out, count, text_bytes);
-    if (!status && !to)
-        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu labels", name, count);
-    for (size_t i = 0; !status && i < count; i++) {
-        const json_t *label = json_array_get(array, i);
-        set_label(out, i, json_string_value(label), json_string_length(label), &to);
-    }
+    mohvit_status status = labels_from_array(out, array, name, err);
+    json_decref(array);
+    return status;
+}
+
+static mohvit_status labels_from_index(labels *out, const char *json, const char *name, mohvit_error *err)
+{
+    json_error_t why;
+    json_t *array = json_array();
+    json_t *object = json_load_bounded(json, strlen(json), MAX_INDEX + 1, 4 * MAX_INDEX, &why);
+    mohvit_status status =
+        object ? index_to_array(array, object, name, err)
+               : error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: line %d", name, why.line);
+    if (!status)
+        status = labels_from_array(out, array, name, err);
+    json_decref(object);
     json_decref(array);
     return status;
 }
@@ -212,6 +182,105 @@ char *labels_to_json(const labels *l)
     char *text = ok ? json_dumps(array, JSON_COMPACT) : NULL;
     json_decref(array);
     return text;
+}
+
+// ---- Files -----------------------------------------------------------------------------------------
+
+/* Kaggle's LOC_synset_mapping.txt has a blank where other lists have a TAB. */
+static void blank_to_tab(char *line)
+{
+    if (strlen(line) > 9 && line[9] == ' ' && is_wordnet_id(line, 9))
+        line[9] = '\t';
+}
+
+/* The next line, if it is a label without faults. */
+static mohvit_status next_label(line_reader *r, size_t index, bool *more, mohvit_error *err)
+{
+    mohvit_status status = lines_next(r, more, err);
+    if (status)
+        return status;
+    if (r->number != index + 1 && (*more || r->number > index + 1))
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu is empty", r->path, index + 1);
+    if (!*more)
+        return MOHVIT_OK;
+    blank_to_tab(r->line);
+    const char *fault = find_fault(r->line, strlen(r->line));
+    if (fault)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu %s", r->path, r->number, fault);
+    return index < MAX_LABELS
+               ? MOHVIT_OK
+               : error_set(err, MOHVIT_ERROR_LIMIT, "%s: more than %zu labels", r->path, MAX_LABELS);
+}
+
+/* Counts the labels, and checks them; where `out` has room for them, sets them, too. */
+static mohvit_status walk_lines(labels *out, char *to, size_t *count, const char *text, size_t length,
+                                const char *name, mohvit_error *err)
+{
+    line_reader r;
+    bool more = true;
+    mohvit_status status = lines_open_text(&r, text, length, name, err);
+    for (*count = 0; !status && more; *count += more) {
+        status = next_label(&r, *count, &more, err);
+        if (!status && more && out)
+            set_label(out, *count, r.line, strlen(r.line), &to);
+    }
+    lines_close(&r);
+    return status;
+}
+
+mohvit_status labels_parse(labels *out, const char *text, size_t length, const char *name, mohvit_error *err)
+{
+    size_t count;
+    mohvit_status status = walk_lines(NULL, NULL, &count, text, length, name, err);
+    if (status)
+        return status;
+    if (!count)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: holds no labels", name);
+    labels l;
+    char *to = alloc_labels(&l, count, length + count); // the last may have no newline to give way to its NUL
+    if (!to)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu labels", name, count);
+    status = walk_lines(&l, to, &count, text, length, name, err);
+    if (status)
+        labels_free(&l);
+    else
+        *out = l;
+    return status;
+}
+
+/* Names in a file: lines, or one of the two forms that JSON lists of ImageNet's classes have. */
+static mohvit_status parse_file(labels *out, const char *text, size_t size, const char *name,
+                                mohvit_error *err)
+{
+    const char *json = text + (strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3);
+    json += strspn(json, " \t\r\n");
+    bool whole = strlen(text) == size; // a zero byte is for labels_parse to refuse
+    if (whole && *json == '{')
+        return labels_from_index(out, json, name, err);
+    if (whole && *json == '[')
+        return labels_from_json(out, json, name, err);
+    return labels_parse(out, text, size, name, err);
+}
+
+mohvit_status labels_read(labels *out, const char *path, mohvit_error *err)
+{
+    char *text;
+    size_t size;
+    bool stream = !strcmp(path, "-");
+    const char *name = stream ? "standard input" : path;
+    mohvit_status status = stream ? file_load(&text, &size, STDIN_FILENO, LABELS_MAX_BYTES, name, err)
+                                  : file_load_path(&text, &size, path, LABELS_MAX_BYTES, err);
+    if (status)
+        return status;
+    status = parse_file(out, text, size, name, err);
+    free(text);
+    return status;
+}
+
+mohvit_status labels_imagenet1k(labels *out, mohvit_error *err)
+{
+    return labels_parse(out, (const char *)embedded_imagenet1k, embedded_imagenet1k_size(),
+                        "ImageNet-1K labels", err);
 }
 
 mohvit_status labels_numbered(labels *out, size_t count, mohvit_error *err)

@@ -15,8 +15,10 @@ typedef struct labels {
 /* The 1000 ImageNet-1K classes, compiled in. */
 mohvit_status labels_imagenet1k(labels *out, mohvit_error *err);
 
-/* Line i names class i: `name`, or `WordNet id TAB names`. CRLF and a missing last newline are fine; an empty
- * line or invalid UTF-8 is an error that gives the line. */
+/* Line i names class i: `name`, or `WordNet id TAB names`, or, as in Kaggle's LOC_synset_mapping.txt, with a
+ * blank in place of the TAB. An empty line or invalid UTF-8 is an error that gives the line. labels_read also
+ * takes imagenet_class_index.json and an array of labels in JSON, told by their first byte; path may be a
+ * pipe, and "-" is standard input. */
 mohvit_status labels_read(labels *out, const char *path, mohvit_error *err);
 mohvit_status labels_parse(labels *out, const char *text, size_t length, const char *name, mohvit_error *err);
 

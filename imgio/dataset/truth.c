@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char blanks[] = "\r\t "; // that do not count at the end of a line
-
 /* ---- Truth ----------------------------------------------------------------------------------- */
 
 typedef struct truth_entry {
@@ -94,6 +92,8 @@ static mohvit_status read_lines(truth *t, line_reader *r, const class_table *cla
     while (!(status = lines_next(r, &more, err)) && more) {
         const char *text;
         size_t length, class_index, index;
+        if (!lines_trim(r))
+            continue;
         status = parse_line(r, classes, &length, &text, &class_index, err);
         if (!status)
             status = add_entry(t, r->line, length, class_index, r->number, err);
@@ -120,7 +120,7 @@ mohvit_status truth_read(truth **out, const char *path, const class_table *class
     truth *t = calloc(1, sizeof *t);
     if (!t)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
-    mohvit_status status = lines_open(&r, fopen(path, "re"), path, blanks, err);
+    mohvit_status status = lines_open(&r, path, LINES_NEWLINE, err);
     if (!status)
         status = read_lines(t, &r, classes, warn, err);
     lines_close(&r);
@@ -286,10 +286,12 @@ mohvit_status subset_read(bool *chosen, const char *path, const class_table *t, 
     bool more;
     size_t count = 0;
     memset(chosen, 0, class_count(t) * sizeof *chosen);
-    mohvit_status status = lines_open(&r, fopen(path, "re"), path, blanks, err);
+    mohvit_status status = lines_open(&r, path, LINES_NEWLINE, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more) {
         char where[512];
         size_t class_index;
+        if (!lines_trim(&r))
+            continue;
         lines_where(&r, where, sizeof where);
         status = class_parse(t, r.line, where, &class_index, err);
         if (!status)

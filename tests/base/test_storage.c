@@ -207,6 +207,30 @@ static void the_first_that_is_not_below_is_found(void **state)
 
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
+/* Expects "NUMBER:LINE" of each line, in order. */
+static void expect_lines(line_end end, const char *data, size_t size, const char *const *expected)
+{
+    mohvit_error err;
+    line_reader r;
+    bool more;
+    char got[128];
+    write_file("f", data, size);
+    assert_int_equal(lines_open(&r, "f", end, &err), MOHVIT_OK);
+    for (; *expected; expected++) {
+        if (lines_next(&r, &more, &err))
+            fail_msg("%s", err.message);
+        assert_true(more);
+        snprintf(got, sizeof got, "%zu:%s", r.number, r.line);
+        assert_string_equal(got, *expected);
+    }
+    assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
+    assert_false(more);
+    lines_close(&r);
+}
+
+#define LINES(end, data, ...)                                                                                \
+    expect_lines(end, data, sizeof data - 1, (const char *const[]){__VA_ARGS__, NULL})
+
 static void lines_come_without_their_ends_and_with_their_numbers(void **state)
 {
     (void)state;
@@ -214,34 +238,55 @@ static void lines_come_without_their_ends_and_with_their_numbers(void **state)
     line_reader r;
     bool more;
     char where[64];
-    write_text("f", "one \r\n\n  \ntwo words\nlast");
-    assert_int_equal(lines_open(&r, fopen("f", "re"), "f", " \r", &err), MOHVIT_OK);
-    static const struct {
-        const char *line;
-        size_t number;
-    } expected[] = {{"one", 1}, {"two words", 4}, {"last", 5}};
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
-        assert_true(more);
-        assert_string_equal(r.line, expected[i].line);
-        assert_int_equal(r.number, expected[i].number);
-    }
-    lines_where(&r, where, sizeof where);
-    assert_string_equal(where, "f: line 5");
+    LINES(LINES_NEWLINE, "one \n\n  \ntwo words\nlast", "1:one ", "3:  ", "4:two words", "5:last");
+    LINES(LINES_NEWLINE, "one\r\n\r\nthree\r\n", "1:one", "3:three");
+    assert_int_equal(lines_open(&r, "f", LINES_NEWLINE, &err), MOHVIT_OK);
     assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
-    assert_false(more);
+    lines_where(&r, where, sizeof where);
+    assert_string_equal(where, "f: line 1");
     lines_close(&r);
-    assert_int_equal(lines_open(&r, fopen("missing", "re"), "missing", "", &err), MOHVIT_ERROR_IO);
+    assert_int_equal(lines_open(&r, "missing", LINES_NEWLINE, &err), MOHVIT_ERROR_IO);
     assert_non_null(strstr(err.message, "missing: No such file"));
     lines_close(&r);
 }
 
-static mohvit_status second_line_of(const char *data, size_t size, mohvit_error *err)
+static void a_byte_order_mark_belongs_to_no_line(void **state)
+{
+    (void)state;
+    LINES(LINES_NEWLINE, "\xef\xbb\xbfone\n\xef\xbb\xbftwo", "1:one", "2:\xef\xbb\xbftwo");
+    LINES(LINES_EITHER, "\xef\xbb\xbfone", "1:one");
+    LINES(LINES_ZERO, "\xef\xbb\xbfone\0", "1:\xef\xbb\xbfone"); // a path, of whatever bytes
+}
+
+static void zero_bytes_end_lines_if_they_are_to(void **state)
+{
+    (void)state;
+    LINES(LINES_ZERO, "a\nb\r\0\0c\0last", "1:a\nb\r", "3:c", "4:last");
+    LINES(LINES_EITHER, "a 1\0b\n2\0", "1:a 1", "2:b\n2");
+    LINES(LINES_EITHER, "a 1\r\nb 2\n", "1:a 1", "2:b 2");
+}
+
+static void blanks_are_trimmed_where_they_do_not_count(void **state)
+{
+    (void)state;
+    line_reader r;
+    bool more;
+    mohvit_error err;
+    assert_int_equal(lines_open_text(&r, "a b \t\n \t\nc", 9, "text", &err), MOHVIT_OK);
+    assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
+    assert_true(lines_trim(&r));
+    assert_string_equal(r.line, "a b");
+    assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
+    assert_false(lines_trim(&r));
+    lines_close(&r);
+}
+
+static mohvit_status second_line_of(line_end end, const char *data, size_t size, mohvit_error *err)
 {
     line_reader r;
     bool more;
     write_file("f", data, size);
-    assert_int_equal(lines_open(&r, fopen("f", "re"), "f", "\r", err), MOHVIT_OK);
+    assert_int_equal(lines_open(&r, "f", end, err), MOHVIT_OK);
     mohvit_status status = lines_next(&r, &more, err);
     if (!status)
         status = lines_next(&r, &more, err);
@@ -255,11 +300,15 @@ static void a_line_has_its_length_and_no_zero_byte(void **state)
     mohvit_error err;
     static char data[2 + 65537 + 1] = "x\n";
     memset(data + 2, 'y', 65537);
-    assert_int_equal(second_line_of(data, 2 + 65536, &err), MOHVIT_OK);
-    assert_int_equal(second_line_of(data, 2 + 65537, &err), MOHVIT_ERROR_FORMAT);
+    assert_int_equal(second_line_of(LINES_NEWLINE, data, 2 + 65536, &err), MOHVIT_OK);
+    assert_int_equal(second_line_of(LINES_NEWLINE, data, 2 + 65537, &err), MOHVIT_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "f: line 2"));
-    assert_int_equal(second_line_of("x\ny\0z\n", 6, &err), MOHVIT_ERROR_FORMAT);
-    assert_non_null(strstr(err.message, "zero byte"));
+    assert_int_equal(second_line_of(LINES_NEWLINE, "x\ny\0z\n", 6, &err), MOHVIT_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "f: line 2: a zero byte"));
+    assert_non_null(strstr(err.message, "-0 (--null)"));
+    assert_int_equal(second_line_of(LINES_EITHER, "x\ny\0z\n", 6, &err), MOHVIT_ERROR_FORMAT);
+    assert_int_equal(second_line_of(LINES_NEWLINE, "\xff\xfex\0\n\0", 6, &err), MOHVIT_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "f: is UTF-16; expected UTF-8"));
 }
 
 /* ---- UTF-8 ----------------------------------------------------------------------------------- */
@@ -334,6 +383,9 @@ int main(void)
         cmocka_unit_test(bytes_grow_and_tell_in_the_end_if_they_could_not),
         cmocka_unit_test(the_first_that_is_not_below_is_found),
         TEST(lines_come_without_their_ends_and_with_their_numbers),
+        TEST(a_byte_order_mark_belongs_to_no_line),
+        TEST(zero_bytes_end_lines_if_they_are_to),
+        TEST(blanks_are_trimmed_where_they_do_not_count),
         TEST(a_line_has_its_length_and_no_zero_byte),
         cmocka_unit_test(characters_are_told_from_other_bytes),
         cmocka_unit_test(json_is_counted_before_it_is_parsed),

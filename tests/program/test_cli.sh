@@ -194,19 +194,20 @@ csv_has_a_header_and_quotes() {
 
 directories_are_recursive_and_sorted() {
     mkdir -p d/b/c d/.hidden d/empty
-    for f in d/z.png d/a.png d/b/c/1.png d/b.png d/b-.png d/.hidden/no.png d/.no.png; do
+    mkdir -p d/__MACOSX elsewhere
+    for f in d/z.png d/a.png d/b/c/1.png d/b.png d/b-.png d/.hidden/no.png d/.no.png d/__MACOSX/no.png elsewhere/2.png; do
         cp "$images/cat_gray.png" $f
     done
     cp "$images/cat_gray.png" d/no-ending # a picture by content
     echo 'not a picture' >d/notes.txt
-    ln -s .. d/b/loop
+    ln -s ../../elsewhere d/b/to
     ln -s z.png d/link.png
     mkfifo d/fifo.png
     run 0 classify --format json d
-    equal "$(get path)" "$(printf '%s\n' d/a.png d/b-.png d/b.png d/b/c/1.png d/link.png d/no-ending d/z.png)"
+    equal "$(get path)" "$(printf '%s\n' d/a.png d/b-.png d/b.png d/b/c/1.png d/b/to/2.png d/link.png d/no-ending d/z.png)"
     has "$err" "passed over 1 file"
     run 0 classify --format json d/z.png d/ d/a.png # in the order of the command line
-    equal "$(get path | sed -n '1p;2p;9p')" $'d/z.png\nd/a.png\nd/a.png'
+    equal "$(get path | sed -n '1p;2p;10p')" $'d/z.png\nd/a.png\nd/a.png'
     run 1 classify d/empty
     has "$err" "d/empty: no pictures in this directory"
     equal "$out" ""
@@ -218,10 +219,18 @@ directories_are_recursive_and_sorted() {
     has "$err" "empty-list: names no pictures"
     echo junk >d/broken.jpg # named like a picture: not to be overlooked
     run 1 classify --format json --batch 3 d
-    equal "$(get path | sed -n 5p)" d/broken.jpg
-    has "$(get error | sed -n 5p)" d/broken.jpg
-    equal "$(get error | grep -c missing)" 7
-    rm -rf d
+    equal "$(get path | sed -n 6p)" d/broken.jpg
+    has "$(get error | sed -n 6p)" d/broken.jpg
+    equal "$(get error | grep -c missing)" 8
+    rm d/broken.jpg
+    ln -s .. d/b/loop
+    ln -s nowhere d/gone.png
+    run 1 classify --format json d # a loop is an error, and all else is there
+    equal "$(get path | sed -n '5p;7p')" $'d/b/loop\nd/gone.png'
+    has "$(get error | sed -n 5p)" "d/b/loop: is a link to a folder that holds it"
+    has "$(get error | sed -n 7p)" "d/gone.png: "
+    equal "$(get error | grep -c missing)" 8
+    rm -rf d elsewhere
 }
 
 a_failed_picture_does_not_stop_the_others() {
@@ -262,6 +271,27 @@ standard_input_and_lists_are_read() {
     run 1 classify --format json --from-file list
     equal "$(get path)" "$images/coffee.png"$'\nlist'
     has "$(get error)" "list: line 2: a zero byte"
+    has "$(get error)" "-0 (--null)"
+    printf '%s\0' "$images/coffee.png" "$images/cat_gray.png" >list
+    run 0 classify --format json -0 --from-file list
+    equal "$(get size)" $'[600,400]\n[301,257]'
+    "$mohvit" classify --format json --null --from-file - <list 2>err.txt >out.txt || fail "$(cat err.txt)"
+    equal "$(get size)" $'[600,400]\n[301,257]'
+    cp "$images/cat_gray.png" $'new\nline.png'
+    printf 'new\nline.png' >list
+    run 0 classify --format json -0 --from-file list
+    rm new*.png
+    printf '\xef\xbb\xbf%s\r\n' "$images/coffee.png" >list
+    run 0 classify --format json --from-file list
+    "$mohvit" classify --format json --from-file <(cat list) 2>err.txt >out.txt || fail "$(cat err.txt)"
+    equal "$(get size)" '[600,400]'
+    run 2 classify -0 "$images/coffee.png"
+    run 2 classify --labels - --from-file -
+    seq -f 'kind %g' 10 >labels
+    run 0 classify --labels labels "$images/coffee.png"
+    local expected=$out
+    "$mohvit" classify --labels - "$images/coffee.png" <labels 2>err.txt >out.txt || fail "$(cat err.txt)"
+    equal "$(cat out.txt)" "$expected"
     run 1 classify -
     has "$err" "-"
 }

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "weights/labels.h"
+#include "tests/imgio/folder_testing.h"
 #include "tests/weights/weights_testing.h"
 
 static labels parse(const char *text)
@@ -68,7 +69,7 @@ static void faults_name_file_and_line(void **state)
     expect_fault("", 0, "holds no labels");
     expect_fault("cat\n\ndog\n", 9, "line 2 is empty");
     expect_fault("cat\n\r\n", 6, "line 2 is empty");
-    expect_fault("cat\nd\0g\n", 8, "line 2 has a control character");
+    expect_fault("cat\nd\0g\n", 8, "line 2: a zero byte; expected text");
     expect_fault("cat\nx\ty\n", 8, "line 2 has no WordNet id");
     expect_fault("n0144076x\ty\n", 12, "line 1 has no WordNet id");
     expect_fault("n01440764\t\n", 11, "line 1 has an id but no name");
@@ -141,6 +142,70 @@ static void a_file_that_is_missing_or_a_directory_is_named(void **state)
     expect_error(labels_read(&l, "/dev/zero", &err), &err, MOHVIT_ERROR_LIMIT, "/dev/zero", "limit");
 }
 
+static labels read_text(const char *text)
+{
+    labels l;
+    mohvit_error err;
+    write_text("l", text);
+    expect_ok(labels_read(&l, "l", &err), &err);
+    return l;
+}
+
+static void kaggles_mapping_has_a_blank_behind_the_id(void **state)
+{
+    (void)state;
+    labels l = read_text("\xef\xbb\xbfn01440764 tench, Tinca tinca\r\nn01443537 goldfish");
+    assert_int_equal(l.count, 2);
+    assert_string_equal(l.id[0], "n01440764");
+    assert_string_equal(l.name[0], "tench, Tinca tinca");
+    assert_string_equal(l.id[1], "n01443537");
+    assert_string_equal(l.name[1], "goldfish");
+    labels_free(&l);
+}
+
+static void a_class_index_in_json_is_read_by_its_numbers(void **state)
+{
+    (void)state;
+    labels l =
+        read_text("\xef\xbb\xbf {\"1\": [\"n01443537\", \"goldfish\"], \"0\": [\"n01440764\", \"tench\"]}");
+    assert_int_equal(l.count, 2);
+    assert_string_equal(l.id[0], "n01440764");
+    assert_string_equal(l.name[1], "goldfish");
+    labels_free(&l);
+    l = read_text("[\"tench\", \"goldfish\"]");
+    assert_int_equal(l.count, 2);
+    assert_string_equal(l.name[1], "goldfish");
+    labels_free(&l);
+    static const char *const bad[] = {
+        "{\"0\": [\"n01440764\", \"tench\"], \"2\": [\"n01443537\", \"goldfish\"]}",
+        "{\"0\": \"tench\"}",
+        "{\"0\": [\"n01440764\", \"tench\", \"x\"]}",
+        "{\"0\": [\"tench\", \"n01440764\"]}",
+        "{\"0\": [\"n01440764\", \"tench\"], \"0\": [\"n01443537\", \"goldfish\"]}",
+        "{}",
+        "{"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        mohvit_error err;
+        write_text("l", bad[i]);
+        expect_error(labels_read(&l, "l", &err), &err, MOHVIT_ERROR_FORMAT, "l: ", "");
+    }
+    write_file("l", "[\"tench\"]\0", 10);
+    mohvit_error err;
+    expect_error(labels_read(&l, "l", &err), &err, MOHVIT_ERROR_FORMAT, "l: ", "zero byte");
+}
+
+static void a_pipe_is_read_like_a_file(void **state)
+{
+    (void)state;
+    labels l;
+    mohvit_error err;
+    shell("mkfifo pipe; (printf 'cat\\ndog' >pipe) &");
+    expect_ok(labels_read(&l, "pipe", &err), &err);
+    assert_int_equal(l.count, 2);
+    assert_string_equal(l.name[1], "dog");
+    labels_free(&l);
+}
+
 static void missing_names_are_numbered(void **state)
 {
     (void)state;
@@ -153,6 +218,8 @@ static void missing_names_are_numbered(void **state)
     labels_free(&l);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +231,9 @@ int main(void)
         cmocka_unit_test(json_keeps_names_and_ids),
         cmocka_unit_test(json_of_another_form_is_an_error),
         cmocka_unit_test(a_file_that_is_missing_or_a_directory_is_named),
+        TEST(kaggles_mapping_has_a_blank_behind_the_id),
+        TEST(a_class_index_in_json_is_read_by_its_numbers),
+        TEST(a_pipe_is_read_like_a_file),
         cmocka_unit_test(missing_names_are_numbered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,12 +16,13 @@ static const char help[] =
     "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
     "Prints the most likely classes of pictures (" PICTURE_FORMATS ", told by content).\n\n"
     "A directory stands for the pictures below it, sorted by path: files that begin like a\n"
-    "picture or are named like one. Hidden files are passed over, links to directories are not\n"
-    "followed. \"-\" is a picture on standard input. A picture that fails is reported, the others\n"
-    "go on, and the exit status is 1.\n\n"
+    "picture or are named like one. Hidden files and those of systems (__MACOSX) are passed over,\n"
+    "links to directories are followed. \"-\" is a picture on standard input. A picture that fails is\n"
+    "reported, the others go on, and the exit status is 1.\n\n"
     "  --top K             classes to print; default 5\n"
     "  --format FORMAT     text (default), json: one object a line, or csv: one row a class\n"
     "  --from-file FILE    also the paths in this file, one a line; \"-\" is standard input\n"
+    "  -0, --null          zero bytes end the paths in FILE, as find -print0 writes them\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
@@ -35,6 +36,7 @@ typedef struct classify_options {
     output_format format;
     int exif_orientation, provenance;
     const char *list;
+    bool null_list;
 } classify_options;
 
 /* A picture on its way: it has a slot of the batch, or it failed. */
@@ -262,6 +264,8 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FROM_FILE:
         o->list = value;
         return true;
+    case OPTION_NULL:
+        return o->null_list = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -276,23 +280,28 @@ static int run_classify(int argc, char **argv)
         {"from-file", required_argument, NULL, OPTION_FROM_FILE},
         {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
         {"provenance", no_argument, &o.provenance, FLAG_SET},
+        {"null", no_argument, NULL, OPTION_NULL},
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };
     model_options_begin(&o.model);
-    int parsed = options_read(&command_classify, argc, argv, "", table, take_option, &o);
+    int parsed = options_read(&command_classify, argc, argv, "0", table, take_option, &o);
     if (parsed != PARSED)
         return parsed;
+    const char *names = o.model.open.labels;
     size_t inputs = (size_t)(argc - optind), from_stdin = o.list && strcmp(o.list, "-") == 0;
+    from_stdin += names && strcmp(names, "-") == 0;
     for (int i = optind; i < argc; i++)
         from_stdin += strcmp(argv[i], "-") == 0;
     if (!inputs && !o.list)
         return usage_error("classify", "expected a picture or a directory");
     if (from_stdin > 1)
         return usage_error("classify", "standard input can be read only once");
+    if (o.null_list && !o.list)
+        return usage_error("classify", "-0 belongs to --from-file");
     if (o.provenance && o.format != FORMAT_JSON)
         return usage_error("classify", "--provenance belongs to --format json");
-    paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list);
+    paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list, o.null_list);
     if (!pictures)
         return EXIT_INPUT;
     parsed = classify(&o, pictures);

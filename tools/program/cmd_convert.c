@@ -24,7 +24,8 @@ static const char help[] =
     "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...\n"
     "  --config FILE      JSON config in place of the checkpoint's own\n"
     "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"
-    "  --labels FILE      class names, one a line: a name, or WordNet id TAB names\n"
+    "  --labels FILE      class names, one a line: a name, or WordNet id TAB names; or\n"
+    "                     imagenet_class_index.json\n"
     "  -h, --help         show this\n";
 
 typedef struct convert_options {

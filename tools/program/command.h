@@ -28,7 +28,7 @@ void command_print_help(const command *c);
  * model_options.h. */
 enum { OPTION_FORMAT = 256, OPTION_OWN, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
 
-enum { OPTION_HELP = 'h' };
+enum { OPTION_HELP = 'h', OPTION_NULL = '0' };
 
 /* What an option without a value sets in an int that its table names. */
 enum { FLAG_SET = 1 };

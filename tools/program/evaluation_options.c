@@ -66,11 +66,11 @@ bool evaluation_option(void *options, int code, const char *value)
     evaluation_options *o = options;
     switch (code) {
     case OPTION_TRUTH:
-        return takes_file(FILE_READ, "--truth", value, &o->truth);
+        return takes_list("--truth", value, &o->truth);
     case OPTION_REAL_LABELS:
         return takes_file(FILE_READ, "--real-labels", value, &o->real_labels);
     case OPTION_SUBSET:
-        return takes_file(FILE_READ, "--subset", value, &o->subset);
+        return takes_list("--subset", value, &o->subset);
     case OPTION_LIMIT:
         return parse_whole(&o->limit, "--limit", value, 1, SIZE_MAX / 2);
     case OPTION_SAMPLE:

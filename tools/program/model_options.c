@@ -87,7 +87,7 @@ bool model_option(void *options, int code, const char *value)
     case OPTION_CONFIG:
         return takes_file(FILE_READ, "--config", value, &o->open.config);
     case OPTION_LABELS:
-        return takes_file(FILE_READ, "--labels", value, &o->open.labels);
+        return takes_list("--labels", value, &o->open.labels);
     case OPTION_PREPROCESS:
         return takes_file(FILE_READ, "--preprocess", value, &o->open.preprocess);
     case OPTION_SIZE:

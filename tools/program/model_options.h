@@ -64,7 +64,8 @@ enum {
 #define DESCRIPTION_HELP                                                                                     \
     "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...\n"                          \
     "  --config FILE      JSON config in place of the checkpoint's own\n"                                    \
-    "  --labels FILE      class names, one a line: a name, or WordNet id TAB names\n"                        \
+    "  --labels FILE      class names, one a line: a name, or WordNet id TAB names; or\n"                    \
+    "                     imagenet_class_index.json\n"                                                       \
     "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"                           \
     "  --size S           side of the square input: 64 to 2048, a multiple of 32\n"
 

@@ -51,6 +51,12 @@ bool takes_file(file_use use, const char *option, const char *value, const char 
     return true;
 }
 
+bool takes_list(const char *option, const char *value, const char **path)
+{
+    names_file(FILE_READ, option, unless_stream(*path = value));
+    return true;
+}
+
 const char *unless_stream(const char *path)
 {
     return strcmp(path, "-") ? path : NULL;

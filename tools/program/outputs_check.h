@@ -15,6 +15,9 @@ void names_file(file_use use, const char *option, const char *path);
 /* The same of an option's value, which becomes *path; true, as option_taker wants it. */
 bool takes_file(file_use use, const char *option, const char *value, const char **path);
 
+/* takes_file of a list to be read, where "-" is standard input. */
+bool takes_list(const char *option, const char *value, const char **path);
+
 /* NULL for "-", where that is a stream and no file. */
 const char *unless_stream(const char *path);
 

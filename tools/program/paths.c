@@ -13,11 +13,12 @@
 #include <sys/stat.h>
 
 #define NO_PICTURES (-1)
+#define LOOP        (-2)
 
 /* A picture, or a directory that gives none and why. */
 typedef struct found {
     char *path;
-    int error; /* an errno, or NO_PICTURES */
+    int error; /* an errno, NO_PICTURES or LOOP */
 } found;
 
 struct paths {
@@ -28,13 +29,13 @@ struct paths {
     size_t found_count, found_capacity, found_at;
 };
 
-paths *paths_open_or_complain(char **arguments, size_t count, const char *list)
+paths *paths_open_or_complain(char **arguments, size_t count, const char *list, bool null_list)
 {
     paths *p = or_die(calloc(1, sizeof *p));
     p->arguments = arguments;
     p->count = count;
     mohvit_error err;
-    if (!list || !lines_open(&p->list, strcmp(list, "-") ? fopen(list, "re") : stdin, list, "\r", &err))
+    if (!list || !lines_open(&p->list, list, null_list ? LINES_ZERO : LINES_NEWLINE, &err))
         return p;
     complain("%s", err.message);
     paths_close(p);
@@ -49,38 +50,32 @@ static void add_found(paths *p, const char *path, int error)
     p->found[p->found_count++] = (found){or_die(strdup(path)), error};
 }
 
-/* What find -L would call a regular file. */
-static bool is_regular(const FTSENT *entry)
-{
-    struct stat st;
-    if (entry->fts_info == FTS_F)
-        return true;
-    return entry->fts_info == FTS_SL && !stat(entry->fts_accpath, &st) && S_ISREG(st.st_mode);
-}
-
 /* Takes one entry of the walk; true where it was a file that is no picture. */
 static bool visit(paths *p, FTS *walk, FTSENT *entry)
 {
-    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.', begins;
+    bool hidden = entry->fts_level > 0 && name_is_hidden(entry->fts_name, entry->fts_namelen), begins;
+    if (hidden) {
+        fts_set(walk, entry, FTS_SKIP);
+        return false;
+    }
     switch (entry->fts_info) {
-    case FTS_D:
-        if (hidden)
-            fts_set(walk, entry, FTS_SKIP);
+    case FTS_DC:
+        add_found(p, entry->fts_path, LOOP);
         return false;
     case FTS_DNR:
     case FTS_ERR:
     case FTS_NS:
-        if (!hidden)
-            add_found(p, entry->fts_path, entry->fts_errno);
+        add_found(p, entry->fts_path, entry->fts_errno);
         return false;
-    default:
-        if (hidden || !is_regular(entry))
-            return false;
+    case FTS_F:
+    case FTS_SLNONE:
         // One that cannot be read is taken: it fails, and says so, when its turn comes.
         if (!picture_named(entry->fts_name) && !picture_begins_file(&begins, entry->fts_accpath, NULL) &&
             !begins)
             return true;
         add_found(p, entry->fts_path, 0);
+        return false;
+    default:
         return false;
     }
 }
@@ -97,7 +92,7 @@ static void walk_directory(paths *p, const char *path)
     while (length > 1 && start[length - 1] == '/')
         start[--length] = '\0';
     char *roots[] = {start, NULL};
-    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
+    FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
     if (walk) {
         for (FTSENT *entry; (entry = fts_read(walk));)
             others += visit(p, walk, entry);
@@ -125,6 +120,8 @@ static char *next_found(paths *p, mohvit_error *err)
     found *f = &p->found[p->found_at++];
     if (f->error == NO_PICTURES) {
         error_set(err, MOHVIT_ERROR_FORMAT, "%s: no pictures in this directory", f->path);
+    } else if (f->error == LOOP) {
+        error_set(err, MOHVIT_ERROR_IO, "%s: is a link to a folder that holds it", f->path);
     } else if (f->error) {
         errno = f->error;
         error_errno(err, "%s", f->path);

@@ -6,16 +6,17 @@
 
 typedef struct paths paths;
 
-/* arguments (count) stay the caller's; list names a file of paths, "-" standard input, NULL none. A list that
- * cannot be opened gives NULL and a message. */
-paths *paths_open_or_complain(char **arguments, size_t count, const char *list);
+/* arguments (count) stay the caller's; list names a file of paths, one a line, or with zero bytes behind
+ * them, "-" standard input, NULL none. A list that cannot be opened gives NULL and a message. */
+paths *paths_open_or_complain(char **arguments, size_t count, const char *list, bool null_list);
 
 /* The next path, malloc'd, or NULL behind the last. A directory without pictures, and a directory or list
  * that could not be read, gives its own path and fills *err; else err->status is MOHVIT_OK.
  *
  * A directory gives the pictures below it in the order of their bytes, as `find | LC_ALL=C sort` would: what
  * begins like a picture, and what is named like one, so that a broken photo.jpg does not go unnoticed. Hidden
- * files and directories are passed over, and links to directories are not followed: they might loop. */
+ * files and directories are passed over. Links to directories are followed; one that leads to a directory
+ * above it gives its path and an error. */
 char *paths_next(paths *p, mohvit_error *err);
 
 void paths_close(paths *p);
