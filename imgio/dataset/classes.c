@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/search.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,8 @@ typedef struct key_list {
 
 struct class_table {
     class_names names;
+    bool made_up;    /* "class 0", "class 1" ...: as labels_numbered has it where no labels are known */
+    bool numbers;    /* every label is a number */
     key_list ids;    /* sorted by text */
     key_list labels; /* whole labels, sorted by text */
     key_list loose;  /* whole labels and each of their names, sorted as compare_loose has it */
@@ -81,6 +84,36 @@ static bool add_names(class_table *t, const char *label, size_t class_index)
     return true;
 }
 
+static bool is_number(const char *text)
+{
+    return *text && !text[strspn(text, "0123456789")];
+}
+
+/* "007" and "7" are one number. */
+static const char *without_zeros(const char *number)
+{
+    number += strspn(number, "0");
+    return *number ? number : number - 1;
+}
+
+/* What the labels tell as a whole. */
+static bool note_kind(class_table *t)
+{
+    bool done = true;
+    t->made_up = t->numbers = t->names.count > 0;
+    for (size_t i = 0; i < t->names.count; i++) {
+        char made_up[32];
+        snprintf(made_up, sizeof made_up, "class %zu", i);
+        t->made_up = t->made_up && !t->names.id[i] && !strcmp(t->names.name[i], made_up);
+        t->numbers = t->numbers && is_number(t->names.name[i]);
+    }
+    for (size_t i = 0; done && t->numbers && i < t->names.count; i++) {
+        const char *number = without_zeros(t->names.name[i]);
+        done = add_key(&t->loose, number, strlen(number), i);
+    }
+    return done;
+}
+
 typedef int compare_fn(const void *a, const void *b);
 
 static void sort_keys(key_list *list, compare_fn *compare)
@@ -114,6 +147,8 @@ mohvit_status class_table_create(class_table **out, const class_names *names, mo
         if (done && names->id[i])
             done = add_key(&t->ids, names->id[i], strlen(names->id[i]), i);
     }
+    if (done)
+        done = note_kind(t);
     if (!done) {
         class_table_destroy(t);
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the names of %zu classes", names->count);
@@ -155,22 +190,24 @@ size_t class_by_name(const class_table *t, const char *name)
 
 bool class_is_index(const char *text, size_t *out)
 {
-    if (!*text || text[strspn(text, "0123456789")])
+    if (!is_number(text))
         return false;
     *out = strtoul(text, NULL, 10); // the largest there is, where text is beyond it
     return true;
 }
 
+const char class_devkit_numbers[] =
+    "ILSVRC's own ids run from 1 to 1000 and in another order (that of its devkit's meta.mat), so that "
+    "subtracting 1 "
+    "does not help: give WordNet ids, or indices in the order of the sorted WordNet ids";
+
 mohvit_status class_out_of_range(const class_table *t, size_t index, const char *where, mohvit_error *err)
 {
     size_t classes = t->names.count;
-    if (index == 1000 && classes == 1000)
-        return error_set(
-            err, MOHVIT_ERROR_FORMAT,
-            "%s: class 1000; expected 0 to 999. ILSVRC's own ids run from 1 to 1000 and in another "
-            "order (that of its devkit's meta.mat): give WordNet ids, or indices in the order of "
-            "the sorted WordNet ids",
-            where);
+    if (index == classes)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: class %zu; expected 0 to %zu. %s", where, index,
+                         classes - 1,
+                         classes == 1000 ? class_devkit_numbers : "Classes are counted from 0 here");
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: class %zu; expected 0 to %zu", where, index, classes - 1);
 }
 
@@ -201,36 +238,27 @@ mohvit_status class_parse(const class_table *t, const char *text, const char *wh
 
 /* ---- Folders --------------------------------------------------------------------------------- */
 
-typedef size_t find_fn(const class_table *t, const char *text);
-
-/* CLASS_NONE where every folder is found, else the first that is not. */
-static size_t find_all(const class_table *t, const char *const *folders, size_t count, find_fn *find,
-                       size_t *out)
+static size_t find_named(const class_table *t, const char *folder)
 {
-    for (size_t i = 0; i < count; i++) {
-        out[i] = find(t, folders[i]);
-        if (out[i] >= CLASS_AMBIGUOUS)
-            return i;
-    }
-    return CLASS_NONE;
+    size_t found = class_by_id(t, folder);
+    return found < CLASS_AMBIGUOUS ? found : class_by_name(t, folder);
 }
 
-/* "10" sorts before "2": order and number would be two answers. */
-static bool numbers_out_of_order(const char *const *folders, size_t count)
+static size_t find_numbered(const class_table *t, const char *folder)
 {
-    bool differ = false;
-    for (size_t i = 0; i < count; i++) {
-        size_t index;
-        if (!class_is_index(folders[i], &index))
-            return false;
-        differ = differ || index != i;
-    }
-    return differ;
+    size_t index;
+    if (!class_is_index(folder, &index))
+        return CLASS_NONE;
+    if (t->numbers)
+        return find_key(&t->loose, without_zeros(folder), compare_loose);
+    return index < t->names.count ? index : CLASS_NONE;
 }
+
+typedef size_t find_fn(const class_table *t, const char *folder);
 
 /* Two folders for one class are one folder too many: whoever made them meant two classes. */
-static mohvit_status check_distinct(const class_table *t, const char *const *folders, size_t count,
-                                    const char *where, const size_t *out, mohvit_error *err)
+static mohvit_status check_distinct(const class_table *t, const class_folder *folders, size_t count,
+                                    const char *where, mohvit_error *err)
 {
     size_t *owner = malloc(t->names.count * sizeof *owner);
     mohvit_status status = MOHVIT_OK;
@@ -238,42 +266,133 @@ static mohvit_status check_distinct(const class_table *t, const char *const *fol
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu folders", where, count);
     memset(owner, 0xff, t->names.count * sizeof *owner);
     for (size_t i = 0; !status && i < count; i++) {
-        if (owner[out[i]] != SIZE_MAX)
+        size_t index = folders[i].class_index;
+        if (index == CLASS_NONE)
+            continue;
+        if (owner[index] != SIZE_MAX)
             status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: folders \"%s\" and \"%s\" are both class %zu",
-                               where, folders[owner[out[i]]], folders[i], out[i]);
-        owner[out[i]] = i;
+                               where, folders[owner[index]].name, folders[i].name, index);
+        owner[index] = i;
     }
     free(owner);
     return status;
 }
 
-mohvit_status classes_of_folders(const class_table *t, const char *const *folders, size_t count,
-                                 const char *where, size_t *out, const warning_sink *warn, mohvit_error *err)
+/* Names up to ten of the folders with pictures that are no class. */
+static mohvit_status refuse_strangers(const class_table *t, const class_folder *folders, size_t count,
+                                      folder_rule rule, const char *where, mohvit_error *err)
 {
-    if (find_all(t, folders, count, class_by_id, out) == CLASS_NONE)
-        return check_distinct(t, folders, count, where, out, err);
-    size_t stranger = find_all(t, folders, count, class_by_name, out);
-    if (stranger == CLASS_NONE)
-        return check_distinct(t, folders, count, where, out, err);
-    const char *why = out[stranger] == CLASS_AMBIGUOUS ? "is the name of several classes"
-                                                       : "is neither a WordNet id nor a label of this model";
-    if (count != t->names.count)
-        return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: folder \"%s\" %s, and %zu folders cannot be taken in order for %zu classes; "
-                         "rename them, or give --truth",
-                         where, folders[stranger], why, count, t->names.count);
-    if (numbers_out_of_order(folders, count))
+    enum { NAMED = 10 };
+    char names[NAMED * 96] = "";
+    size_t strangers = 0, used = 0;
+    bool numbers = true;
+    for (size_t i = 0; i < count; i++) {
+        if (!folders[i].pictures || folders[i].class_index < CLASS_AMBIGUOUS)
+            continue;
+        if (rule == FOLDERS_BY_NUMBER && is_number(folders[i].name) && !t->numbers) {
+            size_t index = strtoul(folders[i].name, NULL, 10);
+            return class_out_of_range(t, index, where, err);
+        }
+        numbers = numbers && is_number(folders[i].name);
+        if (strangers++ < NAMED)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s\"%.60s\"%s", used ? ", " : "",
+                                     folders[i].name,
+                                     folders[i].class_index == CLASS_AMBIGUOUS ? " (several classes)" : "");
+    }
+    const char *how = rule == FOLDERS_BY_NAME ? "WordNet id or label" : t->numbers ? "label" : "number";
+    const char *advice =
+        rule == FOLDERS_BY_NUMBER ? "rename them, or give --truth"
+        : numbers ? "--classes-by-number takes them for indices, --classes-by-order for classes in "
+                    "the order of their names; else give --truth"
+                  : "rename them, or give --truth, or --classes-by-order for classes in the order of "
+                    "the folders' names";
+    return error_set(
+        err, MOHVIT_ERROR_FORMAT, "%s: %zu of %zu folders %s no class of this model by %s: %s%s; %s", where,
+        strangers, count, strangers == 1 ? "is" : "are", how, names, strangers > NAMED ? " ..." : "", advice);
+}
+
+static mohvit_status match_folders(const class_table *t, class_folder *folders, size_t count,
+                                   folder_rule rule, const char *where, const warning_sink *warn,
+                                   mohvit_error *err)
+{
+    find_fn *find = rule == FOLDERS_BY_NUMBER ? find_numbered : find_named;
+    const char *empty = NULL;
+    size_t empties = 0;
+    bool strange = false, zero = false;
+    for (size_t i = 0; i < count; i++) {
+        class_folder *f = &folders[i];
+        f->class_index = f->pictures ? find(t, f->name) : CLASS_NONE;
+        strange = strange || (f->pictures && f->class_index >= CLASS_AMBIGUOUS);
+        zero = zero || f->class_index == 0;
+        if (!f->pictures && !empties++)
+            empty = f->name;
+    }
+    if (strange)
+        return refuse_strangers(t, folders, count, rule, where, err);
+    mohvit_status status = check_distinct(t, folders, count, where, err);
+    if (!status && empties)
+        warning_send(warn, "%s: skipped %zu %s without pictures: \"%s\"%s", where, empties,
+                     empties == 1 ? "folder" : "folders", empty, empties == 1 ? "" : " ...");
+    if (!status && rule == FOLDERS_BY_NUMBER && !t->numbers && !zero)
+        warning_send(warn, "%s: no folder is class 0: classes are counted from 0 here", where);
+    return status;
+}
+
+static mohvit_status order_folders(const class_table *t, class_folder *folders, size_t count,
+                                   const char *where, mohvit_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        folders[i].class_index = i;
+        if (!folders[i].pictures)
+            return error_set(
+                err, MOHVIT_ERROR_FORMAT,
+                "%s: folder \"%s\" holds no pictures, and folders are classes in the order of their "
+                "names, so that it may or may not count; remove it, or give --labels or --truth",
+                where, folders[i].name);
+    }
+    if (count == t->names.count)
+        return MOHVIT_OK;
+    return error_set(
+        err, MOHVIT_ERROR_FORMAT,
+        "%s: %zu folders cannot be the %zu classes of this model in order; give --labels or --truth", where,
+        count, t->names.count);
+}
+
+/* Whether the names number the folders in another order than that in which they stand: "10" sorts before "2".
+ */
+static bool numbered_otherwise(const class_table *t, const class_folder *folders, size_t count)
+{
+    bool otherwise = false;
+    for (size_t i = 0; i < count; i++) {
+        size_t index;
+        if (!class_is_index(folders[i].name, &index))
+            index = class_by_name(t, folders[i].name);
+        if (index >= CLASS_AMBIGUOUS)
+            return false;
+        otherwise = otherwise || index != i;
+    }
+    return otherwise;
+}
+
+mohvit_status classes_of_folders(const class_table *t, class_folder *folders, size_t count, folder_rule rule,
+                                 const char *where, const warning_sink *warn, mohvit_error *err)
+{
+    if (rule == FOLDERS_BY_ORDER)
+        return order_folders(t, folders, count, where, err);
+    if (rule == FOLDERS_BY_NUMBER || !t->made_up)
+        return match_folders(t, folders, count, rule, where, warn, err);
+    if (numbered_otherwise(t, folders, count))
         return error_set(
             err, MOHVIT_ERROR_FORMAT,
-            "%s: the folders are numbers, but not those of their order (\"10\" sorts before \"2\"), "
-            "so which class each is remains open; pad them with zeros to 0 ... %zu, or give --truth",
-            where, t->names.count - 1);
-    warning_send(
-        warn,
-        "%s: folder \"%s\" %s: the %zu folders are taken in the order of their names for classes 0 to "
-        "%zu",
-        where, folders[stranger], why, count, count - 1);
-    for (size_t i = 0; i < count; i++)
-        out[i] = i;
-    return MOHVIT_OK;
+            "%s: the folders are numbers, but not those of their order (\"10\" sorts before \"2\"), so "
+            "which class each is remains open: --classes-by-number or --classes-by-order says",
+            where);
+    mohvit_status status = order_folders(t, folders, count, where, err);
+    if (!status)
+        warning_send(
+            warn,
+            "%s: no labels are known: the %zu folders are taken in the order of their names for classes "
+            "0 to %zu",
+            where, count, count - 1);
+    return status;
 }

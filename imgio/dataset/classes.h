@@ -37,12 +37,30 @@ mohvit_status class_parse(const class_table *t, const char *text, const char *wh
 /* Whether text is an index, which is then *out, however large. */
 bool class_is_index(const char *text, size_t *out);
 
-/* The error for an index that no class has. It explains 1000 of 1000, the mark of ILSVRC's own numbering. */
+/* The error for an index that no class has. It explains one that equals the number of classes, the mark of a
+ * numbering that begins with 1, such as ILSVRC's own. */
 mohvit_status class_out_of_range(const class_table *t, size_t index, const char *where, mohvit_error *err);
 
-/* The classes of `count` folders, sorted by name: all by WordNet id, else all by label, else, where there are
- * as many folders as classes, by their order, which warn hears of. where names what holds the folders. */
-mohvit_status classes_of_folders(const class_table *t, const char *const *folders, size_t count,
-                                 const char *where, size_t *out, const warning_sink *warn, mohvit_error *err);
+/* The same for a list of indices that ends within the range and yet is ILSVRC's: why it cannot be used. */
+extern const char class_devkit_numbers[];
+
+/* What a folder's name says of its class. */
+typedef enum folder_rule {
+    FOLDERS_BY_NAME,  /* it is a WordNet id or a label */
+    FOLDERS_BY_ORDER, /* nothing: the folders, sorted by the bytes of their names, are the classes in order */
+    FOLDERS_BY_NUMBER /* it is an index; for a model whose labels are numbers, one of those */
+} folder_rule;
+
+typedef struct class_folder {
+    const char *name;
+    size_t pictures;    /* in it */
+    size_t class_index; /* out; CLASS_NONE: none, as it holds no pictures */
+} class_folder;
+
+/* The classes of folders, sorted by name; where names what holds them. Where no labels are known, by name is
+ * by order, which warn hears of: nothing can contradict it then. Where order counts, each class has a folder
+ * with pictures in it; else folders without pictures are skipped with a warning. */
+mohvit_status classes_of_folders(const class_table *t, class_folder *folders, size_t count, folder_rule rule,
+                                 const char *where, const warning_sink *warn, mohvit_error *err);
 
 #endif

@@ -21,6 +21,7 @@ struct dataset {
     size_t candidate_count;
     real_labels real;
     arena strings;
+    skipped skipped; /* while opening */
 };
 
 /* ---- Kinds ----------------------------------------------------------------------------------- */
@@ -52,7 +53,8 @@ static bool is_tar(const uint8_t *head, size_t size)
     return sum == stored;
 }
 
-static mohvit_status recognise_file(const source_kind **kind, const char *argument, mohvit_error *err)
+static mohvit_status recognise_file(const source_kind **kind, const char *argument, bool null_lists,
+                                    mohvit_error *err)
 {
     uint8_t head[512];
     int fd = open(argument, O_RDONLY | O_CLOEXEC);
@@ -74,16 +76,21 @@ static mohvit_status recognise_file(const source_kind **kind, const char *argume
         *kind = &source_tar;
         return MOHVIT_OK;
     }
-    if (memchr(head, 0, size) || picture_begins(head, size))
+    bool zeros = memchr(head, 0, size) != NULL;
+    if ((zeros && !null_lists) || picture_begins(head, size))
         return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: expected a folder, a tar, a list of paths, or idx:IMAGES,LABELS", argument);
-    *kind = &source_list;
+                         "%s: expected a folder, a tar, a list of paths, or idx:IMAGES,LABELS%s", argument,
+                         zeros ? ". -0 (--null) reads a list whose paths end with zero bytes" : "");
     return MOHVIT_OK;
 }
 
-static mohvit_status recognise(const source_kind **kind, const char *argument, mohvit_error *err)
+static mohvit_status recognise(const source_kind **kind, const char *argument, bool null_lists,
+                               mohvit_error *err)
 {
     struct stat st;
+    *kind = &source_list;
+    if (!strcmp(argument, "-"))
+        return MOHVIT_OK;
     if (!strncmp(argument, "idx:", 4)) {
         *kind = &source_idx;
         return MOHVIT_OK;
@@ -94,16 +101,18 @@ static mohvit_status recognise(const source_kind **kind, const char *argument, m
         *kind = &source_folder;
         return MOHVIT_OK;
     }
+    if (S_ISFIFO(st.st_mode)) // what is read of it is gone
+        return MOHVIT_OK;
     if (!S_ISREG(st.st_mode))
-        return error_set(err, MOHVIT_ERROR_IO, "%s: is neither a folder nor a regular file", argument);
-    return recognise_file(kind, argument, err);
+        return error_set(err, MOHVIT_ERROR_IO, "%s: is neither a folder nor a regular file nor a pipe",
+                         argument);
+    return recognise_file(kind, argument, null_lists, err);
 }
 
 /* ---- Classes --------------------------------------------------------------------------------- */
 
 static mohvit_status classes_by_label(dataset_source *s, const class_table *t, mohvit_error *err)
 {
-    bool zero = false;
     char where[4096];
     s->by_number = true;
     for (size_t i = 0; i < s->count; i++) {
@@ -116,44 +125,33 @@ static mohvit_status classes_by_label(dataset_source *s, const class_table *t, m
         if (status)
             return status;
         s->by_number = s->by_number && class_is_index(item->label, &index);
-        zero = zero || item->class_index == 0;
     }
-    if (s->by_number && !zero)
-        warning_send(s->warn, "%s: no picture has class 0: classes are counted from 0 here", s->argument);
     return MOHVIT_OK;
 }
 
-static int compare_strings(const void *a, const void *b)
+static int compare_folders(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return strcmp(((const class_folder *)a)->name, ((const class_folder *)b)->name);
 }
 
 /* Sorts the folders and leaves one of each. */
 static void unique_folders(dataset_source *s)
 {
     size_t kept = 0;
-    qsort(s->folders, s->folder_count, sizeof *s->folders, compare_strings);
+    qsort(s->folders, s->folder_count, sizeof *s->folders, compare_folders);
     for (size_t i = 0; i < s->folder_count; i++)
-        if (!kept || strcmp(s->folders[kept - 1], s->folders[i]) != 0)
+        if (!kept || strcmp(s->folders[kept - 1].name, s->folders[i].name) != 0)
             s->folders[kept++] = s->folders[i];
     s->folder_count = kept;
 }
 
-/* Gives items the classes of their folders; *pictures counts for each folder. */
-static void take_folders(dataset_source *s, const size_t *classes, size_t *pictures)
+static class_folder *folder_of(const dataset_source *s, const found_item *item)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        const char *folder = s->items[i].folder;
-        if (!folder)
-            continue;
-        const char **at = bsearch(&folder, s->folders, s->folder_count, sizeof folder, compare_strings);
-        size_t index = (size_t)(at - s->folders);
-        s->items[i].class_index = classes[index];
-        pictures[index]++;
-    }
+    const class_folder key = {.name = item->folder};
+    return item->folder ? bsearch(&key, s->folders, s->folder_count, sizeof key, compare_folders) : NULL;
 }
 
-static mohvit_status classes_by_folder(dataset_source *s, const class_table *t, mohvit_error *err)
+static mohvit_status classes_by_folder(dataset_source *s, const dataset_options *o, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; !status && i < s->count; i++)
@@ -162,19 +160,60 @@ static mohvit_status classes_by_folder(dataset_source *s, const class_table *t, 
     if (status || !s->folder_count)
         return status;
     unique_folders(s);
-    size_t *classes = calloc(s->folder_count, sizeof *classes);
-    size_t *pictures = calloc(s->folder_count, sizeof *pictures);
-    if (!classes || !pictures)
-        status = source_no_memory(s, err);
-    if (!status)
-        status = classes_of_folders(t, s->folders, s->folder_count, s->argument, classes, s->warn, err);
-    if (!status)
-        take_folders(s, classes, pictures);
-    for (size_t i = 0; !status && pictures && i < s->folder_count; i++)
-        if (!pictures[i])
-            warning_send(s->warn, "%s%s: no pictures in this folder", s->prefix, s->folders[i]);
-    free(classes);
-    free(pictures);
+    for (size_t i = 0; i < s->count; i++) {
+        class_folder *folder = folder_of(s, &s->items[i]);
+        if (folder)
+            folder->pictures++;
+    }
+    s->by_number = o->folders == FOLDERS_BY_NUMBER;
+    status =
+        classes_of_folders(o->classes, s->folders, s->folder_count, o->folders, s->argument, s->warn, err);
+    for (size_t i = 0; !status && i < s->count; i++) {
+        const class_folder *folder = folder_of(s, &s->items[i]);
+        if (folder)
+            s->items[i].class_index = folder->class_index;
+    }
+    return status;
+}
+
+/* The one WordNet id among the parts of a name that "_", "-", "." and blanks separate. */
+static mohvit_status class_by_name_of(const dataset_source *s, found_item *item, const class_table *t,
+                                      mohvit_error *err)
+{
+    char id[10] = "";
+    const char *slash = strrchr(item->name, '/'), *at = slash ? slash + 1 : item->name;
+    for (size_t n; *at; at += n + (at[n] != 0)) {
+        n = strcspn(at, "_-. ");
+        if (n != 9 || *at != 'n' || strspn(at + 1, "0123456789") != 8)
+            continue;
+        if (*id && strncmp(id, at, n) != 0)
+            return error_set(err, MOHVIT_ERROR_FORMAT, "%s%s: has several WordNet ids in its name", s->prefix,
+                             item->name);
+        memcpy(id, at, n);
+    }
+    item->class_index = class_by_id(t, id);
+    if (item->class_index < CLASS_AMBIGUOUS)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_MISMATCH,
+                     *id ? "%s%s: the WordNet id in its name is no class of this model"
+                         : "%s%s: has no WordNet id, such as n02123045, in its name",
+                     s->prefix, item->name);
+}
+
+static mohvit_status classes_by_names(dataset_source *s, const class_table *t, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    for (size_t i = 0; !status && i < s->count; i++)
+        status = class_by_name_of(s, &s->items[i], t, err);
+    return status;
+}
+
+static mohvit_status classes_by_truth(dataset_source *s, truth *given, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    s->by_number = given->by_number;
+    for (size_t i = 0; !status && i < s->count; i++)
+        status = truth_find(given, s->prefix, s->items[i].name, &s->items[i].class_index, err);
     return status;
 }
 
@@ -198,28 +237,69 @@ static mohvit_status check_range(dataset_source *s, const class_table *t, mohvit
 static mohvit_status find_classes(dataset_source *s, truth *given, const dataset_options *o,
                                   mohvit_error *err)
 {
-    bool labels = false, folders = false;
-    for (size_t i = 0; i < s->count; i++) {
-        labels = labels || s->items[i].label;
+    bool folders = false;
+    if (o->truth_in_order)
+        return MOHVIT_OK; // once all pictures are there
+    if (o->from_names)
+        return classes_by_names(s, o->classes, err);
+    if (given)
+        return classes_by_truth(s, given, err);
+    for (size_t i = 0; i < s->count; i++)
         folders = folders || s->items[i].folder;
-        if (given)
-            s->items[i].class_index = truth_find(given, s->items[i].name);
-    }
-    if (given) {
-        s->by_number = given->by_number;
-        return MOHVIT_OK;
-    }
-    if (labels)
+    if (s->as_samples)
         return classes_by_label(s, o->classes, err);
     if (folders && !o->unlabelled && !o->real_labels)
-        return classes_by_folder(s, o->classes, err);
+        return classes_by_folder(s, o, err);
     if (folders) {
         mohvit_error unmatched;
-        if (classes_by_folder(s, o->classes, &unmatched))
+        if (classes_by_folder(s, o, &unmatched))
             warning_send(s->warn, "no classes from folders: %s", unmatched.message);
         return MOHVIT_OK;
     }
     return check_range(s, o->classes, err);
+}
+
+/* Lists and idx say what their order is. That of a folder or a tar has to be beyond doubt. */
+static mohvit_status check_order(const dataset_source *s, mohvit_error *err)
+{
+    if (s->kind != &source_folder && s->kind != &source_tar)
+        return MOHVIT_OK;
+    for (size_t i = 1; i < s->count; i++) {
+        const char *a = s->items[i - 1].name, *b = s->items[i].name;
+        if (strcmp(a, b) > 0)
+            return error_set(
+                err, MOHVIT_ERROR_MISMATCH,
+                "%s%s: stands behind %s, so that the order of the pictures is open; give names with classes "
+                "(--truth)",
+                s->prefix, b, a);
+        if (strverscmp(a, b) > 0)
+            return error_set(
+                err, MOHVIT_ERROR_MISMATCH,
+                "%s%s: sorts before %s, whose number is smaller, so that the order of the pictures is open; "
+                "give names with classes (--truth), or a list of the pictures in order",
+                s->prefix, a, b);
+    }
+    return MOHVIT_OK;
+}
+
+static mohvit_status take_in_order(dataset *d, const truth *given, mohvit_error *err)
+{
+    size_t total = 0, next = 0;
+    for (size_t k = 0; k < d->source_count; k++) {
+        mohvit_status status = check_order(&d->sources[k], err);
+        if (status)
+            return status;
+        total += d->sources[k].count;
+    }
+    if (total != given->count)
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %zu classes; expected %zu, one for each picture",
+                         given->path, given->count, total);
+    for (size_t k = 0; k < d->source_count; k++) {
+        d->sources[k].by_number = given->by_number;
+        for (size_t i = 0; i < d->sources[k].count; i++)
+            d->sources[k].items[i].class_index = truth_class_at(given, next++);
+    }
+    return MOHVIT_OK;
 }
 
 /* ---- Choosing -------------------------------------------------------------------------------- */
@@ -284,9 +364,11 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
 static mohvit_status compare_numbers(const dataset *d, const dataset_options *o, mohvit_error *err)
 {
     size_t count = 0, end = 0;
-    bool by_number = o->classes && !o->subset && !o->real_labels;
-    for (size_t k = 0; k < d->source_count; k++)
+    bool by_number = o->classes && !o->subset && !o->real_labels, samples = false;
+    for (size_t k = 0; k < d->source_count; k++) {
         by_number = by_number && d->sources[k].by_number;
+        samples = samples || d->sources[k].as_samples;
+    }
     if (!by_number)
         return MOHVIT_OK;
     size_t classes = class_count(o->classes);
@@ -301,6 +383,8 @@ static mohvit_status compare_numbers(const dataset *d, const dataset_options *o,
         count++;
         end = index >= end ? index + 1 : end;
     }
+    if (samples && count && !there[0])
+        warning_send(&o->warn, "no picture has class 0: classes are counted from 0 here");
     free(there);
     if (count > 1 && count == end && count < classes)
         warning_send(
@@ -370,23 +454,54 @@ static mohvit_status check_classes(const dataset *d, const dataset_options *o, m
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
+static mohvit_status scan_source(dataset_source *s, const char *argument, const dataset_options *o,
+                                 mohvit_error *err)
+{
+    mohvit_status status = recognise(&s->kind, argument, o->null_lists, err);
+    if (status)
+        return status;
+    s->warn = &o->warn;
+    s->ends = o->null_lists ? LINES_ZERO : LINES_NEWLINE;
+    s->find_samples = !o->truth && !o->truth_in_order && !o->from_names && o->folders == FOLDERS_BY_NAME;
+    s->image_ext = o->image_ext;
+    s->argument = arena_copy(s->strings, argument, strlen(argument));
+    return s->argument ? s->kind->scan(s, err)
+                       : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", argument);
+}
+
+static void warn_of_skipped(const skipped *all, const warning_sink *warn)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const struct skipped_kind *k = &all->kinds[i];
+        bool named = k->ending && *k->ending;
+        warning_send(warn, "skipped %zu %s%s%s%s: %s%s%s", k->count,
+                     k->count == 1 ? "file that is not a picture" : "files that are not pictures",
+                     named ? " (." : "", named ? k->ending : "", named ? ")" : "", k->prefix, k->name,
+                     k->count == 1 ? "" : " ...");
+    }
+}
+
 static mohvit_status scan_sources(dataset *d, char *const *arguments, const dataset_options *o, truth *given,
                                   mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
+    bool samples = false;
     for (size_t k = 0; !status && k < d->source_count; k++) {
         dataset_source *s = &d->sources[k];
-        status = recognise(&s->kind, arguments[k], err);
-        if (status)
-            break;
         s->strings = &d->strings;
-        s->warn = &o->warn;
-        s->argument = arena_copy(&d->strings, arguments[k], strlen(arguments[k]));
-        status = s->argument ? s->kind->scan(s, err)
-                             : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", arguments[k]);
+        s->skipped = &d->skipped;
+        status = scan_source(s, arguments[k], o, err);
         if (!status)
             status = find_classes(s, given, o, err);
+        samples = samples || s->as_samples;
     }
+    if (!status)
+        warn_of_skipped(&d->skipped, &o->warn);
+    if (!status && o->image_ext && !samples)
+        status =
+            error_set(err, MOHVIT_ERROR_ARGUMENT,
+                      "--image-ext %s: no tar with classes beside its pictures (x.cls) is among the data",
+                      o->image_ext);
     return status;
 }
 
@@ -400,17 +515,25 @@ static void drop_findings(dataset *d)
         s->items = NULL;
         s->folders = NULL;
         s->warn = NULL;
+        s->skipped = NULL;
     }
 }
 
 static mohvit_status fill(dataset *d, char *const *arguments, const dataset_options *o, mohvit_error *err)
 {
     truth *given = NULL;
-    mohvit_status status = o->truth ? truth_read(&given, o->truth, o->classes, &o->warn, err) : MOHVIT_OK;
+    const line_end ends = o->null_lists ? LINES_EITHER : LINES_NEWLINE;
+    mohvit_status status = MOHVIT_OK;
+    if (o->truth)
+        status = truth_read(&given, o->truth, ends, o->classes, &o->warn, err);
+    else if (o->truth_in_order)
+        status = truth_read_in_order(&given, o->truth_in_order, ends, o->classes, &o->warn, err);
     if (!status && o->real_labels)
         status = real_labels_read(&d->real, o->real_labels, o->classes, err);
     if (!status)
         status = scan_sources(d, arguments, o, given, err);
+    if (!status && o->truth_in_order)
+        status = take_in_order(d, given, err);
     if (!status)
         status = gather(d, o, err);
     if (!status)
@@ -419,7 +542,7 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
         status = choose(d, o, err);
     if (!status)
         status = check_classes(d, o, err);
-    if (!status && given && truth_unused(given))
+    if (!status && o->truth && truth_unused(given))
         warning_send(&o->warn, "%s: %zu of its names are not among the pictures", o->truth,
                      truth_unused(given));
     truth_free(given);

@@ -14,29 +14,37 @@
  * An argument is
  *     a folder                  with a folder of pictures for each class; or flat, with truth
  *     a tar                     with folders like these, with truth, or with x.cls beside x.jpg (WebDataset)
- *     a list of paths           one a line, relative to the working directory
- *     idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
+ *     a list of paths           one a line, relative to the working directory; a pipe, or "-" for standard
+ * input idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
  *
  * Opening reads names, sizes and classes, and of idx all pixels once; no picture is decoded and no archive
  * unpacked. */
 #ifndef MOHVIT_DATASET_H
 #define MOHVIT_DATASET_H
 
+#include "base/lines.h"
 #include "imgio/dataset/classes.h"
 #include "imgio/dataset/sample.h"
 
 typedef struct dataset dataset;
 
-/* Zero means: all pictures, by the classes that the arguments themselves give. */
+/* Zero means: all pictures, by the classes that the arguments themselves give. Of truth, truth_in_order and
+ * from_names one alone. */
 typedef struct dataset_options {
     const class_table *classes;
-    const char *truth;       /* file of "name TAB class" or "name class" lines */
-    const char *real_labels; /* ImageNet ReaL's real.json */
-    const bool *subset;      /* (classes) pictures of other classes are left out; NULL: none are */
-    size_t limit;            /* the first so many; 0: all; not along with sample */
-    size_t sample;           /* so many at random, in order; 0: all */
-    uint64_t seed;           /* of sample */
-    bool unlabelled;         /* pictures without a class are welcome */
+    const char *truth;          /* file of names with classes: see truth.h */
+    const char *truth_in_order; /* file of classes, one a line, for the pictures in their order */
+    const char *real_labels;    /* ImageNet ReaL's real.json */
+    bool from_names;            /* a WordNet id in each picture's name is its class: x_n02123045.JPEG */
+    folder_rule folders;        /* how folders name classes */
+    const char
+        *image_ext;  /* extensions of WebDataset's pictures, with commas between them; NULL: the known ones */
+    bool null_lists; /* zero bytes end the lines of lists, and may end those of other files */
+    const bool *subset; /* (classes) pictures of other classes are left out; NULL: none are */
+    size_t limit;       /* the first so many; 0: all; not along with sample */
+    size_t sample;      /* so many at random, in order; 0: all */
+    uint64_t seed;      /* of sample */
+    bool unlabelled;    /* pictures without a class are welcome */
     warning_sink warn;
 } dataset_options;
 

@@ -21,12 +21,10 @@ static mohvit_status add_picture(dataset_source *s, const FTSENT *entry, const c
     return source_add(s, &item, err);
 }
 
-/* *others counts files that are no pictures. */
-static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t root, size_t *others,
-                           mohvit_error *err)
+static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t root, mohvit_error *err)
 {
     const char *name = entry->fts_path + (entry->fts_level > 0 ? root : 0);
-    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.', begins;
+    bool hidden = entry->fts_level > 0 && name_is_hidden(entry->fts_name, entry->fts_namelen), begins;
     mohvit_status status;
     switch (entry->fts_info) {
     case FTS_D:
@@ -49,8 +47,7 @@ static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t r
         status = picture_begins_file(&begins, entry->fts_accpath, err);
         if (!status && begins)
             return add_picture(s, entry, name, err);
-        *others += !status;
-        return status;
+        return status ? status : source_skip(s, name, NULL, err);
     default:
         return MOHVIT_OK;
     }
@@ -61,7 +58,7 @@ static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
     char *path = strdup(s->argument);
     if (!path)
         return source_no_memory(s, err);
-    size_t length = strlen(path), others = 0;
+    size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
         path[--length] = '\0';
     s->argument = arena_copy(s->strings, path, length);
@@ -78,14 +75,12 @@ static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
             status = errno ? error_errno(err, "%s", path) : MOHVIT_OK;
             break;
         }
-        status = visit(s, walk, entry, strlen(s->prefix), &others, err);
+        status = visit(s, walk, entry, strlen(s->prefix), err);
     }
     if (walk)
         fts_close(walk);
     if (s->count)
         qsort(s->items, s->count, sizeof *s->items, source_compare_items);
-    if (!status)
-        source_warn_others(s, others);
     free(path);
     return status;
 }

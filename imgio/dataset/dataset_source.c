@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err)
 {
@@ -24,12 +25,12 @@ mohvit_status source_set_prefix(dataset_source *s, const char *between, mohvit_e
 mohvit_status source_add_folder(dataset_source *s, const char *folder, mohvit_error *err)
 {
     char *copy = arena_copy(s->strings, folder, strlen(folder));
-    const char **folders = memory_grow(s->folders, s->folder_count, &s->folder_capacity, sizeof *folders);
+    class_folder *folders = memory_grow(s->folders, s->folder_count, &s->folder_capacity, sizeof *folders);
     if (folders)
         s->folders = folders;
     if (!copy || !folders)
         return source_no_memory(s, err);
-    s->folders[s->folder_count++] = copy;
+    s->folders[s->folder_count++] = (class_folder){copy, 0, CLASS_NONE};
     return MOHVIT_OK;
 }
 
@@ -48,11 +49,25 @@ int source_compare_items(const void *a, const void *b)
     return strcmp(((const found_item *)a)->name, ((const found_item *)b)->name);
 }
 
-void source_warn_others(const dataset_source *s, size_t others)
+mohvit_status source_skip(dataset_source *s, const char *name, const char *ending, mohvit_error *err)
 {
-    if (others)
-        warning_send(s->warn, "%s: passed over %zu %s", s->argument, others,
-                     others == 1 ? "file that is no picture" : "files that are no pictures");
+    const size_t most = sizeof s->skipped->kinds / sizeof *s->skipped->kinds;
+    const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash : name, '.');
+    skipped *all = s->skipped;
+    size_t i = 0;
+    if (!ending)
+        ending = dot ? dot + 1 : "";
+    while (i < all->count && all->kinds[i].ending && strcasecmp(all->kinds[i].ending, ending) != 0)
+        i++;
+    if (i == all->count) {
+        name = arena_copy(s->strings, name, strlen(name));
+        ending = arena_copy(s->strings, ending, strlen(ending));
+        if (!name || !ending)
+            return source_no_memory(s, err);
+        all->kinds[all->count++] = (struct skipped_kind){i == most - 1 ? NULL : ending, s->prefix, name, 0};
+    }
+    all->kinds[i].count++;
+    return MOHVIT_OK;
 }
 
 mohvit_status source_parent(dataset_source *s, const char *path, const char **out, mohvit_error *err)

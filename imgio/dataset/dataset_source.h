@@ -4,6 +4,7 @@
 #define MOHVIT_DATASET_SOURCE_H
 
 #include "base/arena.h"
+#include "base/lines.h"
 #include "imgio/dataset/classes.h"
 #include "imgio/dataset/sample.h"
 
@@ -30,6 +31,16 @@ typedef struct found_item {
     uint32_t check;
 } found_item;
 
+/* Files that are no pictures, by the endings of their names. The data set has one for all of its sources, so
+ * that a kind is warned about once, however many tars there are. */
+typedef struct skipped {
+    struct skipped_kind {
+        const char *ending, *prefix, *name; /* of the first file: prefix + name */
+        size_t count;
+    } kinds[12]; /* of the last, `ending` is NULL: all others */
+    size_t count;
+} skipped;
+
 struct dataset_source {
     const source_kind *kind;
     const char *argument;
@@ -40,11 +51,17 @@ struct dataset_source {
     /* Up to the end of dataset_open. */
     arena *strings;
     const warning_sink *warn;
+    skipped *skipped;
+    line_end ends;     /* of lists */
+    bool find_samples; /* x.cls beside x.jpg in a tar names its class */
+    const char
+        *image_ext; /* of samples: extensions of pictures, with commas between them; NULL: the known ones */
     found_item *items;
     size_t count, capacity;
-    const char **folders; /* of the items, and empty ones; one may be there more than once */
+    class_folder *folders; /* of the items, and empty ones; one may be there more than once */
     size_t folder_count, folder_capacity;
-    bool by_number; /* classes were given as numbers, which say nothing of what they are */
+    bool by_number;  /* classes were given as numbers, which say nothing of what they are */
+    bool as_samples; /* samples were found */
 };
 
 /* "argument" and what stands between it and a name. */
@@ -61,8 +78,8 @@ mohvit_status source_parent(dataset_source *s, const char *path, const char **ou
 
 mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err);
 
-/* Warns of so many files that are no pictures, if there are any. */
-void source_warn_others(const dataset_source *s, size_t others);
+/* Counts a file that is no picture. ending NULL: what follows the last dot of its name. */
+mohvit_status source_skip(dataset_source *s, const char *name, const char *ending, mohvit_error *err);
 
 /* Whether an argument is idx:IMAGES,LABELS. Then *images is malloc'd, or NULL without memory, and *labels,
  * which is NULL where there are none, lies in it. */

@@ -2,7 +2,7 @@
  * member's bytes are; since a tar keeps them as they are, any of them can then be read at once, in any order
  * and by any thread. */
 #include "base/memory.h"
-#include "imgio/dataset/dataset_source.h"
+#include "imgio/dataset/webdataset.h"
 #include "imgio/formats.h"
 
 #include <archive.h>
@@ -15,17 +15,15 @@
 #include <unistd.h>
 
 #define TAR_BLOCK 512
-#define MAX_LABEL 256 /* bytes of a .cls */
 
 /* A tar being scanned. */
 typedef struct tar_scan {
     dataset_source *s;
     struct archive *archive;
-    uint64_t size;      /* of the file */
-    found_item *labels; /* (label_count) x.cls: name without ".cls", label */
-    size_t label_count, label_capacity;
+    uint64_t size;       /* of the file */
+    tar_member *members; /* (count), in the order of the tar */
+    size_t count, capacity;
     const char *inner; /* a member that is a tar, or NULL */
-    size_t others;     /* members that are neither pictures nor labels */
 } tar_scan;
 
 /* EILSEQ, EINVAL and −1 are what libarchive has to say; other numbers are from the system. */
@@ -39,107 +37,59 @@ static mohvit_status archive_error(const tar_scan *t, mohvit_error *err)
                      cause ? cause : "no reason given");
 }
 
-/* The name of x.cls without its ending, or 0. */
-static size_t label_stem(const char *name)
+/* ---- Members --------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *name, const char *ending)
 {
-    size_t length = strlen(name);
-    return length > 4 && strcmp(name + length - 4, ".cls") == 0 ? length - 4 : 0;
+    size_t length = strlen(name), n = strlen(ending);
+    return length > n && !strcmp(name + length - n, ending);
 }
 
-static mohvit_status read_member(const tar_scan *t, const char *name, uint64_t place, void *dst, size_t size,
-                                 mohvit_error *err)
+/* The name as unpacking would have it: without "./", "//" and a slash at either end. */
+static char *plain_name(arena *strings, const char *name)
 {
-    mohvit_error cause;
-    mohvit_status status = sample_read_bytes(t->s->fd, place, dst, size, &cause);
-    return status ? error_set(err, status, "%s/%s: %s", t->s->argument, name, cause.message) : MOHVIT_OK;
-}
-
-static mohvit_status add_label(tar_scan *t, const char *name, size_t stem, uint64_t place, uint64_t size,
-                               mohvit_error *err)
-{
-    char text[MAX_LABEL + 1];
-    if (size > MAX_LABEL)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s/%s: %llu bytes; expected a class of at most %d",
-                         t->s->argument, name, (unsigned long long)size, MAX_LABEL);
-    mohvit_status status = read_member(t, name, place, text, (size_t)size, err);
-    if (status)
-        return status;
-    while (size && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == ' '))
-        size--;
-    text[size] = '\0';
-    found_item *labels = memory_grow(t->labels, t->label_count, &t->label_capacity, sizeof *labels);
-    if (!labels)
-        return source_no_memory(t->s, err);
-    t->labels = labels;
-    found_item *l = &t->labels[t->label_count++];
-    *l = (found_item){.name = arena_copy(t->s->strings, name, stem),
-                      .label = arena_copy(t->s->strings, text, strlen(text))};
-    return l->name && l->label ? MOHVIT_OK : source_no_memory(t->s, err);
-}
-
-/* A picture is named like one or begins like one. */
-static mohvit_status look_at_member(bool *picture, const tar_scan *t, const char *name, uint64_t place,
-                                    uint64_t size, mohvit_error *err)
-{
-    uint8_t head[PICTURE_HEAD];
-    size_t bytes = size < sizeof head ? (size_t)size : sizeof head;
-    *picture = picture_named(name);
-    if (*picture)
-        return MOHVIT_OK;
-    mohvit_status status = read_member(t, name, place, head, bytes, err);
-    *picture = !status && picture_begins(head, bytes);
-    return status;
-}
-
-static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, uint64_t size,
-                                mohvit_error *err)
-{
-    size_t stem = label_stem(name);
-    if (stem)
-        return add_label(t, name, stem, place, size, err);
-    bool picture;
-    mohvit_status status = look_at_member(&picture, t, name, place, size, err);
-    if (status)
-        return status;
-    if (!picture) {
-        size_t length = strlen(name);
-        if (length > 4 && strcmp(name + length - 4, ".tar") == 0 && !t->inner)
-            t->inner = arena_copy(t->s->strings, name, length);
-        t->others++;
-        return MOHVIT_OK;
+    char *plain = arena_copy(strings, name, strlen(name)), *to = plain;
+    for (const char *at = name; plain && *at;) {
+        size_t n = strcspn(at, "/");
+        if (n && !(n == 1 && *at == '.')) {
+            if (to > plain)
+                *to++ = '/';
+            memmove(to, plain + (at - name), n);
+            to += n;
+        }
+        at += n + (at[n] == '/');
     }
-    found_item item = {.class_index = CLASS_NONE, .size = size, .place = place};
-    item.name = arena_copy(t->s->strings, name, strlen(name));
-    status = item.name ? source_parent(t->s, name, &item.folder, err) : source_no_memory(t->s, err);
-    return status ? status : source_add(t->s, &item, err);
+    if (plain)
+        *to = '\0';
+    return plain;
 }
 
-/* The bytes of a link are those of another member, or of a file outside. */
-static mohvit_status visit_link(tar_scan *t, const char *name, mohvit_error *err)
+/* Whether any part of the path is. */
+static bool is_hidden(const char *path)
 {
-    if (picture_named(name) || label_stem(name))
-        return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
-                         "%s: \"%s\" is a link to another file; make the tar with --dereference "
-                         "--hard-dereference",
-                         t->s->argument, name);
-    t->others++;
+    for (const char *at = path; *at;) {
+        size_t n = strcspn(at, "/");
+        if (name_is_hidden(at, n))
+            return true;
+        at += n + (at[n] == '/');
+    }
+    return false;
+}
+
+static mohvit_status add_member(tar_scan *t, const tar_member *m, mohvit_error *err)
+{
+    tar_member *members = memory_grow(t->members, t->count, &t->capacity, sizeof *members);
+    if (!members)
+        return source_no_memory(t->s, err);
+    t->members = members;
+    t->members[t->count++] = *m;
+    if (!m->folder && !t->inner && ends_with(m->name, ".tar"))
+        t->inner = m->name;
     return MOHVIT_OK;
 }
 
-static mohvit_status visit(tar_scan *t, struct archive_entry *entry, mohvit_error *err)
+static mohvit_status visit_file(tar_scan *t, struct archive_entry *entry, const char *name, mohvit_error *err)
 {
-    const char *name = archive_entry_pathname(entry);
-    if (!name)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: a member without a name", t->s->argument);
-    while (!strncmp(name, "./", 2))
-        name += 2;
-    const char *slash = strrchr(name, '/');
-    if ((slash ? slash[1] : name[0]) == '.')
-        return MOHVIT_OK;
-    if (archive_entry_filetype(entry) == AE_IFLNK || archive_entry_hardlink(entry))
-        return visit_link(t, name, err);
-    if (archive_entry_filetype(entry) != AE_IFREG)
-        return MOHVIT_OK;
     int64_t size = archive_entry_size(entry), place = archive_filter_bytes(t->archive, 0);
     if (size < 0 || place < 0 || (uint64_t)place > t->size || (uint64_t)size > t->size - (uint64_t)place)
         return error_set(err, MOHVIT_ERROR_FORMAT,
@@ -149,7 +99,35 @@ static mohvit_status visit(tar_scan *t, struct archive_entry *entry, mohvit_erro
     if (archive_entry_sparse_count(entry))
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
                          "%s: \"%s\" is stored sparse; make the tar without -S", t->s->argument, name);
-    return add_member(t, name, (uint64_t)place, (uint64_t)size, err);
+    return add_member(t, &(tar_member){name, (uint64_t)place, (uint64_t)size, false}, err);
+}
+
+/* The bytes of a link are those of another member, or of a file outside. */
+static mohvit_status visit_link(tar_scan *t, const char *name, mohvit_error *err)
+{
+    if (picture_named(name) || ends_with(name, ".cls"))
+        return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                         "%s: \"%s\" is a link to another file; make the tar with --dereference "
+                         "--hard-dereference",
+                         t->s->argument, name);
+    return source_skip(t->s, name, NULL, err);
+}
+
+static mohvit_status visit(tar_scan *t, struct archive_entry *entry, mohvit_error *err)
+{
+    const char *path = archive_entry_pathname(entry);
+    if (!path)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: a member without a name", t->s->argument);
+    const char *name = plain_name(t->s->strings, path);
+    if (!name)
+        return source_no_memory(t->s, err);
+    if (is_hidden(name))
+        return MOHVIT_OK;
+    if (archive_entry_filetype(entry) == AE_IFLNK || archive_entry_hardlink(entry))
+        return visit_link(t, name, err);
+    if (archive_entry_filetype(entry) == AE_IFDIR)
+        return *name ? add_member(t, &(tar_member){.name = name, .folder = true}, err) : MOHVIT_OK;
+    return archive_entry_filetype(entry) == AE_IFREG ? visit_file(t, entry, name, err) : MOHVIT_OK;
 }
 
 /* A tar ends with blocks of zeros; without any it ended too early, perhaps between two members. */
@@ -177,25 +155,126 @@ static mohvit_status scan_members(tar_scan *t, mohvit_error *err)
     }
 }
 
-/* WebDataset: all that belongs to one sample shares its name up to the first dot of the last part. */
-static mohvit_status label_items(tar_scan *t, mohvit_error *err)
+/* ---- Pictures -------------------------------------------------------------------------------- */
+
+static int compare_members(const void *a, const void *b)
+{
+    const tar_member *x = *(tar_member *const *)a, *y = *(tar_member *const *)b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x > y) - (x < y);
+}
+
+/* Of members with one name the last counts, as unpacking has it; the others lose theirs. */
+static mohvit_status drop_replaced(tar_scan *t, mohvit_error *err)
+{
+    const char *first = NULL;
+    size_t dropped = 0;
+    tar_member **sorted = calloc(t->count + 1, sizeof *sorted);
+    if (!sorted)
+        return source_no_memory(t->s, err);
+    for (size_t i = 0; i < t->count; i++)
+        sorted[i] = &t->members[i];
+    qsort(sorted, t->count, sizeof *sorted, compare_members);
+    for (size_t i = 1; i < t->count; i++) {
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) != 0)
+            continue;
+        if (!sorted[i]->folder && !dropped++)
+            first = sorted[i]->name;
+        sorted[i - 1]->name = NULL;
+    }
+    free(sorted);
+    if (dropped)
+        warning_send(t->s->warn, "%s: %zu %s replaced by a later one of the same name, such as \"%s\"",
+                     t->s->argument, dropped, dropped == 1 ? "member is" : "members are", first);
+    return MOHVIT_OK;
+}
+
+/* A picture is named like one or begins like one. */
+static mohvit_status look_at_member(bool *picture, const tar_scan *t, const tar_member *m, mohvit_error *err)
+{
+    uint8_t head[PICTURE_HEAD];
+    mohvit_error cause;
+    size_t bytes = m->size < sizeof head ? (size_t)m->size : sizeof head;
+    *picture = picture_named(m->name);
+    if (*picture)
+        return MOHVIT_OK;
+    mohvit_status status = sample_read_bytes(t->s->fd, m->place, head, bytes, &cause);
+    *picture = !status && picture_begins(head, bytes);
+    return status ? error_set(err, status, "%s/%s: %s", t->s->argument, m->name, cause.message) : MOHVIT_OK;
+}
+
+static mohvit_status add_pictures(tar_scan *t, mohvit_error *err)
+{
+    mohvit_status status = drop_replaced(t, err);
+    for (size_t i = 0; !status && i < t->count; i++) {
+        const tar_member *m = &t->members[i];
+        bool picture;
+        if (!m->name || m->folder)
+            continue;
+        status = look_at_member(&picture, t, m, err);
+        if (!status && !picture)
+            status = source_skip(t->s, m->name, NULL, err);
+        else if (!status)
+            status = source_add(
+                t->s,
+                &(found_item){.name = m->name, .class_index = CLASS_NONE, .size = m->size, .place = m->place},
+                err);
+    }
+    return status;
+}
+
+/* How much of the path stands before the folder around the picture, with the slash; 0 where there is none. */
+static size_t above_folder(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    while (slash && slash > name && slash[-1] != '/')
+        slash--;
+    return slash ? (size_t)(slash - name) : 0;
+}
+
+/* The folders of classes stand side by side in one folder: the deepest that has each picture in a folder of
+ * its own. Returns how much of every path it is, with its slash. */
+static size_t find_root(const dataset_source *s)
+{
+    size_t root = s->count ? above_folder(s->items[0].name) : 0;
+    for (size_t i = 1; i < s->count && root; i++) {
+        const char *name = s->items[i].name;
+        size_t above = above_folder(name), same = 0;
+        while (same < above && same < root && name[same] == s->items[0].name[same])
+            same++;
+        while (same && name[same - 1] != '/')
+            same--;
+        root = same;
+    }
+    return root;
+}
+
+static mohvit_status find_folders(tar_scan *t, mohvit_error *err)
 {
     dataset_source *s = t->s;
-    if (!t->label_count)
-        return MOHVIT_OK;
-    qsort(t->labels, t->label_count, sizeof *t->labels, source_compare_items);
+    size_t root = find_root(s);
     for (size_t i = 0; i < s->count; i++) {
-        const char *name = s->items[i].name, *slash = strrchr(name, '/');
-        const char *dot = strchr(slash ? slash : name, '.');
-        found_item key = {.name = arena_copy(s->strings, name, dot ? (size_t)(dot - name) : strlen(name))};
-        if (!key.name)
+        const char *in = s->items[i].name + root, *slash = strchr(in, '/');
+        if (slash && !(s->items[i].folder = arena_copy(s->strings, in, (size_t)(slash - in))))
             return source_no_memory(s, err);
-        const found_item *l = bsearch(&key, t->labels, t->label_count, sizeof key, source_compare_items);
-        if (l)
-            s->items[i].label = l->label;
-        s->items[i].folder = NULL; // the folders of such a tar mean nothing
+    }
+    for (size_t i = 0; s->count && i < t->count; i++) {
+        const char *name = t->members[i].name;
+        bool below = name && t->members[i].folder && !strncmp(name, s->items[0].name, root) && name[root];
+        mohvit_status status =
+            below && !strchr(name + root, '/') ? source_add_folder(s, name + root, err) : MOHVIT_OK;
+        if (status)
+            return status;
     }
     return MOHVIT_OK;
+}
+
+static mohvit_status take_members(tar_scan *t, mohvit_error *err)
+{
+    if (t->s->find_samples && webdataset_is(t->members, t->count))
+        return webdataset_add(t->s, t->members, t->count, err);
+    mohvit_status status = add_pictures(t, err);
+    return status ? status : find_folders(t, err);
 }
 
 static mohvit_status open_file(dataset_source *s, uint64_t *size, mohvit_error *err)
@@ -219,15 +298,13 @@ static mohvit_status scan_tar(dataset_source *s, mohvit_error *err)
     if (!status)
         status = scan_members(&t, err);
     if (!status)
-        status = label_items(&t, err);
+        status = take_members(&t, err);
     if (!status && !s->count && t.inner)
         status = error_set(err, MOHVIT_ERROR_UNSUPPORTED,
                            "%s: holds no pictures but further tars (\"%s\"); unpack it once and name those",
                            s->argument, t.inner);
-    if (!status)
-        source_warn_others(s, t.others);
     archive_read_free(t.archive);
-    free(t.labels);
+    free(t.members);
     return status;
 }
 

@@ -1,11 +1,12 @@
 #include "imgio/dataset/truth.h"
 
 #include "base/json_bounded.h"
-#include "base/lines.h"
 #include "base/memory.h"
 #include "base/search.h"
+#include "imgio/dataset/csv.h"
 #include "imgio/dataset/sample.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +16,21 @@
 typedef struct truth_entry {
     const char *name;
     size_t class_index, line;
-    bool used;
+    const char *picture_prefix, *picture; /* that it was found for; NULL: none yet */
 } truth_entry;
 
-static mohvit_status add_entry(truth *t, const char *name, size_t length, size_t class_index, size_t line,
+/* A file being read. */
+typedef struct truth_reader {
+    line_reader lines;
+    const class_table *classes;
+    truth *t;
+    size_t smallest; /* class */
+} truth_reader;
+
+static mohvit_status add_entry(truth_reader *r, const char *name, size_t length, size_t class_index,
                                mohvit_error *err)
 {
+    truth *t = r->t;
     truth_entry *entries = memory_grow(t->entries, t->count, &t->capacity, sizeof *entries);
     if (!entries)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes of pictures", t->count);
@@ -30,32 +40,142 @@ static mohvit_status add_entry(truth *t, const char *name, size_t length, size_t
         length -= 2;
     }
     truth_entry *e = &t->entries[t->count++];
-    *e = (truth_entry){arena_copy(&t->strings, name, length), class_index, line, false};
-    return e->name ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for names of pictures");
+    *e = (truth_entry){.class_index = class_index, .line = r->lines.number};
+    r->smallest = class_index < r->smallest ? class_index : r->smallest;
+    if (name && !(e->name = arena_copy(&t->strings, name, length)))
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for names of pictures");
+    return MOHVIT_OK;
+}
+
+/* The class that text is, of a picture whose name has `length` bytes; name NULL: of the next one. */
+static mohvit_status add_picture(truth_reader *r, const char *name, size_t length, const char *text,
+                                 mohvit_error *err)
+{
+    char where[512];
+    size_t class_index, index;
+    lines_where(&r->lines, where, sizeof where);
+    mohvit_status status = class_parse(r->classes, text, where, &class_index, err);
+    r->t->by_number = r->t->by_number && class_is_index(text, &index);
+    return status ? status : add_entry(r, name, length, class_index, err);
 }
 
 /* A TAB parts name and class, both of which may then hold blanks; else the first blank does, unless only what
  * follows the last one is a class. */
-static mohvit_status parse_line(const line_reader *r, const class_table *classes, size_t *name_length,
-                                const char **class_text, size_t *class_index, mohvit_error *err)
+static mohvit_status take_line(truth_reader *r, mohvit_error *err)
 {
     char where[512];
-    const char *line = r->line, *tab = strchr(line, '\t'), *blank = tab ? tab : strchr(line, ' ');
-    lines_where(r, where, sizeof where);
+    const char *line = r->lines.line, *tab = strchr(line, '\t'), *blank = tab ? tab : strchr(line, ' ');
+    lines_where(&r->lines, where, sizeof where);
     if (!blank || blank == line)
-        return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: \"%s\"; expected a picture's name, a TAB or a blank, and its class", where,
-                         line);
+        return error_set(
+            err, MOHVIT_ERROR_FORMAT,
+            "%s: \"%.200s\"; expected a picture's name, a TAB or a blank, and its class; or, as the first "
+            "line, a CSV's header such as file_name,label. --truth-in-order reads a class a line",
+            where, line);
     const char *last = tab ? tab : strrchr(line, ' ');
-    if (last != blank && !class_parse(classes, last + 1, where, class_index, NULL)) {
-        size_t other;
-        if (class_parse(classes, blank + 1 + strspn(blank + 1, " "), where, &other, NULL))
-            blank = last;
-    }
-    *class_text = blank + 1 + strspn(blank + 1, "\t ");
-    *name_length = (size_t)(blank - line);
-    return class_parse(classes, *class_text, where, class_index, err);
+    size_t any;
+    if (last != blank && !class_parse(r->classes, last + 1, where, &any, NULL) &&
+        class_parse(r->classes, blank + 1 + strspn(blank + 1, " "), where, &any, NULL))
+        blank = last;
+    return add_picture(r, line, (size_t)(blank - line), blank + 1 + strspn(blank + 1, "\t "), err);
 }
+
+static mohvit_status take_class(truth_reader *r, mohvit_error *err)
+{
+    return add_picture(r, NULL, 0, r->lines.line, err);
+}
+
+// ---- CSV -------------------------------------------------------------------------------------------
+
+enum { MAX_COLUMNS = 256 };
+
+typedef struct columns {
+    size_t count, name, class_text;
+    bool boxes; /* Kaggle's PredictionString: a class and four numbers for each box of a picture */
+} columns;
+
+/* Whether a header's field is one of words (ended by NULL), whatever its case, blanks and underscores. */
+static bool is_one_of(const char *field, const char *const *words)
+{
+    char plain[32];
+    size_t length = 0;
+    for (; *field && length + 1 < sizeof plain; field++)
+        if (isalnum((unsigned char)*field))
+            plain[length++] = (char)tolower((unsigned char)*field);
+    plain[length] = '\0';
+    while (*words && strcmp(*words, plain) != 0)
+        words++;
+    return !*field && *words;
+}
+
+/* Whether the first line is a CSV's header: fields for a name and for a class are in it. Cuts it up then. */
+static mohvit_status find_columns(columns *c, bool *found, const line_reader *r, mohvit_error *err)
+{
+    static const char *const names[] = {"filename",  "file",      "imageid", "image",     "id",
+                                        "path",      "name",      "img",     "imagepath", "filepath",
+                                        "imagename", "imagefile", NULL},
+                             *const classes[] = {"label",      "class",      "category",   "target",
+                                                 "classid",    "labelid",    "classname",  "labelname",
+                                                 "classindex", "classlabel", "categoryid", "predictionstring",
+                                                 "synset",     "wnid",       "wordnetid",  NULL};
+    char *fields[MAX_COLUMNS], *copy = strdup(r->line);
+    size_t name_columns = 0, class_columns = 0;
+    if (!copy)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", r->path);
+    *c = (columns){0};
+    bool whole = csv_split(copy, fields, MAX_COLUMNS, &c->count);
+    for (size_t i = 0; whole && i < c->count; i++) {
+        if (is_one_of(fields[i], names)) {
+            c->name = i;
+            name_columns++;
+        } else if (is_one_of(fields[i], classes)) {
+            c->class_text = i;
+            class_columns++;
+            c->boxes = is_one_of(fields[i], (const char *const[]){"predictionstring", NULL});
+        }
+    }
+    free(copy);
+    *found = name_columns && class_columns;
+    if (*found && name_columns + class_columns > 2)
+        return error_set(
+            err, MOHVIT_ERROR_FORMAT,
+            "%s: line 1: the header has %zu columns that may name a picture and %zu that may be its class; "
+            "leave one of each",
+            r->path, name_columns, class_columns);
+    return MOHVIT_OK;
+}
+
+/* "n01978287 240 170 260 240 n01978287 24 180 230 250" is n01978287; false where it is not that of one class.
+ */
+static bool class_of_boxes(char *text)
+{
+    char *class_text = NULL, *rest = NULL;
+    size_t i = 0;
+    for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest), i++) {
+        if (i % 5 == 0 && class_text && strcmp(class_text, word) != 0)
+            return false;
+        class_text = i ? class_text : word;
+    }
+    return i && i % 5 == 0;
+}
+
+static mohvit_status take_record(truth_reader *r, const columns *c, mohvit_error *err)
+{
+    char *fields[MAX_COLUMNS];
+    size_t count;
+    bool whole = csv_split(r->lines.line, fields, MAX_COLUMNS, &count);
+    if (!whole || count != c->count || !*fields[c->name])
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: line %zu: %s; expected %zu fields, as in the header, and a name", r->lines.path,
+                         r->lines.number, whole ? "the fields do not fit" : "a quote does not end", c->count);
+    if (c->boxes && !class_of_boxes(fields[c->class_text]))
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: line %zu: expected boxes of one class: a WordNet id and four numbers for each",
+                         r->lines.path, r->lines.number);
+    return add_picture(r, fields[c->name], strlen(fields[c->name]), fields[c->class_text], err);
+}
+
+// ---- Whole files -----------------------------------------------------------------------------------
 
 static int compare_entries(const void *a, const void *b)
 {
@@ -63,11 +183,8 @@ static int compare_entries(const void *a, const void *b)
 }
 
 /* Leaves one of each name. */
-static mohvit_status sort_entries(truth *t, const char *path, mohvit_error *err)
+static mohvit_status sort_entries(truth *t, mohvit_error *err)
 {
-    if (!t->count)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is empty; expected lines of a name and a class",
-                         path);
     qsort(t->entries, t->count, sizeof *t->entries, compare_entries);
     size_t kept = 1;
     for (size_t i = 1; i < t->count; i++) {
@@ -76,59 +193,85 @@ static mohvit_status sort_entries(truth *t, const char *path, mohvit_error *err)
             t->entries[kept++] = *b;
         else if (a->class_index != b->class_index)
             return error_set(err, MOHVIT_ERROR_FORMAT,
-                             "%s: \"%s\" has class %zu in line %zu and %zu in line %zu", path, a->name,
+                             "%s: \"%s\" has class %zu in line %zu and %zu in line %zu", t->path, a->name,
                              a->class_index, a->line, b->class_index, b->line);
     }
     t->count = kept;
     return MOHVIT_OK;
 }
 
-static mohvit_status read_lines(truth *t, line_reader *r, const class_table *classes,
-                                const warning_sink *warn, mohvit_error *err)
+/* 50,000 numbers from 1 on are the devkit's ILSVRC2012_validation_ground_truth.txt. */
+static mohvit_status check_numbers(const truth_reader *r, const warning_sink *warn, mohvit_error *err)
 {
-    bool more, zero = false;
+    enum { VALIDATION_PICTURES = 50000 };
+    const truth *t = r->t;
+    if (!t->by_number || !r->smallest)
+        return MOHVIT_OK;
+    if (t->count == VALIDATION_PICTURES && r->smallest == 1)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: 50,000 numbers from 1 on. %s", t->path,
+                         class_devkit_numbers);
+    warning_send(warn, "%s: no picture has class 0: classes are counted from 0 here%s%s", t->path,
+                 class_count(r->classes) == 1000 ? ". " : "",
+                 class_count(r->classes) == 1000 ? class_devkit_numbers : "");
+    return MOHVIT_OK;
+}
+
+static mohvit_status read_lines(truth_reader *r, bool in_order, mohvit_error *err)
+{
+    bool more, csv = false;
+    columns c;
     mohvit_status status;
-    t->by_number = true;
-    while (!(status = lines_next(r, &more, err)) && more) {
-        const char *text;
-        size_t length, class_index, index;
-        if (!lines_trim(r))
+    while (!(status = lines_next(&r->lines, &more, err)) && more) {
+        if (!lines_trim(&r->lines))
             continue;
-        status = parse_line(r, classes, &length, &text, &class_index, err);
-        if (!status)
-            status = add_entry(t, r->line, length, class_index, r->number, err);
+        if (r->lines.number == 1 && !in_order && (status = find_columns(&c, &csv, &r->lines, err)))
+            return status;
+        if (r->lines.number == 1 && csv)
+            continue;
+        status = csv ? take_record(r, &c, err) : in_order ? take_class(r, err) : take_line(r, err);
         if (status)
             return status;
-        t->by_number = t->by_number && class_is_index(text, &index);
-        zero = zero || class_index == 0;
     }
-    if (!status)
-        status = sort_entries(t, r->path, err);
-    if (!status && t->by_number && !zero)
-        warning_send(
-            warn,
-            "%s: no picture has class 0: classes are counted from 0 here. ILSVRC's own ids run from 1 to "
-            "1000 and in another order than the sorted WordNet ids, so that subtracting 1 does not help",
-            r->path);
+    if (!status && !r->t->count)
+        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: is empty; expected %s", r->lines.path,
+                           in_order ? "a class a line" : "lines of a name and a class");
     return status;
 }
 
-mohvit_status truth_read(truth **out, const char *path, const class_table *classes, const warning_sink *warn,
-                         mohvit_error *err)
+static mohvit_status read_file(truth **out, const char *path, line_end ends, const class_table *classes,
+                               bool in_order, const warning_sink *warn, mohvit_error *err)
 {
-    line_reader r;
     truth *t = calloc(1, sizeof *t);
     if (!t)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
-    mohvit_status status = lines_open(&r, path, LINES_NEWLINE, err);
+    truth_reader r = {.classes = classes, .t = t, .smallest = SIZE_MAX};
+    t->by_number = true;
+    mohvit_status status = lines_open(&r.lines, path, ends, err);
+    t->path = r.lines.path;
     if (!status)
-        status = read_lines(t, &r, classes, warn, err);
-    lines_close(&r);
+        status = read_lines(&r, in_order, err);
+    if (!status)
+        status = check_numbers(&r, warn, err);
+    if (!status && !in_order)
+        status = sort_entries(t, err);
+    lines_close(&r.lines);
     if (status)
         truth_free(t);
     else
         *out = t;
     return status;
+}
+
+mohvit_status truth_read(truth **out, const char *path, line_end ends, const class_table *classes,
+                         const warning_sink *warn, mohvit_error *err)
+{
+    return read_file(out, path, ends, classes, false, warn, err);
+}
+
+mohvit_status truth_read_in_order(truth **out, const char *path, line_end ends, const class_table *classes,
+                                  const warning_sink *warn, mohvit_error *err)
+{
+    return read_file(out, path, ends, classes, true, warn, err);
 }
 
 void truth_free(truth *t)
@@ -139,6 +282,8 @@ void truth_free(truth *t)
     free(t->entries);
     free(t);
 }
+
+/* ---- Finding --------------------------------------------------------------------------------- */
 
 typedef struct name_key {
     const char *name;
@@ -151,38 +296,74 @@ static int compare_to_key(const void *entry, const void *key)
     return strncmp(((const truth_entry *)entry)->name, k->name, k->length);
 }
 
-/* name with `length` bytes; CLASS_NONE where it is not there. */
-static size_t find_name(truth *t, const char *name, size_t length)
+/* name with `length` bytes; NULL where it is not there. */
+static truth_entry *find_name(truth *t, const char *name, size_t length)
 {
     const name_key key = {name, length};
     size_t low = search_first(&key, t->entries, t->count, sizeof *t->entries, compare_to_key);
     truth_entry *e = t->entries + low; // the shortest that begins so comes first
-    if (low == t->count || strncmp(e->name, name, length) != 0 || e->name[length])
-        return CLASS_NONE;
-    e->used = true;
-    return e->class_index;
+    bool found = low < t->count && !strncmp(e->name, name, length) && !e->name[length];
+    return found ? e : NULL;
 }
 
-size_t truth_find(truth *t, const char *name)
+/* The whole, else without its ending. */
+static truth_entry *find_either(truth *t, const char *name)
 {
     while (!strncmp(name, "./", 2))
         name += 2;
-    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *dot = strrchr(base, '.');
-    size_t found = find_name(t, name, strlen(name));
-    if (found == CLASS_NONE && dot)
-        found = find_name(t, name, (size_t)(dot - name));
-    if (found == CLASS_NONE && slash)
-        found = find_name(t, base, strlen(base));
-    if (found == CLASS_NONE && slash && dot)
-        found = find_name(t, base, (size_t)(dot - base));
-    return found;
+    const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash : name, '.');
+    truth_entry *e = find_name(t, name, strlen(name));
+    return e || !dot ? e : find_name(t, name, (size_t)(dot - name));
+}
+
+static mohvit_status take_entry(const truth *t, truth_entry *e, const char *prefix, const char *name,
+                                const char *path, mohvit_error *err)
+{
+    char *other = NULL;
+    mohvit_status status = MOHVIT_OK;
+    if (e->picture && asprintf(&other, "%s%s", e->picture_prefix, e->picture) < 0)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for a path", path);
+    if (other && strcmp(other, path) != 0) // a list may name one picture twice
+        status = error_set(
+            err, MOHVIT_ERROR_FORMAT,
+            "%s: line %zu, \"%s\", fits two pictures, %s and %s; expected their paths as they are here",
+            t->path, e->line, e->name, other, path);
+    free(other);
+    e->picture_prefix = prefix;
+    e->picture = name;
+    return status;
+}
+
+mohvit_status truth_find(truth *t, const char *prefix, const char *name, size_t *class_index,
+                         mohvit_error *err)
+{
+    char *path;
+    const char *slash = strrchr(name, '/');
+    *class_index = CLASS_NONE;
+    if (asprintf(&path, "%s%s", prefix, name) < 0)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s%s: no memory for a path", prefix, name);
+    truth_entry *e = find_either(t, path);
+    if (!e)
+        e = find_either(t, name);
+    if (!e && slash)
+        e = find_either(t, slash + 1);
+    mohvit_status status = e ? take_entry(t, e, prefix, name, path, err) : MOHVIT_OK;
+    if (e && !status)
+        *class_index = e->class_index;
+    free(path);
+    return status;
+}
+
+size_t truth_class_at(const truth *t, size_t index)
+{
+    return t->entries[index].class_index;
 }
 
 size_t truth_unused(const truth *t)
 {
     size_t unused = 0;
     for (size_t i = 0; i < t->count; i++)
-        unused += !t->entries[i].used;
+        unused += !t->entries[i].picture;
     return unused;
 }
 
@@ -280,13 +461,14 @@ size_t real_labels_find(const real_labels *r, const char *name)
 
 /* ---- Subset ---------------------------------------------------------------------------------- */
 
-mohvit_status subset_read(bool *chosen, const char *path, const class_table *t, mohvit_error *err)
+mohvit_status subset_read(bool *chosen, const char *path, line_end ends, const class_table *t,
+                          mohvit_error *err)
 {
     line_reader r;
     bool more;
     size_t count = 0;
     memset(chosen, 0, class_count(t) * sizeof *chosen);
-    mohvit_status status = lines_open(&r, path, LINES_NEWLINE, err);
+    mohvit_status status = lines_open(&r, path, ends, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more) {
         char where[512];
         size_t class_index;
@@ -299,7 +481,7 @@ mohvit_status subset_read(bool *chosen, const char *path, const class_table *t, 
         count++;
     }
     if (!status && !count)
-        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: is empty; expected a class a line", path);
+        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: is empty; expected a class a line", r.path);
     lines_close(&r);
     return status;
 }

@@ -44,14 +44,23 @@ static void open_with(const char *argument, const dataset_options *options, bool
 void fuzz_open_data_set(const char *argument, bool read)
 {
     static const bool subset[10] = {true, true, true, true};
-    const dataset_options labelled = {.classes = fuzz_classes(), .sample = 100, .warn = {fuzz_warn, NULL}},
-                          unlabelled = {.classes = fuzz_classes(),
-                                        .unlabelled = true,
-                                        .subset = subset,
-                                        .sample = 2,
-                                        .warn = {fuzz_warn, NULL}};
+    const dataset_options
+        labelled = {.classes = fuzz_classes(), .sample = 100, .warn = {fuzz_warn, NULL}},
+        unlabelled = {.classes = fuzz_classes(),
+                      .unlabelled = true,
+                      .subset = subset,
+                      .sample = 2,
+                      .image_ext = "seg.png,x.jpg",
+                      .null_lists = true,
+                      .warn = {fuzz_warn, NULL}},
+        by_order = {.classes = fuzz_classes(), .folders = FOLDERS_BY_ORDER, .warn = {fuzz_warn, NULL}},
+        by_number = {.classes = fuzz_classes(), .folders = FOLDERS_BY_NUMBER, .warn = {fuzz_warn, NULL}},
+        from_names = {.classes = fuzz_classes(), .from_names = true, .warn = {fuzz_warn, NULL}};
     open_with(argument, &labelled, read);
     open_with(argument, &unlabelled, read);
+    open_with(argument, &by_order, false);
+    open_with(argument, &by_number, false);
+    open_with(argument, &from_names, false);
 }
 
 void fuzz_open_with_truth(const char *argument, const char *truth, const char *real_labels)

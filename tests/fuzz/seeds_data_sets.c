@@ -51,11 +51,22 @@ static void seed_tars(void)
                               {deep, "\xff\xd8\xff"}};
     const member samples[] = {{"000.cls", "3\n"},   {"000.jpg", "x"}, {"001.jpg", "y"},
                               {"001.cls", "dress"}, {".hidden", "x"}, {"odd", "\x89PNG\r\n\x1a\n0123456789"}};
+    const member apart[] = {{"a.jpg", "x"}, {"b.jpg", "y"},       {"a.cls", "1"},
+                            {"b.cls", "2"}, {"d/c.seg.png", "z"}, {"d/c.x.cls", "3"},
+                            {"d/", ""},     {"a.jpg", "v"},       {"a.cls", "4"}},
+                 paths[] = {{"n01440764/a.JPEG", "\xff\xd8\xff"},
+                            {"__MACOSX/n01440764/._a.JPEG", "x"},
+                            {"n01443537/in/b.v2.png", "x"},
+                            {".//n01440764/./a.JPEG", "\xff\xd8\xff 2"}};
     const member others[] = {{"inner.tar", "x"}, {"link", NULL}}, link[] = {{"link.jpg", NULL}};
     seed_tar(ARCHIVE_FORMAT_TAR_USTAR, folders, 3);
     seed_tar(ARCHIVE_FORMAT_TAR_GNUTAR, folders, 4);
     seed_tar(ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE, folders, 4);
     seed_tar(ARCHIVE_FORMAT_TAR_USTAR, samples, 6);
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, apart, 4);
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, apart, 9);
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, apart + 2, 7);
+    seed_tar(ARCHIVE_FORMAT_TAR_USTAR, paths, 4);
     seed_tar(ARCHIVE_FORMAT_TAR_USTAR, others, 2);
     seed_tar(ARCHIVE_FORMAT_TAR_USTAR, link, 1);
 }
@@ -122,6 +133,19 @@ static void seed_lists(void)
     seed_text("lists", "ILSVRC2012_val_00000293 n01440764 1\n");
     seed_text("lists", "x.jpg 10\n");
     seed_text("lists", "0\nn01440764\ngoldfish\nt_shirt_top\ncrane\n");
+    seed_text("lists", "\xef\xbb\xbf"
+                       "file_name,label\r\nx.jpg,3\r\n\"a \"\"b\"\".jpg\" , T-shirt/top\r\n");
+    seed_text("lists",
+              "ImageId,PredictionString\nx,n01440764 85 1 499 272 n01440764 1 2 3 4\ny,n01443537 0 0 1 1 \n");
+    seed_text("lists", "path,class,top1\nval/x.jpg,3,4\nval/a/x,2,2");
+    seed_text("lists", "1\n2\n10\n");
+    blob zeros = {0};
+    blob_add(&zeros, "x.jpg 3\0y.jpg 4", 16);
+    seed("lists", zeros);
+    seed_text("labels", "{\"0\": [\"n01440764\", \"tench\"], \"1\": [\"n01443537\", \"goldfish\"]}");
+    seed_text("labels", "\xef\xbb\xbf"
+                        "n01440764 tench, Tinca tinca\r\nn01443537 goldfish");
+    seed_text("labels", "10\n02\n5\n");
     seed_text("real_labels", "[[5, 7], [], [9]]");
     seed_text("real_labels", "[[0]]");
 }
@@ -140,6 +164,9 @@ static void seed_folders(void)
               "0/a.png\n1/a.png\n2/a.png\n3/a.png\n4/a.png\n5/a.png\n6/a.png\n7/a.png\n8/a.png\n9/a.png\tx");
     seed_text("folder",
               "1/a.png\n2/a.png\n3/a.png\n4/a.png\n5/a.png\n6/a.png\n7/a.png\n8/a.png\n9/a.png\n10/a.png\tx");
+    seed_text(
+        "folder",
+        "n01440764_1.png\tx\nval_n01443537.png\tx\n__MACOSX/a.png\tx\nlost+found/\ncoat/\t->bag\nbag/a.png");
     seed_text("folder", "a/\nb/\nc/\nd/\ne/\nf/\ng/\nh/\ni/\nj/x.jpg");
 }
 

@@ -134,23 +134,80 @@ static void a_folder_holds_a_folder_for_each_class(void **state)
     assert_string_equal(dataset_prefix(d, 0), "val/");
     assert_int_equal(dataset_item_at(d, 2)->size, 3);
     reads(d, 2, "aaa");
-    assert_non_null(strstr(warnings, "1 file that is no picture"));
+    assert_non_null(strstr(warnings, "skipped 1 file that is not a picture (.txt): val/cat/notes.txt"));
     dataset_close(d);
 }
 
-static void an_empty_class_folder_is_warned_about_and_counts(void **state)
+static void a_folder_without_pictures_is_skipped_unless_order_counts(void **state)
 {
     (void)state;
-    shell("mkdir -p order/alpha order/beta order/gamma");
-    write_text("order/gamma/x.jpg", "x");
-    dataset *d = open_one("order");
-    holds(d, "gamma/x.jpg=2");
-    assert_non_null(strstr(warnings, "order/alpha: no pictures in this folder"));
-    assert_non_null(strstr(warnings, "in the order of their names"));
+    const dataset_options by_order = {.folders = FOLDERS_BY_ORDER};
+    shell("mkdir -p order/bird order/cat order/logs; touch order/bird/x.jpg order/cat/x.jpg; tar -cf x.tar "
+          "order");
+    for (const char *const *from = (const char *const[]){"order", "x.tar", NULL}; *from; from++) {
+        dataset *d = open_one(*from);
+        assert_int_equal(dataset_count(d), 2);
+        assert_int_equal(dataset_item_at(d, 1)->class_index, 0);
+        assert_non_null(strstr(warnings, "skipped 1 folder without pictures: \"logs\""));
+        dataset_close(d);
+        refused(*from, by_order, *from, "folder \"logs\" holds no pictures");
+    }
+    shell("touch order/logs/x.jpg; tar --sort=name -cf x.tar order");
+    for (const char *const *from = (const char *const[]){"order", "x.tar", NULL}; *from; from++) {
+        refused(*from, (dataset_options){0}, *from,
+                "1 of 3 folders is no class of this model by WordNet id or label: \"logs\"");
+        dataset *d = open_with(*from, by_order);
+        assert_non_null(d);
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(dataset_item_at(d, i)->class_index, i);
+        dataset_close(d);
+    }
+    shell("rm -r order/bird; tar -cf x.tar order");
+    refused("order", by_order, "2 folders cannot be the 3 classes", "--truth");
+    refused("x.tar", by_order, "2 folders cannot be the 3 classes", "--truth");
+}
+
+static void folders_may_be_numbers(void **state)
+{
+    (void)state;
+    const dataset_options by_number = {.folders = FOLDERS_BY_NUMBER};
+    shell("mkdir -p n/2 n/01; touch n/2/x.jpg n/01/x.jpg; tar -cf n.tar n/01 n/2");
+    refused("n", (dataset_options){0}, "\"01\", \"2\"", "--classes-by-number");
+    dataset *d = open_with("n", by_number);
+    holds(d, "01/x.jpg=1 2/x.jpg=2");
     dataset_close(d);
-    shell("rmdir order/alpha");
-    refused("order", (dataset_options){0}, "folder \"beta\"",
-            "2 folders cannot be taken in order for 3 classes");
+    d = open_with("n.tar", by_number);
+    holds(d, "n/01/x.jpg=1 n/2/x.jpg=2");
+    dataset_close(d);
+}
+
+static void what_systems_put_beside_pictures_is_no_class(void **state)
+{
+    (void)state;
+    shell("mkdir -p val/cat/.ipynb_checkpoints val/.Trashes val/__MACOSX/cat val/lost+found val/@eaDir;"
+          "for f in cat/x cat/._x cat/.ipynb_checkpoints/x .Trashes/x __MACOSX/cat/._x __MACOSX/x "
+          "lost+found/x @eaDir/x; do"
+          " touch val/$f.jpg; done; tar -cf x.tar val; tar -C val -cf y.tar .");
+    dataset *d = open_one("val");
+    holds(d, "cat/x.jpg=0");
+    dataset_close(d);
+    d = open_one("x.tar");
+    holds(d, "val/cat/x.jpg=0");
+    dataset_close(d);
+    d = open_one("y.tar");
+    holds(d, "cat/x.jpg=0");
+    assert_string_equal(warnings, "");
+    dataset_close(d);
+}
+
+static void links_to_folders_are_followed(void **state)
+{
+    (void)state;
+    shell("mkdir -p all/cat all/dog some; touch all/cat/x.jpg all/dog/x.jpg; ln -s ../all/cat some/cat; ln "
+          "-s some link");
+    dataset *d = open_one("link");
+    holds(d, "cat/x.jpg=0");
+    dataset_close(d);
 }
 
 static void a_picture_without_a_class_is_named(void **state)
@@ -171,10 +228,11 @@ static void what_is_not_there_or_empty_is_an_error(void **state)
 {
     (void)state;
     refused("nowhere", (dataset_options){0}, "nowhere: ", "No such file");
-    shell("mkdir empty; : >nothing; mkfifo pipe; ln -s /nowhere/x.jpg empty/.x");
+    shell("mkdir empty; : >nothing; ln -s /nowhere/x.jpg empty/.x");
     refused("empty", (dataset_options){0}, "empty: no pictures", "");
     refused("nothing", (dataset_options){0}, "nothing: no pictures", "");
-    refused("pipe", (dataset_options){0}, "pipe: is neither a folder nor a regular file", "");
+    refused("/dev/zero", (dataset_options){0}, "/dev/zero: is neither a folder nor a regular file nor a pipe",
+            "");
     shell("mkdir -p loop/cat; ln -s .. loop/cat/up");
     refused("loop", (dataset_options){0}, "loop/cat/up", "link to a folder that holds it");
 }
@@ -247,28 +305,177 @@ static void a_truth_file_names_pictures_in_several_ways(void **state)
             "truth does not name it");
 }
 
-/* Its whole name, then that without its ending, then what follows its last slash, then that without its
- * ending: lines are taken away in this order, and each time the next one counts. */
+/* The path that messages have, then that below the data, then what follows its last slash, and each of them
+ * without its ending: lines are taken away in this order, and each time the next one counts. */
 static void the_most_exact_name_of_a_picture_counts(void **state)
 {
     (void)state;
-    static const char *const lines[] = {"sub.d/e.jpg 0\n", "sub.d/e 1\n", "e.jpg 2\n", "e 0\n"};
-    static const char *const expected[] = {"sub.d/e.jpg=0", "sub.d/e.jpg=1", "sub.d/e.jpg=2",
-                                           "sub.d/e.jpg=0"};
+    static const char *const lines[] = {"flat/sub.d/e.jpg 0\n", "flat/sub.d/e 1\n", "sub.d/e.jpg 2\n",
+                                        "sub.d/e 0\n",          "e.jpg 1\n",        "e 2\n"};
     shell("mkdir -p flat/sub.d");
     write_text("flat/sub.d/e.jpg", "x");
-    for (size_t first = 0; first < 4; first++) {
-        char text[128] = "e.jp 1\ne.jpg.x 1\nsub 1\nsub.d 1\n"; // none of them
-        for (size_t i = 4; i-- > first;)
+    for (size_t first = 0; first < 6; first++) {
+        char text[128] = "e.jp 1\ne.jpg.x 1\nsub 1\nsub.d 1\n", expected[32]; // none of them
+        for (size_t i = 6; i-- > first;)
             strcat(text, lines[i]);
         write_text("truth", text);
-        dataset *d = open_with("flat", (dataset_options){.truth = "truth"});
-        assert_non_null(d);
-        holds(d, expected[first]);
-        dataset_close(d);
+        snprintf(expected, sizeof expected, "sub.d/e.jpg=%zu", first % 3);
+        for (const char *const *data = (const char *const[]){"flat", "./flat/", NULL}; *data; data++) {
+            dataset *d = open_with(*data, (dataset_options){.truth = "truth"});
+            assert_non_null(d);
+            holds(d, expected);
+            dataset_close(d);
+        }
     }
     write_text("truth", "e.jp 1\nsub 1\nsub.d 1\nd/e.jpg 1\n");
     refused("flat", (dataset_options){.truth = "truth"}, "flat/sub.d/e.jpg: has no class", "truth");
+}
+
+static void a_line_that_fits_two_pictures_is_refused(void **state)
+{
+    (void)state;
+    const dataset_options o = {.truth = "truth"};
+    shell("mkdir -p dup/a dup/b; touch dup/a/1.jpg dup/b/1.jpg");
+    write_text("truth", "1.jpg 2\n");
+    refused("dup", o, "truth: line 1, \"1.jpg\", fits two pictures", "dup/a/1.jpg and dup/b/1.jpg");
+    write_text("truth", "1 2\nb/1.jpg 0\n"); // each its own
+    dataset *d = open_with("dup", o);
+    holds(d, "a/1.jpg=2 b/1.jpg=0");
+    dataset_close(d);
+    shell("touch dup/a/1.png; rm -r dup/b");
+    refused("dup", o, "\"1\", fits two pictures", "dup/a/1.jpg and dup/a/1.png");
+    write_text("list", "dup/a/1.png\ndup/a/1.png\n");
+    d = open_with("list", o); // the same one twice
+    holds(d, "dup/a/1.png=2 dup/a/1.png=2");
+    dataset_close(d);
+}
+
+static void a_truth_file_may_be_a_csv_with_a_header(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "file_name,label\na.jpg,2\n\"b,\"\"c.jpg\", bird \n",
+        "\xef\xbb\xbfLabel , split,Image ID\r\n2,x,a.jpg\r\nbird,,\"b,\"\"c\"\r\n",
+        "path,class,top1\na,2,7\n\"flat/b,\"\"c.jpg\" ,\"bird\",8"};
+    static const char *const bad[][2] = {
+        {"file_name,label\na.jpg\n", "line 2: the fields do not fit; expected 2 fields"},
+        {"file_name,label\na.jpg,2,\n", "line 2: the fields do not fit; expected 2 fields"},
+        {"file_name,label\n,2\n", "line 2: the fields do not fit"},
+        {"file_name,label\n\"a.jpg,2\n", "line 2: a quote does not end"},
+        {"file_name,label\n\"a\".jpg,2\n", "line 2: a quote does not end"},
+        {"file_name,label\na.jpg,wolf\n", "line 2: \"wolf\" is no class"},
+        {"file_name,label\na.jpg,3\n", "line 2: class 3"},
+        {"file_name,id,label\na.jpg,2,2\n", "line 1: the header has 2 columns that may name a picture"},
+        {"file_name,label,class_name\na.jpg,2,cat\n", "and 2 that may be its class"},
+        {"a.jpg,2\n", "a CSV's header such as file_name,label"},
+        {"file_name,label\n", "truth: is empty"},
+    };
+    shell("mkdir flat; touch flat/a.jpg 'flat/b,\"c.jpg'");
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        write_text("truth", good[i]);
+        dataset *d = open_with("flat", (dataset_options){.truth = "truth"});
+        if (!d)
+            fail_msg("%s", last.message);
+        holds(d, "a.jpg=2 b,\"c.jpg=2");
+        dataset_close(d);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_text("truth", bad[i][0]);
+        refused("flat", (dataset_options){.truth = "truth"}, "truth: ", bad[i][1]);
+    }
+}
+
+static void kaggles_solution_is_a_class_and_its_boxes(void **state)
+{
+    (void)state;
+    const dataset_options o = {.truth = "truth", .classes = thousand};
+    shell("mkdir flat; touch flat/ILSVRC2012_val_00000001.JPEG flat/ILSVRC2012_val_00000002.JPEG");
+    write_text("truth", "ImageId,PredictionString\nILSVRC2012_val_00000002,n01440764 85 1 499 272 \n"
+                        "ILSVRC2012_val_00000001,n02099601 131 0 499 254 n02099601 0 1 2 3 \n");
+    dataset *d = open_with("flat", o);
+    assert_non_null(d);
+    holds(d, "ILSVRC2012_val_00000001.JPEG=207 ILSVRC2012_val_00000002.JPEG=0");
+    dataset_close(d);
+    static const char *const bad[] = {"n01440764 85 1 499", "n01440764", "",
+                                      "n01440764 1 2 3 4 n02099601 1 2 3 4", "n01440764 1 2 3 4 5"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "ImageId,PredictionString\nILSVRC2012_val_00000002,%s\n", bad[i]);
+        write_text("truth", text);
+        refused("flat", o, "truth: line 2", "expected boxes of one class");
+    }
+}
+
+static void truth_may_be_a_class_a_line_in_the_order_of_the_pictures(void **state)
+{
+    (void)state;
+    const dataset_options o = {.truth_in_order = "truth"};
+    shell("mkdir flat; touch flat/a.jpg flat/b.jpg flat/c.jpg; tar -C flat -cf x.tar a.jpg b.jpg c.jpg;"
+          "tar -C flat -cf y.tar b.jpg a.jpg c.jpg; printf 'flat/c.jpg\nflat/a.jpg\nflat/b.jpg' >list");
+    write_text("truth", "\xef\xbb\xbf"
+                        "1\r\nbird \r\n0");
+    dataset *d = open_with("flat", o);
+    holds(d, "a.jpg=1 b.jpg=2 c.jpg=0");
+    dataset_close(d);
+    d = open_with("x.tar", o);
+    holds(d, "a.jpg=1 b.jpg=2 c.jpg=0");
+    dataset_close(d);
+    d = open_with("list", o);
+    holds(d, "flat/c.jpg=1 flat/a.jpg=2 flat/b.jpg=0");
+    dataset_close(d);
+    refused("y.tar", o, "y.tar/a.jpg: stands behind b.jpg", "--truth");
+    write_text("truth", "1\n2\n");
+    refused("flat", o, "truth: 2 classes; expected 3", "");
+    write_text("truth", "1\n2\n0\n1\n");
+    refused("flat", o, "truth: 4 classes; expected 3", "");
+    write_text("truth", "1\n2\n3\n");
+    refused("flat", o, "truth: line 3: class 3; expected 0 to 2", "counted from 0");
+    shell("mkdir odd; touch odd/2.jpg odd/10.jpg odd/1.jpg");
+    write_text("truth", "1\n2\n0\n");
+    refused("odd", o, "odd/10.jpg: sorts before 2.jpg, whose number is smaller", "a list of the pictures");
+}
+
+static void ilsvrcs_own_numbering_is_refused(void **state)
+{
+    (void)state;
+    FILE *lines = fopen("order", "w"), *names = fopen("names", "w"), *list = fopen("list", "w");
+    assert_true(lines && names && list);
+    for (int i = 0; i < 50000; i++) {
+        fprintf(lines, "%d\n", 1 + i % 998);
+        fprintf(names, "%05d.jpg %d\n", i, 1 + i % 998);
+        fprintf(list, "%05d.jpg\n", i);
+    }
+    assert_false(fclose(lines) || fclose(names) || fclose(list));
+    refused("list", (dataset_options){.truth_in_order = "order", .classes = thousand},
+            "order: 50,000 numbers from 1 on", "ILSVRC's own ids run from 1 to 1000");
+    refused("list", (dataset_options){.truth = "names", .classes = thousand},
+            "names: 50,000 numbers from 1 on", "");
+    shell("echo 1 >>order; echo x.jpg >>list"); // so many are of another making
+    dataset *d = open_with("list", (dataset_options){.truth_in_order = "order", .classes = thousand});
+    assert_non_null(d);
+    assert_non_null(strstr(warnings, "order: no picture has class 0"));
+    dataset_close(d);
+}
+
+static void names_of_pictures_may_hold_their_classes(void **state)
+{
+    (void)state;
+    const dataset_options o = {.from_names = true, .classes = thousand};
+    shell("mkdir -p val/x; cd val; touch ILSVRC2012_val_00000001_n01443537.JPEG x/n01440764_10026.JPEG");
+    dataset *d = open_with("val", o);
+    holds(d, "ILSVRC2012_val_00000001_n01443537.JPEG=1 x/n01440764_10026.JPEG=0");
+    dataset_close(d);
+    static const char *const bad[][2] = {{"n0144353.JPEG", "has no WordNet id"},
+                                         {"n014435371.JPEG", "has no WordNet id"},
+                                         {"xn01443537.JPEG", "has no WordNet id"},
+                                         {"n99999999_1.JPEG", "the WordNet id in its name is no class"},
+                                         {"n01443537_n01440764.JPEG", "has several WordNet ids"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char list[64];
+        snprintf(list, sizeof list, "n01443537/%s\n", bad[i][0]);
+        write_text("list", list);
+        refused("list", o, bad[i][0], bad[i][1]);
+    }
 }
 
 static void classes_out_of_range_are_refused_with_file_and_line(void **state)
@@ -364,7 +571,7 @@ static void a_line_without_an_end_is_refused_where_the_limit_is(void **state)
     write_long_line("long", 65537);
     refused("long", (dataset_options){.unlabelled = true}, "long: line 1", "more than 65536 bytes");
     refused("flat", (dataset_options){.truth = "long"}, "long: line 1", "more than 65536 bytes");
-    assert_int_equal(subset_read(chosen, "long", classes, &last), MOHVIT_ERROR_FORMAT);
+    assert_int_equal(subset_read(chosen, "long", LINES_NEWLINE, classes, &last), MOHVIT_ERROR_FORMAT);
     // One that goes on and on; what is read of it must not be kept.
     refused("flat", (dataset_options){.truth = "/dev/zero"}, "/dev/zero: line 1", "zero byte");
     shell("mkfifo pipe; (yes | tr -d '\\n' >pipe) 2>/dev/null &");
@@ -379,6 +586,31 @@ static void real_labels_of_no_known_size_are_refused(void **state)
     shell("mkdir flat; : >flat/a.jpg; mkfifo pipe");
     for (const char *const *path = (const char *const[]){"pipe", "/dev/zero", "flat", NULL}; *path; path++)
         refused("flat", (dataset_options){.real_labels = *path}, *path, "is not a regular file");
+}
+
+static void lists_come_through_pipes_and_may_end_lines_with_zero_bytes(void **state)
+{
+    (void)state;
+    const dataset_options o = {.truth = "truth", .null_lists = true};
+    shell("mkdir flat; touch flat/a.jpg flat/b.jpg; cp flat/a.jpg 'flat/c\nd.jpg'; mkfifo pipe;"
+          "printf '\\357\\273\\277flat/b.jpg\\r\\nflat/a.jpg' >pipe &");
+    write_text("truth", "a 1\nb 2\n");
+    dataset *d = open_with("pipe", (dataset_options){.truth = "truth"});
+    holds(d, "flat/b.jpg=2 flat/a.jpg=1");
+    dataset_close(d);
+    shell("printf 'flat/b.jpg\\0flat/a.jpg\\0' >list");
+    refused("list", (dataset_options){.truth = "truth"}, "list: ", "-0 (--null)");
+    shell("cat list >pipe &");
+    refused("pipe", (dataset_options){.truth = "truth"}, "pipe: line 1: a zero byte", "-0 (--null)");
+    d = open_with("list", o);
+    holds(d, "flat/b.jpg=2 flat/a.jpg=1");
+    dataset_close(d);
+    shell("printf 'flat/c\\nd.jpg\\0flat/a.jpg' >list; printf 'a 1\\0c\\nd 2' >truth"); // names with newlines
+                                                                                        // in both
+    d = open_with("list", o);
+    holds(d, "flat/c\nd.jpg=2 flat/a.jpg=1");
+    dataset_close(d);
+    refused("list", (dataset_options){.truth = "truth"}, "", "-0 (--null)");
 }
 
 /* ---- Tars ------------------------------------------------------------------------------------ */
@@ -420,20 +652,161 @@ static void a_tar_is_read_where_it_lies(void **state)
     dataset_close(d);
 }
 
-static void webdataset_pairs_pictures_with_classes(void **state)
+static void folders_of_a_tar_are_those_of_the_folder_that_it_unpacks_to(void **state)
 {
     (void)state;
-    shell("mkdir w; printf a >w/0001.jpg; printf 2 >w/0001.cls; printf b >w/0002.left.jpg; printf 'dog\\n' "
-          ">w/0002.cls;"
-          "printf '{}' >w/0001.json; tar -C w -cf w.tar 0001.jpg 0001.cls 0001.json 0002.cls 0002.left.jpg");
-    dataset *d = open_one("w.tar");
-    holds(d, "0001.jpg=2 0002.left.jpg=1");
-    reads(d, 1, "b");
+    shell("mkdir -p top/in/dog/cat top/in/bird; touch top/in/dog/cat/x.jpg top/in/bird/x.jpg "
+          "top/in/dog/photo.v2.jpg");
+    shell("tar -cf x.tar top; tar -C top/in -cf y.tar bird dog");
+    dataset *d = open_one("x.tar");
+    assert_int_equal(dataset_count(d), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(dataset_item_at(d, i)->class_index,
+                         strstr(dataset_item_at(d, i)->name, "bird") ? 2 : 1);
     dataset_close(d);
-    shell("printf 3 >w/0001.cls; tar -C w -cf w.tar 0001.jpg 0001.cls");
-    refused("w.tar", (dataset_options){0}, "w.tar/0001.jpg: class 3", "expected 0 to 2");
-    shell("tar -C w -cf w.tar 0001.jpg 0002.left.jpg 0002.cls");
-    refused("w.tar", (dataset_options){0}, "w.tar/0001.jpg: has no class", "");
+    shell("tar -C top/in -cf y.tar bird/x.jpg dog/photo.v2.jpg dog/cat/x.jpg");
+    d = open_one("y.tar");
+    holds(d, "bird/x.jpg=2 dog/photo.v2.jpg=1 dog/cat/x.jpg=1");
+    dataset_close(d);
+    shell("touch top/in/x.jpg; tar -C top -cf x.tar in");
+    refused("x.tar", (dataset_options){0}, "x.tar: 1 of 1 folders", "\"in\"");
+}
+
+static void a_path_that_returns_in_a_tar_replaces_the_earlier(void **state)
+{
+    (void)state;
+    shell("mkdir cat dog; printf old >cat/x.jpg; printf b >dog/b.jpg; tar -cf x.tar cat/x.jpg dog/b.jpg; "
+          "printf newer "
+          ">cat/x.jpg; tar -rf x.tar ./cat/x.jpg");
+    dataset *d = open_one("x.tar");
+    holds(d, "dog/b.jpg=1 cat/x.jpg=0");
+    reads(d, 1, "newer");
+    assert_non_null(strstr(
+        warnings, "x.tar: 1 member is replaced by a later one of the same name, such as \"cat/x.jpg\""));
+    dataset_close(d);
+    write_text("truth", "x 2\nb 0\n");
+    d = open_with("x.tar", (dataset_options){.truth = "truth"});
+    holds(d, "dog/b.jpg=0 cat/x.jpg=2");
+    dataset_close(d);
+}
+
+/* ---- WebDataset ------------------------------------------------------------------------------ */
+
+/* A tar of members "NAME[=CONTENT]", which are their own names elsewhere. */
+static void make_samples(const char *members)
+{
+    char copy[1024], *rest = copy, *member;
+    const char *append = "-cf";
+    snprintf(copy, sizeof copy, "%s", members);
+    while ((member = strsep(&rest, " "))) {
+        char command[256], *content = strchr(member, '=');
+        if (content)
+            *content++ = '\0';
+        snprintf(command, sizeof command, "mkdir -p $(dirname %s) && printf %s >%s && tar %s w.tar %s",
+                 member, content ? content : member, member, append, member);
+        shell(command);
+        append = "-rf";
+    }
+}
+
+static void samples_hold(const char *members, const char *expected)
+{
+    make_samples(members);
+    dataset *d = open_one("w.tar");
+    holds(d, expected);
+    dataset_close(d);
+}
+
+static void samples_are_refused(const char *members, const char *a, const char *b)
+{
+    make_samples(members);
+    refused("w.tar", (dataset_options){0}, a, b);
+}
+
+static void neighbours_with_one_key_are_a_sample(void **state)
+{
+    (void)state;
+    samples_hold("0001.jpg 0001.cls=2 0001.json 0002.cls=dog\\\\n 0002.png d.1/3.JPEG d.1/3.cls=0",
+                 "0001.jpg=2 0002.png=1 d.1/3.JPEG=0");
+    samples_are_refused("0001.jpg 0001.cls=3", "w.tar/0001.jpg: class 3", "expected 0 to 2");
+    samples_are_refused("0001.jpg 0002.jpg 0002.cls=1", "w.tar/0001.jpg: has no class", "");
+    make_samples(
+        "cat/1.jpg cat/1.cls=2"); // what the user says goes first, and then these are paths and no samples
+    write_text("truth", "1 1\n");
+    dataset *d = open_with("w.tar", (dataset_options){.truth = "truth"});
+    holds(d, "cat/1.jpg=1");
+    dataset_close(d);
+}
+
+static void a_key_ends_at_the_first_dot_of_a_name(void **state)
+{
+    (void)state;
+    samples_hold("a.jpg a.seg.png a.cls=1", "a.jpg=1");
+    assert_non_null(strstr(warnings, "skipped 1 file that is not a picture (.seg.png): w.tar/a.seg.png"));
+    dataset *d = open_with("w.tar", (dataset_options){.image_ext = "seg.png"});
+    holds(d, "a.seg.png=1");
+    dataset_close(d);
+    samples_are_refused("22.05.jpg 22.05.cls=1",
+                        "key \"22\": a class without a picture; its parts are \".05.jpg\", \".05.cls\"",
+                        "--image-ext");
+    d = open_with("w.tar", (dataset_options){.image_ext = ".05.jpg"});
+    holds(d, "22.05.jpg=1");
+    dataset_close(d);
+    samples_are_refused("a.left.jpg a.cls=1", "key \"a\"", "\".left.jpg\"");
+    d = open_with("w.tar", (dataset_options){.image_ext = "right.jpg,LEFT.jpg"});
+    holds(d, "a.left.jpg=1");
+    dataset_close(d);
+    samples_are_refused("a.jpg a.png a.cls=1", "key \"a\": two pictures in one sample, \".jpg\" and \".png\"",
+                        "--image-ext");
+    d = open_with("w.tar", (dataset_options){.image_ext = "png"});
+    holds(d, "a.png=1");
+    dataset_close(d);
+    shell("mkdir -p val/cat; touch val/cat/x.jpg");
+    refused("val", (dataset_options){.image_ext = "png"}, "--image-ext png: no tar", "");
+}
+
+static void a_key_that_returns_is_another_sample(void **state)
+{
+    (void)state;
+    samples_hold("a.jpg a.cls=0 b.jpg b.cls=1 a.jpg=again a.cls=2", "a.jpg=0 b.jpg=1 a.jpg=2");
+    dataset *d = open_one("w.tar");
+    reads(d, 0, "a.jpg");
+    reads(d, 2, "again");
+    dataset_close(d);
+    samples_are_refused("a.jpg a.cls=0 a.jpg a.cls=2", "key \"a\": two files \".jpg\" in one sample", "");
+    samples_are_refused("a.cls=0 a.jpg a.cls=2", "key \"a\": two files \".cls\" in one sample", "");
+}
+
+static void parts_that_lie_apart_are_joined_where_there_is_one_of_each(void **state)
+{
+    (void)state;
+    samples_hold("a.jpg b.jpg c.jpg c.cls=2 a.cls=0 b.cls=1", "a.jpg=0 b.jpg=1 c.jpg=2");
+    assert_non_null(strstr(warnings, "w.tar: of 2 samples, picture and class lie apart"));
+    samples_are_refused("a.jpg b.jpg a.cls=0 b.cls=1 a.jpg a.cls=2",
+                        "key \"a\": its pictures (2) and classes (2) lie apart", "");
+    samples_are_refused("a.jpg b.jpg b.cls=1 a.cls=0 b.txt a.cls=0",
+                        "key \"a\": its pictures (1) and classes (2) lie apart", "");
+    samples_are_refused("a.jpg a.cls=1 b.cls=1 a.cls=2 b.jpg",
+                        "key \"a\": its pictures (1) and classes (2) lie apart", "");
+    samples_are_refused("a.jpg b.cls=1 a.cls=2", "key \"b\": a class without a picture", "\".cls\"");
+}
+
+static void a_kind_of_file_is_warned_about_once_for_all_tars(void **state)
+{
+    (void)state;
+    shell("touch a.jpg a.cls a.json a.txt b.JSON b.jpg b.cls; printf 2 >a.cls; printf 0 >b.cls;"
+          "tar -cf x.tar a.jpg a.cls a.json a.txt; tar -cf y.tar b.jpg b.cls b.JSON");
+    dataset *d = NULL;
+    char *arguments[] = {(char[]){"x.tar"}, (char[]){"y.tar"}};
+    *warnings = '\0';
+    const dataset_options o = {.classes = classes, .warn = {note_warning, NULL}};
+    assert_int_equal(dataset_open(&d, arguments, 2, &o, &last), MOHVIT_OK);
+    assert_string_equal(warnings, "skipped 2 files that are not pictures (.json): x.tar/a.json ...\n"
+                                  "skipped 1 file that is not a picture (.txt): x.tar/a.txt\n");
+    dataset_close(d);
+    shell("mkdir -p val/cat; cd val/cat; touch x.jpg; for i in $(seq 30); do touch f.$i; done");
+    dataset_close(open_one("val")); // more kinds than are told apart
+    assert_non_null(strstr(warnings, "skipped 19 files that are not pictures: val/cat/f."));
 }
 
 static void pictures_that_a_tar_links_to_are_refused(void **state)
@@ -461,9 +834,9 @@ static void members_of_a_tar_that_are_no_pictures_are_counted(void **state)
     make_image_folder();
     shell("ln -s notes.txt val/cat/more.txt; tar -C val -cf x.tar cat; tar -C val -cf y.tar cat/c.webp");
     dataset_close(open_one("x.tar"));
-    assert_non_null(strstr(warnings, "x.tar: passed over 2 files that are no pictures"));
+    assert_non_null(strstr(warnings, "skipped 2 files that are not pictures (.txt): x.tar/cat/"));
     dataset_close(open_one("y.tar"));
-    assert_null(strstr(warnings, "passed over"));
+    assert_null(strstr(warnings, "skipped"));
 }
 
 static void a_tar_cut_short_is_refused_wherever_it_is_cut(void **state)
@@ -657,16 +1030,17 @@ static void a_subset_leaves_other_classes_out(void **state)
     (void)state;
     bool chosen[3];
     make_many(6);
-    write_text("subset", "dog\n2\n");
-    assert_int_equal(subset_read(chosen, "subset", classes, NULL), MOHVIT_OK);
+    write_text("subset", "\xef\xbb\xbf"
+                         "dog\r\n2");
+    assert_int_equal(subset_read(chosen, "subset", LINES_NEWLINE, classes, NULL), MOHVIT_OK);
     dataset *d = open_with("many", (dataset_options){.subset = chosen});
     holds(d, "dog/0001.jpg=1 bird/0002.jpg=2 dog/0004.jpg=1 bird/0005.jpg=2");
     assert_non_null(strstr(warnings, "2 pictures of classes outside the subset"));
     dataset_close(d);
     write_text("subset", "\n");
-    assert_int_equal(subset_read(chosen, "subset", classes, NULL), MOHVIT_ERROR_FORMAT);
+    assert_int_equal(subset_read(chosen, "subset", LINES_NEWLINE, classes, NULL), MOHVIT_ERROR_FORMAT);
     write_text("subset", "dog\nwolf\n");
-    assert_int_equal(subset_read(chosen, "subset", classes, &last), MOHVIT_ERROR_FORMAT);
+    assert_int_equal(subset_read(chosen, "subset", LINES_NEWLINE, classes, &last), MOHVIT_ERROR_FORMAT);
     assert_non_null(strstr(last.message, "subset: line 2: \"wolf\""));
 }
 
@@ -709,7 +1083,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_folder_holds_a_folder_for_each_class),
-        TEST(an_empty_class_folder_is_warned_about_and_counts),
+        TEST(a_folder_without_pictures_is_skipped_unless_order_counts),
+        TEST(folders_may_be_numbers),
+        TEST(what_systems_put_beside_pictures_is_no_class),
+        TEST(links_to_folders_are_followed),
         TEST(a_picture_without_a_class_is_named),
         TEST(what_is_not_there_or_empty_is_an_error),
         TEST(a_link_to_nothing_fails_when_its_turn_comes),
@@ -717,13 +1094,26 @@ int main(void)
         TEST(a_file_that_the_system_fails_to_read_is_not_passed_over),
         TEST(a_truth_file_names_pictures_in_several_ways),
         TEST(the_most_exact_name_of_a_picture_counts),
+        TEST(a_line_that_fits_two_pictures_is_refused),
+        TEST(a_truth_file_may_be_a_csv_with_a_header),
+        TEST(kaggles_solution_is_a_class_and_its_boxes),
+        TEST(truth_may_be_a_class_a_line_in_the_order_of_the_pictures),
+        TEST(ilsvrcs_own_numbering_is_refused),
+        TEST(names_of_pictures_may_hold_their_classes),
         TEST(classes_out_of_range_are_refused_with_file_and_line),
         TEST(real_labels_replace_classes_and_leave_out_the_unsure),
         TEST(a_list_keeps_its_order),
         TEST(a_line_without_an_end_is_refused_where_the_limit_is),
         TEST(real_labels_of_no_known_size_are_refused),
+        TEST(lists_come_through_pipes_and_may_end_lines_with_zero_bytes),
         TEST(a_tar_is_read_where_it_lies),
-        TEST(webdataset_pairs_pictures_with_classes),
+        TEST(folders_of_a_tar_are_those_of_the_folder_that_it_unpacks_to),
+        TEST(a_path_that_returns_in_a_tar_replaces_the_earlier),
+        TEST(neighbours_with_one_key_are_a_sample),
+        TEST(a_key_ends_at_the_first_dot_of_a_name),
+        TEST(a_key_that_returns_is_another_sample),
+        TEST(parts_that_lie_apart_are_joined_where_there_is_one_of_each),
+        TEST(a_kind_of_file_is_warned_about_once_for_all_tars),
         TEST(pictures_that_a_tar_links_to_are_refused),
         TEST(members_of_a_tar_that_are_no_pictures_are_counted),
         TEST(a_tar_cut_short_is_refused_wherever_it_is_cut),

@@ -31,7 +31,7 @@ make_files() {
 # the option is given; and OPTION=ENDING, without an option for an argument, without an ending where any name will do.
 takes() {
     local model='--weights=weights --config=config --labels=labels --preprocess=preprocess'
-    local data="=data.tar =list =images=idx:%,classes =classes=idx:images,% --truth=truth --real-labels=preprocess --subset=subset"
+    local data="=data.tar =list =images=idx:%,classes =classes=idx:images,% --truth=truth --truth-in-order=truth --real-labels=preprocess --subset=subset"
     case $1 in
     eval) reads="$data $model" writes='--per-class= --predictions= --head-load= --state=' ;;
     headload\ count) reads="$data $model" writes='--output= -o= --state=' ;;

@@ -87,7 +87,7 @@ static int run_eval(int argc, char **argv)
     };
     eval_options o = {0};
     evaluation_options_begin(&o.run);
-    int parsed = options_read(&command_eval, argc, argv, "", table, take_option, &o);
+    int parsed = options_read(&command_eval, argc, argv, EVALUATION_LETTERS, table, take_option, &o);
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "eval", argc, argv);
     int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;

@@ -105,7 +105,8 @@ static int run_count(int argc, char **argv)
     };
     count_options o = {0};
     evaluation_options_begin(&o.run);
-    int parsed = options_read(&command_headload_count, argc, argv, "o:", table, take_option, &o);
+    int parsed =
+        options_read(&command_headload_count, argc, argv, EVALUATION_LETTERS "o:", table, take_option, &o);
     o.run.head_load = true;
     if (parsed == PARSED)
         parsed = evaluation_options_check(&o.run, "headload count", argc, argv);

@@ -95,11 +95,19 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
     mohvit_status status = class_table_create(&e->classes, &names, err);
     if (!status && o->subset) {
         e->competes = or_die(calloc(l->count, sizeof *e->competes));
-        status = subset_read(e->competes, o->subset, e->classes, err);
+        status = subset_read(e->competes, o->subset, o->null_lists ? LINES_EITHER : LINES_NEWLINE, e->classes,
+                             err);
     }
     dataset_options options = {
         .classes = e->classes,
         .truth = o->truth,
+        .truth_in_order = o->truth_in_order,
+        .from_names = o->from_names,
+        .folders = o->by_order    ? FOLDERS_BY_ORDER
+                   : o->by_number ? FOLDERS_BY_NUMBER
+                                  : FOLDERS_BY_NAME,
+        .image_ext = o->image_ext,
+        .null_lists = o->null_lists,
         .real_labels = o->real_labels,
         .subset = e->competes,
         .limit = o->limit,

@@ -67,6 +67,19 @@ bool evaluation_option(void *options, int code, const char *value)
     switch (code) {
     case OPTION_TRUTH:
         return takes_list("--truth", value, &o->truth);
+    case OPTION_TRUTH_IN_ORDER:
+        return takes_list("--truth-in-order", value, &o->truth_in_order);
+    case OPTION_CLASSES_BY_ORDER:
+        return o->by_order = true;
+    case OPTION_CLASSES_BY_NUMBER:
+        return o->by_number = true;
+    case OPTION_CLASSES_FROM_NAMES:
+        return o->from_names = true;
+    case OPTION_IMAGE_EXT:
+        o->image_ext = value;
+        return true;
+    case OPTION_NULL:
+        return o->null_lists = true;
     case OPTION_REAL_LABELS:
         return takes_file(FILE_READ, "--real-labels", value, &o->real_labels);
     case OPTION_SUBSET:
@@ -99,14 +112,39 @@ bool evaluation_option(void *options, int code, const char *value)
     }
 }
 
+static bool is_stream(const char *path)
+{
+    return path && !unless_stream(path);
+}
+
+static int check_data(const evaluation_options *o, const char *name)
+{
+    const char *const lists[] = {o->truth, o->truth_in_order, o->subset, o->model.open.labels};
+    size_t streams = 0;
+    int classes = (o->truth != NULL) + (o->truth_in_order != NULL) + (o->real_labels != NULL) +
+                  o->from_names + o->by_order + o->by_number;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        streams += is_stream(lists[i]);
+    for (size_t i = 0; i < o->data_count; i++)
+        streams += is_stream(o->data[i]);
+    if (streams > 1)
+        return usage_error(name, "standard input can be read only once");
+    if (classes > 1)
+        return usage_error(name,
+                           "expected one of --truth, --truth-in-order, --real-labels, --classes-by-order, "
+                           "--classes-by-number and --classes-from-names: each says which classes are right");
+    return PARSED;
+}
+
 int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv)
 {
     o->data = argv + optind;
     o->data_count = (size_t)(argc - optind);
     if (!o->data_count)
         return usage_error(name, "expected a folder, a tar, a list or idx:IMAGES,LABELS");
-    if (o->truth && o->real_labels)
-        return usage_error(name, "--truth and --real-labels both say which classes are right");
+    int status = check_data(o, name);
+    if (status != PARSED)
+        return status;
     if (o->limit && o->sample)
         return usage_error(name, "--limit and --sample both choose pictures");
     if (o->seeded && !o->sample)
@@ -118,7 +156,7 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
     if (o->head_load && o->routed_count > 1)
         return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
     for (size_t i = 0; i < o->data_count; i++)
-        names_file(FILE_DATA, NULL, o->data[i]);
+        names_file(FILE_DATA, NULL, unless_stream(o->data[i]));
     model_names_weights(&o->model);
     o->command = name;
     return outputs_check(name);

@@ -9,6 +9,11 @@
 
 enum {
     OPTION_TRUTH = OPTION_EVALUATION,
+    OPTION_TRUTH_IN_ORDER,
+    OPTION_CLASSES_BY_ORDER,
+    OPTION_CLASSES_BY_NUMBER,
+    OPTION_CLASSES_FROM_NAMES,
+    OPTION_IMAGE_EXT,
     OPTION_REAL_LABELS,
     OPTION_SUBSET,
     OPTION_LIMIT,
@@ -24,9 +29,17 @@ enum {
     OPTION_QUIET
 };
 
+#define EVALUATION_LETTERS "0"
+
 // clang-format off
 #define EVALUATION_OPTIONS                                         \
     {"truth", required_argument, NULL, OPTION_TRUTH},              \
+    {"truth-in-order", required_argument, NULL, OPTION_TRUTH_IN_ORDER}, \
+    {"classes-by-order", no_argument, NULL, OPTION_CLASSES_BY_ORDER}, \
+    {"classes-by-number", no_argument, NULL, OPTION_CLASSES_BY_NUMBER}, \
+    {"classes-from-names", no_argument, NULL, OPTION_CLASSES_FROM_NAMES}, \
+    {"image-ext", required_argument, NULL, OPTION_IMAGE_EXT},      \
+    {"null", no_argument, NULL, OPTION_NULL},                      \
     {"real-labels", required_argument, NULL, OPTION_REAL_LABELS},  \
     {"subset", required_argument, NULL, OPTION_SUBSET},            \
     {"limit", required_argument, NULL, OPTION_LIMIT},              \
@@ -50,13 +63,24 @@ enum {
     "                     or flat, with --truth\n"                                                           \
     "  FILE.tar           read without unpacking: with folders like these, with --truth, or with\n"          \
     "                     x.cls beside x.jpg (WebDataset)\n"                                                 \
-    "  LIST               a file of paths, one a line, with --truth or from folders like these\n"            \
+    "  LIST               a file of paths, one a line, with --truth or from folders like these;\n"           \
+    "                     a pipe will do, and \"-\" is standard input, as for all lists\n"                   \
     "  idx:IMAGES,LABELS  MNIST's format, .gz or not\n"
 
 #define EVALUATION_OPTIONS_HELP                                                                              \
     "\nData:\n"                                                                                              \
     "  --truth FILE       classes of pictures: lines of a name and, behind a TAB or a blank, an\n"           \
-    "                     index from 0, a WordNet id or a label\n"                                           \
+    "                     index from 0, a WordNet id or a label; or a CSV with a header such as\n"           \
+    "                     file_name,label, as Kaggle's LOC_val_solution.csv\n"                               \
+    "  --truth-in-order FILE\n"                                                                              \
+    "                     the same without names: a class a line, for the pictures in their order\n"         \
+    "  --classes-by-order folders are the classes in the order of their names\n"                             \
+    "  --classes-by-number\n"                                                                                \
+    "                     folders are called by the indices of classes\n"                                    \
+    "  --classes-from-names\n"                                                                               \
+    "                     a WordNet id in each picture's name is its class: x_n02123045.JPEG\n"              \
+    "  --image-ext EXT    of WebDataset's pictures, as seg.png; several with commas between them\n"          \
+    "  -0, --null         zero bytes end the lines of LIST, as find -print0 writes them\n"                   \
     "  --real-labels FILE\n"                                                                                 \
     "                     ImageNet ReaL's real.json in place of the pictures' own classes\n"                 \
     "  --subset FILE      only these classes compete, one a line; others' pictures are left out\n"           \
@@ -82,7 +106,10 @@ typedef struct evaluation_options {
     model_options model;
     char **data; /* (data_count) arguments */
     size_t data_count;
-    const char *truth, *real_labels, *subset, *state;
+    const char *truth, *truth_in_order, *real_labels, *subset, *state;
+    bool from_names, by_order, by_number; /* where classes come from */
+    const char *image_ext;
+    bool null_lists;
     size_t limit, sample; /* 0: all */
     uint64_t seed;
     bool seeded;
