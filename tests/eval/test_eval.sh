@@ -58,6 +58,59 @@ all_sources_give_the_same_score() {
     within "$(get top1)" "$top1" 0.3
 }
 
+# evaluated ARGUMENT …: expects a run without failures; $classes are those of the pictures in their order.
+evaluated() {
+    rm -f p.csv
+    run 0 eval --quiet --predictions p.csv "$@"
+    classes=$(sed 1d p.csv | cut -d , -f 2 | tr '\n' ' ')
+}
+
+options_say_where_classes_come_from() {
+    "$tools/make_pictures" unpack $images $labels 0 10 png flat || fail make_pictures
+    local i
+    for i in {0..9}; do
+        mkdir -p "order/folder$i" "number/0$i" && ln -s "../../flat/0000$i.png" "order/folder$i/x.png" &&
+            ln -s "../../flat/0000$i.png" "number/0$i/x.png"
+    done
+    run 1 eval order
+    has "$err" "--classes-by-order"
+    evaluated --classes-by-order order
+    equal "$classes" "0 1 2 3 4 5 6 7 8 9 "
+    run 1 eval number
+    has "$err" "--classes-by-number"
+    rm -r number/0[0-6]
+    evaluated --classes-by-number number
+    equal "$classes" "7 8 9 "
+    seq 9 -1 0 >in-order
+    evaluated --truth-in-order in-order flat
+    equal "$classes" "9 8 7 6 5 4 3 2 1 0 "
+    seq 9 -1 1 | "$mohvit" eval --quiet --truth-in-order - flat 2>err.txt && fail "nine classes for ten pictures"
+    has "$(cat err.txt)" "standard input: 9 classes; expected 10"
+    { echo file_name,label && paste -d , <(ls flat) in-order; } >truth.csv
+    evaluated --truth truth.csv flat
+    equal "$classes" "9 8 7 6 5 4 3 2 1 0 "
+    printf 'flat/%s\0' 00003.png 00001.png >list
+    evaluated -0 --truth truth.csv list
+    equal "$classes" "6 8 "
+    rm p.csv
+    tr '\0' '\n' <list | "$mohvit" eval --quiet --truth truth.csv --predictions p.csv - >/dev/null 2>err.txt || fail "$(cat err.txt)"
+    equal "$(sed 1d p.csv | cut -d , -f 1,2 | tr '\n' ' ')" "flat/00003.png,6 flat/00001.png,8 "
+    "$mohvit" headload count -0 -o load --quiet --truth truth.csv - <list >/dev/null 2>err.txt || fail "$(cat err.txt)"
+    printf '1\n8\n' | "$mohvit" eval --quiet --truth truth.csv --subset - --predictions p.csv flat >/dev/null 2>err.txt ||
+        fail "$(cat err.txt)"
+    equal "$(sed 1d p.csv | cut -d , -f 2 | tr '\n' ' ')" "8 1 "
+    mkdir wds && for i in 0 1; do
+        cp flat/0000$i.png wds/$i.left.png && cp flat/0000$i.png wds/$i.right.png && echo $i >wds/$i.cls
+    done
+    tar -C wds --sort=name -cf wds.tar .
+    run 1 eval wds.tar
+    has "$err" "--image-ext"
+    evaluated --image-ext left.png wds.tar
+    equal "$classes" "0 1 "
+    run 1 eval --classes-from-names flat
+    has "$err" "flat/00000.png: has no WordNet id"
+}
+
 the_official_checkpoint_scores_as_published() {
     [ -n "${OFFICIAL_MODEL:-}" ] && [ "$scale" = 1 ] || return
     tr -d '\n' <"${OFFICIAL_MODEL%.pth}.json" >out.txt && echo >>out.txt
@@ -236,6 +289,13 @@ mistakes_are_explained() {
     run 2 eval x --limit 1 --sample 1
     run 2 eval x --seed 1
     run 2 eval x --truth a --real-labels b
+    run 2 eval x --truth a --classes-by-order
+    has "$err" "expected one of --truth, --truth-in-order"
+    run 2 eval x --classes-by-number --classes-from-names
+    run 2 eval x --truth-in-order a --truth b
+    run 2 eval - --truth -
+    has "$err" "standard input can be read only once"
+    run 2 eval x --subset - --labels -
     run 2 eval x --crop-pct 0
     run 2 merge
     run 3 eval "$data" --weights nowhere.pth
@@ -669,7 +729,8 @@ the_program_without_mpirun_has_nothing_of_mpi() {
 }
 
 case $group in
-sources) tests='all_sources_give_the_same_score the_official_checkpoint_scores_as_published' ;;
+sources) tests='all_sources_give_the_same_score options_say_where_classes_come_from
+    the_official_checkpoint_scores_as_published' ;;
 results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_change_what_is_right
     several_top_ks_are_scored_in_one_pass
     pictures_that_fail_are_listed_and_left_out_of_the_percentages mistakes_are_explained
