@@ -532,7 +532,7 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
         status = real_labels_read(&d->real, o->real_labels, o->classes, err);
     if (!status)
         status = scan_sources(d, arguments, o, given, err);
-    if (!status && o->truth_in_order)
+    if (!status && given && o->truth_in_order)
         status = take_in_order(d, given, err);
     if (!status)
         status = gather(d, o, err);

@@ -23,8 +23,8 @@ typedef struct named_file {
 static named_file *files;
 static size_t count, capacity;
 
-void names_file(file_use use, const char *option,
-                const char *path) // NOLINT(misc-no-recursion): once, for the two files of an idx argument
+// NOLINTNEXTLINE(misc-no-recursion): once, for the two files of an idx argument
+void names_file(file_use use, const char *option, const char *path)
 {
     char *images; // stays as long as the list does
     const char *labels;
