@@ -481,6 +481,22 @@ static void warn_of_skipped(const skipped *all, const warning_sink *warn)
     }
 }
 
+static void warn_of_joined(const dataset *d, const warning_sink *warn)
+{
+    size_t samples = 0, tars = 0;
+    const char *first = NULL;
+    for (size_t k = 0; k < d->source_count; k++) {
+        samples += d->sources[k].joined;
+        tars += d->sources[k].joined != 0;
+        if (!first && d->sources[k].joined)
+            first = d->sources[k].argument;
+    }
+    if (samples)
+        warning_send(warn,
+                     "%s%s: of %zu samples, picture and class lie apart; they were joined by their keys",
+                     first, tars > 1 ? " and others" : "", samples);
+}
+
 static mohvit_status scan_sources(dataset *d, char *const *arguments, const dataset_options *o, truth *given,
                                   mohvit_error *err)
 {
@@ -495,8 +511,10 @@ static mohvit_status scan_sources(dataset *d, char *const *arguments, const data
             status = find_classes(s, given, o, err);
         samples = samples || s->as_samples;
     }
-    if (!status)
+    if (!status) {
         warn_of_skipped(&d->skipped, &o->warn);
+        warn_of_joined(d, &o->warn);
+    }
     if (!status && o->image_ext && !samples)
         status =
             error_set(err, MOHVIT_ERROR_ARGUMENT,

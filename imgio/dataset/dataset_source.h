@@ -62,6 +62,7 @@ struct dataset_source {
     size_t folder_count, folder_capacity;
     bool by_number;  /* classes were given as numbers, which say nothing of what they are */
     bool as_samples; /* samples were found */
+    size_t joined;   /* of those, whose parts lie apart */
 };
 
 /* "argument" and what stands between it and a name. */

@@ -22,7 +22,6 @@ typedef struct grouping {
     const tar_member *members;
     group *groups; /* (count), in the order of the tar */
     size_t count;
-    size_t joined; /* samples whose parts lie apart */
 } grouping;
 
 // ---- Names -----------------------------------------------------------------------------------------
@@ -181,7 +180,7 @@ static mohvit_status match_parts(grouping *w, group *const *groups, size_t count
     if (whole == pictures && whole == labels)
         return MOHVIT_OK;
     if (pictures == 1 && labels <= 1) { // without a class: the data set knows whether it needs one
-        w->joined += labels;
+        w->s->joined += labels;
         picture->label = labels ? label->label : NULL;
         return MOHVIT_OK;
     }
@@ -207,10 +206,6 @@ static mohvit_status match_groups(grouping *w, mohvit_error *err)
         status = match_parts(w, sorted + i, end - i, err);
     }
     free(sorted);
-    if (!status && w->joined)
-        warning_send(w->s->warn,
-                     "%s: of %zu samples, picture and class lie apart; they were joined by their keys",
-                     w->s->argument, w->joined);
     return status;
 }
 

@@ -804,6 +804,15 @@ static void a_kind_of_file_is_warned_about_once_for_all_tars(void **state)
     assert_string_equal(warnings, "skipped 2 files that are not pictures (.json): x.tar/a.json ...\n"
                                   "skipped 1 file that is not a picture (.txt): x.tar/a.txt\n");
     dataset_close(d);
+    shell("rm *.json *.txt *.JSON; touch c.jpg d.jpg; tar -cf x.tar a.jpg c.jpg a.cls; tar -rf x.tar b.cls "
+          "--transform s/b/c/;"
+          "tar -cf y.tar b.jpg d.jpg b.cls; tar -rf y.tar a.cls --transform s/a/d/");
+    *warnings = '\0';
+    assert_int_equal(dataset_open(&d, arguments, 2, &o, &last), MOHVIT_OK);
+    assert_string_equal(
+        warnings,
+        "x.tar and others: of 4 samples, picture and class lie apart; they were joined by their keys\n");
+    dataset_close(d);
     shell("mkdir -p val/cat; cd val/cat; touch x.jpg; for i in $(seq 30); do touch f.$i; done");
     dataset_close(open_one("val")); // more kinds than are told apart
     assert_non_null(strstr(warnings, "skipped 19 files that are not pictures: val/cat/f."));
