@@ -28,8 +28,11 @@ mohvit_status image_decode(image *out, const void *data, size_t size, const char
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: not a picture: it does not begin like a " PICTURE_FORMATS " file", name);
     if (!format->decode)
-        return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "%s: %s is not supported; expected " PICTURE_FORMATS,
-                         name, format->name);
+        return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                         "%s: %s is not supported; expected " PICTURE_FORMATS "%s", name, format->name,
+                         format->tells || format->scored
+                             ? ". ImageMagick makes one of it: convert \"FILE[0]\" FILE.png"
+                             : "");
     image img = {0};
     unsigned orientation = 1;
     mohvit_status status = format->decode(&img, exif_orientation ? &orientation : NULL, &in, err);

@@ -498,7 +498,7 @@ static void warn_of_joined(const dataset *d, const warning_sink *warn)
 }
 
 static mohvit_status scan_sources(dataset *d, char *const *arguments, const dataset_options *o, truth *given,
-                                  mohvit_error *err)
+                                  left_out *rest, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
     bool samples = false;
@@ -506,6 +506,7 @@ static mohvit_status scan_sources(dataset *d, char *const *arguments, const data
         dataset_source *s = &d->sources[k];
         s->strings = &d->strings;
         s->skipped = &d->skipped;
+        s->left_out = rest;
         status = scan_source(s, arguments[k], o, err);
         if (!status)
             status = find_classes(s, given, o, err);
@@ -534,6 +535,7 @@ static void drop_findings(dataset *d)
         s->folders = NULL;
         s->warn = NULL;
         s->skipped = NULL;
+        s->left_out = NULL;
     }
 }
 
@@ -541,6 +543,7 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
 {
     truth *given = NULL;
     const line_end ends = o->null_lists ? LINES_EITHER : LINES_NEWLINE;
+    left_out rest = {.others = o->skip_other_formats};
     mohvit_status status = MOHVIT_OK;
     if (o->truth)
         status = truth_read(&given, o->truth, ends, o->classes, &o->warn, err);
@@ -549,7 +552,8 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
     if (!status && o->real_labels)
         status = real_labels_read(&d->real, o->real_labels, o->classes, err);
     if (!status)
-        status = scan_sources(d, arguments, o, given, err);
+        status = scan_sources(d, arguments, o, given, &rest, err);
+    left_out_warn(&rest, &o->warn);
     if (!status && given && o->truth_in_order)
         status = take_in_order(d, given, err);
     if (!status)

@@ -17,6 +17,9 @@
  *     a list of paths           one a line, relative to the working directory; a pipe, or "-" for standard
  * input idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
  *
+ * JPEG, PNG and WebP are scored. GIF, HEIC and AVIF are left out of folders and tars, as torchvision's
+ * ImageFolder leaves them out. What it takes and we cannot read is an error, or left out on demand.
+ *
  * Opening reads names, sizes and classes, and of idx all pixels once; no picture is decoded and no archive
  * unpacked. */
 #ifndef MOHVIT_DATASET_H
@@ -40,11 +43,12 @@ typedef struct dataset_options {
     const char
         *image_ext;  /* extensions of WebDataset's pictures, with commas between them; NULL: the known ones */
     bool null_lists; /* zero bytes end the lines of lists, and may end those of other files */
-    const bool *subset; /* (classes) pictures of other classes are left out; NULL: none are */
-    size_t limit;       /* the first so many; 0: all; not along with sample */
-    size_t sample;      /* so many at random, in order; 0: all */
-    uint64_t seed;      /* of sample */
-    bool unlabelled;    /* pictures without a class are welcome */
+    const bool *subset;      /* (classes) pictures of other classes are left out; NULL: none are */
+    size_t limit;            /* the first so many; 0: all; not along with sample */
+    size_t sample;           /* so many at random, in order; 0: all */
+    uint64_t seed;           /* of sample */
+    bool unlabelled;         /* pictures without a class are welcome */
+    bool skip_other_formats; /* BMP, PPM and TIFF are left out; else the first of them is an error */
     warning_sink warn;
 } dataset_options;
 

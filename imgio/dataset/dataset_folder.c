@@ -1,6 +1,5 @@
 /* dataset_folder.c - ImageFolder (val/<class>/<image>), or a flat folder. */
 #include "imgio/dataset/dataset_source.h"
-#include "imgio/formats.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -21,11 +20,24 @@ static mohvit_status add_picture(dataset_source *s, const FTSENT *entry, const c
     return source_add(s, &item, err);
 }
 
+/* A file that is there: a picture that is scored, one that is not, or none. */
+static mohvit_status visit_file(dataset_source *s, const FTSENT *entry, const char *name, mohvit_error *err)
+{
+    const picture_format *format = picture_format_named(entry->fts_name);
+    mohvit_status status = format ? MOHVIT_OK : picture_format_of_file(&format, entry->fts_accpath, err);
+    bool scores = false;
+    if (status)
+        return status;
+    if (!format)
+        return source_skip(s, name, NULL, err);
+    status = source_scores(&scores, s, format, name, err);
+    return scores ? add_picture(s, entry, name, err) : status;
+}
+
 static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t root, mohvit_error *err)
 {
     const char *name = entry->fts_path + (entry->fts_level > 0 ? root : 0);
-    bool hidden = entry->fts_level > 0 && name_is_hidden(entry->fts_name, entry->fts_namelen), begins;
-    mohvit_status status;
+    bool hidden = entry->fts_level > 0 && name_is_hidden(entry->fts_name, entry->fts_namelen);
     switch (entry->fts_info) {
     case FTS_D:
         if (hidden)
@@ -40,14 +52,7 @@ static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t r
         return hidden ? MOHVIT_OK : error_errno(err, "%s", entry->fts_path);
     case FTS_F:
     case FTS_SLNONE: // a link to nothing: a picture that cannot be read, not one that is not there
-        if (hidden)
-            return MOHVIT_OK;
-        if (picture_named(entry->fts_name))
-            return add_picture(s, entry, name, err);
-        status = picture_begins_file(&begins, entry->fts_accpath, err);
-        if (!status && begins)
-            return add_picture(s, entry, name, err);
-        return status ? status : source_skip(s, name, NULL, err);
+        return hidden ? MOHVIT_OK : visit_file(s, entry, name, err);
     default:
         return MOHVIT_OK;
     }

@@ -8,6 +8,13 @@
 static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error *err)
 {
     struct stat st;
+    bool scores = true;
+    const picture_format *format = picture_format_named(path);
+    if (format && format->scored) { // the rest is named on purpose: it is read, or fails
+        mohvit_status known = source_scores(&scores, s, format, path, err);
+        if (known || !scores)
+            return known;
+    }
     found_item item = {.class_index = CLASS_NONE};
     item.name = arena_copy(s->strings, path, strlen(path));
     if (!item.name)

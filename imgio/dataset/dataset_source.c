@@ -70,6 +70,39 @@ mohvit_status source_skip(dataset_source *s, const char *name, const char *endin
     return MOHVIT_OK;
 }
 
+static void count_left_out(left_out *l, const char *format)
+{
+    for (size_t i = 0; i < sizeof l->kinds / sizeof *l->kinds; i++) {
+        if (l->kinds[i].format && strcmp(l->kinds[i].format, format) != 0)
+            continue;
+        l->kinds[i].format = format;
+        l->kinds[i].files++;
+        return;
+    }
+}
+
+mohvit_status source_scores(bool *scores, dataset_source *s, const picture_format *format, const char *name,
+                            mohvit_error *err)
+{
+    *scores = format->scored && format->decode;
+    if (*scores)
+        return MOHVIT_OK;
+    if (format->scored && !s->left_out->others)
+        return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                         "%s%s: %s is not supported, and published scores count such pictures; convert them "
+                         "(ImageMagick: convert FILE FILE.png), or leave them out with --skip-other-formats",
+                         s->prefix, name, format->name);
+    count_left_out(s->left_out, format->name);
+    return MOHVIT_OK;
+}
+
+void left_out_warn(const left_out *l, const warning_sink *warn)
+{
+    for (size_t i = 0; i < sizeof l->kinds / sizeof *l->kinds && l->kinds[i].format; i++)
+        warning_send(warn, "left out %zu %s %s", l->kinds[i].files, l->kinds[i].format,
+                     l->kinds[i].files == 1 ? "file" : "files");
+}
+
 mohvit_status source_parent(dataset_source *s, const char *path, const char **out, mohvit_error *err)
 {
     const char *slash = strrchr(path, '/'), *start = slash;

@@ -7,6 +7,7 @@
 #include "base/lines.h"
 #include "imgio/dataset/classes.h"
 #include "imgio/dataset/sample.h"
+#include "imgio/formats.h"
 
 typedef struct dataset_source dataset_source;
 
@@ -41,6 +42,15 @@ typedef struct skipped {
     size_t count;
 } skipped;
 
+/* Pictures of formats that the published scores do not count, of all sources of a data set. */
+typedef struct left_out {
+    bool others; /* those that they count, and for which there is no decoder, are left out as well */
+    struct {
+        const char *format;
+        size_t files;
+    } kinds[8]; /* in the order of their appearance; the rest is NULL */
+} left_out;
+
 struct dataset_source {
     const source_kind *kind;
     const char *argument;
@@ -52,6 +62,7 @@ struct dataset_source {
     arena *strings;
     const warning_sink *warn;
     skipped *skipped;
+    left_out *left_out;
     line_end ends;     /* of lists */
     bool find_samples; /* x.cls beside x.jpg in a tar names its class */
     const char
@@ -81,6 +92,14 @@ mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err);
 
 /* Counts a file that is no picture. ending NULL: what follows the last dot of its name. */
 mohvit_status source_skip(dataset_source *s, const char *name, const char *ending, mohvit_error *err);
+
+/* Whether a picture of that format is scored. One that the published scores count and we cannot read is an
+ * error, unless such are to be left out. What is left out is counted. */
+mohvit_status source_scores(bool *scores, dataset_source *s, const picture_format *format, const char *name,
+                            mohvit_error *err);
+
+/* A warning for each kind that was left out. */
+void left_out_warn(const left_out *l, const warning_sink *warn);
 
 /* Whether an argument is idx:IMAGES,LABELS. Then *images is malloc'd, or NULL without memory, and *labels,
  * which is NULL where there are none, lies in it. */

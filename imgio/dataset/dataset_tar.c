@@ -3,7 +3,6 @@
  * and by any thread. */
 #include "base/memory.h"
 #include "imgio/dataset/webdataset.h"
-#include "imgio/formats.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -189,17 +188,18 @@ static mohvit_status drop_replaced(tar_scan *t, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-/* A picture is named like one or begins like one. */
-static mohvit_status look_at_member(bool *picture, const tar_scan *t, const tar_member *m, mohvit_error *err)
+/* A picture is named like one or begins like one; else *format is NULL. */
+static mohvit_status look_at_member(const picture_format **format, const tar_scan *t, const tar_member *m,
+                                    mohvit_error *err)
 {
     uint8_t head[PICTURE_HEAD];
     mohvit_error cause;
     size_t bytes = m->size < sizeof head ? (size_t)m->size : sizeof head;
-    *picture = picture_named(m->name);
-    if (*picture)
+    *format = picture_format_named(m->name);
+    if (*format)
         return MOHVIT_OK;
     mohvit_status status = sample_read_bytes(t->s->fd, m->place, head, bytes, &cause);
-    *picture = !status && picture_begins(head, bytes);
+    *format = status ? NULL : picture_format_begun(head, bytes);
     return status ? error_set(err, status, "%s/%s: %s", t->s->argument, m->name, cause.message) : MOHVIT_OK;
 }
 
@@ -208,13 +208,16 @@ static mohvit_status add_pictures(tar_scan *t, mohvit_error *err)
     mohvit_status status = drop_replaced(t, err);
     for (size_t i = 0; !status && i < t->count; i++) {
         const tar_member *m = &t->members[i];
-        bool picture;
+        const picture_format *format;
+        bool scores = false;
         if (!m->name || m->folder)
             continue;
-        status = look_at_member(&picture, t, m, err);
-        if (!status && !picture)
+        status = look_at_member(&format, t, m, err);
+        if (!status && !format)
             status = source_skip(t->s, m->name, NULL, err);
         else if (!status)
+            status = source_scores(&scores, t->s, format, m->name, err);
+        if (scores)
             status = source_add(
                 t->s,
                 &(found_item){.name = m->name, .class_index = CLASS_NONE, .size = m->size, .place = m->place},

@@ -237,6 +237,59 @@ static void what_is_not_there_or_empty_is_an_error(void **state)
     refused("loop", (dataset_options){0}, "loop/cat/up", "link to a folder that holds it");
 }
 
+/* By name, and by content where the name says nothing: as torchvision's ImageFolder has it. */
+static void pictures_that_published_scores_do_not_count_are_left_out(void **state)
+{
+    (void)state;
+    shell("mkdir -p mixed/cat mixed/dog");
+    write_text("mixed/cat/a.jpg", "x");
+    write_text("mixed/cat/b.heic", "x");
+    write_text("mixed/cat/c.AVIF", "x");
+    write_text("mixed/cat/d.gif", "x");
+    write_text("mixed/dog/e.gif", "x");
+    write_text("mixed/dog/f", "GIF89a");
+    write_text("mixed/dog/g.png", "GIF89a"); // called a PNG, it is one that cannot be read
+    shell("tar cf mixed.tar -C mixed cat dog");
+    static const char *const arguments[] = {"mixed", "mixed.tar"};
+    for (size_t i = 0; i < 2; i++) {
+        dataset *d = open_one(arguments[i]);
+        holds(d, "cat/a.jpg=0 dog/g.png=1");
+        assert_non_null(strstr(warnings, "left out 1 HEIC file\n"));
+        assert_non_null(strstr(warnings, "left out 1 AVIF file\n"));
+        assert_non_null(strstr(warnings, "left out 3 GIF files\n"));
+        dataset_close(d);
+    }
+}
+
+static void formats_that_published_scores_count_are_an_error_unless_skipped(void **state)
+{
+    (void)state;
+    shell("mkdir -p other/cat other/dog");
+    write_text("other/cat/a.jpg", "x");
+    static const char *const names[] = {"b.bmp", "b.ppm", "b.PGM", "b.tif", "b.tiff", "b"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[64], list[128];
+        bool named = strchr(names[i], '.');
+        snprintf(path, sizeof path, "other/dog/%s", names[i]);
+        snprintf(list, sizeof list, "other/cat/a.jpg\n%s\n", path);
+        write_text(path, "x");
+        if (!named) // its content tells
+            shell("printf 'II*\\0' >other/dog/b");
+        write_text("list", list);
+        shell("tar cf other.tar -C other cat dog");
+        static const char *const arguments[] = {"other", "other.tar", "list"};
+        for (size_t k = 0; k < (named ? 3 : 2); k++) {
+            refused(arguments[k], (dataset_options){0}, names[i], "--skip-other-formats");
+            dataset *d = open_with(arguments[k], (dataset_options){.skip_other_formats = true});
+            assert_non_null(d);
+            assert_int_equal(dataset_count(d), 1);
+            assert_non_null(strstr(warnings, "left out 1 "));
+            dataset_close(d);
+        }
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void a_link_to_nothing_fails_when_its_turn_comes(void **state)
 {
     (void)state;
@@ -1098,6 +1151,8 @@ int main(void)
         TEST(links_to_folders_are_followed),
         TEST(a_picture_without_a_class_is_named),
         TEST(what_is_not_there_or_empty_is_an_error),
+        TEST(pictures_that_published_scores_do_not_count_are_left_out),
+        TEST(formats_that_published_scores_count_are_an_error_unless_skipped),
         TEST(a_link_to_nothing_fails_when_its_turn_comes),
         TEST(a_failure_of_the_system_is_not_put_down_to_a_picture),
         TEST(a_file_that_the_system_fails_to_read_is_not_passed_over),

@@ -114,6 +114,7 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
         .sample = o->sample,
         .seed = o->seed,
         .unlabelled = o->by_prediction,
+        .skip_other_formats = o->skip_other_formats,
         .warn = {evaluation_speaks(e) ? complain_warning : NULL, NULL},
     };
     return status ? status : dataset_open(&e->data, o->data, o->data_count, &options, err);

@@ -101,6 +101,8 @@ bool evaluation_option(void *options, int code, const char *value)
         return parse_shard(o, value);
     case OPTION_ALLOW_MIXED:
         return o->allow_mixed = true;
+    case OPTION_SKIP_OTHER_FORMATS:
+        return o->skip_other_formats = true;
     case OPTION_MAX_ERRORS:
         return parse_whole(&o->max_errors, "--max-errors", value, 0, SIZE_MAX / 2);
     case OPTION_LOG_EVERY:

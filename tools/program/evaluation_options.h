@@ -24,6 +24,7 @@ enum {
     OPTION_STATE,
     OPTION_SHARD,
     OPTION_ALLOW_MIXED,
+    OPTION_SKIP_OTHER_FORMATS,
     OPTION_MAX_ERRORS,
     OPTION_LOG_EVERY,
     OPTION_QUIET
@@ -46,6 +47,7 @@ enum {
     {"sample", required_argument, NULL, OPTION_SAMPLE},            \
     {"seed", required_argument, NULL, OPTION_SAMPLE_SEED},         \
     {"crop-pct", required_argument, NULL, OPTION_CROP_PCT},        \
+    {"skip-other-formats", no_argument, NULL, OPTION_SKIP_OTHER_FORMATS}, \
     {"routed-heads", required_argument, NULL, OPTION_ROUTED_VALUES}, \
     {"state", required_argument, NULL, OPTION_STATE},              \
     {"shard", required_argument, NULL, OPTION_SHARD},              \
@@ -88,6 +90,9 @@ enum {
     "  --sample N         N pictures at random, in their order\n"                                            \
     "  --seed S           of --sample; default 0\n"                                                          \
     "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
+    "  --skip-other-formats\n"                                                                               \
+    "                     leaves out BMP, PPM and TIFF, which are an error otherwise; GIF, HEIC and\n"       \
+    "                     AVIF are left out as ImageFolder does\n"                                           \
     "\nThe run:\n"                                                                                           \
     "  --state FILE       keeps results as they come; the same command goes on from there\n"                 \
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
@@ -118,7 +123,7 @@ typedef struct evaluation_options {
     const char *routed[EVALUATION_MAX_TOP_KS]; /* (routed_count) values of --routed-heads */
     size_t routed_count;
     size_t shard, shards; /* shard from 1; 0 of 0: all in one */
-    bool allow_mixed, quiet;
+    bool allow_mixed, skip_other_formats, quiet;
     size_t max_errors; /* SIZE_MAX: any number */
     size_t log_every;
     const char *part; /* "I/N" of these, as results name it; NULL: all in one */
