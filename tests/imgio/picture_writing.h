@@ -1,4 +1,4 @@
-/* picture_writing.h - JPEG, PNG and WebP files of every kind, made in memory. Include after
+/* picture_writing.h - JPEG, PNG, WebP, HEIC and AVIF files of every kind, made in memory. Include after
  * weights_testing.h. */
 #ifndef MOHVIT_PICTURE_WRITING_H
 #define MOHVIT_PICTURE_WRITING_H
@@ -8,6 +8,9 @@
 #include <jpeglib.h>
 #include <spng.h>
 #include <webp/encode.h>
+#ifdef MOHVIT_HEIF
+#include <libheif/heif.h>
+#endif
 
 static inline void blob_add_le(blob *b, size_t value, size_t count)
 {
@@ -175,6 +178,38 @@ static inline blob png_rgb(const uint8_t *pixels, size_t width, size_t height, u
     return png_encode(header, pixels, width * height * 3, NULL, NULL, exif);
 }
 
+static inline uint32_t crc32_of(const uint8_t *data, size_t size)
+{
+    uint32_t crc = 0xffffffff;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
+/* The same PNG with one more chunk, before the pixels or behind them. */
+static inline blob png_with_chunk(const blob *png, bool behind, const char *type, const void *data,
+                                  size_t size)
+{
+    const size_t head = 8 + 12 + 13, end = 12;
+    size_t at = behind ? png->size - end : head;
+    blob chunk = {0}, b = {0};
+    uint8_t number[4];
+    blob_add(&chunk, type, 4);
+    blob_add(&chunk, data, size);
+    blob_add(&b, png->data, at);
+    put_be(number, (uint32_t)size, 4);
+    blob_add(&b, number, 4);
+    blob_add(&b, chunk.data, chunk.size);
+    put_be(number, crc32_of(chunk.data, chunk.size), 4);
+    blob_add(&b, number, 4);
+    blob_add(&b, png->data + at, png->size - at);
+    free(chunk.data);
+    return b;
+}
+
 typedef enum webp_kind { WEBP_LOSSY, WEBP_LOSSLESS, WEBP_LOSSY_ALPHA, WEBP_LOSSLESS_ALPHA } webp_kind;
 
 static inline blob webp_encode(webp_kind kind, const uint8_t *pixels, int width, int height)
@@ -260,16 +295,52 @@ static inline blob webp_with_exif(webp_kind kind, unsigned orientation, const ui
     return webp_extended(0x08, (size_t)width, (size_t)height, chunks);
 }
 
-static inline uint32_t crc32_of(const uint8_t *data, size_t size)
+#ifdef MOHVIT_HEIF
+static inline struct heif_error heif_take(UNUSED struct heif_context *file, const void *data, size_t size,
+                                          void *user)
 {
-    uint32_t crc = 0xffffffff;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-    }
-    return ~crc;
+    blob_add(user, data, size);
+    return (struct heif_error){heif_error_Ok, heif_suberror_Unspecified, "fine"};
 }
+
+static inline void heif_check(struct heif_error why)
+{
+    if (why.code)
+        fail_msg("libheif: %s", why.message);
+}
+
+/* pixels (height, width, channels); 3 channels or, with alpha, 4. */
+static inline blob heif_encode(enum heif_compression_format format, unsigned orientation,
+                               const uint8_t *pixels, size_t channels, int width, int height)
+{
+    blob b = {0};
+    int stride;
+    struct heif_image *img;
+    struct heif_encoder *encoder;
+    struct heif_writer writer = {1, heif_take};
+    struct heif_context *file = heif_context_alloc();
+    struct heif_encoding_options *options = heif_encoding_options_alloc();
+    heif_check(heif_image_create(width, height, heif_colorspace_RGB,
+                                 channels == 4 ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB,
+                                 &img));
+    heif_check(heif_image_add_plane(img, heif_channel_interleaved, width, height, 8));
+    uint8_t *rows = heif_image_get_plane(img, heif_channel_interleaved, &stride);
+    for (int y = 0; y < height; y++)
+        memcpy(rows + y * stride, pixels + (size_t)y * (size_t)width * channels, (size_t)width * channels);
+    heif_check(heif_context_get_encoder_for_format(file, format, &encoder));
+    heif_check(heif_encoder_set_lossy_quality(encoder, 90));
+    heif_encoder_set_parameter(encoder, "speed", "9");          // of AVIF,
+    heif_encoder_set_parameter(encoder, "preset", "ultrafast"); // of HEIC
+    options->image_orientation = (enum heif_orientation)orientation;
+    heif_check(heif_context_encode_image(file, img, encoder, options, NULL));
+    heif_check(heif_context_write(file, &writer, &b));
+    heif_encoding_options_free(options);
+    heif_encoder_release(encoder);
+    heif_image_release(img);
+    heif_context_free(file);
+    return b;
+}
+#endif
 
 static inline void png_claim(blob *file, uint32_t width, uint32_t height)
 {

@@ -118,6 +118,10 @@ static void golden_crops_equal_pillow(void **state)
     {
         const char *source = json_string_value(json_object_get(entry, "source"));
         assert_non_null(source);
+#ifndef MOHVIT_HEIF
+        if (strstr(source, ".heic") || strstr(source, ".avif"))
+            continue;
+#endif
         check_golden(name, source, (size_t)json_integer_value(json_object_get(entry, "size")), &worst);
     }
     print_message("  worst: %.4f %% of the values differ\n", worst);
