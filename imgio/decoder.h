@@ -17,6 +17,6 @@ typedef struct encoded {
  * *orientation is set where the file has an EXIF orientation tag; NULL: do not look. */
 typedef mohvit_status decode_fn(image *out, unsigned *orientation, const encoded *in, mohvit_error *err);
 
-decode_fn decode_jpeg, decode_png, decode_webp;
+decode_fn decode_jpeg, decode_png, decode_webp, decode_heif;
 
 #endif

@@ -152,8 +152,9 @@ typedef struct mohvit_image_options {
 /* Applies to the mohvit_load_* calls that follow. NULL restores the defaults. */
 MOHVIT_API void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options);
 
-/* JPEG, PNG or WebP by content; resized, cropped and normalised (spec 4) into the slot. "-" is standard
- * input. A slot is below the context's batch; where a load fails, what the slot held is undefined. */
+/* JPEG, PNG, WebP (HEIC and AVIF, where built with libheif) by content; resized, cropped and normalised (spec
+ * 4) into the slot. "-" is standard input. A slot is below the context's batch; where a load fails, what the
+ * slot held is undefined. */
 MOHVIT_API mohvit_status mohvit_load_file(mohvit_context *ctx, size_t slot, const char *path,
                                           mohvit_error *err);
 /* The same from size bytes of an encoded picture at data. */

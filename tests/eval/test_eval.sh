@@ -111,6 +111,25 @@ options_say_where_classes_come_from() {
     has "$err" "flat/00000.png: has no WordNet id"
 }
 
+pictures_that_imagefolder_leaves_out_are_left_out() {
+    "$tools/make_pictures" unpack $images $labels 0 20 png few "${folders[@]}" || fail make_pictures
+    run 0 eval few --format json
+    local score
+    score="$(get top1) $(get loss) $(get images)"
+    printf 'GIF89a' >few/Bag/a.gif
+    printf 'x' >few/Bag/a.heic
+    run 0 eval few --format json
+    equal "$(get top1) $(get loss) $(get images)" "$score"
+    has "$err" "left out 1 GIF file"
+    has "$err" "left out 1 HEIC file"
+    printf 'BM' >few/Bag/a.bmp
+    run 1 eval few --format json
+    has "$err" "few/Bag/a.bmp: BMP is not supported"
+    has "$err" "--skip-other-formats"
+    run 0 eval few --skip-other-formats --format json
+    equal "$(get top1) $(get loss) $(get images)" "$score"
+}
+
 the_official_checkpoint_scores_as_published() {
     [ -n "${OFFICIAL_MODEL:-}" ] && [ "$scale" = 1 ] || return
     tr -d '\n' <"${OFFICIAL_MODEL%.pth}.json" >out.txt && echo >>out.txt
@@ -730,6 +749,7 @@ the_program_without_mpirun_has_nothing_of_mpi() {
 
 case $group in
 sources) tests='all_sources_give_the_same_score options_say_where_classes_come_from
+    pictures_that_imagefolder_leaves_out_are_left_out
     the_official_checkpoint_scores_as_published' ;;
 results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_change_what_is_right
     several_top_ks_are_scored_in_one_pass

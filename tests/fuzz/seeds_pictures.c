@@ -70,8 +70,22 @@ static void seed_webps(void)
     seed("image", webp_with_exif(WEBP_LOSSLESS, 8, pixels, 8, 8));
 }
 
+#ifdef MOHVIT_HEIF
+static void seed_heifs(void)
+{
+    uint8_t pixels[SIDE * SIDE * 4];
+    fill(pixels, sizeof pixels);
+    for (unsigned orientation = 1; orientation <= 8; orientation++)
+        seed("heif", avif_encode(orientation, pixels, orientation < 7 ? 3 : 4, SIDE, SIDE));
+    seed("heif", blob_read(GOLDEN_DIR "/images/cat_240.heic"));
+}
+#endif
+
 void seed_pictures(void)
 {
+#ifdef MOHVIT_HEIF
+    seed_heifs();
+#endif
     seed_jpegs();
     seed_pngs();
     seed_turned();

@@ -256,6 +256,25 @@ a_failed_picture_does_not_stop_the_others() {
     rmdir sub
 }
 
+pictures_of_telephones_are_read_and_others_name_a_converter() {
+    printf 'GIF89a12345678901234567890' >a.gif
+    printf 'BM\10\0\0\0\0\0\0\0' >a.bmp
+    printf 'II*\0\10\0\0\0' >a.tif
+    for file in a.gif a.bmp a.tif; do
+        run 1 classify $file
+        has "$err" 'is not supported; expected JPEG, PNG'
+        has "$err" 'ImageMagick makes one of it: convert'
+        run 1 preprocess $file -o out.png
+        has "$err" 'convert'
+    done
+    run 0 --version
+    [[ $out == *libheif* ]] || return # a build without it, where no library may be loaded either
+    run 0 classify --format json "$images/cat_240.heic" "$images/cat_240.avif"
+    equal "$(get size | tr '\n' ' ')" "[240,160] [240,160] "
+    equal "$(grep -v 'built-in model' err.txt)" "" # decoders are silent
+    run 0 preprocess "$images/cat_240.heic" -o out.png
+}
+
 standard_input_and_lists_are_read() {
     "$mohvit" classify --format json - <"$images/coffee.png" 2>err.txt >out.txt || fail "$(cat err.txt)"
     equal "$(get path)" -
@@ -700,6 +719,7 @@ classify)
     csv_has_a_header_and_quotes
     directories_are_recursive_and_sorted
     a_failed_picture_does_not_stop_the_others
+    pictures_of_telephones_are_read_and_others_name_a_converter
     standard_input_and_lists_are_read
     names_cannot_harm_terminals_or_json
     colour_is_for_terminals_alone

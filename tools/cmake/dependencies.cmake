@@ -35,6 +35,16 @@ if(BUILD_TESTING)
     dependency(cmocka cmocka libcmocka-dev)
 endif()
 
+# Optional: without it, HEIC and AVIF are not read.
+if(PkgConfig_FOUND)
+    pkg_check_modules(heif IMPORTED_TARGET QUIET libheif)
+endif()
+if(TARGET PkgConfig::heif)
+    add_library(dep_heif ALIAS PkgConfig::heif)
+else()
+    message(STATUS "no libheif (libheif-dev): HEIC and AVIF are left out")
+endif()
+
 find_path(STB_INCLUDE_DIR stb_image_resize.h PATH_SUFFIXES stb)
 if(NOT STB_INCLUDE_DIR)
     list(APPEND missing libstb-dev)

@@ -32,11 +32,18 @@ function(package component name section synopsis text)
     set(CPACK_MOHVIT_${upper}_PACKAGE ${name} PARENT_SCOPE)
 endfunction()
 
+# What no link tells: libheif is loaded by the first picture that needs it.
+set(loaded "")
+if(TARGET dep_heif)
+    set(loaded libheif1)
+endif()
+
 set(library libmohvit${PROJECT_VERSION_MAJOR})
 set(same "(= ${PROJECT_VERSION})")
 package(lib ${library} libs "image classification with MoH-ViT (library)"
         "Computes MoH-ViT and TransNeXt, vision transformers, on the CPU. In a MoH-ViT a\nrouter picks, for each \
-part of the picture, which attention heads work; the\nothers are not computed. This is the shared library.")
+part of the picture, which attention heads work; the\nothers are not computed. This is the shared library."
+        ${loaded})
 package(dev libmohvit-dev libdevel "image classification with MoH-ViT (development files)"
         "Header, CMake package and pkg-config file for programs that classify pictures\nwith libmohvit."
         "${library} ${same}")

@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <webp/decode.h>
+#ifdef MOHVIT_HEIF
+#include <libheif/heif_version.h>
+#endif
 #include <zip.h>
 #include <zlib.h>
 
@@ -36,7 +39,8 @@ static const char *without_name(const char *version)
     return blank ? blank + 1 : version;
 }
 
-/* Of the libraries that say one: what is loaded now. libjpeg has but the header that it was built with. */
+/* Of the libraries that say one: what is loaded now. libjpeg has but the header that it was built with, and
+ * libheif is loaded by the first picture that needs it. */
 static json_t *libraries(void)
 {
     json_t *object = or_die(json_object());
@@ -48,6 +52,9 @@ static json_t *libraries(void)
 #endif
     json_put(object, "libspng", json_text(spng_version_string()));
     json_put(object, "libwebp", or_die(json_sprintf("%d.%d.%d", webp >> 16, webp >> 8 & 255, webp & 255)));
+#ifdef MOHVIT_HEIF
+    json_put(object, "libheif", json_text(LIBHEIF_VERSION));
+#endif
     json_put(object, "libzip", json_text(zip_libzip_version()));
     json_put(object, "jansson", json_text(jansson_version_str()));
     json_put(object, "libarchive", json_text(without_name(archive_version_string())));
