@@ -2,6 +2,7 @@
 """make_hostile.py KIND FILE [MODEL]: a file that would cost memory or time out of proportion, were there no limits."""
 
 import json
+import os
 import struct
 import sys
 import zlib
@@ -46,6 +47,20 @@ def png_pixels(width, height):
 
 def png_profile():
     return png_chunk(b"iCCP", b"x\0\0" + deflated_zeros(1 << 30))
+
+
+def png_profiles():
+    """Each below the limit of one; together they inflate to 1 GiB."""
+    return png_chunk(b"iCCP", b"x\0\0" + deflated_zeros(MEBI - 1)) * 1024
+
+
+def heif_stated(name, width, height):
+    """One of the golden pictures, which says that it is of another size."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/images")
+    with open(os.path.join(folder, name), "rb") as f:
+        data = f.read()
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
 
 
 def riff(chunks):
@@ -223,6 +238,9 @@ KINDS = {
     "column.png": lambda: png(1, 60000, png_pixels(1, 60000)),
     "largest.png": lambda: png(65535, 2048, png_pixels(65535, 2048)),
     "profile.png": lambda: png(8, 8, png_pixels(8, 8), png_profile()),
+    "profiles.png": lambda: png(1, 1, png_pixels(1, 1), png_profiles()),
+    "stated.heic": lambda: heif_stated("cat_240.heic", 60000, 60000),
+    "stated.avif": lambda: heif_stated("cat_240.avif", 60000, 60000),
     "claimed.webp": lambda: webp_lossless(16384, 16384),
     "permitted.webp": lambda: webp_lossless(16383, 8192),
     "canvas.webp": webp_canvas,

@@ -38,6 +38,11 @@ pictures)
     done
     picture claimed.png 'limit'
     picture profile.png 'limit'
+    picture profiles.png 'limit'
+    if "$mohvit" --version | grep -q libheif; then
+        picture stated.heic '60000 x 60000'
+        picture stated.avif '60000 x 60000'
+    fi
     picture claimed.webp 'limit'
     picture canvas.webp 'limit'
     picture permitted.webp 'damaged or truncated'
