@@ -65,6 +65,12 @@ expect "mohvit --version with mohvit-mpi" '^module for MPI +/usr/.*/mohvit_mpi\.
 expect "mpirun -np 2 mohvit eval" '"images":8,"failed":0,' "$(mpirun --allow-run-as-root --oversubscribe -np 2 \
     mohvit eval --threads 1 --truth truth.txt --format json samples 2>/dev/null)"
 
+# ---- Nobody else's libraries ---------------------------------------------------------------------------
+
+lib=$(dirname "$(readlink -f /usr/lib/*-linux-gnu/libmohvit.so.0)")
+bash strange_libraries.sh /usr/bin/mohvit samples/sneaker.png /usr/bin/mohvit "$lib/libmohvit.so.0" "$lib/mohvit/mohvit_mpi.so" ||
+    fail "loads libraries that are not its own"
+
 # ---- Gone ------------------------------------------------------------------------------------------
 
 packages=(mohvit mohvit-mpi libmohvit-dev libmohvit0)
