@@ -32,6 +32,7 @@ install ./mohvit_*.deb
 [[ $(installed) == mohvit ]] || fail "mohvit brought: $(installed)"
 expect "mohvit classify" '^ *1  Sneaker ' "$(mohvit classify samples/sneaker.png 2>/dev/null)"
 expect "mohvit classify, its own sample" '^ *1  Bag ' "$(mohvit classify /usr/share/doc/mohvit/tools/samples/bag.png 2>/dev/null)"
+expect "mohvit classify, by OpenBLAS" '^ *1  Sneaker ' "$(mohvit classify --backend openblas samples/sneaker.png 2>/dev/null)"
 expect "mohvit --version" '^module for MPI +not found$' "$(mohvit --version)"
 printf '%s\n' "ankle_boot.png 9" "bag.png 8" "coat.png 4" "dress.png 3" "sandal.png 5" "sneaker.png 7" "t_shirt.png 0" \
     "trousers.png 1" >truth.txt

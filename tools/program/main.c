@@ -124,6 +124,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    setenv("OPENBLAS_NUM_THREADS", "1", 1); // it would start threads that nobody uses, and hang where it cannot
     output_begin();
     atexit(replace_cancel_all); // where memory runs out, or_die() ends the program, whatever is under way
     return output_end(dispatch(argc, argv));

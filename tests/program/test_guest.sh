@@ -1,0 +1,90 @@
+#!/bin/bash
+# The program among others: what it loads, and what little it needs.
+# test_guest.sh MOHVIT TOOLS GOLDEN GROUP
+set -u
+mohvit=$1 json=$2/test_cli_json group=$4
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=tests/testing.sh
+. "$here/../testing.sh"
+export TMPDIR=$work
+sample=$here/../../tools/samples/sneaker.png
+
+# ---- OpenBLAS --------------------------------------------------------------------------------------
+
+# loads ARGUMENT …: whether the program loads OpenBLAS on the way.
+loads() {
+    rm -f loaded.*
+    LD_DEBUG=files LD_DEBUG_OUTPUT=loaded "$mohvit" "$@" >out.txt 2>err.txt </dev/null || fail "mohvit $*: $(cat err.txt)"
+    cat loaded.* >files
+    grep -q 'file=libc\.so' files || fail "$(cat files)"
+    grep -q 'file=libopenblas' files
+}
+
+openblas_is_loaded_when_and_only_when_it_is_used() {
+    loads classify --backend native "$sample" && fail "loaded for the native backend"
+    loads info && fail "loaded to describe a model"
+    loads --help && fail "loaded for a text"
+    loads classify --backend openblas "$sample" || fail "not loaded for the backend openblas"
+    grep -q Sneaker out.txt || fail "$(cat out.txt err.txt)"
+    loads --version || fail "not loaded to tell its version"
+    has "$(cat out.txt)" "OpenBLAS       0."
+}
+
+# One that is no library comes first.
+without_openblas_the_message_names_its_package() {
+    local name
+    loads --version
+    name=$(sed -n 's/.*file=\(libopenblas[^ ]*\).*/\1/p' files | head -n 1)
+    mkdir broken
+    echo "no library" >"broken/$name"
+    export LD_LIBRARY_PATH=$PWD/broken
+    run 3 classify --backend openblas "$sample"
+    has "$err" "OpenBLAS cannot be loaded"
+    has "$err" "$name"
+    has "$err" "libopenblas0"
+    run 0 classify --backend native "$sample"
+    run 0 --version
+    has "$out" "OpenBLAS       not found"
+    has "$out" native
+    lacks "$out" openblas
+    run 0 --version --format json
+    equal "$(get libraries OpenBLAS)" null
+    run 0 bench --iters 1 --format json
+    unset LD_LIBRARY_PATH
+}
+
+# confined KIB ARGUMENT …: run in so much address space; its status in $status, 124 where it hangs.
+confined() {
+    (ulimit -v "$1" && shift && exec timeout 60 "$mohvit" "$@") >out.txt 2>err.txt
+    status=$?
+}
+
+# Not under the sanitizers, which take terabytes.
+little_address_space_hangs_no_run() {
+    local threads kib
+    for threads in 1 2; do
+        confined 150000 classify --backend native --threads $threads "$sample"
+        equal "$status" 0
+        has "$(cat out.txt)" Sneaker
+        confined 150000 classify --backend openblas --threads $threads "$sample"
+        equal "$status" 3
+        has "$(cat err.txt)" "address space"
+    done
+    for kib in 200000 240000 280000 320000 360000 400000 500000; do # some is enough for one thread, and not for two
+        confined $kib classify --backend openblas --threads 2 --batch 8 "$sample" "$sample" "$sample" "$sample" \
+            "$sample" "$sample" "$sample" "$sample"
+        [ "$status" = 0 ] || [ "$status" = 3 ] || fail "$kib KiB: status $status: $(cat err.txt)"
+    done
+    confined 1000000 classify --backend openblas --threads 2 "$sample"
+    equal "$status" 0
+}
+
+case $group in
+openblas)
+    openblas_is_loaded_when_and_only_when_it_is_used
+    without_openblas_the_message_names_its_package
+    ;;
+limits) little_address_space_hangs_no_run ;;
+*) fail "no group $group" ;;
+esac
+[ $failures = 0 ]
