@@ -1,5 +1,5 @@
 #!/bin/bash
-# The program among others: what it loads, and what little it needs.
+# The program among others: what it loads, what little it needs, and that it goes when it is told to.
 # test_guest.sh MOHVIT TOOLS GOLDEN GROUP
 set -u
 mohvit=$1 json=$2/test_cli_json group=$4
@@ -8,6 +8,8 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 . "$here/../testing.sh"
 export TMPDIR=$work
 sample=$here/../../tools/samples/sneaker.png
+idx=/usr/share/datasets/fashion-mnist
+data=idx:$idx/t10k-images-idx3-ubyte.gz,$idx/t10k-labels-idx1-ubyte.gz
 
 # ---- OpenBLAS --------------------------------------------------------------------------------------
 
@@ -79,12 +81,81 @@ little_address_space_hangs_no_run() {
     equal "$status" 0
 }
 
+# ---- Signals ---------------------------------------------------------------------------------------
+
+child_of() { tr -d ' ' <"/proc/$1/task/$1/children"; }
+
+# begin COMMAND …: an evaluation by it in the background, stopped where it has results; $pid is the program's.
+begin() {
+    local i
+    rm -f state
+    set -m # else the shell has its background processes ignore SIGINT, as nohup would
+    "$@" "$mohvit" eval "$data" --threads 2 --state state --quiet >out.txt 2>err.txt &
+    started=$!
+    set +m
+    for ((i = 0; i < 500; i++)); do
+        [ "$(stat -c %s state 2>/dev/null || echo 0)" -gt 6000 ] && break
+        sleep 0.02
+    done
+    pid=$(child_of $started)
+    pid=${pid:-$started}
+    kill -STOP "$pid"
+}
+
+# ends STATUS: once it goes on, within a minute.
+ends() {
+    local i
+    kill -CONT "$pid" 2>/dev/null
+    for ((i = 0; i < 600 && $(kill -0 "$pid" 2>/dev/null; echo $?) == 0; i++)); do
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null
+    wait $started
+    equal $? "$1"
+}
+
+a_second_signal_ends_the_process() {
+    begin env
+    kill -INT "$pid"
+    ends 1
+    has "$(cat err.txt)" "interrupted"
+    begin env
+    kill -INT "$pid"
+    kill -TERM "$pid"
+    ends 130
+    lacks "$(cat err.txt)" "interrupted"
+}
+
+# The kernel does not end the first process of a container by a signal that has no handler.
+so_it_does_as_the_first_process_of_a_container() {
+    local contained=(unshare --pid --fork)
+    [ "$(id -u)" = 0 ] || contained+=(--user --map-root-user)
+    "${contained[@]}" true || { echo "no namespaces here: not tested" && return; }
+    begin "${contained[@]}"
+    kill -INT "$pid"
+    kill -TERM "$pid"
+    ends 130
+    mkfifo paths
+    "${contained[@]}" "$mohvit" classify --from-file - <paths &
+    started=$!
+    exec 3>paths
+    sleep 1
+    pid=$(child_of $started)
+    kill -TERM "$pid"
+    ends 143
+    exec 3>&-
+}
+
 case $group in
 openblas)
     openblas_is_loaded_when_and_only_when_it_is_used
     without_openblas_the_message_names_its_package
     ;;
 limits) little_address_space_hangs_no_run ;;
+others)
+    a_second_signal_ends_the_process
+    so_it_does_as_the_first_process_of_a_container
+    ;;
 *) fail "no group $group" ;;
 esac
 [ $failures = 0 ]
