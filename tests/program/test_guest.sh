@@ -1,8 +1,8 @@
 #!/bin/bash
 # The program among others: what it loads, what little it needs, and that it goes when it is told to.
-# test_guest.sh MOHVIT TOOLS GOLDEN GROUP
+# test_guest.sh MOHVIT TOOLS GOLDEN GROUP. STACK (default 128K) is what threads get; the sanitizers' frames are larger.
 set -u
-mohvit=$1 json=$2/test_cli_json group=$4
+mohvit=$1 json=$2/test_cli_json group=$4 stack=${STACK:-128K}
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=tests/testing.sh
 . "$here/../testing.sh"
@@ -81,6 +81,20 @@ little_address_space_hangs_no_run() {
     equal "$status" 0
 }
 
+# ---- Threads ---------------------------------------------------------------------------------------
+
+openmp_settings_are_kept_to() {
+    OMP_NUM_THREADS=1 run 0 classify --provenance --format json "$sample"
+    equal "$(get provenance threads)" 1
+    OMP_NUM_THREADS=1 run 0 classify --provenance --format json --threads 2 "$sample"
+    equal "$(get provenance threads)" 2
+    OMP_STACKSIZE=$stack run 0 eval "$data" --limit 500 --threads 3 --format json
+    equal "$(get images)" 500
+    OMP_STACKSIZE=$stack run 0 bench --variant moh_transnext_small_75 --size 64 --iters 1 --threads 3
+    OMP_THREAD_LIMIT=1 run 0 eval "$data" --limit 500 --threads 3 --format json
+    equal "$(get images)" 500
+}
+
 # ---- Signals ---------------------------------------------------------------------------------------
 
 child_of() { tr -d ' ' <"/proc/$1/task/$1/children"; }
@@ -153,6 +167,7 @@ openblas)
     ;;
 limits) little_address_space_hangs_no_run ;;
 others)
+    openmp_settings_are_kept_to
     a_second_signal_ends_the_process
     so_it_does_as_the_first_process_of_a_container
     ;;
