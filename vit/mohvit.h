@@ -106,10 +106,12 @@ MOHVIT_API const char *mohvit_label_id(const mohvit_model *model, size_t class_i
 
 /* ---- Classifying ----------------------------------------------------------------------------- */
 
-/* Threads that the affinity mask and the cgroup quota grant to this process; at least 1. Thread-safe. */
+/* Threads that the affinity mask and the cgroup quota grant to this process, and no more than OpenMP would
+ * take in the caller's place (OMP_NUM_THREADS, omp_set_num_threads); at least 1. Thread-safe. */
 MOHVIT_API int mohvit_default_threads(void);
 
-/* A context holds the scratch memory for `batch` images and uses `threads` threads (0: the default).
+/* A context holds the scratch memory for `batch` images and uses `threads` threads (0: the default); the
+ * caller's alone for a run of less than 100 million multiply-adds, which is not worth waking the others.
  * The answers for an image are bitwise the same in any slot, batch size and number of threads.
  * *ctx is set on success alone and must be destroyed, before its model is closed. batch: 1 to 4096.
  * One caller at a time, for this and all functions below; contexts of one model may run concurrently. */

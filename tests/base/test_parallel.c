@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/parallel.h"
 
+#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_TASKS   5000
@@ -220,6 +222,7 @@ typedef struct {
     pthread_t thread[3];
     atomic_size_t there;
     bool all_done;
+    uint64_t body_ended;
 } absence;
 
 static void introduce(void *arg, size_t task, size_t worker)
@@ -264,6 +267,114 @@ static void workers_that_are_off_their_cores_hold_up_nothing(void **state)
         assert_true(a.all_done);
     }
     sigaction(SIGUSR1, &before, NULL);
+}
+
+/* ---- Waiting ------------------------------------------------------------------------------------- */
+
+#define LONG_NS 50000000 // much longer than anybody spins
+
+static void sleep_long(void)
+{
+    struct timespec left = {.tv_nsec = LONG_NS};
+    while (nanosleep(&left, &left))
+        ;
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void late_task(void *arg, size_t task, size_t worker)
+{
+    (void)task;
+    atomic_size_t *begun = arg;
+    atomic_fetch_add(begun, 1);
+    wait_for(begun, 2); // so that each of two threads has a task
+    if (worker)
+        sleep_long();
+}
+
+static void late_loop(void *arg, team *members)
+{
+    parallel_for(members, 2, late_task, arg);
+}
+
+static void late_caller(void *arg, team *members)
+{
+    (void)arg, (void)members;
+    sleep_long();
+}
+
+static void sleep_in_handler(int number)
+{
+    (void)number;
+    atomic_fetch_add(&stopped, 1);
+    sleep_long();
+}
+
+static void introduce_two(void *arg, size_t task, size_t worker)
+{
+    (void)task;
+    absence *a = arg;
+    a->thread[worker] = pthread_self();
+    atomic_fetch_add(&a->there, 1);
+    wait_for(&a->there, 2);
+}
+
+static void late_worker(void *arg, team *members)
+{
+    absence *a = arg;
+    parallel_for(members, 2, introduce_two, a);
+    pthread_kill(a->thread[1], SIGUSR1);
+    a->all_done = wait_for(&stopped, 1);
+    a->body_ended = clock_thread_ns();
+}
+
+/* Processor time that a run takes while somebody is late for LONG_NS. */
+static double spent_waiting(void (*body)(void *arg, team *t), void *arg)
+{
+    double before = cpu_seconds();
+    parallel_run(2, body, arg);
+    return 1e3 * (cpu_seconds() - before);
+}
+
+#define TRIALS  5
+#define MOST_MS 12.0 // of the 50 that spinning would take
+
+static void threads_that_wait_for_long_sleep(void **state)
+{
+    (void)state;
+    double task = 0, caller = 0;
+    for (int trial = 0; trial < TRIALS; trial++) {
+        atomic_size_t begun = 0;
+        task += spent_waiting(late_loop, &begun);
+        caller += spent_waiting(late_caller, NULL);
+    }
+    if (task > TRIALS * MOST_MS || caller > TRIALS * MOST_MS)
+        fail_msg("%.1f ms of processor in waiting for a task, %.1f for the caller", task / TRIALS,
+                 caller / TRIALS);
+}
+
+/* OpenMP's barrier would spin for some 5 ms, while no more threads than cores have been started. */
+static void the_end_waits_for_its_workers_asleep(void **state)
+{
+    (void)state;
+    struct sigaction sleeping = {.sa_handler = sleep_in_handler}, before;
+    assert_int_equal(sigaction(SIGUSR1, &sleeping, &before), 0);
+    double spent = 0;
+    for (int trial = 0; trial < TRIALS; trial++) {
+        absence a = {0};
+        atomic_store(&stopped, 0);
+        parallel_run(2, late_worker, &a);
+        spent += 1e-6 * (double)(clock_thread_ns() - a.body_ended);
+        assert_true(a.all_done);
+    }
+    sigaction(SIGUSR1, &before, NULL);
+    if (spent > TRIALS * 3)
+        fail_msg("the caller took %.1f ms of processor", spent / TRIALS);
 }
 
 /* ---- Loops one after the other ----------------------------------------------------------------- */
@@ -413,6 +524,17 @@ static void the_default_is_at_least_one_thread(void **state)
     assert_int_equal(mohvit_default_threads(), (int)parallel_default_threads());
 }
 
+static void the_default_follows_openmp(void **state)
+{
+    (void)state;
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1); // as OMP_NUM_THREADS=1 does
+    assert_int_equal(parallel_default_threads(), 1);
+    omp_set_num_threads(1000);
+    assert_true(parallel_default_threads() <= (size_t)omp_get_num_procs());
+    omp_set_num_threads(before);
+}
+
 static void the_default_follows_the_affinity_mask(void **state)
 {
     (void)state;
@@ -441,12 +563,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_follows_the_affinity_mask), // first: it forks, which threads do not like
+        cmocka_unit_test(the_end_waits_for_its_workers_asleep),  // before many threads have been started
+        cmocka_unit_test(the_default_follows_openmp),
         cmocka_unit_test(the_default_is_at_least_one_thread),
         cmocka_unit_test(every_task_runs_once),
         cmocka_unit_test(more_threads_than_shares_do_every_task_once),
         cmocka_unit_test(what_a_held_up_worker_leaves_is_done_by_the_others),
         cmocka_unit_test(a_worker_begins_with_its_own_share),
         cmocka_unit_test(workers_that_are_off_their_cores_hold_up_nothing),
+        cmocka_unit_test(threads_that_wait_for_long_sleep),
         cmocka_unit_test(without_a_team_the_caller_runs_them_in_order),
         cmocka_unit_test(loops_follow_one_another),
         cmocka_unit_test(tasks_may_hold_loops_of_their_own),

@@ -12,7 +12,8 @@ cd "$source"
 
 # The libraries' own headers are the same for all processors, and come after what the compiler brings.
 multiarch=/usr/include/$(cc -print-multiarch)
-flags=(-std=gnu11 -O2 -msse2 -mfpmath=sse -fopenmp -fopenmp-simd -D_GNU_SOURCE -DKERNELS=baseline -DMOHVIT_VERSION='"0"'
+flags=(-std=gnu11 -O2 -msse2 -mfpmath=sse -fopenmp -fopenmp-simd -D_GNU_SOURCE -DKERNELS=baseline
+    -DMOHVIT_VERSION='"0"' -DOPENBLAS_LIBRARY='""'
     -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Wstrict-prototypes -Werror
     -Wno-psabi -fno-math-errno -fno-trapping-math "-I$source"
     -idirafter /usr/include -idirafter /usr/include/stb -idirafter "$multiarch" -idirafter "$multiarch/openblas-pthread")

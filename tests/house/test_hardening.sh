@@ -1,7 +1,7 @@
 #!/bin/bash
 # Usage: test_hardening.sh BUILD FILE…
 # Each FILE, a program or shared object, was linked as tools/cmake/hardening.cmake says, and each object in BUILD that
-# went into one was compiled so.
+# went into one was compiled so. The first is the program; it loads no library that lies where it is run.
 set -euo pipefail
 export LC_ALL=C
 
@@ -44,11 +44,13 @@ done
 if [[ $(uname -m) == x86_64 ]]; then
     mapfile -t objects < <(sed -n 's/.* -o \([^ ]*\) -c .*/\1/p' "$build/compile_commands.json" | grep -v '^tests/')
     [[ ${#objects[@]} -ge 80 ]] || fail "compile_commands.json: found only these objects: ${objects[*]}"
-    cd "$build"
     for object in "${objects[@]}"; do
-        grep -q 'IBT, SHSTK' <<<"$(readelf -nW "$object")" || fail "$object: no mark of control-flow enforcement"
+        grep -q 'IBT, SHSTK' <<<"$(readelf -nW "$build/$object")" || fail "$object: no mark of control-flow enforcement"
     done
 fi
+
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+"$here/strange_libraries.sh" "$1" "$here/../../tools/samples/sneaker.png" "$@" || failures=$((failures + 1))
 
 [[ $failures == 0 ]] || exit 1
 echo "hardened: $*"

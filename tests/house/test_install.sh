@@ -64,6 +64,11 @@ if [[ -e $build/mohvit_mpi.so ]]; then
 fi
 expect "bin/mohvit classify" '^ *1  Sneaker ' "$(bin/mohvit classify $doc/tools/samples/sneaker.png 2>/dev/null)"
 
+shipped=(bin/mohvit "$libdir/libmohvit.so")
+[[ ! -e $build/mohvit_mpi.so ]] || shipped+=("$libdir/mohvit/mohvit_mpi.so")
+"$source/tests/house/strange_libraries.sh" bin/mohvit $doc/tools/samples/sneaker.png "${shipped[@]}" ||
+    fail "loads libraries that are not its own"
+
 # Its module for MPI is found where it was moved to.
 idx=/usr/share/datasets/fashion-mnist/t10k
 if [[ -e $build/mohvit_mpi.so ]] && command -v mpirun >/dev/null; then

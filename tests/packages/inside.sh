@@ -32,6 +32,7 @@ install ./mohvit_*.deb
 [[ $(installed) == mohvit ]] || fail "mohvit brought: $(installed)"
 expect "mohvit classify" '^ *1  Sneaker ' "$(mohvit classify samples/sneaker.png 2>/dev/null)"
 expect "mohvit classify, its own sample" '^ *1  Bag ' "$(mohvit classify /usr/share/doc/mohvit/tools/samples/bag.png 2>/dev/null)"
+expect "mohvit classify, by OpenBLAS" '^ *1  Sneaker ' "$(mohvit classify --backend openblas samples/sneaker.png 2>/dev/null)"
 expect "mohvit --version" '^module for MPI +not found$' "$(mohvit --version)"
 printf '%s\n' "ankle_boot.png 9" "bag.png 8" "coat.png 4" "dress.png 3" "sandal.png 5" "sneaker.png 7" "t_shirt.png 0" \
     "trousers.png 1" >truth.txt
@@ -64,6 +65,12 @@ install ./mohvit-mpi_*.deb
 expect "mohvit --version with mohvit-mpi" '^module for MPI +/usr/.*/mohvit_mpi\.so$' "$(mohvit --version)"
 expect "mpirun -np 2 mohvit eval" '"images":8,"failed":0,' "$(mpirun --allow-run-as-root --oversubscribe -np 2 \
     mohvit eval --threads 1 --truth truth.txt --format json samples 2>/dev/null)"
+
+# ---- Nobody else's libraries ---------------------------------------------------------------------------
+
+lib=$(dirname "$(readlink -f /usr/lib/*-linux-gnu/libmohvit.so.0)")
+bash strange_libraries.sh /usr/bin/mohvit samples/sneaker.png /usr/bin/mohvit "$lib/libmohvit.so.0" "$lib/mohvit/mohvit_mpi.so" ||
+    fail "loads libraries that are not its own"
 
 # ---- Gone ------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 samples=$here/../../tools/samples
 # shellcheck source=tests/testing.sh
 . "$here/../testing.sh"
-export OPENBLAS_NUM_THREADS=1
 
 make() { /usr/bin/python3 "$here/make_hostile.py" "$1" "$@" || fail "$1 was not made"; }
 

@@ -69,3 +69,12 @@ if(missing)
     list(JOIN missing " " missing)
     message(FATAL_ERROR "missing: ${missing}\nOn Debian: apt-get install ${missing}   (or run tools/setup)")
 endif()
+
+# The name by which the program will load what the linker found here.
+get_target_property(openblas PkgConfig::openblas INTERFACE_LINK_LIBRARIES)
+list(GET openblas 0 openblas)
+execute_process(COMMAND ${CMAKE_READELF} -d ${openblas} OUTPUT_VARIABLE openblas_dynamic)
+if(NOT openblas_dynamic MATCHES "Library soname: \\[([^]]+)\\]")
+    message(FATAL_ERROR "${openblas}: expected a shared library of OpenBLAS")
+endif()
+set(OPENBLAS_LIBRARY ${CMAKE_MATCH_1})

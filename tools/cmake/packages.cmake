@@ -32,10 +32,10 @@ function(package component name section synopsis text)
     set(CPACK_MOHVIT_${upper}_PACKAGE ${name} PARENT_SCOPE)
 endfunction()
 
-# What no link tells: libheif is loaded by the first picture that needs it.
-set(loaded "")
+# What no link tells: these are loaded when they are first needed.
+set(loaded libopenblas0)
 if(TARGET dep_heif)
-    set(loaded libheif1)
+    string(APPEND loaded ", libheif1")
 endif()
 
 set(library libmohvit${PROJECT_VERSION_MAJOR})
@@ -43,13 +43,14 @@ set(same "(= ${PROJECT_VERSION})")
 package(lib ${library} libs "image classification with MoH-ViT (library)"
         "Computes MoH-ViT and TransNeXt, vision transformers, on the CPU. In a MoH-ViT a\nrouter picks, for each \
 part of the picture, which attention heads work; the\nothers are not computed. This is the shared library."
-        ${loaded})
+        "${loaded}")
 package(dev libmohvit-dev libdevel "image classification with MoH-ViT (development files)"
         "Header, CMake package and pkg-config file for programs that classify pictures\nwith libmohvit."
         "${library} ${same}")
 package(tool mohvit science "image classification with MoH-ViT (program)"
         "Says what is on pictures, scores models on labelled pictures, counts which\nattention heads work for which \
-class, and reads the published checkpoints as\nthey are. A small model that knows ten kinds of clothing is built in.")
+class, and reads the published checkpoints as\nthey are. A small model that knows ten kinds of clothing is built in."
+        libopenblas0)
 package(mpi mohvit-mpi science "image classification with MoH-ViT (module for MPI)"
         "With it, \"mpirun mohvit eval\" spreads an evaluation over machines. Nothing else\nloads it."
         "mohvit ${same}, openmpi-bin")

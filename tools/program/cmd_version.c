@@ -8,7 +8,6 @@
 
 #include <archive.h>
 #include <cairo.h>
-#include <cblas.h>
 #include <jansson.h>
 #include <jpeglib.h>
 #include <spng.h>
@@ -45,6 +44,7 @@ static json_t *libraries(void)
 {
     json_t *object = or_die(json_object());
     int webp = WebPGetDecoderVersion();
+    const char *openblas = gemm_openblas_version();
 #ifdef LIBJPEG_TURBO_VERSION
     json_put(object, "libjpeg-turbo", json_text(VALUE_OF(LIBJPEG_TURBO_VERSION)));
 #else
@@ -60,7 +60,7 @@ static json_t *libraries(void)
     json_put(object, "libarchive", json_text(without_name(archive_version_string())));
     json_put(object, "zlib", json_text(zlibVersion()));
     json_put(object, "cairo", json_text(cairo_version_string()));
-    json_put(object, "OpenBLAS", json_text(without_name(openblas_get_config())));
+    json_put(object, "OpenBLAS", openblas ? json_text(without_name(openblas)) : or_die(json_null()));
     return object;
 }
 
@@ -128,7 +128,7 @@ static void print_text(json_t *o)
     output_printf("libraries\n");
     json_object_foreach(json_object_get(o, "libraries"), key, value)
     {
-        output_printf("  %-15s%s\n", key, json_string_value(value));
+        output_printf("  %-15s%s\n", key, json_is_string(value) ? json_string_value(value) : "not found");
     }
     const json_t *module = json_object_get(o, "mpi_module");
     output_printf("%-17s%s\n", "module for MPI",

@@ -5,6 +5,9 @@
 
 #include "base/error.h"
 
+/* For main: has the first process of a container end by them as any other does. */
+void interrupt_default(void);
+
 /* From here on SIGINT, SIGTERM and SIGHUP are noted; a second one ends the program at once. One that is
  * ignored already (nohup) stays so. */
 void interrupt_begin(void);

@@ -74,7 +74,8 @@ enum {
     "                     default: as trained\n"
 
 #define RUNNING_HELP                                                                                         \
-    "  --threads N        default: what CPU affinity and the cgroup quota grant\n"                           \
+    "  --threads N        default: what CPU affinity and the cgroup quota grant, and no more than\n"         \
+    "                     OMP_NUM_THREADS\n"                                                                \
     "  --batch N          images in one forward pass; default 1\n"                                           \
     "  --backend NAME     matrix products: auto, native (default with AVX2 or AVX-512), openblas\n"          \
     "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8\n"

@@ -29,6 +29,7 @@ typedef struct context_settings {
     /* True unless told otherwise, for measuring what that costs. Without, head tokens and gate sums stay
      * those of the last run that did. */
     bool counts_heads;
+    double team_macs; /* multiply-adds of a run that are worth a team */
 } context_settings;
 
 context_settings *mohvit_settings(mohvit_context *ctx);

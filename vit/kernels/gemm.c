@@ -37,7 +37,9 @@ mohvit_status precision_from_name(precision *out, const char *name, mohvit_error
 
 const gemm *gemm_available(size_t index)
 {
-    return index < PRECISIONS ? &gemm_native[index] : index == PRECISIONS ? &gemm_openblas : NULL;
+    if (index < PRECISIONS)
+        return &gemm_native[index];
+    return index == PRECISIONS && !gemm_openblas_load(NULL) ? &gemm_openblas : NULL;
 }
 
 const char *gemm_lacks(const gemm *g, const kernels *k)
@@ -62,8 +64,10 @@ mohvit_status gemm_choose(const gemm **out, const char *name, precision wanted, 
             err, MOHVIT_ERROR_UNSUPPORTED,
             "precision %s needs %s, which this processor or its instruction set in use (%s) lacks",
             precision_name(wanted), gemm_lacks(g, k), k->isa);
-    *out = g;
-    return MOHVIT_OK;
+    mohvit_status status = native ? MOHVIT_OK : gemm_openblas_load(err);
+    if (!status)
+        *out = g;
+    return status;
 }
 
 void transpose(float *to, const float *from, size_t rows, size_t columns)

@@ -35,6 +35,13 @@ static inline const gemm_kernels *gemm_functions(const gemm *g, const kernels *k
 /* "native": this project's own kernels (gemm_native.c). "openblas": cblas_sgemm. */
 extern const gemm gemm_native[PRECISIONS], gemm_openblas;
 
+/* Loads OpenBLAS, which takes place once; an error says what is missing, and in which package it is. Needed
+ * before gemm_openblas runs or multiplies, and done by gemm_available and gemm_choose. */
+mohvit_status gemm_openblas_load(mohvit_error *err);
+
+/* What OpenBLAS says of itself; NULL where it cannot be loaded. */
+const char *gemm_openblas_version(void);
+
 /* What of the processor, or of the set in use, g needs and these kernels have not, such as "AVX512-BF16";
  * NULL where they can run it. */
 const char *gemm_lacks(const gemm *g, const kernels *k);
@@ -48,7 +55,7 @@ mohvit_status gemm_choose(const gemm **out, const char *name, precision p, const
 const char *precision_name(precision p);
 mohvit_status precision_from_name(precision *out, const char *name, mohvit_error *err);
 
-/* Every backend of the build in each of its precisions; NULL past the end. */
+/* Every backend that can be loaded in each of its precisions; NULL past the end. */
 const gemm *gemm_available(size_t index);
 
 /* Best GFLOP/s of `threads` threads over a few large products and all backends, in float32: what efficiency

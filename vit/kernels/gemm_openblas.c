@@ -2,8 +2,54 @@
 #include "vit/kernels/gemm.h"
 
 #include <cblas.h>
+#include <dlfcn.h>
 #include <omp.h>
 #include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- Loading ----------------------------------------------------------------------------------- */
+
+/* OpenBLAS is loaded when it is first used: it starts threads, and takes address space for each, whether or
+ * not anybody multiplies. It stays, since threads of its own cannot be unloaded. */
+static struct {
+    __typeof__(cblas_sgemm) *sgemm;
+    __typeof__(openblas_get_num_threads) *get_threads;
+    __typeof__(openblas_set_num_threads) *set_threads;
+    __typeof__(openblas_get_config) *get_config;
+} blas;
+
+/* What a thread that multiplies takes of the address space, on processors where it takes most. Where that is
+ * not there OpenBLAS asks for it for ever. */
+#define ROOM_BYTES ((size_t)128 << 20)
+
+static bool has_room(size_t threads)
+{
+    if (threads > SIZE_MAX / ROOM_BYTES)
+        return false;
+    void *room = mmap(NULL, threads * ROOM_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return room != MAP_FAILED && !munmap(room, threads * ROOM_BYTES);
+}
+
+static bool find(void *library, const char *name, void *function)
+{
+    void *found = dlsym(library, name);
+    memcpy(function, &found, sizeof found);
+    return found != NULL;
+}
+
+static bool load(void)
+{
+    void *library = dlopen(OPENBLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    return library && find(library, "openblas_get_num_threads", &blas.get_threads) &&
+           find(library, "openblas_set_num_threads", &blas.set_threads) &&
+           find(library, "openblas_get_config", &blas.get_config) &&
+           find(library, "cblas_sgemm", &blas.sgemm);
+}
+
+/* ---- Running ----------------------------------------------------------------------------------- */
 
 /* OpenBLAS must not start threads of its own: our tiles already fill the cores, and a call that it splits
  * rounds differently. Its two flavours need different words for that. The pthread flavour has one count for
@@ -19,16 +65,67 @@ static void openblas_run(size_t threads, void (*body)(void *arg, team *t), void 
     int omp_threads = omp_get_max_threads();
     pthread_mutex_lock(&lock);
     if (callers++ == 0)
-        process_threads = openblas_get_num_threads();
-    openblas_set_num_threads(1);
+        process_threads = blas.get_threads();
+    blas.set_threads(1);
     pthread_mutex_unlock(&lock);
+    while (threads > 1 && !has_room(threads))
+        threads--;
     parallel_run(threads, body, arg);
     pthread_mutex_lock(&lock);
     if (--callers == 0)
-        openblas_set_num_threads(process_threads);
+        blas.set_threads(process_threads);
     pthread_mutex_unlock(&lock);
     omp_set_num_threads(omp_threads);
 }
+
+/* ---- Ready ------------------------------------------------------------------------------------- */
+
+#define FEW 128 // rows and columns, but enough that OpenBLAS takes its room
+
+static void multiply_zeros(void *zeros, team *t)
+{
+    (void)t;
+    const float *from = zeros;
+    blas.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, FEW, FEW, FEW, 1.0f, from, FEW, from, FEW, 1.0f,
+               (float *)zeros + FEW * FEW, FEW);
+}
+
+/* For the first thread, and for good: OpenBLAS keeps it. */
+static bool take_room(void)
+{
+    float *zeros = calloc((size_t)2 * FEW * FEW, sizeof *zeros);
+    bool fits = zeros && has_room(1);
+    if (fits)
+        openblas_run(1, multiply_zeros, zeros);
+    free(zeros);
+    return fits;
+}
+
+mohvit_status gemm_openblas_load(mohvit_error *err)
+{
+    static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+    static bool loaded, ready;
+    mohvit_status status = MOHVIT_OK;
+    pthread_mutex_lock(&loading);
+    if (!loaded && !(loaded = load()))
+        status = error_set(err, MOHVIT_ERROR_IO,
+                           "OpenBLAS cannot be loaded: %s; install the package libopenblas0, or take the "
+                           "backend native, which is slow where the processor has no AVX2",
+                           dlerror());
+    else if (!ready && !(ready = take_room()))
+        status = error_set(err, MOHVIT_ERROR_MEMORY,
+                           "OpenBLAS needs %zu MiB of address space for each thread, more than is left",
+                           ROOM_BYTES >> 20);
+    pthread_mutex_unlock(&loading);
+    return status;
+}
+
+const char *gemm_openblas_version(void)
+{
+    return gemm_openblas_load(NULL) ? NULL : blas.get_config();
+}
+
+/* ---- Products ---------------------------------------------------------------------------------- */
 
 /* OpenBLAS repacks its share of the weights at each call, so rows are split little: about 196 of them keep
  * the packing below a third of the work, and a tile of some 75,000 outputs stays in L2. Fewer than four tiles
@@ -78,10 +175,10 @@ static void openblas_multiply(const gemm_tile *t)
     size_t chains = divide_up(t->in, CHAIN);
     for (size_t c = 0, first = 0, end; c < chains; c++, first = end) {
         end = t->in * (c + 1) / chains;
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)t->rows, (blasint)t->cols,
-                    (blasint)(end - first), 1.0f, (const float *)t->x + first,
-                    (blasint)(t->stride / sizeof(float)), (const float *)t->packed + first * t->out + t->col,
-                    (blasint)t->out, 1.0f, t->y, (blasint)t->ldy);
+        blas.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)t->rows, (blasint)t->cols,
+                   (blasint)(end - first), 1.0f, (const float *)t->x + first,
+                   (blasint)(t->stride / sizeof(float)), (const float *)t->packed + first * t->out + t->col,
+                   (blasint)t->out, 1.0f, t->y, (blasint)t->ldy);
     }
 }
 

@@ -22,6 +22,18 @@ typedef struct {
 static range spared[8];
 static size_t spared_count;
 
+static _Thread_local bool in_spared_call;
+
+static bool is_spared(const void *caller)
+{
+    if (in_spared_call)
+        return true;
+    for (size_t i = 0; i < spared_count; i++)
+        if ((uintptr_t)caller >= spared[i].begin && (uintptr_t)caller < spared[i].end)
+            return true;
+    return false;
+}
+
 static int note_library(struct dl_phdr_info *info, size_t size, void *user)
 {
     static const char *const names[] = {"/libgomp.so", "/libopenblas", "/libjansson", "/ld-linux"};
@@ -39,21 +51,10 @@ static int note_library(struct dl_phdr_info *info, size_t size, void *user)
             r.begin = begin < r.begin ? begin : r.begin;
             r.end = end > r.end ? end : r.end;
         }
-        spared[spared_count++] = r;
+        if (!is_spared((const void *)r.begin)) // it was noted before
+            spared[spared_count++] = r;
     }
     return 0;
-}
-
-static _Thread_local bool in_spared_call;
-
-static bool is_spared(const void *caller)
-{
-    if (in_spared_call)
-        return true;
-    for (size_t i = 0; i < spared_count; i++)
-        if ((uintptr_t)caller >= spared[i].begin && (uintptr_t)caller < spared[i].end)
-            return true;
-    return false;
 }
 
 /* Whether this allocation fails. */
@@ -158,6 +159,17 @@ FTS *fts_open(char *const *roots, int options, int (*compare)(const FTSENT **, c
     FTS *walk = real(roots, options, compare);
     in_spared_call = false;
     return walk;
+}
+
+/* What comes is spared on its way, and later. */
+void *dlopen(const char *path, int mode)
+{
+    REAL(void *, dlopen, const char *, int);
+    in_spared_call = true;
+    void *library = real(path, mode);
+    in_spared_call = false;
+    dl_iterate_phdr(note_library, NULL);
+    return library;
 }
 
 /* As one allocation: it fails as a whole, and without a trace. */

@@ -67,6 +67,8 @@ static void *classify(void *arg)
         c->status = mohvit_context_create(&other, rerouted, 1, c->threads, NULL);
     if (!c->status)
         c->status = mohvit_head_load_create(&load, shared, NULL);
+    if (!c->status) // a team even for these
+        mohvit_settings(ctx)->team_macs = mohvit_settings(other)->team_macs = 0;
     for (size_t i = 0; !c->status && i < 3; i++) {
         for (size_t slot = 0; slot < 2; slot++)
             mohvit_load_tensor(ctx, slot, input + c->number * 3 * side * side, NULL);
@@ -158,6 +160,7 @@ static void *cancel_runs(void *arg)
         return NULL;
     for (size_t slot = 0; slot < 2; slot++)
         mohvit_load_tensor(ctx, slot, input + l->c.number * 3 * side * side, NULL);
+    mohvit_settings(ctx)->team_macs = 0;
     mohvit_set_progress(ctx, tell, l);
     do {
         l->calls = 0;

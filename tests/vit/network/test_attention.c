@@ -613,6 +613,7 @@ static void computed_pairs_equal_the_reported_tokens(void **state)
                sum = 0;
         mohvit_context *ctx;
         assert_int_equal(mohvit_context_create(&ctx, models[i][0], BATCH, 2, NULL), MOHVIT_OK);
+        mohvit_settings(ctx)->team_macs = 0; // a team even for small models
         float *input = array_new(BATCH * floats);
         synthetic_input(input, BATCH, c->img_size, SEED);
         for (size_t slot = 0; slot < BATCH; slot++)

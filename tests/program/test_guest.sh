@@ -1,0 +1,176 @@
+#!/bin/bash
+# The program among others: what it loads, what little it needs, and that it goes when it is told to.
+# test_guest.sh MOHVIT TOOLS GOLDEN GROUP. STACK (default 128K) is what threads get; the sanitizers' frames are larger.
+set -u
+mohvit=$1 json=$2/test_cli_json group=$4 stack=${STACK:-128K}
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=tests/testing.sh
+. "$here/../testing.sh"
+export TMPDIR=$work
+sample=$here/../../tools/samples/sneaker.png
+idx=/usr/share/datasets/fashion-mnist
+data=idx:$idx/t10k-images-idx3-ubyte.gz,$idx/t10k-labels-idx1-ubyte.gz
+
+# ---- OpenBLAS --------------------------------------------------------------------------------------
+
+# loads ARGUMENT …: whether the program loads OpenBLAS on the way.
+loads() {
+    rm -f loaded.*
+    LD_DEBUG=files LD_DEBUG_OUTPUT=loaded "$mohvit" "$@" >out.txt 2>err.txt </dev/null || fail "mohvit $*: $(cat err.txt)"
+    cat loaded.* >files
+    grep -q 'file=libc\.so' files || fail "$(cat files)"
+    grep -q 'file=libopenblas' files
+}
+
+openblas_is_loaded_when_and_only_when_it_is_used() {
+    loads classify --backend native "$sample" && fail "loaded for the native backend"
+    loads info && fail "loaded to describe a model"
+    loads --help && fail "loaded for a text"
+    loads classify --backend openblas "$sample" || fail "not loaded for the backend openblas"
+    grep -q Sneaker out.txt || fail "$(cat out.txt err.txt)"
+    loads --version || fail "not loaded to tell its version"
+    has "$(cat out.txt)" "OpenBLAS       0."
+}
+
+# One that is no library comes first.
+without_openblas_the_message_names_its_package() {
+    local name
+    loads --version
+    name=$(sed -n 's/.*file=\(libopenblas[^ ]*\).*/\1/p' files | head -n 1)
+    mkdir broken
+    echo "no library" >"broken/$name"
+    export LD_LIBRARY_PATH=$PWD/broken
+    run 3 classify --backend openblas "$sample"
+    has "$err" "OpenBLAS cannot be loaded"
+    has "$err" "$name"
+    has "$err" "libopenblas0"
+    run 0 classify --backend native "$sample"
+    run 0 --version
+    has "$out" "OpenBLAS       not found"
+    has "$out" native
+    lacks "$out" openblas
+    run 0 --version --format json
+    equal "$(get libraries OpenBLAS)" null
+    run 0 bench --iters 1 --format json
+    unset LD_LIBRARY_PATH
+}
+
+# confined KIB ARGUMENT …: run in so much address space; its status in $status, 124 where it hangs.
+confined() {
+    (ulimit -v "$1" && shift && exec timeout 60 "$mohvit" "$@") >out.txt 2>err.txt
+    status=$?
+}
+
+# Not under the sanitizers, which take terabytes.
+little_address_space_hangs_no_run() {
+    local threads kib
+    for threads in 1 2; do
+        confined 150000 classify --backend native --threads $threads "$sample"
+        equal "$status" 0
+        has "$(cat out.txt)" Sneaker
+        confined 150000 classify --backend openblas --threads $threads "$sample"
+        equal "$status" 3
+        has "$(cat err.txt)" "address space"
+    done
+    for kib in 200000 240000 280000 320000 360000 400000 500000; do # some is enough for one thread, and not for two
+        confined $kib classify --backend openblas --threads 2 --batch 8 "$sample" "$sample" "$sample" "$sample" \
+            "$sample" "$sample" "$sample" "$sample"
+        [ "$status" = 0 ] || [ "$status" = 3 ] || fail "$kib KiB: status $status: $(cat err.txt)"
+    done
+    confined 1000000 classify --backend openblas --threads 2 "$sample"
+    equal "$status" 0
+}
+
+# ---- Threads ---------------------------------------------------------------------------------------
+
+openmp_settings_are_kept_to() {
+    OMP_NUM_THREADS=1 run 0 classify --provenance --format json "$sample"
+    equal "$(get provenance threads)" 1
+    OMP_NUM_THREADS=1 run 0 classify --provenance --format json --threads 2 "$sample"
+    equal "$(get provenance threads)" 2
+    OMP_STACKSIZE=$stack run 0 eval "$data" --limit 500 --threads 3 --format json
+    equal "$(get images)" 500
+    OMP_STACKSIZE=$stack run 0 bench --variant moh_transnext_small_75 --size 64 --iters 1 --threads 3
+    OMP_THREAD_LIMIT=1 run 0 eval "$data" --limit 500 --threads 3 --format json
+    equal "$(get images)" 500
+}
+
+# ---- Signals ---------------------------------------------------------------------------------------
+
+child_of() { tr -d ' ' <"/proc/$1/task/$1/children"; }
+
+# begin COMMAND …: an evaluation by it in the background, stopped where it has results; $pid is the program's.
+begin() {
+    local i
+    rm -f state
+    set -m # else the shell has its background processes ignore SIGINT, as nohup would
+    "$@" "$mohvit" eval "$data" --threads 2 --state state --quiet >out.txt 2>err.txt &
+    started=$!
+    set +m
+    for ((i = 0; i < 500; i++)); do
+        [ "$(stat -c %s state 2>/dev/null || echo 0)" -gt 6000 ] && break
+        sleep 0.02
+    done
+    pid=$(child_of $started)
+    pid=${pid:-$started}
+    kill -STOP "$pid"
+}
+
+# ends STATUS: once it goes on, within a minute.
+ends() {
+    local i
+    kill -CONT "$pid" 2>/dev/null
+    for ((i = 0; i < 600 && $(kill -0 "$pid" 2>/dev/null; echo $?) == 0; i++)); do
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null
+    wait $started
+    equal $? "$1"
+}
+
+a_second_signal_ends_the_process() {
+    begin env
+    kill -INT "$pid"
+    ends 1
+    has "$(cat err.txt)" "interrupted"
+    begin env
+    kill -INT "$pid"
+    kill -TERM "$pid"
+    ends 130
+    lacks "$(cat err.txt)" "interrupted"
+}
+
+# The kernel does not end the first process of a container by a signal that has no handler.
+so_it_does_as_the_first_process_of_a_container() {
+    local contained=(unshare --pid --fork)
+    [ "$(id -u)" = 0 ] || contained+=(--user --map-root-user)
+    "${contained[@]}" true || { echo "no namespaces here: not tested" && return; }
+    begin "${contained[@]}"
+    kill -INT "$pid"
+    kill -TERM "$pid"
+    ends 130
+    mkfifo paths
+    "${contained[@]}" "$mohvit" classify --from-file - <paths &
+    started=$!
+    exec 3>paths
+    sleep 1
+    pid=$(child_of $started)
+    kill -TERM "$pid"
+    ends 143
+    exec 3>&-
+}
+
+case $group in
+openblas)
+    openblas_is_loaded_when_and_only_when_it_is_used
+    without_openblas_the_message_names_its_package
+    ;;
+limits) little_address_space_hangs_no_run ;;
+others)
+    openmp_settings_are_kept_to
+    a_second_signal_ends_the_process
+    so_it_does_as_the_first_process_of_a_container
+    ;;
+*) fail "no group $group" ;;
+esac
+[ $failures = 0 ]
