@@ -26,7 +26,7 @@ typedef struct found_item {
     const char *folder; /* that may name its class; NULL: none */
     const char *label;  /* its class as text; NULL: none */
     size_t class_index; /* its class as a number; CLASS_NONE: none */
-    uint64_t size, place;
+    uint64_t size, mtime, place;
     uint32_t check;
 } found_item;
 

@@ -1,6 +1,7 @@
 /* dataset_tar.c - pictures in a tar, read where they lie. One pass over the headers finds out where each
  * member's bytes are; since a tar keeps them as they are, any of them can then be read at once, in any order
  * and by any thread. */
+#include "base/file_io.h"
 #include "base/memory.h"
 #include "imgio/dataset/dataset_source.h"
 #include "imgio/formats.h"
@@ -22,6 +23,7 @@ typedef struct tar_scan {
     dataset_source *s;
     struct archive *archive;
     uint64_t size;      /* of the file */
+    uint64_t mtime;     /* likewise: those of members stay when they are replaced */
     found_item *labels; /* (label_count) x.cls: name without ".cls", label */
     size_t label_count, label_capacity;
     const char *inner; /* a member that is a tar, or NULL */
@@ -108,7 +110,7 @@ static mohvit_status add_member(tar_scan *t, const char *name, uint64_t place, u
         t->others++;
         return MOHVIT_OK;
     }
-    found_item item = {.class_index = CLASS_NONE, .size = size, .place = place};
+    found_item item = {.class_index = CLASS_NONE, .size = size, .mtime = t->mtime, .place = place};
     item.name = arena_copy(t->s->strings, name, strlen(name));
     status = item.name ? source_parent(t->s, name, &item.folder, err) : source_no_memory(t->s, err);
     return status ? status : source_add(t->s, &item, err);
@@ -198,13 +200,15 @@ static mohvit_status label_items(tar_scan *t, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-static mohvit_status open_file(dataset_source *s, uint64_t *size, mohvit_error *err)
+static mohvit_status open_file(tar_scan *t, mohvit_error *err)
 {
     struct stat st;
+    dataset_source *s = t->s;
     s->fd = open(s->argument, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0 || fstat(s->fd, &st))
         return error_errno(err, "%s", s->argument);
-    *size = (uint64_t)st.st_size;
+    t->size = (uint64_t)st.st_size;
+    t->mtime = file_mtime(&st);
     return source_set_prefix(s, "/", err);
 }
 
@@ -212,7 +216,7 @@ static mohvit_status scan_tar(dataset_source *s, mohvit_error *err)
 {
     enum { READ_AHEAD = 16 << 10 }; // little: most of what lies between two headers is skipped
     tar_scan t = {.s = s, .archive = archive_read_new()};
-    mohvit_status status = t.archive ? open_file(s, &t.size, err) : source_no_memory(s, err);
+    mohvit_status status = t.archive ? open_file(&t, err) : source_no_memory(s, err);
     if (!status && (archive_read_support_format_tar(t.archive) != ARCHIVE_OK ||
                     archive_read_open_fd(t.archive, s->fd, READ_AHEAD) != ARCHIVE_OK))
         status = archive_error(&t, err);
