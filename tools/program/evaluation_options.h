@@ -65,7 +65,8 @@ enum {
     "  --seed S           of --sample; default 0\n"                                                          \
     "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
     "\nThe run:\n"                                                                                           \
-    "  --state FILE       keeps results as they come; the same command goes on from there\n"                 \
+    "  --state FILE       keeps results as they come; the same command goes on from there, if the data\n"    \
+    "                     are what they were, and tries pictures that failed again\n"                        \
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
