@@ -3,6 +3,10 @@
 #include "eval/header.h"
 #include "eval/totals.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 /* ---- Choosing -------------------------------------------------------------------------------- */
@@ -173,4 +177,64 @@ mohvit_status recheck_unread(const journal *j, const chunk_record *r, mohvit_err
         return status;
     status = unread_beside(&other, j, r->chunk + 1, false, err);
     return !status && count + other >= RECHECK_UNREAD ? data_gone(r, r->images - 1, err) : status;
+}
+
+/* ---- Several ranks --------------------------------------------------------------------------- */
+
+/* A line: the picture's number, whether it is unread, and its hash; *unread says why, if it is. */
+static mohvit_status tell_picture(bytes *b, const dataset *d, size_t index, mohvit_error *unread)
+{
+    char line[80];
+    picture_seen seen;
+    mohvit_status status = see(&seen, d, index, unread);
+    if (error_may_pass(status))
+        return status;
+    int length = snprintf(line, sizeof line, "%zu %d %016" PRIx64 "%016" PRIx64 "\n", index, seen.unread,
+                          seen.hash.high, seen.hash.low);
+    bytes_put(b, line, (size_t)length);
+    return b->failed ? error_set(unread, MOHVIT_ERROR_MEMORY, "no memory for what pictures are") : MOHVIT_OK;
+}
+
+mohvit_status recheck_tell(char **text, const dataset *d, mohvit_error *err)
+{
+    bytes b = {0};
+    char fingerprint[FINGERPRINT_SIZE];
+    size_t count = dataset_count(d);
+    mohvit_status status = MOHVIT_OK;
+    dataset_fingerprint(d, true, fingerprint);
+    choice c = choose_among(count, XXH3_64bits(fingerprint, strlen(fingerprint)));
+    for (size_t i = 0; !status && i < count; i++)
+        if (chosen(&c))
+            status = tell_picture(&b, d, i, err);
+    bytes_put_u8(&b, 0);
+    if (!status && b.failed)
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for what pictures are");
+    if (status)
+        bytes_free(&b);
+    else
+        *text = (char *)b.data;
+    return status;
+}
+
+mohvit_status recheck_told(const dataset *d, const char *text, mohvit_error *err)
+{
+    bytes b = {0};
+    mohvit_status status = MOHVIT_OK;
+    while (!status && *text) {
+        mohvit_error unread = {0};
+        size_t index = (size_t)strtoull(text, NULL, 10);
+        b.size = 0;
+        status = tell_picture(&b, d, index, &unread);
+        if (status) {
+            error_set(err, status, "%s", unread.message);
+        } else if (strncmp((const char *)b.data, text, b.size) != 0) {
+            const dataset_item *item = dataset_item_at(d, index);
+            status = error_set(err, MOHVIT_ERROR_MISMATCH, "%s%s: is another picture than rank 0 reads%s%s",
+                               dataset_prefix(d, item->source), item->name, unread.status ? ": " : "",
+                               unread.message);
+        }
+        text += b.size;
+    }
+    bytes_free(&b);
+    return status;
 }

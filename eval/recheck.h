@@ -28,4 +28,9 @@ mohvit_status recheck_journal(recheck *out, journal *j, const dataset *d, mohvit
  */
 mohvit_status recheck_unread(const journal *j, const chunk_record *r, mohvit_error *err);
 
+/* What RECHECK_PICTURES pictures of the data are, as text: malloc'd. */
+mohvit_status recheck_tell(char **text, const dataset *d, mohvit_error *err);
+/* An error that names a picture where this process reads others than the one that told. */
+mohvit_status recheck_told(const dataset *d, const char *text, mohvit_error *err);
+
 #endif

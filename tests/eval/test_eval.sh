@@ -849,6 +849,40 @@ a_full_disk_ends_a_run_over_ranks() {
     resume 1000 0
 }
 
+# Of copies with the same names: a byte of a picture is another, or its file is longer, or the disk is broken.
+a_rank_that_reads_other_pictures_says_so() {
+    command -v mpirun >/dev/null || return
+    cat >elsewhere <<'END'
+#!/bin/bash
+[ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
+[ "$HOW" != broken ] || export FAULT=broken:1 "LD_PRELOAD=$FAULTS"
+exec "${@/mine/other}"
+END
+    chmod +x elsewhere
+    "$tools/make_pictures" unpack $images $labels 0 60 png mine "${folders[@]}" || fail make_pictures
+    local name how
+    name=$(cd mine && find . -name '*.png' | sort | sed -n '20s,^\./,,p')
+    for how in same flipped longer broken; do
+        rm -rf other
+        cp -r mine other
+        case $how in
+        flipped) flip "other/$name" ;;
+        longer) printf x >>"other/$name" ;;
+        esac
+        HOW=$how FAULTS=$tools/libfault.so ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0:detect_leaks=0 \
+            timeout 300 mpirun --oversubscribe -n 2 ./elsewhere "$mohvit" eval mine --threads 1 >out.txt 2>err.txt
+        case $how,$? in
+        same,0) ;;
+        flipped,1) has "$(cat err.txt)" "other/$name: is another picture than rank 0 reads" ;;
+        longer,1) has "$(cat err.txt)" "this rank: its pictures have other sizes than those of rank 0" ;;
+        broken,1)
+            grep -q 'other/.*: is another picture than rank 0 reads: .*Input/output error' err.txt || fail "$(cat err.txt)"
+            ;;
+        *) fail "$how: status $?: $(cat err.txt)" ;;
+        esac
+    done
+}
+
 a_rank_that_cannot_read_its_files_says_so() {
     command -v mpirun >/dev/null || return
     cat >elsewhere <<'END'
@@ -943,7 +977,7 @@ replaced) tests='data_that_were_replaced_are_noticed pictures_that_look_changed_
     the_hash_of_the_data_is_that_of_pictures_and_classes a_state_that_is_damaged_is_refused_or_loses_its_end' ;;
 shards) tests='shards_add_up_to_the_whole' ;;
 mpi) tests='ranks_add_up_to_the_whole a_full_disk_ends_a_run_over_ranks a_rank_that_cannot_read_its_files_says_so
-    files_are_the_business_of_rank_0_alone
+    a_rank_that_reads_other_pictures_says_so files_are_the_business_of_rank_0_alone
     a_run_whose_rank_is_killed_goes_on_to_the_same_result the_program_without_mpirun_has_nothing_of_mpi' ;;
 *) echo "no group $group" && exit 2 ;;
 esac
