@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* offset NULL: where the descriptor stands. */
@@ -52,6 +51,11 @@ bool file_write(int fd, const void *from, size_t size)
 bool file_write_at(int fd, uint64_t offset, const void *from, size_t size)
 {
     return write_fully(fd, &offset, from, size);
+}
+
+uint64_t file_mtime(const struct stat *st)
+{
+    return (uint64_t)(int64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
 }
 
 static mohvit_status too_large(const char *name, size_t max, mohvit_error *err)

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* Bytes read: fewer than `size` at the end of the file alone; -1 on failure. */
@@ -14,6 +15,9 @@ ssize_t file_read_at(int fd, uint64_t offset, void *to, size_t size);
 /* false on failure, when some of the bytes may be written. */
 bool file_write(int fd, const void *from, size_t size);
 bool file_write_at(int fd, uint64_t offset, const void *from, size_t size);
+
+/* When it was written last, in nanoseconds since 1970. */
+uint64_t file_mtime(const struct stat *st);
 
 /* All of an open file, which may be a pipe: malloc'd, with a NUL behind it that *size does not count. More
  * than `max` bytes are MOHVIT_ERROR_LIMIT, before they are read where the file tells its size. name begins

@@ -241,6 +241,7 @@ static mohvit_status describe_load(head_load *l, const json_t *header, const cha
     static const char *const match[] = {"preprocess", "precision", "routed_heads", "subset", NULL};
     static const char *const hardware[] = {"backend", "instruction_set", NULL};
     static const char *const data[] = {"images", "fingerprint", "chosen_from", NULL};
+    const json_t *of = header_is_old(header) ? json_object_get(header, "match") : header;
     json_t *part = json_object();
     bool predicted = header_has_section(header, HEAD_LOAD_SECTION_PREDICTED);
     bool fine = part && !json_object_update(l->provenance, json_object_get(header, "provenance")) &&
@@ -249,7 +250,7 @@ static mohvit_status describe_load(head_load *l, const json_t *header, const cha
                 !json_object_set_new(l->provenance, "counted_by",
                                      json_string(predicted ? "label, else prediction" : "label")) &&
                 copy_members(part, header, (const char *const[]){"prefixes", NULL}) &&
-                copy_members(part, json_object_get(json_object_get(header, "match"), "data"), data) &&
+                copy_members(part, json_object_get(of, "data"), data) &&
                 (!shard || !json_object_set_new(part, "shard", json_string(shard))) &&
                 !json_array_append(l->sources, part);
     json_decref(part);

@@ -84,6 +84,16 @@ mohvit_status header_compare(const json_t *expected, const json_t *found, bool r
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+static json_int_t format_of(const json_t *header)
+{
+    return json_integer_value(json_object_get(header, "format"));
+}
+
+bool header_is_old(const json_t *header)
+{
+    return format_of(header) == HEADER_FORMAT_OLD;
+}
+
 size_t header_images(const json_t *header)
 {
     json_int_t images = json_integer_value(json_object_get(header, "images"));
@@ -119,12 +129,11 @@ static bool prints(const json_t *header)
 
 mohvit_status header_check(const json_t *header, const char *name, mohvit_error *err)
 {
-    json_int_t format = json_integer_value(json_object_get(header, "format"));
     size_t images = header_images(header);
-    if (format != HEADER_FORMAT)
+    if (format_of(header) != HEADER_FORMAT && !header_is_old(header))
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
-                         "%s: a state of format %" JSON_INTEGER_FORMAT "; expected %d", name, format,
-                         HEADER_FORMAT);
+                         "%s: a state of format %" JSON_INTEGER_FORMAT "; expected %d", name,
+                         format_of(header), HEADER_FORMAT);
     if (!json_is_object(json_object_get(header, "match")) ||
         !json_is_object(json_object_get(header, "hardware")) || !images || !prints(header) ||
         images > (size_t)UINT32_MAX * CHUNK_IMAGES || header_top_ks(header) > RECORD_MAX_TOP_KS)
@@ -141,7 +150,7 @@ static void hash_number(XXH3_state_t *state, uint64_t value)
 
 /* Over the first `count` items that item_at gives. */
 static void hash_items(const dataset *d, const dataset_item *item_at(const dataset *d, size_t index),
-                       size_t count, char out[FINGERPRINT_SIZE])
+                       size_t count, bool sizes, char out[FINGERPRINT_SIZE])
 {
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
@@ -150,7 +159,8 @@ static void hash_items(const dataset *d, const dataset_item *item_at(const datas
         const dataset_item *item = item_at(d, i);
         XXH3_128bits_update(&state, item->name, strlen(item->name) + 1);
         hash_number(&state, item->source);
-        hash_number(&state, item->size);
+        if (sizes)
+            hash_number(&state, item->size);
         hash_number(&state, item->check);
         hash_number(&state, item->class_index);
         hash_number(&state, item->accepted_count);
@@ -161,12 +171,12 @@ static void hash_items(const dataset *d, const dataset_item *item_at(const datas
     snprintf(out, FINGERPRINT_SIZE, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64, (uint64_t)hash.low64);
 }
 
-void dataset_fingerprint(const dataset *d, char out[FINGERPRINT_SIZE])
+void dataset_fingerprint(const dataset *d, bool sizes, char out[FINGERPRINT_SIZE])
 {
-    hash_items(d, dataset_item_at, dataset_count(d), out);
+    hash_items(d, dataset_item_at, dataset_count(d), sizes, out);
 }
 
-void dataset_fingerprint_candidates(const dataset *d, char out[FINGERPRINT_SIZE])
+void dataset_fingerprint_candidates(const dataset *d, bool sizes, char out[FINGERPRINT_SIZE])
 {
-    hash_items(d, dataset_candidate_at, dataset_candidates(d), out);
+    hash_items(d, dataset_candidate_at, dataset_candidates(d), sizes, out);
 }

@@ -202,10 +202,15 @@ static size_t find_place(const journal *j, size_t chunk)
     return search_first(&(place){.chunk = chunk}, j->places, j->done, sizeof *j->places, compare_chunks);
 }
 
-/* Chunks come nearly in their order, so that little has to move. */
-static mohvit_status insert_place(journal *j, const place *p, mohvit_error *err)
+/* Where the record of a chunk is, instead of one that may be there. Chunks come nearly in their order, so
+ * that little has to move. */
+static mohvit_status put_place(journal *j, const place *p, mohvit_error *err)
 {
     size_t at = find_place(j, p->chunk);
+    if (journal_has(j, p->chunk)) {
+        j->places[at] = *p;
+        return MOHVIT_OK;
+    }
     place *places = memory_grow(j->places, j->done, &j->capacity, sizeof *places);
     if (!places)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu records", j->name, j->done + 1);
@@ -216,24 +221,22 @@ static mohvit_status insert_place(journal *j, const place *p, mohvit_error *err)
     return MOHVIT_OK;
 }
 
-static void remove_place(journal *j, size_t chunk)
-{
-    size_t at = find_place(j, chunk);
-    j->done--;
-    memmove(j->places + at, j->places + at + 1, (j->done - at) * sizeof *j->places);
-}
-
-/* Notes that a record is, or will be, in the frame at the end of what is whole. */
-static mohvit_status take_record(journal *j, const chunk_record *r, mohvit_error *err)
+static mohvit_status check_fits(const journal *j, const chunk_record *r, mohvit_error *err)
 {
     size_t images = header_images(j->header);
     size_t expected = r->chunk < j->chunks - 1 ? CHUNK_IMAGES : images - (j->chunks - 1) * CHUNK_IMAGES;
-    if (r->chunk >= j->chunks || r->images != expected || r->top_ks != header_top_ks(j->header))
+    if (r->chunk >= j->chunks || r->images != expected || r->top_ks != header_top_ks(j->header) ||
+        r->pictures == header_is_old(j->header))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the record of chunk %zu does not fit its header",
                          j->name, r->chunk);
-    if (journal_has(j, r->chunk))
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: has chunk %zu twice", j->name, r->chunk);
-    return insert_place(j, &(place){r->chunk, j->end + FRAME_SIZE, (uint32_t)r->size}, err);
+    return MOHVIT_OK;
+}
+
+/* Notes that a record is in the frame at `offset`. */
+static mohvit_status take_record(journal *j, const chunk_record *r, uint64_t offset, mohvit_error *err)
+{
+    mohvit_status status = check_fits(j, r, err);
+    return status ? status : put_place(j, &(place){r->chunk, offset + FRAME_SIZE, (uint32_t)r->size}, err);
 }
 
 mohvit_status journal_parse(const journal *j, chunk_record *r, const bytes *b, mohvit_error *err)
@@ -248,7 +251,7 @@ static mohvit_status load_record(journal *j, const bytes *b, mohvit_error *err)
     chunk_record r;
     mohvit_status status = journal_parse(j, &r, b, err);
     if (!status)
-        status = take_record(j, &r, err);
+        status = take_record(j, &r, j->end, err);
     record_free(&r);
     return status;
 }
@@ -394,6 +397,10 @@ static mohvit_status load(journal *j, const journal_options *o, uint64_t file_si
     mohvit_status status = MOHVIT_OK;
     if (o->header)
         status = header_compare(o->header, j->header, true, o->allow_mixed, j->name, &o->warn, err);
+    if (!status && o->header && header_is_old(j->header))
+        status = error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                           "%s: a state of format %d does not tell of its pictures; begin another", j->name,
+                           HEADER_FORMAT_OLD);
     j->chunks = divide_up(header_images(j->header), CHUNK_IMAGES);
     if (!status)
         status = load_records(j, file_size, &o->warn, err);
@@ -495,14 +502,23 @@ mohvit_status journal_sync(journal *j, mohvit_error *err)
     return MOHVIT_OK;
 }
 
+void journal_forget(journal *j, size_t chunk)
+{
+    size_t at = find_place(j, chunk);
+    if (!journal_has(j, chunk))
+        return;
+    j->done--;
+    memmove(j->places + at, j->places + at + 1, (j->done - at) * sizeof *j->places);
+}
+
 mohvit_status journal_append(journal *j, const chunk_record *r, mohvit_error *err)
 {
-    mohvit_status status = take_record(j, r, err);
-    if (status)
-        return status;
-    status = append_frame(j, FRAME_RECORD, r->data, r->size, "", 0, err);
-    if (status)
-        remove_place(j, r->chunk);
+    uint64_t offset = j->end;
+    mohvit_status status = check_fits(j, r, err);
+    if (!status)
+        status = append_frame(j, FRAME_RECORD, r->data, r->size, "", 0, err);
+    if (!status)
+        status = take_record(j, r, offset, err);
     if (!status && clock_ns() - j->synced >= 1000000000u)
         status = journal_sync(j, err);
     return status;

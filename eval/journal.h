@@ -4,8 +4,9 @@
  *     magic, header, record, record, ...
  *
  * The header is JSON (header.h); records are those of record.h. Each is in a frame: kind, size, CRC-32 (all
- * u32), content. What stands behind the last whole frame is a torn end, and is dropped. Damage before a whole
- * frame is an error, and the file is left as it is. */
+ * u32), content. Of several records of one chunk the last counts: a chunk is run again once a picture that
+ * failed is mended. What stands behind the last whole frame is a torn end, and is dropped. Damage before a
+ * whole frame is an error, and the file is left as it is. */
 #ifndef MOHVIT_JOURNAL_H
 #define MOHVIT_JOURNAL_H
 
@@ -43,6 +44,9 @@ size_t journal_chunk(const journal *j, size_t index); /* of those, by rising num
 
 /* Forgets the names of classes in the header: of many journals, one is enough to know them. */
 void journal_forget_classes(journal *j);
+
+/* Has the chunk count as not done until another record of it is appended; the file keeps the one it has. */
+void journal_forget(journal *j, size_t chunk);
 
 /* Appends a record, whole or not at all, and makes sure at least once a second that what was written reaches
  * the disk. */

@@ -32,6 +32,7 @@ typedef struct loaded {
     chunk *chunk;
     size_t image; /* of the chunk */
     sample sample;
+    picture_seen seen;
     uint64_t charge; /* bytes that it counts for in the queue */
     size_t slot;     /* of the batch; SLOT_NONE: it has none */
     char *error;     /* malloc'd: why it has no score */
@@ -247,8 +248,8 @@ static bool claim(run *r, loaded *l, bool eager)
     return true;
 }
 
-/* Gives an image a reason in place of a score. Want of memory or a broken disk is none: another run may fare
- * better, and a record that says otherwise would stay. */
+/* Gives an image a reason in place of a score. Want of memory, or of anything else that the next image needs
+ * as well, is none. */
 static void fail(run *r, loaded *l, const mohvit_error *err)
 {
     bool may_pass = error_may_pass(err->status);
@@ -263,7 +264,7 @@ static void fail(run *r, loaded *l, const mohvit_error *err)
 static void read_bytes(run *r, loaded *l)
 {
     mohvit_error cause, err;
-    mohvit_status status = dataset_read(r->p->data, l->chunk->first + l->image, &l->sample, &cause);
+    mohvit_status status = picture_read(&l->sample, &l->seen, r->p->data, l->chunk->first + l->image, &cause);
     if (!status)
         return;
     error_set(&err, status, "%s%s", cause.message, r->p->reader ? r->p->reader : "");
@@ -398,6 +399,7 @@ static void hand_in(worker *w, size_t count)
         bool failed = l->error != NULL, stopping = false;
         pthread_mutex_lock(&r->results);
         c->results[l->image].error = l->error;
+        c->results[l->image].seen = l->seen;
         c->remaining -= !l->lost;
         bool complete = !c->remaining;
         pthread_mutex_unlock(&r->results);

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-/* Record: chunk, number of sections, sections. Section: tag, size, content. */
-#define COUNT_AT 4
+#define COUNT_AT 4 /* of the number of sections */
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
@@ -64,6 +63,20 @@ static void put_failures(bytes *b, const chunk_result *c)
     end_section(b, start);
 }
 
+static void put_pictures(bytes *b, const chunk_result *c)
+{
+    size_t start = begin_section(b, SECTION_PICTURES);
+    for (size_t i = 0; i < c->images; i++) {
+        const image_result *r = &c->results[i];
+        bytes_put_u8(b, r->seen.unread);
+        bytes_put_u64(b, r->item->size);
+        bytes_put_u64(b, r->item->mtime);
+        bytes_put_u64(b, r->seen.hash.low);
+        bytes_put_u64(b, r->seen.hash.high);
+    }
+    end_section(b, start);
+}
+
 static void put_predictions(bytes *b, const chunk_result *c)
 {
     size_t start = begin_section(b, SECTION_PREDICTIONS);
@@ -90,6 +103,7 @@ void record_begin(bytes *b, const chunk_result *c, bool predictions)
     bytes_put_u32(b, 0);
     put_results(b, c);
     put_failures(b, c);
+    put_pictures(b, c);
     if (predictions)
         put_predictions(b, c);
 }
@@ -181,8 +195,34 @@ static mohvit_status read_failures(chunk_record *r, mohvit_error *err)
         f->source = bytes_get_u32(&in);
         f->name = bytes_get_text(&in, &f->name_length);
         f->message = bytes_get_text(&in, &f->message_length);
+        if (f->image >= r->images || !r->image[f->image].failed || (r->failures && f->image <= f[-1].image))
+            return damaged(err, r->chunk, "its failures are of other images than its results");
     }
+    size_t failed = 0;
+    for (size_t i = 0; i < r->images; i++)
+        failed += r->image[i].failed;
+    if (failed != r->failures)
+        return damaged(err, r->chunk, "its failures are of other images than its results");
     return in.failed || in.size ? damaged(err, r->chunk, "its failures have another size than they say")
+                                : MOHVIT_OK;
+}
+
+static mohvit_status read_pictures(chunk_record *r, mohvit_error *err)
+{
+    const byte_reader *section = record_section(r, SECTION_PICTURES);
+    r->pictures = section != NULL;
+    byte_reader in = section ? *section : (byte_reader){0};
+    for (size_t i = 0; section && i < r->images; i++) {
+        image_record *image = &r->image[i];
+        image->seen.unread = bytes_get_u8(&in) != 0;
+        image->size = bytes_get_u64(&in);
+        image->mtime = bytes_get_u64(&in);
+        image->seen.hash.low = bytes_get_u64(&in);
+        image->seen.hash.high = bytes_get_u64(&in);
+        if (image->seen.unread && !image->failed)
+            return damaged(err, r->chunk, "a picture that could not be read was scored");
+    }
+    return in.failed || in.size ? damaged(err, r->chunk, "its pictures have another size than they say")
                                 : MOHVIT_OK;
 }
 
@@ -218,6 +258,8 @@ mohvit_status record_parse(chunk_record *r, const void *data, size_t size, mohvi
         status = read_results(r, &scores, err);
     if (!status)
         status = read_failures(r, err);
+    if (!status)
+        status = read_pictures(r, err);
     return status ? status : read_predictions(r, scores, err);
 }
 

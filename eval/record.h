@@ -1,14 +1,26 @@
 /* record.h - what is known about one chunk of a data set once it has been run: the unit in which results are
  * stored, sent and added up.
  *
- * A record is the chunk's number and sections that are told apart by a tag. All have SECTION_RESULTS and
- * SECTION_FAILURES; others are there where the journal's header says so. Who adds a kind of section defines
- * its content; nobody else looks into it. Numbers are little-endian. */
+ *     record    chunk u32, sections u32, so many sections
+ *     section   tag u32, size u32, content
+ *
+ *     RSLT      images u32, models u32, decode_ns u64, network_ns u64 of each model;
+ *               of each image: class u32, failed u8, and unless it failed of each model: first class u32,
+ *               right u8 (bit 0: first, bit 1: among five), loss u64
+ *     FAIL      of each image that failed: image u32, source u32, name, reason
+ *     PICS      of each image: unread u8, size u64, mtime u64, hash u64 u64 (picture.h); not in 0.1
+ *     PRED      of each image: source u32, name, and of each model: classes u8, so many times class u32 and
+ *               probability f32; where the header has "predictions"
+ *     LOAD      head_load_record.c; where the header has one of its names
+ *
+ * Numbers are little-endian; a text is its length as u32 and its bytes. Who adds a kind of section defines
+ * its content, and nobody else looks into it. Images are in the order of the data. */
 #ifndef MOHVIT_RECORD_H
 #define MOHVIT_RECORD_H
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "eval/picture.h"
 #include "eval/score.h"
 #include "imgio/dataset/dataset.h"
 
@@ -19,6 +31,7 @@
 
 #define SECTION_RESULTS     RECORD_TAG('R', 'S', 'L', 'T')
 #define SECTION_FAILURES    RECORD_TAG('F', 'A', 'I', 'L')
+#define SECTION_PICTURES    RECORD_TAG('P', 'I', 'C', 'S')
 #define SECTION_PREDICTIONS RECORD_TAG('P', 'R', 'E', 'D')
 
 #define RECORD_MAX_TOP_KS   64
@@ -32,6 +45,7 @@ typedef struct image_result {
     const dataset_item *item;
     char *error;   /* malloc'd; NULL: it was scored */
     score *scores; /* (top_ks) */
+    picture_seen seen;
 } image_result;
 
 typedef struct chunk_result {
@@ -54,6 +68,10 @@ typedef struct image_record {
     /* (top_ks) Without predictions: the first class alone, and no probability. */
     const score *scores;
 
+    /* Unknown in records of 0.1. */
+    picture_seen seen;
+    uint64_t size, mtime; /* of a dataset_item */
+
     /* Unknown without predictions. */
     uint32_t source;
     const char *name; /* not ended by NUL */
@@ -72,9 +90,9 @@ typedef struct chunk_record {
     size_t size;
     size_t chunk, images, top_ks, failures;
     uint64_t decode_ns, network_ns[RECORD_MAX_TOP_KS];
-    image_record *image;     /* (images) */
-    failure_record *failure; /* (failures) */
-    bool predictions;        /* whether there are any */
+    image_record *image;        /* (images) */
+    failure_record *failure;    /* (failures) */
+    bool pictures, predictions; /* whether it tells of them */
     struct {
         uint32_t tag;
         byte_reader body;

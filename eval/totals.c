@@ -95,12 +95,15 @@ mohvit_status totals_add(void *user, const chunk_record *r, UNUSED const journal
     totals *t = user;
     mohvit_status status = MOHVIT_OK;
     t->decode_ns += r->decode_ns;
+    t->hashed = t->hashed && r->pictures;
     for (size_t v = 0; v < r->top_ks; v++)
         t->of[v].network_ns += r->network_ns[v];
     for (size_t i = 0; !status && i < r->images; i++) {
         const image_record *image = &r->image[i];
+        t->data_hash += picture_term(image->seen.hash, image->failed);
         if (image->failed) {
             t->failed++;
+            t->unread += image->seen.unread;
             continue;
         }
         t->images++;
@@ -123,7 +126,7 @@ static int compare_mistakes(const void *a, const void *b)
 
 mohvit_status totals_begin(totals *t, const record_set *s, size_t class_count, mohvit_error *err)
 {
-    *t = (totals){.class_count = class_count};
+    *t = (totals){.class_count = class_count, .hashed = true};
     t->top_ks = s->count ? header_top_ks(journal_header(s->journals[0])) : 1;
     if (class_count && !(t->classes = calloc(class_count, sizeof *t->classes)))
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes", class_count);

@@ -40,7 +40,10 @@ typedef struct class_totals {
 
 typedef struct totals {
     uint64_t images, failed; /* scored, and not */
+    uint64_t unread;         /* of those that failed: could not be opened or read */
     uint64_t decode_ns;
+    unsigned __int128 data_hash; /* of the pictures that were scored or failed; see picture.h */
+    bool hashed;                 /* not where records of 0.1 are among them */
     size_t top_ks;
     top_k_totals of[RECORD_MAX_TOP_KS];
 

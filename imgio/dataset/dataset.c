@@ -342,7 +342,8 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
     for (size_t k = 0; k < d->source_count; k++) {
         for (size_t i = 0; i < d->sources[k].count; i++) {
             const found_item *f = &d->sources[k].items[i];
-            dataset_item item = {f->name, k, f->size, f->place, f->check, f->class_index, NULL, 0};
+            uint64_t mtime = d->sources[k].mtime ? d->sources[k].mtime : f->mtime;
+            dataset_item item = {f->name, k, f->size, mtime, f->place, f->check, f->class_index, NULL, 0};
             bool keep = true;
             mohvit_status status = o->real_labels ? take_real(d, &item, &keep, err) : MOHVIT_OK;
             if (status)

@@ -1,4 +1,5 @@
 /* dataset_folder.c - ImageFolder (val/<class>/<image>), or a flat folder. */
+#include "base/file_io.h"
 #include "imgio/dataset/dataset_source.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 static mohvit_status add_picture(dataset_source *s, const FTSENT *entry, const char *name, mohvit_error *err)
 {
     const char *slash = strchr(name, '/');
-    found_item item = {.class_index = CLASS_NONE, .size = (uint64_t)entry->fts_statp->st_size};
+    const struct stat *st = entry->fts_statp;
+    found_item item = {.class_index = CLASS_NONE, .size = (uint64_t)st->st_size, .mtime = file_mtime(st)};
     item.name = arena_copy(s->strings, name, strlen(name));
     if (slash)
         item.folder = arena_copy(s->strings, name, (size_t)(slash - name));

@@ -1,5 +1,6 @@
 /* dataset_list.c - a file of paths, one a line, relative to the working directory. */
 #include "imgio/dataset/dataset_source.h"
+#include "base/file_io.h"
 #include "base/lines.h"
 
 #include <string.h>
@@ -24,6 +25,8 @@ static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error 
         return error_errno(err, "%s", path);
     if (there && st.st_size > 0) // one that is missing fails when its turn comes
         item.size = (uint64_t)st.st_size;
+    if (there)
+        item.mtime = file_mtime(&st);
     mohvit_status status = source_parent(s, path, &item.folder, err);
     return status ? status : source_add(s, &item, err);
 }

@@ -28,7 +28,7 @@ typedef struct found_item {
     const char *folder; /* that may name its class; NULL: none */
     const char *label;  /* its class as text; NULL: none */
     size_t class_index; /* its class as a number; CLASS_NONE: none */
-    uint64_t size, place;
+    uint64_t size, mtime, place;
     uint32_t check;
 } found_item;
 
@@ -65,8 +65,9 @@ struct dataset_source {
     left_out *left_out;
     line_end ends;     /* of lists */
     bool find_samples; /* x.cls beside x.jpg in a tar names its class */
-    const char
-        *image_ext; /* of samples: extensions of pictures, with commas between them; NULL: the known ones */
+    /* Extensions of samples' pictures, with commas between them; NULL: the known ones. */
+    const char *image_ext;
+    uint64_t mtime; /* of the file that all items are in; 0: each has its own */
     found_item *items;
     size_t count, capacity;
     class_folder *folders; /* of the items, and empty ones; one may be there more than once */

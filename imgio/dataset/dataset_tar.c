@@ -1,6 +1,7 @@
 /* dataset_tar.c - pictures in a tar, read where they lie. One pass over the headers finds out where each
  * member's bytes are; since a tar keeps them as they are, any of them can then be read at once, in any order
  * and by any thread. */
+#include "base/file_io.h"
 #include "base/memory.h"
 #include "imgio/dataset/webdataset.h"
 
@@ -280,13 +281,15 @@ static mohvit_status take_members(tar_scan *t, mohvit_error *err)
     return status ? status : find_folders(t, err);
 }
 
-static mohvit_status open_file(dataset_source *s, uint64_t *size, mohvit_error *err)
+static mohvit_status open_file(tar_scan *t, mohvit_error *err)
 {
     struct stat st;
+    dataset_source *s = t->s;
     s->fd = open(s->argument, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0 || fstat(s->fd, &st))
         return error_errno(err, "%s", s->argument);
-    *size = (uint64_t)st.st_size;
+    t->size = (uint64_t)st.st_size;
+    s->mtime = file_mtime(&st); // those of members stay when they are replaced
     return source_set_prefix(s, "/", err);
 }
 
@@ -294,7 +297,7 @@ static mohvit_status scan_tar(dataset_source *s, mohvit_error *err)
 {
     enum { READ_AHEAD = 16 << 10 }; // little: most of what lies between two headers is skipped
     tar_scan t = {.s = s, .archive = archive_read_new()};
-    mohvit_status status = t.archive ? open_file(s, &t.size, err) : source_no_memory(s, err);
+    mohvit_status status = t.archive ? open_file(&t, err) : source_no_memory(s, err);
     if (!status && (archive_read_support_format_tar(t.archive) != ARCHIVE_OK ||
                     archive_read_open_fd(t.archive, s->fd, READ_AHEAD) != ARCHIVE_OK))
         status = archive_error(&t, err);

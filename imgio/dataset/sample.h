@@ -8,6 +8,7 @@ typedef struct dataset_item {
     const char *name; /* inside its argument, such as "n01440764/ILSVRC2012_val_00000293.JPEG" */
     size_t source;    /* index of its argument */
     uint64_t size;    /* bytes */
+    uint64_t mtime;   /* of the file that they are in, by file_mtime; 0: unknown, as of idx */
     uint64_t place;   /* where its source finds it */
     uint32_t check;   /* CRC-32 of its bytes, where name and size tell nothing of them (idx); else 0 */
     /* CLASS_NONE: none. With several labels (ReaL), its own class, else the first of these. */
@@ -26,7 +27,9 @@ typedef struct sample {
 /* Larger files are no pictures. */
 #define SAMPLE_MAX_BYTES ((uint64_t)256 << 20)
 
-/* size bytes of fd from offset on into dst; a file that ends before is an error. */
+/* size bytes of fd from offset on into dst; a file that ends before is an error. Here and below
+ * MOHVIT_ERROR_IO is about this file, whatever the reason; MOHVIT_ERROR_SYSTEM and MOHVIT_ERROR_MEMORY would
+ * come with any other, too: too many files are open, or there is no memory. */
 mohvit_status sample_read_bytes(int fd, uint64_t offset, void *dst, size_t size, mohvit_error *err);
 
 /* The same into a new sample. */

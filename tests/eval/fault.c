@@ -11,6 +11,7 @@
  *     reads:0          only counts calls that read files below the current folder
  *     short:N          each reads N bytes at most
  *     broken:N         call N and all after it fail, as from a disk that is broken
+ *     moment:N         call N and the two after it fail, as while a server is away
  *     shrunk:N         before call N its file is cut off where it would read
  *
  * How many calls there were goes to the file that FAULT_COUNT names; what those that change files are called,
@@ -53,7 +54,7 @@ __attribute__((destructor)) static void tell_count(void)
 /* Numbers the calls of the kind that the fault is about; 0: it is of the other one. */
 static int next_call(bool reads)
 {
-    static const char *const about_reads[] = {"reads", "short", "broken", "shrunk"};
+    static const char *const about_reads[] = {"reads", "short", "broken", "moment", "shrunk"};
     bool wanted = false;
     for (size_t i = 0; i < sizeof about_reads / sizeof *about_reads; i++)
         wanted |= !strcmp(mode, about_reads[i]);
@@ -188,6 +189,10 @@ static ssize_t readable(int fd, off_t offset, size_t size)
         return at;
     if (number >= at && !strcmp(mode, "broken")) {
         errno = EIO;
+        return -1;
+    }
+    if (number >= at && number < at + 3 && !strcmp(mode, "moment")) {
+        errno = ESTALE;
         return -1;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);

@@ -582,7 +582,7 @@ sigint_stops_cleanly_and_prints_what_stands() {
     equal "$(get complete) $(get images)" "true $count"
 }
 
-# A missing picture stays a failure of its own; one that a broken disk does not give is none, and is read another time.
+# A missing picture stays a failure of its own; those that a broken disk does not give are read another time.
 a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it() {
     local n i unread=0
     "$tools/make_pictures" unpack $images $labels 0 150 png folder "${folders[@]}" || fail make_pictures
@@ -609,6 +609,259 @@ a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it() {
         equal "$(grep -c '^mohvit: folder/.*gone: .*No such file' err.txt)" 1
     done
     [ $unread -gt 3 ] || fail "only $unread pictures could not be read"
+}
+
+# ---- Data that change ------------------------------------------------------------------------------
+
+# $1 pictures in `folder`, which are also in folder.tar and `list`; what became of them all in whole.csv and whole.json.
+make_data() {
+    "$tools/make_pictures" unpack $images $labels 0 "$1" png folder "${folders[@]}" || fail make_pictures
+    tar -cf folder.tar folder
+    find folder -name '*.png' | sort >list
+    run 0 eval list --format json --predictions whole.csv
+    result <out.txt >whole.json
+}
+
+# scores STATUS DATA: begins or goes on with the state.
+scores() {
+    rm -f p.csv
+    run "$1" eval "$2" --state state --format json --predictions p.csv
+}
+# The whole of it, from DATA that are as they should be.
+goes_on() {
+    scores 0 "$1"
+    equal "$(result <out.txt)" "$(cat whole.json)"
+    grep -v ^path p.csv | sort | sed 's,folder.tar/,,' >rows
+    grep -v ^path whole.csv | sort >whole-rows
+    same rows whole-rows
+}
+
+pictures_that_cannot_be_read_for_a_moment_are_read_another_time() {
+    local source n i moments=0
+    make_data 150
+    for source in folder folder.tar list; do
+        with_fault reads:0 eval $source --threads 1 --state state --predictions p.csv || fail "$source: $(cat fault-err.txt)"
+        n=$(cat count)
+        for i in $((n - 100)) $((n - 20)); do
+            rm -f state
+            with_fault moment:$i eval $source --threads 1 --state state --predictions p.csv
+            equal $? 1
+            grep -q '3 of 150 images failed' fault-err.txt || continue # else it was the state
+            moments=$((moments + 1))
+            equal "$(grep -c '^mohvit: .*png: cannot be read: Stale file handle' fault-err.txt)" 3
+            has "$(cat fault-err.txt)" "3 of these could not be read; with --state the same command looks again"
+            goes_on $source
+            has "$err" "its records are made anew"
+        done
+        rm -f state
+    done
+    [ $moments -ge 4 ] || fail "only $moments moments"
+}
+
+data_that_are_gone_end_the_run_which_goes_on_when_they_are_back() {
+    local i
+    make_data 1500
+    "$mohvit" eval folder --threads 1 --state state --predictions p.csv >out.txt 2>err.txt &
+    local pid=$!
+    for ((i = 0; i < 500; i++)); do
+        [ "$(stat -c %s state 2>/dev/null || echo 0)" -gt 10000 ] && break
+        sleep 0.01
+    done
+    mv folder away
+    wait $pid
+    equal $? 1
+    has "$(cat err.txt)" "8 pictures in a row cannot be opened or read"
+    has "$(cat err.txt)" "No such file or directory"
+    has "$(cat err.txt)" "state: the same command goes on from here"
+    mv away folder
+    goes_on folder
+    equal "$(get failed)" 0
+}
+
+# As many as 7 are taken for missing; the files may be on the edge of two chunks.
+eight_missing_pictures_in_a_row_are_too_many() {
+    make_data 150
+    mkdir away
+    local missing
+    for missing in 61,67 61,68 1,8 143,150 20,27; do
+        sed -n "${missing}p" list >gone
+        xargs -d '\n' -a gone mv -t away
+        rm -f state
+        scores 1 list
+        if [ $missing = 61,67 ]; then
+            has "$err" "7 of 150 images failed"
+        else
+            has "$err" "8 pictures in a row cannot be opened or read"
+            equal "$out" ""
+        fi
+        while read -r name; do mv "away/${name##*/}" "$name"; done <gone
+        goes_on list
+    done
+}
+
+a_picture_that_is_mended_counts() {
+    make_data 200
+    local names one two three
+    mapfile -t names <list
+    one=${names[10]} two=${names[70]} three=${names[190]}
+    mkdir good
+    cp "$one" "$two" "$three" good
+    truncate -s 100 "$one"
+    : >"$two"
+    rm "$three"
+    scores 1 list
+    has "$err" "3 of 200 images failed"
+    cp state before
+    scores 1 list
+    has "$err" "200 of 200 images are done already, of this data as it was (6"
+    same state before # failures stay, and are no work
+    cp "good/${one##*/}" "$one"
+    scores 1 list
+    has "$err" "136 of 200 images are done already, of this data as it was (6"
+    has "$err" "1 of its records are made anew"
+    has "$err" "2 of 200 images failed"
+    printf 'damaged in another way' >"$two"
+    scores 1 list
+    has "$err" "1 of its records are made anew"
+    has "$err" "2 of 200 images failed"
+    cp "good/${two##*/}" "$two"
+    cp "good/${three##*/}" "$three"
+    goes_on list
+    has "$err" "2 of its records are made anew"
+    run 0 merge state --format json --predictions p.csv
+    equal "$(result <out.txt)" "$(cat whole.json)"
+    same p.csv whole.csv
+}
+
+# Each leaves one record more (the first makes the file in four calls), and what they come to has each chunk once.
+damaged_pictures_cost_an_interrupted_run_nothing() {
+    local interruptions=$((scale > 1 ? 5 : 50)) i
+    make_data $((64 * interruptions + 10))
+    awk 'NR % 20 == 7' list | while read -r name; do printf 'damaged' >"$name"; done
+    run 1 eval list --state whole --format json --quiet
+    result <out.txt >whole.json
+    for ((i = 1; i <= interruptions; i++)); do
+        with_fault after:$((i == 1 ? 5 : 1)) eval list --threads 2 --state state --quiet
+        equal $? 137
+    done
+    run 1 eval list --state state --format json
+    has "$err" "$((64 * interruptions)) of $((64 * interruptions + 10)) images are done already"
+    equal "$(result <out.txt)" "$(cat whole.json)"
+    equal "$(stat -c %s state)" "$(stat -c %s whole)"
+}
+
+# flip FILE: its middle byte, and nothing that tells of it.
+flip() {
+    touch -r "$1" time
+    local at=$(($(stat -c %s "$1") / 2)) byte
+    byte=$(dd if="$1" bs=1 skip=$at count=1 status=none | od -An -tu1)
+    printf "\\$(printf %03o $((byte ^ 1)))" | dd of="$1" bs=1 seek=$at conv=notrunc status=none
+    touch -r time "$1"
+}
+
+data_that_were_replaced_are_noticed() {
+    local source name
+    make_data 60 # all of which are read again
+    name=$(sed -n 33p list)
+    for source in folder folder.tar list; do
+        rm -f state
+        scores 0 $source
+        cp state before
+        goes_on $source
+        has "$err" "60 of 60 images are done already, of this data as it was (60 pictures were read again)"
+        cp -p folder.tar folder.before
+        cp -p "$name" picture.before
+        flip "$name"
+        [ $source = folder.tar ] && tar -C . -cf folder.tar folder && touch -r folder.before folder.tar
+        scores 1 $source
+        has "$err" "$name: is not the picture whose score state has"
+        equal "$out" ""
+        same state before
+        cp -p picture.before "$name"
+        cp -p folder.before folder.tar
+        goes_on $source
+    done
+    mv "$name" away
+    scores 1 list
+    has "$err" "$name: cannot be opened: No such file or directory; its score is in state, which is left"
+}
+
+pictures_that_look_changed_are_all_read_again() {
+    make_data 500
+    scores 0 list
+    sed -n 1,300p list | xargs -d '\n' touch
+    goes_on list
+    [[ $err =~ \((3[0-9][0-9])\ pictures\ were\ read ]] || fail "$err" # 300, and 64 of which some are among them
+    local name
+    name=$(sed -n 417p list)
+    flip "$name"
+    touch "$name"
+    scores 1 list
+    has "$err" "$name: is not the picture whose score state has"
+}
+
+hash_of() { run "$1" eval "${@:2}" --format json; get provenance data_hash; }
+
+the_hash_of_the_data_is_that_of_pictures_and_classes() {
+    make_data 150
+    local hash i
+    hash=$(hash_of 0 folder)
+    [[ $hash =~ ^[0-9a-f]{32}$ ]] || fail "$hash"
+    equal "$(hash_of 0 folder.tar --threads 3 --batch 5)" "$hash"
+    awk -F/ '{ n[$2] = $2; print $0 "\t" $2 }' list | tac >backwards
+    cut -f 1 backwards >list.backwards
+    mkdir flat && i=0
+    while read -r name; do i=$((i + 1)) && cp "$name" flat/$i.png; done <list
+    awk -F/ '{ print NR ".png\t" $2 }' list >truth
+    equal "$(hash_of 0 list.backwards)" "$hash"
+    equal "$(hash_of 0 flat --truth truth)" "$hash"
+    for i in 1 2 3; do run 0 eval folder --shard $i/3 --state s$i --quiet; done
+    run 0 merge s1 s2 s3 --format json
+    equal "$(get provenance data_hash)" "$hash"
+    run 0 headload count folder --format json -o load
+    equal "$(get provenance data_hash)" "$hash"
+    sed 's/^1.png.*/1.png\tBag/; 2s/$//' truth >other
+    cmp -s truth other && sed -i 's/^1.png.*/1.png\tCoat/' other
+    [ "$(hash_of 0 flat --truth other)" != "$hash" ] || fail "another class"
+    [ "$(hash_of 0 list --limit 149)" != "$hash" ] || fail "a picture less"
+    [ "$(hash_of 0 "$data" --limit 150)" != "$hash" ] || fail "pixels are not a file"
+    cp "flat/7.png" good
+    printf damaged >flat/7.png
+    local damaged
+    damaged=$(hash_of 1 flat --truth truth)
+    [ "$damaged" != "$hash" ] || fail "a damaged picture"
+    rm flat/7.png && ln -s nowhere flat/7.png
+    [ "$(hash_of 1 flat --truth truth)" != "$damaged" ] || fail "a missing picture"
+    rm flat/7.png && cp good flat/7.png
+    equal "$(hash_of 0 flat --truth truth)" "$hash"
+}
+
+# Through the program, at some places: test_journal looks at all. In what is left, chunks are missing or not.
+a_state_that_is_damaged_is_refused_or_loses_its_end() {
+    local size at how
+    make_data 150
+    run 0 eval list --state whole --format json --quiet
+    size=$(stat -c %s whole)
+    for ((at = 5; at < size; at += size / 9)); do
+        for how in flip cut; do
+            head -c $at whole >state
+            if [ $how = flip ]; then
+                cp whole state
+                printf "\\$(printf %03o $((RANDOM % 256)))" | dd of=state bs=1 seek=$at conv=notrunc status=none
+            fi
+            cmp -s state whole && continue
+            cp state before
+            "$mohvit" merge state --format json >out.txt 2>err.txt && fail "$how at $at: merged: $(cat out.txt)"
+            grep -q 'missing\|damaged\|not the state' err.txt || fail "$how at $at: $(cat err.txt)"
+            same state before
+            if "$mohvit" eval list --state state --format json >out.txt 2>err.txt; then
+                equal "$(result <out.txt)" "$(cat whole.json)"
+            else
+                grep -q 'damaged\|not the state' err.txt || fail "$how at $at: $(cat err.txt)"
+                same state before
+            fi
+        done
+    done
 }
 
 # ---- Shards and ranks ------------------------------------------------------------------------------
@@ -673,6 +926,40 @@ a_full_disk_ends_a_run_over_ranks() {
         "$mohvit" "${scored[@]}" --limit 1000 --threads 1 >out.txt 2>err.txt && fail "status 0"
     has "$(cat err.txt)" "state: cannot be written: No space left"
     resume 1000 0
+}
+
+# Of copies with the same names: a byte of a picture is another, or its file is longer, or the disk is broken.
+a_rank_that_reads_other_pictures_says_so() {
+    command -v mpirun >/dev/null || return
+    cat >elsewhere <<'END'
+#!/bin/bash
+[ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
+[ "$HOW" != broken ] || export FAULT=broken:1 "LD_PRELOAD=$FAULTS"
+exec "${@/mine/other}"
+END
+    chmod +x elsewhere
+    "$tools/make_pictures" unpack $images $labels 0 60 png mine "${folders[@]}" || fail make_pictures
+    local name how
+    name=$(cd mine && find . -name '*.png' | sort | sed -n '20s,^\./,,p')
+    for how in same flipped longer broken; do
+        rm -rf other
+        cp -r mine other
+        case $how in
+        flipped) flip "other/$name" ;;
+        longer) printf x >>"other/$name" ;;
+        esac
+        HOW=$how FAULTS=$tools/libfault.so ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0:detect_leaks=0 \
+            timeout 300 mpirun --oversubscribe -n 2 ./elsewhere "$mohvit" eval mine --threads 1 >out.txt 2>err.txt
+        case $how,$? in
+        same,0) ;;
+        flipped,1) has "$(cat err.txt)" "other/$name: is another picture than rank 0 reads" ;;
+        longer,1) has "$(cat err.txt)" "this rank: its pictures have other sizes than those of rank 0" ;;
+        broken,1)
+            grep -q 'other/.*: is another picture than rank 0 reads: .*Input/output error' err.txt || fail "$(cat err.txt)"
+            ;;
+        *) fail "$how: status $?: $(cat err.txt)" ;;
+        esac
+    done
 }
 
 a_rank_that_cannot_read_its_files_says_so() {
@@ -764,9 +1051,14 @@ faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_di
     a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it' ;;
 states) tests='a_finished_state_prints_its_result_at_once a_second_process_on_a_state_is_refused
     another_evaluation_is_refused_with_the_difference sigint_stops_cleanly_and_prints_what_stands' ;;
+gone) tests='pictures_that_cannot_be_read_for_a_moment_are_read_another_time
+    data_that_are_gone_end_the_run_which_goes_on_when_they_are_back eight_missing_pictures_in_a_row_are_too_many' ;;
+mended) tests='a_picture_that_is_mended_counts damaged_pictures_cost_an_interrupted_run_nothing' ;;
+replaced) tests='data_that_were_replaced_are_noticed pictures_that_look_changed_are_all_read_again
+    the_hash_of_the_data_is_that_of_pictures_and_classes a_state_that_is_damaged_is_refused_or_loses_its_end' ;;
 shards) tests='shards_add_up_to_the_whole' ;;
 mpi) tests='ranks_add_up_to_the_whole a_full_disk_ends_a_run_over_ranks a_rank_that_cannot_read_its_files_says_so
-    files_are_the_business_of_rank_0_alone
+    a_rank_that_reads_other_pictures_says_so files_are_the_business_of_rank_0_alone
     a_run_whose_rank_is_killed_goes_on_to_the_same_result the_program_without_mpirun_has_nothing_of_mpi' ;;
 *) echo "no group $group" && exit 2 ;;
 esac

@@ -9,6 +9,7 @@
 #include "tests/imgio/folder_testing.h"
 #include "eval/header.h"
 #include "eval/journal.h"
+#include "eval/recheck.h"
 #include "eval/score.h"
 #include "eval/totals.h"
 
@@ -94,7 +95,8 @@ static size_t all_images = IMAGES; /* of the data set that a test is about */
 static dataset_item items[MANY_IMAGES];
 static char names[MANY_IMAGES][32];
 
-/* Image i has class i % 3, is taken for class i % 2, and fails where i is a multiple of 40. */
+/* Image i has class i % 3, is taken for class i % 2, and fails where i is a multiple of 40: of 80, since it
+ * cannot be read. */
 static void make_chunk(bytes *b, size_t chunk, bool predictions)
 {
     static image_result results[CHUNK_IMAGES];
@@ -103,13 +105,14 @@ static void make_chunk(bytes *b, size_t chunk, bool predictions)
     for (size_t i = chunk * CHUNK_IMAGES; i < all_images && c.images < CHUNK_IMAGES; i++) {
         size_t k = c.images++;
         snprintf(names[i], sizeof names[i], "%zu.jpg", i);
-        items[i] = (dataset_item){.name = names[i], .class_index = i % 3};
+        items[i] = (dataset_item){.name = names[i], .size = 1000 + i, .mtime = 7 * i, .class_index = i % 3};
         scores[k] = (score){.top = {(uint32_t)(i % 2), 2}, .probability = {0.75f, 0.25f}, .top_count = 2};
         scores[k].right1 = i % 2 == i % 3;
         scores[k].right5 = scores[k].right1 || i % 3 == 2;
         scores[k].loss = (int64_t)(LOSS_UNITS / 4) * (int64_t)(i % 7);
         static char reason[] = "broken";
-        results[k] = (image_result){&items[i], i % 40 ? NULL : reason, &scores[k]};
+        results[k] =
+            (image_result){&items[i], i % 40 ? NULL : reason, &scores[k], {!(i % 80), {i, UINT64_MAX - i}}};
     }
     b->size = 0;
     record_begin(b, &c, predictions);
@@ -139,6 +142,11 @@ static void a_record_reads_as_it_was_written(void **state)
         assert_int_equal(image->name_length, strlen(names[i]));
         assert_memory_equal(image->name, names[i], image->name_length);
         assert_int_equal(image->scores[0].top_count, image->failed ? 0 : 2);
+        assert_int_equal(image->seen.unread, i % 80 == 0);
+        assert_int_equal(image->size, 1000 + i);
+        assert_int_equal(image->mtime, 7 * i);
+        assert_int_equal(image->seen.hash.low, i);
+        assert_int_equal(image->seen.hash.high, UINT64_MAX - i);
     }
     assert_int_equal(r.failures, 2);
     assert_int_equal(r.failure[0].image, 80 - 64);
@@ -272,13 +280,187 @@ static void a_journal_goes_on_where_it_was(void **state)
     append(j, 0);
     append(j, 1);
     expect_totals(&j, 1);
-    bytes b = {0};
-    make_chunk(&b, 1, true);
-    assert_int_equal(append_bytes(j, &b), MOHVIT_ERROR_FORMAT);
-    assert_non_null(strstr(last.message, "state: has chunk 1 twice"));
+    journal_close(j);
+    json_decref(header);
+}
+
+/* As chunk 1 was before its pictures were mended: all of them unread. */
+static void make_unread(bytes *b, const bool unread[CHUNK_IMAGES])
+{
+    static char reason[] = "gone";
+    static image_result results[CHUNK_IMAGES];
+    static score scores[CHUNK_IMAGES];
+    chunk_result c = {.chunk = 1, .images = CHUNK_IMAGES, .top_ks = 1, .results = results};
+    for (size_t i = 0; i < CHUNK_IMAGES; i++) {
+        items[i] = (dataset_item){.name = "x.jpg"};
+        results[i] = (image_result){&items[i], unread[i] ? reason : NULL, &scores[i], {unread[i], {0}}};
+    }
+    b->size = 0;
+    record_begin(b, &c, true);
+}
+
+static void the_newest_whole_record_of_a_chunk_counts(void **state)
+{
+    (void)state;
+    struct stat st;
+    bytes b = {0}, read = {0};
+    bool unread[CHUNK_IMAGES];
+    const warning_sink warn = {note_warning, NULL};
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    memset(unread, true, sizeof unread);
+    make_unread(&b, unread);
+    append(j, 0);
+    assert_int_equal(append_bytes(j, &b), MOHVIT_OK);
+    append(j, 2);
+    assert_int_equal(stat("state", &st), 0);
+    append(j, 1);
+    assert_int_equal(journal_done(j), 3);
+    expect_totals(&j, 1);
+    journal_close(j);
+    j = open_journal("state", header, false);
+    assert_int_equal(journal_done(j), 3);
+    expect_totals(&j, 1);
+    journal_close(j);
+    assert_int_equal(journal_open_finished(&j, "state", &warn, &last), MOHVIT_OK);
+    expect_totals(&j, 1);
+    journal_close(j);
+
+    assert_int_equal(truncate("state", st.st_size + 100), 0); // within the newest
+    j = open_journal("state", header, false);
+    assert_int_equal(journal_done(j), 3);
+    assert_int_equal(journal_read(j, 1, &read, NULL), MOHVIT_OK);
+    assert_int_equal(read.size, b.size);
+    assert_memory_equal(read.data, b.data, b.size);
+    append(j, 1);
+    expect_totals(&j, 1);
+    bytes_free(&read);
     bytes_free(&b);
     journal_close(j);
     json_decref(header);
+}
+
+static void a_chunk_that_is_forgotten_is_not_done_until_it_is_there_again(void **state)
+{
+    (void)state;
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    for (size_t i = 0; i < 3; i++)
+        append(j, i);
+    journal_forget(j, 1);
+    journal_forget(j, 1);
+    assert_int_equal(journal_done(j), 2);
+    assert_false(journal_has(j, 1));
+    assert_true(journal_has(j, 0) && journal_has(j, 2));
+    append(j, 1);
+    expect_totals(&j, 1);
+    journal_forget(j, 0);
+    journal_close(j);
+    j = open_journal("state", header, false);
+    expect_totals(&j, 1);
+    journal_close(j);
+    json_decref(header);
+}
+
+/* Which 0.1.0 wrote. */
+static void an_old_state_can_be_read_and_not_gone_on_with(void **state)
+{
+    (void)state;
+    journal *j;
+    totals t;
+    const warning_sink warn = {note_warning, NULL};
+    shell("cp '" GOLDEN_DIR "/headload/0.1.0.state' old");
+    assert_int_equal(journal_open_finished(&j, "old", &warn, &last), MOHVIT_OK);
+    assert_int_equal(totals_count(&t, &(record_set){&j, 1}, 0, NULL), MOHVIT_OK);
+    assert_true(t.images + t.failed > 0);
+    assert_false(t.hashed);
+    totals_free(&t);
+    json_t *header = json_deep_copy(journal_header(j));
+    journal_close(j);
+    assert_null(open_journal("old", header, false));
+    assert_non_null(strstr(last.message, "old: a state of format 1 does not tell of its pictures"));
+    json_object_set_new(header, "format", json_integer(HEADER_FORMAT)); // of which its records are not
+    j = open_journal("new", header, false);
+    journal *old = NULL;
+    bytes b = {0};
+    assert_int_equal(journal_open_finished(&old, "old", &warn, &last), MOHVIT_OK);
+    assert_int_equal(journal_read(old, 0, &b, NULL), MOHVIT_OK);
+    assert_int_equal(append_bytes(j, &b), MOHVIT_ERROR_FORMAT);
+    assert_non_null(strstr(last.message, "does not fit its header"));
+    bytes_free(&b);
+    journal_close(old);
+    journal_close(j);
+    json_decref(header);
+}
+
+static void the_hash_of_the_data_is_the_sum_of_those_of_its_pictures(void **state)
+{
+    (void)state;
+    totals t;
+    unsigned __int128 sum = 0;
+    json_t *header = make_header();
+    journal *j[2] = {open_journal(NULL, header, false), open_journal("b", header, false)};
+    append(j[1], 2);
+    append(j[0], 0);
+    append(j[1], 1);
+    for (size_t i = 0; i < all_images; i++)
+        sum += picture_term((picture_hash){i, UINT64_MAX - i}, i % 40 == 0);
+    assert_int_equal(totals_count(&t, &(record_set){j, 2}, 0, NULL), MOHVIT_OK);
+    assert_true(t.hashed && t.data_hash == sum);
+    assert_int_equal(t.unread, 2);
+    totals_free(&t);
+    assert_true(picture_term((picture_hash){1, 2}, false) == ((unsigned __int128)2 << 64 | 1));
+    assert_true(picture_term((picture_hash){1, 2}, true) != picture_term((picture_hash){1, 2}, false));
+    journal_close(j[0]);
+    journal_close(j[1]);
+    json_decref(header);
+}
+
+/* Chunk 1 with pictures `first` and on unread, so many; whether that is too many in a row. */
+static bool is_gone(const journal *j, size_t first, size_t count)
+{
+    bytes b = {0};
+    chunk_record r;
+    bool unread[CHUNK_IMAGES] = {false};
+    memset(unread + first, true, count);
+    make_unread(&b, unread);
+    assert_int_equal(record_parse(&r, b.data, b.size, NULL), MOHVIT_OK);
+    mohvit_status status = recheck_unread(j, &r, &last);
+    record_free(&r);
+    bytes_free(&b);
+    assert_true(!status || strstr(last.message, "gone: 8 pictures in a row cannot be opened or read"));
+    assert_true(!status || status == MOHVIT_ERROR_SYSTEM);
+    return status;
+}
+
+/* Also over the edges of chunks: of those beside it, the last two and the first three are unread. */
+static void many_unread_pictures_in_a_row_are_no_fault_of_theirs(void **state)
+{
+    (void)state;
+    const bool unread[CHUNK_IMAGES] = {[0] = true, [1] = true, [2] = true, [62] = true, [63] = true};
+    bytes b = {0};
+    all_images = 3 * CHUNK_IMAGES;
+    json_t *header = make_header();
+    journal *j = open_journal("state", header, false);
+    for (size_t first = 0; first <= CHUNK_IMAGES - 8; first++) {
+        assert_false(is_gone(j, first, 7));
+        assert_true(is_gone(j, first, 8));
+    }
+    for (uint32_t chunk = 0; chunk <= 2; chunk += 2) {
+        make_unread(&b, unread);
+        bytes_set_u32(&b, 0, chunk);
+        assert_int_equal(append_bytes(j, &b), MOHVIT_OK);
+    }
+    assert_false(is_gone(j, 0, 5));
+    assert_true(is_gone(j, 0, 6));
+    assert_false(is_gone(j, 1, 7));
+    assert_false(is_gone(j, 60, 4));
+    assert_true(is_gone(j, 59, 5));
+    assert_false(is_gone(j, 56, 7));
+    bytes_free(&b);
+    journal_close(j);
+    json_decref(header);
+    all_images = IMAGES;
 }
 
 static void the_order_and_the_files_of_records_do_not_matter(void **state)
@@ -453,7 +635,7 @@ static void a_tie_between_mistakes_goes_to_the_lower_class(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         pictures[i] = (dataset_item){.name = "x", .class_index = classes[i]};
         scores[i] = (score){.top = {predicted[i]}, .top_count = 1, .right1 = classes[i] == predicted[i]};
-        results[i] = (image_result){&pictures[i], NULL, &scores[i]};
+        results[i] = (image_result){.item = &pictures[i], .scores = &scores[i]};
     }
     all_images = COUNT;
     bytes b = {0};
@@ -676,6 +858,58 @@ static void a_header_without_memory_for_it_is_no_damage(void **state)
     json_decref(header);
 }
 
+/* Records of a state that is damaged somewhere, opened to be gone on with, or, without a header, to be
+ * merged; −1: it is refused. */
+static int records_left(const char *path, const json_t *header)
+{
+    journal *j = NULL;
+    totals t;
+    const warning_sink warn = {note_warning, NULL};
+    const journal_options o = {.path = path, .header = header, .warn = warn};
+    *warnings = '\0';
+    if (journal_open(&j, &o, &last))
+        return -1;
+    int done = (int)journal_done(j);
+    assert_int_equal(totals_count(&t, &(record_set){&j, 1}, 0, &last), MOHVIT_OK);
+    assert_int_equal(t.images + t.failed, done ? CHUNK_IMAGES : 0); // of two records, the second is gone
+    totals_free(&t);
+    journal_close(j);
+    return done;
+}
+
+static void a_flipped_bit_or_a_cut_anywhere_is_noticed(void **state)
+{
+    (void)state;
+    static uint8_t whole[16384];
+    all_images = CHUNK_IMAGES + 2;
+    json_t *header = make_header();
+    journal *j = open_journal("whole", header, false);
+    append(j, 0);
+    append(j, 1);
+    journal_close(j);
+    int fd = open("whole", O_RDONLY);
+    ssize_t size = pread(fd, whole, sizeof whole, 0);
+    close(fd);
+    assert_in_range(size, 1000, sizeof whole - 1);
+    for (ssize_t i = 0; i < 2 * size; i++) { // of each byte, a bit for either way to open it
+        ssize_t at = i / 2;
+        uint8_t bit = (uint8_t)(1u << (at + 3 * i) % 8);
+        whole[at] ^= bit;
+        write_file("state", whole, (size_t)size);
+        whole[at] ^= bit;
+        int left = records_left("state", i % 2 ? header : NULL);
+        if (left >= 0 && !(left == 1 && strstr(warnings, "are no whole record and are dropped")))
+            fail_msg("bit %x of byte %ld: %d records", bit, (long)at, left);
+    }
+    for (ssize_t i = 0; i < 2 * size; i += i < 1000 ? 7 : 1) { // a header anew waits for the disk
+        write_file("state", whole, (size_t)(i / 2));
+        if (records_left("state", i % 2 ? header : NULL) > 1)
+            fail_msg("cut to %ld bytes: taken as whole", (long)(i / 2));
+    }
+    json_decref(header);
+    all_images = IMAGES;
+}
+
 static void a_file_that_is_no_state_is_left_alone(void **state)
 {
     (void)state;
@@ -787,7 +1021,7 @@ static void fingerprint_of(char out[FINGERPRINT_SIZE], size_t count, char *const
     dataset *d = NULL;
     if (dataset_open(&d, arguments, count, &(dataset_options){.unlabelled = true}, &last))
         fail_msg("%s", last.message);
-    dataset_fingerprint(d, out);
+    dataset_fingerprint(d, true, out);
     dataset_close(d);
 }
 
@@ -831,6 +1065,11 @@ int main(void)
         cmocka_unit_test(a_record_reads_as_it_was_written),
         cmocka_unit_test(a_damaged_record_is_an_error_or_another_record_but_never_a_crash),
         TEST(a_journal_goes_on_where_it_was),
+        TEST(the_newest_whole_record_of_a_chunk_counts),
+        TEST(a_chunk_that_is_forgotten_is_not_done_until_it_is_there_again),
+        TEST(an_old_state_can_be_read_and_not_gone_on_with),
+        TEST(the_hash_of_the_data_is_the_sum_of_those_of_its_pictures),
+        TEST(many_unread_pictures_in_a_row_are_no_fault_of_theirs),
         TEST(the_order_and_the_files_of_records_do_not_matter),
         TEST(many_chunks_in_any_order_are_all_kept),
         TEST(a_record_beyond_the_last_chunk_is_refused),
@@ -846,6 +1085,7 @@ int main(void)
         TEST(a_damaged_end_is_dropped_like_a_torn_one),
         TEST(damage_before_a_whole_record_is_an_error_and_changes_nothing),
         TEST(a_header_without_memory_for_it_is_no_damage),
+        TEST(a_flipped_bit_or_a_cut_anywhere_is_noticed),
         TEST(a_file_that_is_no_state_is_left_alone),
         TEST(a_fingerprint_tells_idx_files_by_their_pixels),
         TEST(a_fingerprint_tells_where_an_argument_ends),

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define CLASSES     10 /* of the model that is built in */
 #define MAX_THREADS 4
@@ -152,7 +153,8 @@ static void assert_same_record(const outcome *a, const outcome *b, size_t chunk)
     assert_int_equal(x.images, y.images);
     assert_memory_equal(x.image[0].scores, y.image[0].scores, x.images * sizeof(score));
     for (size_t i = 0; i < x.images; i++)
-        assert_int_equal(x.image[i].class_index, y.image[i].class_index);
+        assert_true(x.image[i].class_index == y.image[i].class_index &&
+                    picture_same(x.image[i].seen.hash, y.image[i].seen.hash));
     assert_int_equal(tops->size, record_section(&y, SECTION_PREDICTIONS)->size);
     assert_memory_equal(tops->data, record_section(&y, SECTION_PREDICTIONS)->data, tops->size);
     record_free(&x);
@@ -257,6 +259,34 @@ static void of_several_models_the_heads_of_the_first_are_counted(void **state)
     mohvit_close(other);
 }
 
+/* Of its rows as RGB and its class, in one go. */
+static void a_record_has_the_hash_of_each_picture(void **state)
+{
+    (void)state;
+    outcome o = {0};
+    evaluate(&o, 2, 3);
+    for (size_t i = 0; i < IMAGES; i++) {
+        sample s;
+        bytes b = {0}, record = {0};
+        chunk_record r;
+        assert_int_equal(dataset_read(data, i, &s, NULL), MOHVIT_OK);
+        bytes_put(&b, s.bytes, s.size);
+        bytes_put_u64(&b, dataset_item_at(data, i)->class_index);
+        XXH128_hash_t expected = XXH3_128bits(b.data, b.size);
+        assert_int_equal(journal_read(o.records, i / CHUNK_IMAGES, &record, NULL), MOHVIT_OK);
+        assert_int_equal(record_parse(&r, record.data, record.size, NULL), MOHVIT_OK);
+        const image_record *one = &r.image[i % CHUNK_IMAGES];
+        assert_true(one->seen.hash.low == expected.low64 && one->seen.hash.high == expected.high64);
+        assert_false(one->seen.unread);
+        assert_int_equal(one->size, dataset_item_at(data, i)->size);
+        record_free(&r);
+        bytes_free(&record);
+        bytes_free(&b);
+        sample_free(&s);
+    }
+    journal_close(o.records);
+}
+
 /* A record's last section is its head load. */
 static void expect_damage(const bytes *record, const chunk_record *r, size_t at, const char *content,
                           int more, const char *cause)
@@ -310,6 +340,7 @@ int main(void)
         cmocka_unit_test(an_evaluation_stops_when_it_is_told_to),
         cmocka_unit_test(heads_are_counted_as_the_library_counts_them),
         cmocka_unit_test(of_several_models_the_heads_of_the_first_are_counted),
+        cmocka_unit_test(a_record_has_the_hash_of_each_picture),
         cmocka_unit_test(a_head_load_that_is_damaged_is_an_error),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -34,8 +34,8 @@ static void open_with(const char *argument, const dataset_options *options, bool
     if (fuzz_checked(dataset_open(&d, arguments, 1, options, &err), &err, NULL))
         return;
     char print[FINGERPRINT_SIZE];
-    dataset_fingerprint(d, print);
-    dataset_fingerprint_candidates(d, print);
+    dataset_fingerprint(d, true, print);
+    dataset_fingerprint_candidates(d, false, print);
     if (read)
         read_items(d);
     dataset_close(d);

@@ -13,7 +13,8 @@ static const char help[] =
     "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP
     "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
-    "then 1. Started by mpirun, all ranks share the work, and rank 0 prints the result.\n";
+    "then 1. Eight in a row that cannot be opened or read end the run. Started by mpirun, all ranks\n"
+    "share the work, and rank 0 prints the result.\n";
 
 typedef struct eval_options {
     evaluation_options run;

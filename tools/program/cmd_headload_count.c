@@ -33,13 +33,12 @@ typedef struct counted {
     size_t classes;
 } counted;
 
-static void print_json(const count_options *o, const evaluation *e, const counted *c)
+static void print_json(const count_options *o, const evaluation *e, const record_set *s, const counted *c)
 {
-    output_json(or_die(json_pack("{s:o, s:I, s:I, s:I, s:o, s:O}", "file", json_text(o->output), "images",
-                                 (json_int_t)c->images, "classes", (json_int_t)c->classes, "failed",
-                                 (json_int_t)c->totals.failed, "images_per_s",
-                                 e->rate > 0 ? json_rounded(e->rate) : json_null(), "provenance",
-                                 json_object_get(journal_header(e->journal), "provenance"))));
+    output_json(or_die(json_pack(
+        "{s:o, s:I, s:I, s:I, s:o, s:o}", "file", json_text(o->output), "images", (json_int_t)c->images,
+        "classes", (json_int_t)c->classes, "failed", (json_int_t)c->totals.failed, "images_per_s",
+        e->rate > 0 ? json_rounded(e->rate) : json_null(), "provenance", eval_provenance(s, &c->totals))));
 }
 
 static void print_text(const count_options *o, const counted *c)
@@ -67,7 +66,7 @@ static int finish(const void *user, const evaluation *e)
     if (status)
         complain("%s", err.message);
     else if (o->format == FORMAT_JSON)
-        print_json(o, e, &c);
+        print_json(o, e, &set, &c);
     else
         print_text(o, &c);
     bool fine = !status && !c.totals.failed;

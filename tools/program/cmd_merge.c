@@ -45,6 +45,16 @@ static void allow_many_files(void)
     }
 }
 
+/* A picture that was mended between two shards is fine, and what else may differ is not for us to know. */
+static void compare_files(const json_t *first, const json_t *other, const char *name)
+{
+    const json_t *files = json_object_get(first, "data"); // 0.1 told the sizes apart with all else
+    if (files && !json_equal(files, json_object_get(other, "data")))
+        complain(
+            "warning: %s: some of its pictures had other sizes when it was begun than for the first state",
+            name);
+}
+
 static mohvit_status open_states(const merge_options *o, journal **journals, mohvit_error *err)
 {
     const warning_sink warn = {complain_warning, NULL};
@@ -55,6 +65,8 @@ static mohvit_status open_states(const merge_options *o, journal **journals, moh
         if (!status && i)
             status = header_compare(journal_header(journals[0]), journal_header(journals[i]), false,
                                     o->allow_mixed, o->states[i], &warn, err);
+        if (!status && i)
+            compare_files(journal_header(journals[0]), journal_header(journals[i]), o->states[i]);
         if (!status && o->predictions && !header_has_section(journal_header(journals[i]), "predictions"))
             status = error_set(err, MOHVIT_ERROR_MISMATCH,
                                "%s: was made without --predictions, and its records lack them", o->states[i]);

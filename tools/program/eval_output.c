@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,6 +252,17 @@ static json_t *curve_json(const eval_report *r, const totals *t)
     return curve;
 }
 
+json_t *eval_provenance(const record_set *s, const totals *t)
+{
+    char text[33];
+    json_t *provenance =
+        or_die(json_copy(or_die(json_object_get(journal_header(s->journals[0]), "provenance"))));
+    snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, (uint64_t)(t->data_hash >> 64),
+             (uint64_t)t->data_hash);
+    json_put(provenance, "data_hash", t->hashed ? json_string(text) : json_null());
+    return provenance;
+}
+
 static void print_json(const eval_report *r, const totals *t)
 {
     json_t *object = or_die(json_object());
@@ -265,7 +277,7 @@ static void print_json(const eval_report *r, const totals *t)
         json_put(object, "shard", json_text(r->shard));
     if (top_k_name(header_of(r), 0))
         json_put(object, "curve", curve_json(r, t));
-    json_put(object, "provenance", json_incref(or_die(json_object_get(header_of(r), "provenance"))));
+    json_put(object, "provenance", eval_provenance(&r->set, t));
     output_json(object);
 }
 
@@ -337,6 +349,9 @@ int eval_report_print(const eval_report *r)
     fine = write_files(r, &t, predictions) && fine && !r->incomplete && !t.failed;
     if (t.failed)
         complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed, t.failed + t.images);
+    if (t.unread)
+        complain("%" PRIu64 " of these could not be read; with --state the same command looks again",
+                 t.unread);
     if (r->format == FORMAT_JSON)
         print_json(r, &t);
     else

@@ -18,6 +18,9 @@ typedef struct eval_report {
 /* Lists failed images on standard error, writes the files, prints the result. Returns the exit status. */
 int eval_report_print(const eval_report *r);
 
+/* The header's provenance, with the hash of the data that were counted. The caller's. */
+json_t *eval_provenance(const record_set *s, const totals *t);
+
 /* totals_count of all classes together. Says on standard error which images failed, and why. */
 mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err);
 

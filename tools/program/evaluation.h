@@ -39,7 +39,7 @@ typedef struct evaluation {
     progress progress;
     double rate;  /* images/s of this run; 0 where it had nothing to do */
     bool stopped; /* before it was complete */
-    bool broken;  /* by something other than pictures: a full disk, no memory */
+    bool broken;  /* by something other than a picture: a full disk, no memory, data that are gone */
 } evaluation;
 
 /* Rank 0 speaks for all; the others speak only of what fails. */

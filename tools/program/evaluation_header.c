@@ -35,15 +35,15 @@ static mohvit_info computes(const evaluation *e)
 }
 
 /* The pictures, and which ones --limit or --sample chose them from. */
-static json_t *data_json(const evaluation *e)
+static json_t *data_json(const evaluation *e, bool sizes)
 {
     char fingerprint[FINGERPRINT_SIZE];
     size_t count = dataset_count(e->data), candidates = dataset_candidates(e->data);
-    dataset_fingerprint(e->data, fingerprint);
+    dataset_fingerprint(e->data, sizes, fingerprint);
     json_t *data = or_die(json_pack("{s:I, s:s}", "images", (json_int_t)count, "fingerprint", fingerprint));
     if (count == candidates)
         return data;
-    dataset_fingerprint_candidates(e->data, fingerprint);
+    dataset_fingerprint_candidates(e->data, sizes, fingerprint);
     json_put(data, "chosen_from",
              json_pack("{s:I, s:s}", "images", (json_int_t)candidates, "fingerprint", fingerprint));
     return data;
@@ -54,8 +54,9 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
     const config *c = &mohvit_describe(e->models[0])->config;
     return json_pack("{s:s, s:O, s:o, s:o, s:o, s:s, s:o, s:o}", "version", mohvit_version(), "weights_hash",
                      json_object_get(provenance, "weights_hash"), "config", config_json(c), "preprocess",
-                     json_parsed(preprocess_to_json(&e->preprocess)), "data", data_json(e), "precision",
-                     computes(e).precision, "routed_heads", routed_json(e), "subset", subset_json(e));
+                     json_parsed(preprocess_to_json(&e->preprocess)), "data", data_json(e, false),
+                     "precision", computes(e).precision, "routed_heads", routed_json(e), "subset",
+                     subset_json(e));
 }
 
 const char *evaluation_load_name(const evaluation *e)
@@ -109,6 +110,7 @@ json_t *evaluation_header(const evaluation *e)
         computes(e).instruction_set, "run", "shard", e->o->part, "images", (json_int_t)dataset_count(e->data),
         "sections", sections_json(e), "provenance", provenance));
     put_costs(e, header);
+    json_put(header, "data", data_json(e, true));
     json_put(header, "prefixes", prefixes_json(e));
     if (e->o->head_load)
         json_put(header, "routing", routing_layout_to_json(mohvit_routing(e->models[0])));

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "eval/header.h"
+#include "eval/recheck.h"
 #include "imgio/dataset/truth.h"
 #include "tools/program/complain.h"
 #include "tools/program/output.h"
@@ -120,6 +121,25 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
     return status ? status : dataset_open(&e->data, o->data, o->data_count, &options, err);
 }
 
+/* Every rank has to see the same pictures. */
+static mohvit_status agree_on_data(evaluation *e, const json_t *first_header, mohvit_error *err)
+{
+    char *text = NULL, *first = NULL;
+    mohvit_status status = MOHVIT_OK;
+    if (!json_equal(json_object_get(first_header, "data"), json_object_get(e->header, "data")))
+        return error_set(err, MOHVIT_ERROR_MISMATCH,
+                         "this rank: its pictures have other sizes than those of rank 0");
+    if (evaluation_speaks(e))
+        status = recheck_tell(&text, e->data, err);
+    if (!status)
+        status = ranks_broadcast(e->ranks, text, &first, err);
+    if (!status && !evaluation_speaks(e))
+        status = recheck_told(e->data, first, err);
+    free(first);
+    free(text);
+    return status;
+}
+
 /* Every rank has to be about to do the same. */
 static mohvit_status agree(evaluation *e, mohvit_error *err)
 {
@@ -129,6 +149,8 @@ static mohvit_status agree(evaluation *e, mohvit_error *err)
     json_t *header = status ? NULL : json_loads(first, 0, NULL);
     if (header && !evaluation_speaks(e))
         status = header_compare(header, e->header, true, e->o->allow_mixed, "this rank", &warn, err);
+    if (!status)
+        status = agree_on_data(e, header, err);
     json_decref(header);
     free(first);
     free(text);

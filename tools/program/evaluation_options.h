@@ -94,7 +94,8 @@ enum {
     "                     leaves out BMP, PPM and TIFF, which are an error otherwise; GIF, HEIC and\n"       \
     "                     AVIF are left out as ImageFolder does\n"                                           \
     "\nThe run:\n"                                                                                           \
-    "  --state FILE       keeps results as they come; the same command goes on from there\n"                 \
+    "  --state FILE       keeps results as they come; the same command goes on from there, if the data\n"    \
+    "                     are what they were, and tries pictures that failed again\n"                        \
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \

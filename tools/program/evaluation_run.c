@@ -1,7 +1,7 @@
 #include "tools/program/evaluation.h"
 
 #include "eval/header.h"
-#include "eval/totals.h"
+#include "eval/recheck.h"
 #include "tools/program/complain.h"
 #include "tools/program/interrupt.h"
 
@@ -23,6 +23,8 @@ static mohvit_status keep(evaluation *e, const bytes *record, bool remote, mohvi
     chunk_record r;
     mohvit_status status = journal_parse(e->journal, &r, record, err);
     pthread_mutex_lock(&e->lock);
+    if (!status)
+        status = recheck_unread(e->journal, &r, err);
     if (!status)
         status = journal_append(e->journal, &r, err);
     if (!status && remote)
@@ -126,16 +128,22 @@ static pipeline make_pipeline(evaluation *e)
     return p;
 }
 
-/* Images of the shard that the journal has, and how many of them failed. */
-static mohvit_status count_done(const evaluation *e, size_t *done, size_t *failed, mohvit_error *err)
+/* What the state has, once it is known to be of the data as they are. */
+static mohvit_status begin_progress(evaluation *e, mohvit_error *err)
 {
-    totals t;
-    const record_set set = {&e->journal, 1};
-    mohvit_status status = totals_count(&t, &set, 0, err);
-    *done = (size_t)(t.images + t.failed);
-    *failed = (size_t)t.failed;
-    totals_free(&t);
-    return status;
+    recheck had;
+    mohvit_status status = recheck_journal(&had, e->journal, e->data, err);
+    if (status)
+        return status;
+    if (had.done && !e->o->quiet)
+        complain(
+            "%s: %zu of %zu images are done already, of this data as it was (%zu pictures were read again)",
+            journal_name(e->journal), had.done, e->images, had.read);
+    if (had.again && !e->o->quiet)
+        complain("%s: %zu of its records are made anew: pictures that failed are others now",
+                 journal_name(e->journal), had.again);
+    progress_begin(&e->progress, e->images, had.done, had.failed, e->o->log_every, e->o->quiet);
+    return MOHVIT_OK;
 }
 
 static bool all_done(const evaluation *e)
@@ -148,13 +156,9 @@ static bool all_done(const evaluation *e)
 
 static mohvit_status run_as_host(evaluation *e, mohvit_error *err)
 {
-    size_t done = 0, failed = 0;
-    mohvit_status status = count_done(e, &done, &failed, err);
+    mohvit_status status = begin_progress(e, err);
     if (status)
         return status;
-    if (done && !e->o->quiet)
-        complain("%s: %zu of %zu images are done already", journal_name(e->journal), done, e->images);
-    progress_begin(&e->progress, e->images, done, failed, e->o->log_every, e->o->quiet);
     interrupt_begin();
     if (!all_done(e) || e->ranks) {
         pipeline p = make_pipeline(e);
