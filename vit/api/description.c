@@ -163,13 +163,20 @@ static mohvit_status complete(description *out, const config *c, const checkpoin
 {
     description d = {.config = *c};
     const char *preprocessing = cp ? checkpoint_metadata(cp, "preprocess") : NULL,
-               *names = cp ? checkpoint_metadata(cp, "labels") : NULL;
+               *names = cp ? checkpoint_metadata(cp, "labels") : NULL,
+               *synthetic = cp ? checkpoint_metadata(cp, "synthetic") : NULL;
     mohvit_status status = describe_preprocess(&d.preprocess, preprocessing, options, name, err);
     if (!status)
         status = describe_labels(&d.labels, names, c, options, name, err);
-    if (!status)
-        *out = d;
-    return status;
+    if (status)
+        return status;
+    if (synthetic) {
+        const warning_sink warn = options_sink(options);
+        snprintf(d.synthetic, sizeof d.synthetic, "%s", synthetic);
+        warning_send(&warn, "%s: synthetic weights, seed %s: its answers mean nothing", name, d.synthetic);
+    }
+    *out = d;
+    return MOHVIT_OK;
 }
 
 mohvit_status description_read(description *out, checkpoint *cp, const config *given,
