@@ -108,3 +108,8 @@ void complain_warning(UNUSED void *user, const char *message)
 {
     complain("warning: %s", message);
 }
+
+void complain_note(UNUSED void *user, const char *message)
+{
+    complain("note: %s", message);
+}

@@ -36,8 +36,9 @@ bool fine_or_complain(mohvit_status status, const mohvit_error *err);
 /* What complain puts behind "mohvit: " from now on; borrowed. */
 void complain_as(const char *who);
 
-/* A receiver for the libraries' warnings. */
+/* Receivers for the libraries' warnings and notes. */
 void complain_warning(void *user, const char *message);
+void complain_note(void *user, const char *message);
 
 /* The result of an allocation or of a jansson call; without memory the program ends with a message. */
 void *or_die(void *pointer);

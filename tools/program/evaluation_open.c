@@ -69,7 +69,7 @@ static int open_models(evaluation *e)
     model_options o = e->o->model;
     if (!evaluation_speaks(e)) {
         o.quiet = true;
-        o.open.warn = NULL;
+        o.open.warn = o.open.note = NULL;
     }
     e->source = model_source_choose(&o);
     e->models[0] = model_open_or_complain(&e->source, &o);
