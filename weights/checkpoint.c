@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "weights/container.h"
 #include "weights/half.h"
+#include "weights/safetensors_index.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,9 +160,12 @@ static mohvit_status open_container(checkpoint *cp, const char *key, const warni
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is empty", cp->path);
     if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0)
         return pth_open(&cp->file, &cp->src, key, warn, err);
-    if (length < 9 || head[8] != '{') // what a safetensors header begins with, after its length
+    if (length >= 9 && head[8] == '{') // what a safetensors header begins with, after its length
+        status = safetensors_open(&cp->file, &cp->src, err);
+    else if (safetensors_index_begins(head, length))
+        status = safetensors_index_open(&cp->file, &cp->src, err);
+    else
         return refuse(cp->path, head, length, err);
-    status = safetensors_open(&cp->file, &cp->src, err);
     if (!status)
         cp->file->rest = key; // it has no sets
     return status;

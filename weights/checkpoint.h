@@ -6,7 +6,7 @@
 
 typedef struct checkpoint checkpoint;
 
-/* Opens by content: a .pth or a safetensors file. key chooses a weight set of a .pth
+/* Opens by content: a .pth, a safetensors file, or the index of several. key chooses a weight set of a .pth
  * (NULL: the first of model, model_ema, state_dict, else the file itself where it is a bare state_dict, else
  * its only set). A key that names none takes, of the set that NULL would, the tensors whose names begin with
  * it and a dot, both of which are taken off: "student", or "state_dict.student". "" is as NULL. Only the

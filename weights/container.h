@@ -37,6 +37,8 @@ mohvit_status container_no_such_set(const container *c, const char *key, mohvit_
 
 /* Each takes a source that outlives the container. Only the file's directory is read. */
 mohvit_status safetensors_open(container **out, const byte_source *src, mohvit_error *err);
+/* The index of a sharded checkpoint; its shards lie beside it. */
+mohvit_status safetensors_index_open(container **out, const byte_source *src, mohvit_error *err);
 mohvit_status pth_open(container **out, const byte_source *src, const char *key, const warning_sink *warn,
                        mohvit_error *err);
 
