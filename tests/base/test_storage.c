@@ -12,6 +12,7 @@
 #include "base/lines.h"
 #include "base/memory.h"
 #include "base/search.h"
+#include "base/edit_distance.h"
 #include "base/utf8.h"
 #include "tests/imgio/folder_testing.h"
 
@@ -313,6 +314,22 @@ static void a_line_has_its_length_and_no_zero_byte(void **state)
 
 /* ---- UTF-8 ----------------------------------------------------------------------------------- */
 
+static void letters_between_two_names_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(edit_distance("", ""), 0);
+    assert_int_equal(edit_distance("eval", ""), 4);
+    assert_int_equal(edit_distance("kitten", "sitting"), 3);
+    assert_int_equal(edit_distance("norm1.weight", "norm.weight"), 1);
+    char one[200], other[200]; // of long names, the ends
+    memset(one, 'a', sizeof one);
+    memset(other, 'b', 100);
+    memset(other + 100, 'a', 100);
+    one[199] = other[199] = '\0';
+    assert_int_equal(edit_distance(one, other), 0);
+    assert_int_equal(edit_distance(one, "a"), 95);
+}
+
 static void characters_are_told_from_other_bytes(void **state)
 {
     (void)state;
@@ -388,6 +405,7 @@ int main(void)
         TEST(blanks_are_trimmed_where_they_do_not_count),
         TEST(a_line_has_its_length_and_no_zero_byte),
         cmocka_unit_test(characters_are_told_from_other_bytes),
+        cmocka_unit_test(letters_between_two_names_are_counted),
         cmocka_unit_test(json_is_counted_before_it_is_parsed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,7 @@
 #include "vit/api/tensor_names.h"
 
+#include "base/edit_distance.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,37 +146,6 @@ mohvit_status tensor_set_find(tensor_set *out, const checkpoint *cp, const confi
 
 /* ---- Names that are alike -------------------------------------------------------------------- */
 
-/* Of longer names the ends are compared, which tell more than the beginnings. */
-#define COMPARED ((size_t)96)
-
-static const char *end_of(const char *name, size_t *length)
-{
-    size_t all = strlen(name);
-    *length = all < COMPARED ? all : COMPARED;
-    return name + all - *length;
-}
-
-/* Letters to be put in, left out or replaced to make one name of the other (Levenshtein). */
-static size_t distance(const char *a, const char *b)
-{
-    size_t rows, columns, row[COMPARED + 1];
-    a = end_of(a, &rows);
-    b = end_of(b, &columns);
-    for (size_t k = 0; k <= columns; k++)
-        row[k] = k;
-    for (size_t i = 0; i < rows; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t k = 0; k < columns; k++) {
-            size_t least = diagonal + (a[i] != b[k]);
-            diagonal = row[k + 1];
-            least = row[k] + 1 < least ? row[k] + 1 : least;
-            row[k + 1] = diagonal + 1 < least ? diagonal + 1 : least;
-        }
-    }
-    return row[columns];
-}
-
 /* Of specs, which begin with their names, or of a name and a spec. */
 static int compare_names(const void *a, const void *b)
 {
@@ -204,7 +175,7 @@ const char *tensor_nearest(const char **found, const checkpoint *cp, const tenso
         const char *name = list->tensors[i].name;
         if (checkpoint_find(cp, name))
             continue;
-        size_t far = distance(name, stranger);
+        size_t far = edit_distance(name, stranger);
         if (far < least) {
             least = far;
             nearest = name;
