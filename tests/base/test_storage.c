@@ -354,6 +354,25 @@ static void characters_are_told_from_other_bytes(void **state)
         assert_int_equal(utf8_length(none[i], strlen(none[i])), 0);
         assert_false(utf8_valid(none[i], strlen(none[i])));
     }
+    static const char *const steering[] = {"\x1b",         "\x7f",         "\xc2\x80",     "\xc2\x9f",
+                                           "\xd8\x9c",     "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xaa",
+                                           "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa9"};
+    static const char *const harmless[] = {" ",
+                                           "~",
+                                           "\xc2\xa0",
+                                           "\xd8\x9b",
+                                           "\xe2\x80\x8d",
+                                           "\xe2\x80\x90",
+                                           "\xe2\x80\xa9",
+                                           "\xe2\x80\xaf",
+                                           "\xe2\x81\xa5",
+                                           "\xe2\x81\xaa",
+                                           "\xf0\x9f\x90\x88"};
+    for (size_t i = 0; i < sizeof steering / sizeof *steering; i++) {
+        assert_true(utf8_steers(steering[i], strlen(steering[i])));
+        assert_false(utf8_steers(harmless[i], strlen(harmless[i])));
+    }
+    assert_int_equal(utf8_code("\xf0\x9f\x90\x88", 4), 0x1f408);
     assert_true(utf8_valid("", 0));
     assert_true(utf8_valid("a\u00e9\u2026", 6));
     assert_false(utf8_valid("a\u00e9\u2026", 5));

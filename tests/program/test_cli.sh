@@ -187,7 +187,7 @@ csv_has_a_header_and_quotes() {
     run 1 classify --format csv --top 2 'a,"b".png' missing.png
     equal "$(sed -n 1p out.txt)" "path,width,height,rank,class,id,label,prob,ms,error"
     [[ $(sed -n 2p out.txt) =~ ^'"a,""b"".png",301,257,1,' ]] || fail "$out"
-    [[ $(sed -n 4p out.txt) =~ ^missing.png,,,,,,,,,.*No\ such\ file ]] || fail "$out"
+    [[ $(sed -n 4p out.txt) =~ ^missing.png,,,,,,,,[0-9.]+,cannot\ be\ opened:\ No\ such\ file ]] || fail "$out"
     for line in 3 4; do equal "$(sed -n ${line}p out.txt | sed 's/"[^"]*"//g' | tr -cd , | wc -c)" 9; done
     rm -f a,*.png
 }
@@ -220,15 +220,15 @@ directories_are_recursive_and_sorted() {
     echo junk >d/broken.jpg # named like a picture: not to be overlooked
     run 1 classify --format json --batch 3 d
     equal "$(get path | sed -n 6p)" d/broken.jpg
-    has "$(get error | sed -n 6p)" d/broken.jpg
+    lacks "$(get error | sed -n 6p)" d/broken.jpg # it stands in path
     equal "$(get error | grep -c missing)" 8
     rm d/broken.jpg
     ln -s .. d/b/loop
     ln -s nowhere d/gone.png
     run 1 classify --format json d # a loop is an error, and all else is there
     equal "$(get path | sed -n '5p;7p')" $'d/b/loop\nd/gone.png'
-    has "$(get error | sed -n 5p)" "d/b/loop: is a link to a folder that holds it"
-    has "$(get error | sed -n 7p)" "d/gone.png: "
+    has "$(get error | sed -n 5p)" "is a link to a folder that holds it"
+    has "$(get error | sed -n 7p)" "No such file"
     equal "$(get error | grep -c missing)" 8
     rm -rf d elsewhere
 }
@@ -270,7 +270,7 @@ standard_input_and_lists_are_read() {
     printf '%s\n\0\n' "$images/coffee.png" >list
     run 1 classify --format json --from-file list
     equal "$(get path)" "$images/coffee.png"$'\nlist'
-    has "$(get error)" "list: line 2: a zero byte"
+    has "$(get error)" "line 2: a zero byte"
     has "$(get error)" "-0 (--null)"
     printf '%s\0' "$images/coffee.png" "$images/cat_gray.png" >list
     run 0 classify --format json -0 --from-file list
@@ -317,10 +317,52 @@ names_cannot_harm_terminals_or_json() {
     lacks "$err" $'\033'
     has "$err" 'e\x1b[31m\x0a'
     has "$err" '\xe9\xff.png'
-    run 1 classify --format json "$foreign"
-    has "$(get error)" '\xe9\xff.png'
+    run 1 classify --format json "$foreign" missing.png
+    equal "$(get path)" '\xe9\xff.png'$'\n'missing.png
+    lacks "$(get error)" png # it stands in path
+    lacks "$(get ms)" missing
     run 2 $'\033[2J'
     lacks "$err" $'\033'
+}
+
+# Undoes what names are written with, as README.md has it.
+unescape() { perl -pe 's/\\(\\|x([0-9a-f]{2}))/defined $2 ? chr hex $2 : "\\"/ge'; }
+
+names_can_be_read_back() {
+    local c1=$'c1\xc2\x85.png' turned=$'turned\xe2\x80\xaegnp.png' isolate=$'i\xe2\x81\xa6\xd8\x9c.png' del=$'d\x7f.png'
+    local slash='back\x41\\slash.png' foreign=$'f\xff\\.png' plain=$'K\xc3\xa4se\xe2\x80\xa6.png' names
+    names=("$c1" "$turned" "$isolate" "$del" "$slash" "$foreign" "$plain")
+    mkdir d
+    for name in "${names[@]}"; do cp "$images/cat_gray.png" "d/$name"; done
+    cd d || return
+    for format in csv text json; do
+        run 0 classify --top 1 --format $format "${names[@]}"
+        cp out.txt ../$format
+    done
+    rm out.txt err.txt
+    cd ..
+    printf '%s\n' "${names[@]}" >names
+    sed 1d csv | cut -d, -f1 | unescape | same - names
+    sed -n 's/  301 x 257$//p' text | unescape | same - names
+    cp json out.txt
+    get path | unescape | same - names
+    has "$(cat text csv)" 'turned\xe2\x80\xaegnp.png'
+    has "$(cat text csv)" 'i\xe2\x81\xa6\xd8\x9c.png'
+    has "$(cat text csv)" 'c1\xc2\x85.png'
+    has "$(cat text csv)" 'back\\x41\\\\slash.png'
+    has "$(cat text csv json)" "$plain"
+    has "$(cat json)" '"c1\u0085.png"'
+    has "$(cat json)" '"turned\u202egnp.png"'
+    has "$(cat json)" '"i\u2066\u061c.png"'
+    has "$(cat json)" '"d\u007f.png"'
+    has "$(cat json)" '"f\\xff\\\\.png"'
+    printf '%s 0\n' "${names[@]}" >truth
+    run 0 eval --quiet --truth truth --predictions p.csv d
+    sed 1d p.csv | cut -d, -f1 | unescape | sed 's|^d/||' | sort | same - <(sort names)
+    rm -r d
+    run 1 classify "$c1" "$turned" # on standard error, too
+    has "$err" 'c1\xc2\x85.png: '
+    has "$err" 'turned\xe2\x80\xaegnp.png: '
 }
 
 colour_is_for_terminals_alone() {
@@ -382,7 +424,8 @@ logits_that_are_no_numbers_fail_the_picture() {
     head -c -20 nan.safetensors >cut && { cat cut; printf '\0\0\300\177%.0s' {1..5}; } >nan.safetensors
     run 1 classify --format json --weights nan.safetensors "$images/coffee.png" "$images/cat_gray.png"
     has "$err" "head.bias"
-    has "$(get error | sed -n 2p)" "cat_gray.png: "
+    has "$(get path | sed -n 2p)" "cat_gray.png"
+    has "$(get error | sed -n 2p)" "the network answered nan"
 }
 
 # ---- info ------------------------------------------------------------------------------------------
@@ -702,6 +745,7 @@ classify)
     a_failed_picture_does_not_stop_the_others
     standard_input_and_lists_are_read
     names_cannot_harm_terminals_or_json
+    names_can_be_read_back
     colour_is_for_terminals_alone
     a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one
     the_environment_names_the_default_model

@@ -27,8 +27,9 @@ static const char help[] =
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
     "{\"path\",\"size\":[width,height],\"top\":[{\"class\",\"id\",\"label\",\"prob\"}],\"ms\"}, or\n"
-    "{\"path\",\"error\"}. ms is the time for decoding and resizing the picture, and its share of the\n"
-    "batch's forward pass. Bytes of a path that are not UTF-8 are written as \\xNN.\n";
+    "{\"path\",\"error\",\"ms\"}. ms is the time for decoding and resizing the picture, and its share\n"
+    "of the batch's forward pass. In a name a backslash is written as two, a byte that is not UTF-8\n"
+    "as \\xNN.\n";
 
 typedef struct classify_options {
     model_options model;
@@ -98,15 +99,15 @@ static void print_json(const run *r, const entry *e)
 {
     json_t *object = or_die(json_pack("{s:o}", "path", json_text(e->path)));
     if (e->err.status) {
-        json_put(object, "error", json_text(e->err.message));
+        json_put(object, "error", json_message(error_without(&e->err, e->path)));
     } else {
         json_t *top = or_die(json_array());
         for (size_t i = 0; i < r->top_count; i++)
             json_add(top, json_prediction(&r->top[i]));
         json_put(object, "size", json_pack("[I, I]", (json_int_t)e->width, (json_int_t)e->height));
         json_put(object, "top", top);
-        json_put(object, "ms", json_rounded(e->ms));
     }
+    json_put(object, "ms", json_rounded(e->ms));
     if (r->provenance)
         json_put(object, "provenance", json_incref(r->provenance));
     output_json(object);
@@ -125,8 +126,8 @@ static void print_csv(const run *r, const entry *e)
     }
     if (e->err.status) {
         output_csv_field(e->path);
-        output_printf(",,,,,,,,,");
-        output_csv_field(e->err.message);
+        output_printf(",,,,,,,,%.3f,", e->ms);
+        output_csv_message(error_without(&e->err, e->path));
         output_printf("\n");
     }
 }
