@@ -607,8 +607,10 @@ verify_complains_of_files_without_anything_to_compare() {
     lacks "$err" warning
     run 1 verify --format json input.safetensors
     has "$(get error)" "nothing to compare"
-    run 1 verify --size 96 "$golden/tiny_trace.safetensors"
-    has "$err" "shape"
+    for option in --size --labels --preprocess; do # which a golden file leaves no room for
+        run 2 verify $option 96 "$golden/tiny_trace.safetensors"
+        has "$err" "$option: no such option"
+    done
 }
 
 all_golden_files_verify() {

@@ -20,9 +20,7 @@ static const char help[] =
     "and labels in the metadata. OUT appears once all of it is on disk and has been read again\n"
     "and compared; a file of that name is replaced. Tensors that are no part of the model are\n"
     "left out, with a warning that names them.\n\n"
-    "  --dtype TYPE       f32 (default), f16 or bf16\n"
-    "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...; or what stands before\n"
-    "                     the tensors' names: student, state_dict.student ...; \"\": nothing\n"
+    "  --dtype TYPE       f32 (default), f16 or bf16\n" KEY_HELP
     "  --config FILE      JSON config in place of the checkpoint's own\n"
     "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"
     "  --labels FILE      class names, one a line: a name, or WordNet id TAB names; or\n"

@@ -94,10 +94,13 @@ enum {
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
     "  --log-every S      seconds between lines about progress, off a terminal; default 60\n"                \
-    "  --quiet            none of these lines\n" WHICH_MODEL_HELP                                            \
+    "  --quiet            none of these lines\n" WHICH_MODEL_HELP
+
+/* What follows it, where one pass may score several models. */
+#define ROUTED_VALUES_HELP                                                                                   \
     "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
     "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
-    "                     over the data, without head load; default: as trained\n" RUNNING_HELP
+    "                     over the data, without head load; default: as trained\n"
 
 #define EVALUATION_MAX_TOP_KS 16
 
