@@ -5,8 +5,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error *err)
+static mohvit_status add_path(dataset_source *s, line_reader *r, mohvit_error *err)
 {
+    char *path = r->line;
+    size_t length = strlen(path);
+    mohvit_status status = lines_name(r, path, &length, err);
+    if (status)
+        return status;
+    path[length] = '\0';
     struct stat st;
     found_item item = {.class_index = CLASS_NONE};
     item.name = arena_copy(s->strings, path, strlen(path));
@@ -17,7 +23,7 @@ static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error 
         return error_errno(err, "%s", path);
     if (there && st.st_size > 0) // one that is missing fails when its turn comes
         item.size = (uint64_t)st.st_size;
-    mohvit_status status = source_parent(s, path, &item.folder, err);
+    status = source_parent(s, path, &item.folder, err);
     return status ? status : source_add(s, &item, err);
 }
 
@@ -30,7 +36,7 @@ static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
     if (!status && !s->prefix)
         status = source_no_memory(s, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more)
-        status = add_path(s, r.line, err);
+        status = add_path(s, &r, err);
     lines_close(&r);
     return status;
 }

@@ -359,6 +359,29 @@ names_can_be_read_back() {
     printf '%s 0\n' "${names[@]}" >truth
     run 0 eval --quiet --truth truth --predictions p.csv d
     sed 1d p.csv | cut -d, -f1 | unescape | sed 's|^d/||' | sort | same - <(sort names)
+
+    # and --escaped reads them
+    sed 1d csv | cut -d, -f1 | sed 's|^|d/|' >list
+    run 0 classify --format json --escaped --from-file list
+    cp out.txt again
+    get path | unescape | same - <(sed 's|^|d/|' names)
+    run 0 eval --quiet --format json --escaped --truth <(sed 1d csv | cut -d, -f1 | sed 's/$/ 0/') list
+    equal "$(get images)" 7
+    (echo file_name,label && sed 1d csv | cut -d, -f1 | sed 's/$/,0/') >truth.csv
+    run 0 eval --quiet --format json --escaped --truth truth.csv d
+    equal "$(get images)" 7
+    run 1 classify --from-file list # but not without it
+    run 1 eval --quiet --truth truth.csv d
+    for wrong in 'a\b.png' 'a\x4.png' 'a\x4g.png' 'a\x00' 'a\'; do
+        echo "$wrong" >list
+        run 1 classify --format json --escaped --from-file list
+        has "$(get error)" "line 1: \"$wrong\": expected a name as results write it"
+        run 1 eval --quiet --escaped --classes-by-order list
+        has "$err" "list: line 1: \"$wrong\": expected a name as results write it"
+    done
+    run 2 classify --escaped d
+    run 2 classify --escaped -0 --from-file list
+    run 2 eval --escaped -0 d
     rm -r d
     run 1 classify "$c1" "$turned" # on standard error, too
     has "$err" 'c1\xc2\x85.png: '

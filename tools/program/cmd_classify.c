@@ -23,6 +23,7 @@ static const char help[] =
     "  --format FORMAT     text (default), json: one object a line, or csv: one row a class\n"
     "  --from-file FILE    also the paths in this file, one a line; \"-\" is standard input\n"
     "  -0, --null          zero bytes end the paths in FILE, as find -print0 writes them\n"
+    "  --escaped           paths in FILE are written as results write them: \\\\, \\xNN\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
@@ -37,7 +38,7 @@ typedef struct classify_options {
     output_format format;
     int exif_orientation, provenance;
     const char *list;
-    bool null_list;
+    bool null_list, escaped;
 } classify_options;
 
 /* A picture on its way: it has a slot of the batch, or it failed. */
@@ -267,6 +268,8 @@ static bool take_option(void *options, int code, const char *value)
         return true;
     case OPTION_NULL:
         return o->null_list = true;
+    case OPTION_ESCAPED:
+        return o->escaped = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -282,6 +285,7 @@ static int run_classify(int argc, char **argv)
         {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
         {"provenance", no_argument, &o.provenance, FLAG_SET},
         {"null", no_argument, NULL, OPTION_NULL},
+        {"escaped", no_argument, NULL, OPTION_ESCAPED},
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };
@@ -298,11 +302,15 @@ static int run_classify(int argc, char **argv)
         return usage_error("classify", "expected a picture or a directory");
     if (from_stdin > 1)
         return usage_error("classify", "standard input can be read only once");
-    if (o.null_list && !o.list)
-        return usage_error("classify", "-0 belongs to --from-file");
+    if ((o.null_list || o.escaped) && !o.list)
+        return usage_error("classify", "%s belongs to --from-file", o.escaped ? "--escaped" : "-0");
+    if (o.null_list && o.escaped)
+        return usage_error("classify",
+                           "-0 reads names as they are, --escaped as results write them; expected one");
     if (o.provenance && o.format != FORMAT_JSON)
         return usage_error("classify", "--provenance belongs to --format json");
-    paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list, o.null_list);
+    line_end end = o.null_list ? LINES_ZERO : o.escaped ? LINES_ESCAPED : LINES_NEWLINE;
+    paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list, end);
     if (!pictures)
         return EXIT_INPUT;
     parsed = classify(&o, pictures);

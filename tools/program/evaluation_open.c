@@ -108,6 +108,7 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
                                   : FOLDERS_BY_NAME,
         .image_ext = o->image_ext,
         .null_lists = o->null_lists,
+        .escaped = o->escaped,
         .real_labels = o->real_labels,
         .subset = e->competes,
         .limit = o->limit,
