@@ -5,12 +5,14 @@
 
 #define MAX_LINE ((size_t)64 << 10)
 
-static const int end_bytes[] = {[LINES_NEWLINE] = '\n', [LINES_ZERO] = '\0', [LINES_EITHER] = -1};
+static const int end_bytes[] = {
+    [LINES_NEWLINE] = '\n', [LINES_ZERO] = '\0', [LINES_EITHER] = -1, [LINES_ESCAPED] = '\n'};
 
 /* file NULL and errno: it could not be opened. */
 static mohvit_status begin(line_reader *r, FILE *file, const char *path, line_end end, mohvit_error *err)
 {
-    *r = (line_reader){.file = file, .path = path, .end = end_bytes[end], .a_list = true};
+    *r = (line_reader){
+        .file = file, .path = path, .end = end_bytes[end], .a_list = true, .escaped = end == LINES_ESCAPED};
     if (!r->file)
         return error_errno(err, "%s", path);
     r->line = malloc(MAX_LINE + 1);
@@ -103,6 +105,42 @@ bool lines_trim(line_reader *r)
         length--;
     r->line[length] = '\0';
     return length != 0;
+}
+
+/* The byte that "\\" or "\xNN" stands for and how many bytes it takes; 0 where it is neither. NUL is no byte
+ * of a name. */
+static size_t read_escape(unsigned char *byte, const char *text, size_t length)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (length >= 2 && text[1] == '\\') {
+        *byte = '\\';
+        return 2;
+    }
+    if (length < 4 || text[1] != 'x')
+        return 0;
+    const char *high = memchr(digits, text[2], 16), *low = memchr(digits, text[3], 16);
+    if (!high || !low)
+        return 0;
+    *byte = (unsigned char)((high - digits) << 4 | (low - digits));
+    return *byte ? 4 : 0;
+}
+
+mohvit_status lines_name(const line_reader *r, char *text, size_t *length, mohvit_error *err)
+{
+    size_t written = 0, taken = 1;
+    for (size_t i = 0; r->escaped && i < *length; i += taken) {
+        unsigned char byte = (unsigned char)text[i];
+        taken = byte == '\\' ? read_escape(&byte, text + i, *length - i) : 1;
+        if (!taken)
+            return error_set(err, MOHVIT_ERROR_FORMAT,
+                             "%s: line %zu: \"%.*s\": expected a name as results write it, with --escaped: a "
+                             "backslash is followed by another, or by x and two digits",
+                             r->path, r->number, (int)(*length < 200 ? *length : 200), text);
+        text[written++] = (char)byte;
+    }
+    if (r->escaped)
+        *length = written;
+    return MOHVIT_OK;
 }
 
 void lines_where(const line_reader *r, char *out, size_t size)

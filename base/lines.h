@@ -11,8 +11,9 @@
 /* What ends a line. */
 typedef enum line_end {
     LINES_NEWLINE,
-    LINES_ZERO,  /* a zero byte, as find -print0 writes it; newlines then belong to the line */
-    LINES_EITHER /* a zero byte or a newline: whichever comes first in the list ends all of its lines */
+    LINES_ZERO,   /* a zero byte, as find -print0 writes it; newlines then belong to the line */
+    LINES_EITHER, /* a zero byte or a newline: whichever comes first in the list ends all of its lines */
+    LINES_ESCAPED /* a newline, and names are written as results write them: lines_name reads them */
 } line_end;
 
 typedef struct line_reader {
@@ -22,6 +23,7 @@ typedef struct line_reader {
     size_t number;
     int end;     /* the byte that ends lines; -1: not yet known */
     bool a_list; /* zero bytes might end its lines, if the caller asked for that */
+    bool escaped;
 } line_reader;
 
 /* path may be a pipe; "-" is standard input, which is left open. lines_close frees what a failure leaves. */
@@ -38,6 +40,10 @@ void lines_close(line_reader *r);
 
 /* Takes blanks, TABs and CRs off the end of the line; false where nothing is left. */
 bool lines_trim(line_reader *r);
+
+/* Makes the name of what stands for it in the line (*length bytes): in LINES_ESCAPED "\\" becomes a backslash
+ * and "\xNN" a byte, in place; any other backslash is an error. Else nothing is done. */
+mohvit_status lines_name(const line_reader *r, char *text, size_t *length, mohvit_error *err);
 
 /* "FILE: line 3", for messages. */
 void lines_where(const line_reader *r, char *out, size_t size);

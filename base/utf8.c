@@ -34,3 +34,26 @@ bool utf8_valid(const char *text, size_t length)
         at += next;
     return at == length;
 }
+
+uint32_t utf8_code(const char *character, size_t length)
+{
+    static const unsigned char lead[] = {0x7f, 0x7f, 0x1f, 0x0f,
+                                         0x07}; // the bits of the first byte that count
+    uint32_t code = (unsigned char)character[0] & lead[length];
+    for (size_t i = 1; i < length; i++)
+        code = code << 6 | ((unsigned char)character[i] & 0x3f);
+    return code;
+}
+
+bool utf8_steers(const char *character, size_t length)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0x061c, 0x061c},
+                  {0x200e, 0x200f}, {0x202a, 0x202e}, {0x2066, 0x2069}};
+    uint32_t code = utf8_code(character, length);
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    return false;
+}

@@ -38,7 +38,9 @@ typedef struct mohvit_context mohvit_context;
 
 /* All zero means: everything as the checkpoint says. */
 typedef struct mohvit_options {
-    /* Weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these. */
+    /* Weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these. Or what stands
+     * before the tensors' names: "student", "state_dict.student"; NULL: what one set of tensors alone has;
+     * "": nothing. */
     const char *key;
     const char *config;     /* path of a JSON config (spec 1) that replaces the checkpoint's own */
     const char *labels;     /* path of a label file: line i names class i; or imagenet_class_index.json */
@@ -50,12 +52,15 @@ typedef struct mohvit_options {
      * model that routes none. */
     const char *routed_heads;
     int threads; /* used while loading; 0: mohvit_default_threads() */
-    /* Gets extra tensors, non-finite weights, assumptions; may be NULL. Called by one thread at a time, any
+    /* Gets extra tensors, non-finite weights; may be NULL. Called by one thread at a time, any
      * of those that load. */
     void (*warn)(void *user, const char *message);
     /* Told how many of the model's parameters have been read; may be NULL. Called as warn is. */
     mohvit_progress *progress;
-    void *user; /* handed to warn and progress */
+    void *user; /* handed to warn, progress and note */
+    /* Told how the checkpoint was understood, where that had to be found out; may be NULL. Called as warn is.
+     */
+    void (*note)(void *user, const char *message);
 } mohvit_options;
 
 /* Opens a checkpoint (.safetensors or .pth, told apart by content). path NULL opens the built-in model.

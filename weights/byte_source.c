@@ -18,7 +18,7 @@ mohvit_status byte_source_open(byte_source *s, const char *path, mohvit_error *e
     if (fstat(fd, &st))
         status = error_errno(err, "%s", path);
     else if (S_ISDIR(st.st_mode))
-        status = error_set(err, MOHVIT_ERROR_IO, "%s: is a directory, not a checkpoint", path);
+        status = error_set(err, MOHVIT_ERROR_IO, "%s: is a directory; expected a file", path);
     else if (!S_ISREG(st.st_mode))
         status = error_set(err, MOHVIT_ERROR_IO, "%s: is not a regular file", path);
     if (status) {

@@ -4,7 +4,9 @@
 #include "base/memory.h"
 #include "weights/container.h"
 #include "weights/half.h"
+#include "weights/safetensors_index.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,50 +14,107 @@ struct checkpoint {
     byte_source src;
     char *path;
     container *file;
-    const tensor_info **by_name; /* (count) sorted: names chosen by an enemy cost no more than others */
-    uint16_t *chunk;             /* CHUNK_ELEMENTS halves on their way to float32; made when first needed */
+    tensor_info **taken;   /* (count) tensors of the file, in its order: all, or those that the key names */
+    tensor_info **by_name; /* (count) sorted: names chosen by an enemy cost no more than others */
+    size_t count;
+    uint16_t *chunk; /* CHUNK_ELEMENTS halves on their way to float32; made when first needed */
 };
 
 /* Small enough to stay in the second-level cache between the read and the conversion. */
 #define CHUNK_ELEMENTS ((size_t)1 << 16)
 
-static const char module_prefix[] = "module."; /* DataParallel's and AveragedModel's */
-
 // ---- Names -----------------------------------------------------------------------------------------
 
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp((*(const tensor_info *const *)a)->name, (*(const tensor_info *const *)b)->name);
+    return strcmp((*(tensor_info *const *)a)->name, (*(tensor_info *const *)b)->name);
+}
+
+/* Sorts by name; NULL, or a name that two tensors have. */
+static const char *sort_names(checkpoint *cp)
+{
+    memcpy(cp->by_name, cp->taken, cp->count * sizeof(tensor_info *));
+    qsort(cp->by_name, cp->count, sizeof *cp->by_name, compare_names);
+    for (size_t i = 1; i < cp->count; i++)
+        if (strcmp(cp->by_name[i - 1]->name, cp->by_name[i]->name) == 0)
+            return cp->by_name[i]->name;
+    return NULL;
+}
+
+/* Takes the tensors whose names begin with the key and a dot, which are left out from then on. */
+static void take_under(checkpoint *cp, const char *key)
+{
+    size_t length = strlen(key), count = 0;
+    for (size_t i = 0; i < cp->count; i++) {
+        tensor_info *t = cp->taken[i];
+        if (strncmp(t->name, key, length) != 0 || t->name[length] != '.')
+            continue;
+        t->name += length + 1;
+        cp->taken[count++] = t;
+    }
+    cp->count = count;
 }
 
 static mohvit_status index_names(checkpoint *cp, mohvit_error *err)
 {
     container *file = cp->file;
+    cp->taken = memory_alloc(file->count, sizeof *cp->taken);
     cp->by_name = memory_alloc(file->count, sizeof *cp->by_name);
-    if (!cp->by_name)
+    if (!cp->taken || !cp->by_name)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu tensor names", cp->path,
                          file->count);
-    for (size_t i = 0; i < file->count; i++) {
-        tensor_info *t = &file->tensors[i];
-        if (strncmp(t->name, module_prefix, sizeof module_prefix - 1) == 0)
-            t->name += sizeof module_prefix - 1;
-        cp->by_name[i] = t;
+    for (size_t i = 0; i < file->count; i++)
+        cp->taken[i] = &file->tensors[i];
+    cp->count = file->count;
+    if (file->rest && *file->rest) {
+        take_under(cp, file->rest);
+        if (!cp->count)
+            return container_no_such_set(file, file->rest, err);
     }
-    qsort(cp->by_name, file->count, sizeof *cp->by_name, compare_names);
-    for (size_t i = 1; i < file->count; i++) {
-        if (strcmp(cp->by_name[i - 1]->name, cp->by_name[i]->name) == 0)
-            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: there are two tensors of this name", cp->path,
-                             cp->by_name[i]->name);
-    }
-    return MOHVIT_OK;
+    const char *twice = sort_names(cp);
+    return twice ? error_set(err, MOHVIT_ERROR_FORMAT, "%s: %s: there are two tensors of this name", cp->path,
+                             twice)
+                 : MOHVIT_OK;
+}
+
+mohvit_status checkpoint_take_off(checkpoint *cp, const char *prefix, size_t length, mohvit_error *err)
+{
+    for (size_t i = 0; i < cp->count; i++)
+        if (strncmp(cp->taken[i]->name, prefix, length) == 0)
+            cp->taken[i]->name += length;
+    const char *twice = sort_names(cp);
+    return twice ? error_set(err, MOHVIT_ERROR_FORMAT,
+                             "%s: %s: there are two tensors of this name, with \"%.*s\" "
+                             "before it and without; --key %.*s takes the former",
+                             cp->path, twice, (int)length, prefix, (int)length - 1, prefix)
+                 : MOHVIT_OK;
+}
+
+/* A name in two parts. */
+typedef struct parts {
+    const char *prefix, *name;
+    size_t length; /* of the prefix */
+} parts;
+
+static int compare_parts(const void *a, const void *b)
+{
+    const parts *key = a;
+    const char *name = (*(tensor_info *const *)b)->name;
+    int order = strncmp(key->prefix, name, key->length);
+    return order ? order : strcmp(key->name, name + key->length);
+}
+
+const tensor_info *checkpoint_find_under(const checkpoint *cp, const char *prefix, size_t length,
+                                         const char *name)
+{
+    const parts key = {prefix, name, length};
+    tensor_info *const *found = bsearch(&key, cp->by_name, cp->count, sizeof *cp->by_name, compare_parts);
+    return found ? *found : NULL;
 }
 
 const tensor_info *checkpoint_find(const checkpoint *cp, const char *name)
 {
-    const tensor_info *key = &(tensor_info){.name = name};
-    const tensor_info **found =
-        bsearch(&key, cp->by_name, cp->file->count, sizeof *cp->by_name, compare_names);
-    return found ? *found : NULL;
+    return checkpoint_find_under(cp, "", 0, name);
 }
 
 // ---- Opening ---------------------------------------------------------------------------------------
@@ -101,14 +160,15 @@ static mohvit_status open_container(checkpoint *cp, const char *key, const warni
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is empty", cp->path);
     if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0)
         return pth_open(&cp->file, &cp->src, key, warn, err);
-    if (length < 9 || head[8] != '{') // what a safetensors header begins with, after its length
+    if (length >= 9 && head[8] == '{') // what a safetensors header begins with, after its length
+        status = safetensors_open(&cp->file, &cp->src, err);
+    else if (safetensors_index_begins(head, length))
+        status = safetensors_index_open(&cp->file, &cp->src, err);
+    else
         return refuse(cp->path, head, length, err);
-    if (key)
-        return error_set(
-            err, MOHVIT_ERROR_ARGUMENT,
-            "%s: is a safetensors file, which holds one weight set; there is no \"%s\" to choose", cp->path,
-            key);
-    return safetensors_open(&cp->file, &cp->src, err);
+    if (!status)
+        cp->file->rest = key; // it has no sets
+    return status;
 }
 
 /* Takes over *src, also on failure. */
@@ -156,6 +216,7 @@ void checkpoint_close(checkpoint *cp)
     if (cp->file)
         cp->file->ops->close(cp->file);
     byte_source_close(&cp->src);
+    free(cp->taken);
     free(cp->by_name);
     free(cp->chunk);
     free(cp->path);
@@ -172,6 +233,23 @@ const char *checkpoint_path(const checkpoint *cp)
     return cp->path;
 }
 
+mohvit_status container_no_such_set(const container *c, const char *key, mohvit_error *err)
+{
+    char list[512] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < c->set_count && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", c->sets[i]);
+    if (!key)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                         "%s: holds several weight sets, one of which must be named: %s", c->src->name, list);
+    if (!c->set_count)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                         "%s: there is no weight set \"%s\", and no tensor whose name begins with \"%s.\"",
+                         c->src->name, key, key);
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: there is no weight set \"%s\"; found: %s", c->src->name,
+                     key, list);
+}
+
 size_t checkpoint_sets(const checkpoint *cp, const char *const **names, size_t *chosen)
 {
     if (names)
@@ -183,12 +261,12 @@ size_t checkpoint_sets(const checkpoint *cp, const char *const **names, size_t *
 
 size_t checkpoint_count(const checkpoint *cp)
 {
-    return cp->file->count;
+    return cp->count;
 }
 
 const tensor_info *checkpoint_tensor(const checkpoint *cp, size_t index)
 {
-    return index < cp->file->count ? &cp->file->tensors[index] : NULL;
+    return index < cp->count ? cp->taken[index] : NULL;
 }
 
 const char *checkpoint_metadata(const checkpoint *cp, const char *key)

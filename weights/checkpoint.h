@@ -6,8 +6,10 @@
 
 typedef struct checkpoint checkpoint;
 
-/* Opens by content. key chooses a weight set of a .pth (NULL: the first of model, model_ema, state_dict, else
- * the file itself where it is a bare state_dict, else its only set); an error on safetensors. Only the
+/* Opens by content: a .pth, a safetensors file, or the index of several. key chooses a weight set of a .pth
+ * (NULL: the first of model, model_ema, state_dict, else the file itself where it is a bare state_dict, else
+ * its only set). A key that names none takes, of the set that NULL would, the tensors whose names begin with
+ * it and a dot, both of which are taken off: "student", or "state_dict.student". "" is as NULL. Only the
  * directory of the file is read. Files of more than 65536 tensors are refused. Set on success alone: *out,
  * which belongs to one caller at a time. warn hears of tensors in a form that is not read. */
 mohvit_status checkpoint_open(checkpoint **out, const char *path, const char *key, const warning_sink *warn,
@@ -27,11 +29,19 @@ const char *checkpoint_path(const checkpoint *cp);
  * such level. names and chosen may be NULL. */
 size_t checkpoint_sets(const checkpoint *cp, const char *const **names, size_t *chosen);
 
-/* Tensors of the chosen set, in the file's order. */
+/* Tensors that were chosen, in the file's order. */
 size_t checkpoint_count(const checkpoint *cp);
 const tensor_info *checkpoint_tensor(const checkpoint *cp, size_t index);
 /* NULL if there is none of this name. Takes time as the logarithm of their number. */
 const tensor_info *checkpoint_find(const checkpoint *cp, const char *name);
+
+/* The same of the name that `length` bytes of prefix and name make together. */
+const tensor_info *checkpoint_find_under(const checkpoint *cp, const char *prefix, size_t length,
+                                         const char *name);
+
+/* Takes `length` bytes of prefix, of which the last is a dot, off every name that begins with them. Two names
+ * that become equal are an error. prefix may lie in such a name. */
+mohvit_status checkpoint_take_off(checkpoint *cp, const char *prefix, size_t length, mohvit_error *err);
 
 /* A value of __metadata__, or NULL. */
 const char *checkpoint_metadata(const checkpoint *cp, const char *key);

@@ -29,10 +29,16 @@ struct container {
     const json_t *metadata; /* object of strings; NULL: none */
     const char **sets; /* (set_count) weight sets to choose among; none where the file has no such level */
     size_t set_count, chosen;
+    const char *rest; /* what of the key names no set; NULL: nothing. Borrowed while the file is opened */
 };
+
+/* "FILE: there is no weight set …", or, without a key, that one must be named. */
+mohvit_status container_no_such_set(const container *c, const char *key, mohvit_error *err);
 
 /* Each takes a source that outlives the container. Only the file's directory is read. */
 mohvit_status safetensors_open(container **out, const byte_source *src, mohvit_error *err);
+/* The index of a sharded checkpoint; its shards lie beside it. */
+mohvit_status safetensors_index_open(container **out, const byte_source *src, mohvit_error *err);
 mohvit_status pth_open(container **out, const byte_source *src, const char *key, const warning_sink *warn,
                        mohvit_error *err);
 

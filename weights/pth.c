@@ -213,12 +213,14 @@ static mohvit_status add_tensor(pth *p, const char *name, const pickle_value *va
     return status;
 }
 
-/* An entry that torch made, yet is no plain tensor (quantised, sparse), may be a weight that is missed. */
+/* An entry that torch made, yet is no plain tensor (quantised, sparse), and an array of numpy's may be
+ * weights that are missed. */
 static void warn_skipped(const pth *p, const char *name, const pickle_value *value, const warning_sink *warn)
 {
     char text[256];
-    if (value->kind == PICKLE_CALL && strstr(torch_describe(text, sizeof text, value), " torch."))
-        warning_send(warn, "%s: %s: is %s, not a plain tensor; passed over", p->base.src->name, name, text);
+    if (value->kind == PICKLE_CALL &&
+        (strstr(torch_describe(text, sizeof text, value), " torch.") || torch_is_numpy(value)))
+        warning_send(warn, "%s: %s: is %s, not a plain tensor; skipped", p->base.src->name, name, text);
 }
 
 static mohvit_status alloc_tensors(pth *p, const pickle_value *state, mohvit_error *err)
@@ -294,44 +296,44 @@ static bool choose_name(pth *p, const char *name)
     return false;
 }
 
-static mohvit_status no_such_set(const pth *p, const char *key, mohvit_error *err)
+/* Chooses SET by a key "SET.REST". */
+static bool choose_beginning(pth *p, const char *key)
 {
-    char list[512] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < p->base.set_count && used < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", p->base.sets[i]);
-    const char *file = p->base.src->name;
-    if (!p->base.set_count)
-        return error_set(err, MOHVIT_ERROR_ARGUMENT,
-                         "%s: there is no weight set \"%s\"; the file is a bare state_dict", file, key);
-    if (key)
-        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: there is no weight set \"%s\"; found: %s", file,
-                         key, list);
-    return error_set(err, MOHVIT_ERROR_ARGUMENT,
-                     "%s: holds several weight sets, one of which must be named: %s", file, list);
+    for (size_t i = 0; i < p->base.set_count; i++) {
+        // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): list_sets has set them
+        size_t length = strlen(p->base.sets[i]);
+        if (strncmp(p->base.sets[i], key, length) == 0 && key[length] == '.') {
+            p->base.chosen = i;
+            p->base.rest = key + length + 1;
+            return true;
+        }
+    }
+    return false;
 }
 
-/* Picks the dict of tensors to read: the set named key, else the first of the three usual names, else tensors
- * that lie bare in the top dict, else a set that is alone. */
+/* Picks the dict of tensors to read: the set named by the key or by its beginning, else the first of the
+ * three usual names, else tensors that lie bare in the top dict, else a set that is alone. */
 static mohvit_status choose_set(pth *p, const pickle_value *top, const pickle_value *states[MAX_SETS],
                                 const char *key, const pickle_value **state, mohvit_error *err)
 {
     bool bare = torch_state_dict(top) == top;
     if (!p->base.set_count && !bare) {
-        char text[256];
-        return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: holds %s, not a dict of tensors; save model.state_dict()", p->base.src->name,
-                         torch_describe(text, sizeof text, top));
+        char text[512];
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: holds %s", p->base.src->name,
+                         torch_no_tensors(text, sizeof text, top));
     }
-    bool named = key ? choose_name(p, key)
-                     : choose_name(p, "model") || choose_name(p, "model_ema") || choose_name(p, "state_dict");
-    if (!named && !key && bare) {
+    bool named = key && (choose_name(p, key) || choose_beginning(p, key));
+    if (key && !named)
+        p->base.rest = key;
+    if (!named)
+        named = choose_name(p, "model") || choose_name(p, "model_ema") || choose_name(p, "state_dict");
+    if (!named && bare) {
         p->base.set_count = 0; // dicts of tensors beside the tensors are no choice to offer
         *state = top;
         return MOHVIT_OK;
     }
-    if (!named && (key || p->base.set_count > 1))
-        return no_such_set(p, key, err);
+    if (!named && p->base.set_count > 1)
+        return container_no_such_set(&p->base, key, err);
     *state = states[p->base.chosen];
     return MOHVIT_OK;
 }
@@ -360,7 +362,7 @@ static mohvit_status read_directory(pth *p, const char *key, const warning_sink 
     unsigned char *bytes = NULL;
     size_t size = 0;
     pickle *parsed = NULL;
-    const pickle_value *states[MAX_SETS], *state = NULL;
+    const pickle_value *states[MAX_SETS] = {0}, *state = NULL;
     char name[512];
     snprintf(name, sizeof name, "%s: data.pkl", p->base.src->name);
     mohvit_status status = read_pickle(p, &bytes, &size, err);

@@ -1,4 +1,5 @@
-/* safetensors.c - reads safetensors (spec 3): 8 bytes of header length, a JSON header, data without gaps. */
+/* safetensors_reader.c - reads safetensors (spec 3): 8 bytes of header length, a JSON header, data without
+ * gaps. */
 #include "weights/safetensors_writer.h"
 
 #include "base/json_bounded.h"
@@ -72,6 +73,8 @@ static mohvit_status take_metadata(container *c, const json_t *metadata, mohvit_
 {
     const char *key, *file = c->src->name;
     json_t *value;
+    if (json_is_null(metadata)) // as one writer puts "none"
+        return MOHVIT_OK;
     c->metadata = metadata;
     if (!json_is_object(metadata))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: __metadata__ is not an object", file);

@@ -25,7 +25,7 @@ const char *tensor_dtype_name(tensor_dtype dtype);
 bool tensor_dtype_of(tensor_dtype *dtype, size_t *size, const char *name);
 
 typedef struct tensor_info {
-    const char *name; /* without "module." where it began so; unique; owned by the checkpoint */
+    const char *name; /* unique; owned by the checkpoint */
     tensor_dtype dtype;
     size_t rank;
     size_t shape[TENSOR_MAX_RANK];

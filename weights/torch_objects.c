@@ -1,6 +1,7 @@
 #include "weights/torch_objects.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Element types by the storage class (torch.FloatStorage) and by the dtype (torch.float32). */
 static const struct {
@@ -55,6 +56,16 @@ static const pickle_value *maker_call(const pickle_value *v)
 bool torch_is_tensor(const pickle_value *v)
 {
     return maker_call(v) != NULL;
+}
+
+bool torch_is_numpy(const pickle_value *v)
+{
+    static const char module[] = "numpy", scalar[] = "scalar";
+    const pickle_value *made_by = v->kind == PICKLE_CALL ? v->call.callable : v;
+    return v->kind == PICKLE_CALL && made_by->kind == PICKLE_GLOBAL &&
+           made_by->global.module.length >= sizeof module - 1 &&
+           !memcmp(made_by->global.module.bytes, module, sizeof module - 1) &&
+           !pickle_text_is(made_by->global.name, scalar);
 }
 
 static mohvit_status malformed(const char *place, const char *what, mohvit_error *err)
@@ -197,5 +208,58 @@ char *torch_describe(char *out, size_t size, const pickle_value *v)
         snprintf(out, size, "%s%.*s.%.*s", v->kind == PICKLE_CALL ? "an object made by " : "",
                  (int)(named->global.module.length & 0xff), named->global.module.bytes,
                  (int)(named->global.name.length & 0xff), named->global.name.bytes);
+    return out;
+}
+
+/* An entry of a dict that is a call: that of the key "model", else the first. *key is the key of it. */
+static const pickle_value *find_object(const pickle_value *dict, pickle_text *key)
+{
+    const pickle_value *found = NULL;
+    for (size_t i = 0; dict->kind == PICKLE_DICT && i < dict->items.count; i += 2) {
+        const pickle_value *k = dict->items.at[i], *v = dict->items.at[i + 1];
+        bool model = k->kind == PICKLE_STRING && pickle_text_is(k->text, "model");
+        if (k->kind != PICKLE_STRING || v->kind != PICKLE_CALL || (found && !model))
+            continue;
+        found = v;
+        *key = k->text;
+    }
+    return found;
+}
+
+static bool has_numpy(const pickle_value *dict)
+{
+    for (size_t i = 1; dict->kind == PICKLE_DICT && i < dict->items.count; i += 2)
+        if (torch_is_numpy(dict->items.at[i]))
+            return true;
+    return false;
+}
+
+/* Whether numpy arrays are the values of this dict, or of one in it. */
+static bool holds_numpy(const pickle_value *top)
+{
+    bool found = has_numpy(top);
+    for (size_t i = 1; !found && top->kind == PICKLE_DICT && i < top->items.count; i += 2)
+        found = has_numpy(top->items.at[i]);
+    return found;
+}
+
+char *torch_no_tensors(char *out, size_t size, const pickle_value *top)
+{
+    char text[256];
+    pickle_text key;
+    const pickle_value *object = find_object(top, &key);
+    torch_describe(text, sizeof text, object ? object : top);
+    if (holds_numpy(top))
+        snprintf(out, size,
+                 "numpy arrays, not tensors; turn each into one with torch.from_numpy and save again");
+    else if (object)
+        snprintf(out, size,
+                 "a dict without tensors, in which \"%.*s\" is %s; if that is the model, save its "
+                 "state_dict() instead",
+                 (int)(key.length & 0xff), key.bytes, text);
+    else if (top->kind == PICKLE_CALL)
+        snprintf(out, size, "%s, a whole module and not its tensors; save its state_dict() instead", text);
+    else
+        snprintf(out, size, "%s, not a dict of tensors; save model.state_dict()", text);
     return out;
 }

@@ -24,10 +24,16 @@ bool torch_is_tensor(const pickle_value *v);
 mohvit_status torch_parse_tensor(torch_tensor *out, const pickle_value *v, const char *place,
                                  mohvit_error *err);
 
+/* Whether v is a numpy array, which torch.save writes as pickle does. */
+bool torch_is_numpy(const pickle_value *v);
+
 /* The dict of tensors that v is, or that v's own `state_dict` is (an EMA wrapper's); NULL if neither. */
 const pickle_value *torch_state_dict(const pickle_value *v);
 
 /* "a dict", "an object of class argparse.Namespace" … into out; returns out. */
 char *torch_describe(char *out, size_t size, const pickle_value *v);
+
+/* The same of the top of a file in which there are no tensors, and what to save instead. */
+char *torch_no_tensors(char *out, size_t size, const pickle_value *top);
 
 #endif

@@ -462,7 +462,7 @@ static mohvit_status scan_source(dataset_source *s, const char *argument, const 
     if (status)
         return status;
     s->warn = &o->warn;
-    s->ends = o->null_lists ? LINES_ZERO : LINES_NEWLINE;
+    s->ends = o->null_lists ? LINES_ZERO : o->escaped ? LINES_ESCAPED : LINES_NEWLINE;
     s->find_samples = !o->truth && !o->truth_in_order && !o->from_names && o->folders == FOLDERS_BY_NAME;
     s->image_ext = o->image_ext;
     s->argument = arena_copy(s->strings, argument, strlen(argument));
@@ -543,7 +543,7 @@ static void drop_findings(dataset *d)
 static mohvit_status fill(dataset *d, char *const *arguments, const dataset_options *o, mohvit_error *err)
 {
     truth *given = NULL;
-    const line_end ends = o->null_lists ? LINES_EITHER : LINES_NEWLINE;
+    const line_end ends = o->null_lists ? LINES_EITHER : o->escaped ? LINES_ESCAPED : LINES_NEWLINE;
     left_out rest = {.others = o->skip_other_formats};
     mohvit_status status = MOHVIT_OK;
     if (o->truth)

@@ -40,9 +40,10 @@ typedef struct dataset_options {
     const char *real_labels;    /* ImageNet ReaL's real.json */
     bool from_names;            /* a WordNet id in each picture's name is its class: x_n02123045.JPEG */
     folder_rule folders;        /* how folders name classes */
-    const char
-        *image_ext;  /* extensions of WebDataset's pictures, with commas between them; NULL: the known ones */
+    /* Extensions of WebDataset's pictures, with commas between them; NULL: the known ones. */
+    const char *image_ext;
     bool null_lists; /* zero bytes end the lines of lists, and may end those of other files */
+    bool escaped; /* names in lists and truth are written as results write them; not along with null_lists */
     const bool *subset;      /* (classes) pictures of other classes are left out; NULL: none are */
     size_t limit;            /* the first so many; 0: all; not along with sample */
     size_t sample;           /* so many at random, in order; 0: all */

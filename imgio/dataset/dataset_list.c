@@ -6,15 +6,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error *err)
+static mohvit_status add_path(dataset_source *s, line_reader *r, mohvit_error *err)
 {
+    char *path = r->line;
+    size_t length = strlen(path);
+    mohvit_status status = lines_name(r, path, &length, err);
+    if (status)
+        return status;
+    path[length] = '\0';
     struct stat st;
     bool scores = true;
     const picture_format *format = picture_format_named(path);
     if (format && format->scored) { // the rest is named on purpose: it is read, or fails
-        mohvit_status known = source_scores(&scores, s, format, path, err);
-        if (known || !scores)
-            return known;
+        status = source_scores(&scores, s, format, path, err);
+        if (status || !scores)
+            return status;
     }
     found_item item = {.class_index = CLASS_NONE};
     item.name = arena_copy(s->strings, path, strlen(path));
@@ -27,7 +33,7 @@ static mohvit_status add_path(dataset_source *s, const char *path, mohvit_error 
         item.size = (uint64_t)st.st_size;
     if (there)
         item.mtime = file_mtime(&st);
-    mohvit_status status = source_parent(s, path, &item.folder, err);
+    status = source_parent(s, path, &item.folder, err);
     return status ? status : source_add(s, &item, err);
 }
 
@@ -40,7 +46,7 @@ static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
     if (!status && !s->prefix)
         status = source_no_memory(s, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more)
-        status = add_path(s, r.line, err);
+        status = add_path(s, &r, err);
     lines_close(&r);
     return status;
 }

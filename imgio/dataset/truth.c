@@ -48,7 +48,7 @@ static mohvit_status add_entry(truth_reader *r, const char *name, size_t length,
 }
 
 /* The class that text is, of a picture whose name has `length` bytes; name NULL: of the next one. */
-static mohvit_status add_picture(truth_reader *r, const char *name, size_t length, const char *text,
+static mohvit_status add_picture(truth_reader *r, char *name, size_t length, const char *text,
                                  mohvit_error *err)
 {
     char where[512];
@@ -56,6 +56,8 @@ static mohvit_status add_picture(truth_reader *r, const char *name, size_t lengt
     lines_where(&r->lines, where, sizeof where);
     mohvit_status status = class_parse(r->classes, text, where, &class_index, err);
     r->t->by_number = r->t->by_number && class_is_index(text, &index);
+    if (!status && name)
+        status = lines_name(&r->lines, name, &length, err);
     return status ? status : add_entry(r, name, length, class_index, err);
 }
 
@@ -64,7 +66,7 @@ static mohvit_status add_picture(truth_reader *r, const char *name, size_t lengt
 static mohvit_status take_line(truth_reader *r, mohvit_error *err)
 {
     char where[512];
-    const char *line = r->lines.line, *tab = strchr(line, '\t'), *blank = tab ? tab : strchr(line, ' ');
+    char *line = r->lines.line, *tab = strchr(line, '\t'), *blank = tab ? tab : strchr(line, ' ');
     lines_where(&r->lines, where, sizeof where);
     if (!blank || blank == line)
         return error_set(
@@ -72,7 +74,7 @@ static mohvit_status take_line(truth_reader *r, mohvit_error *err)
             "%s: \"%.200s\"; expected a picture's name, a TAB or a blank, and its class; or, as the first "
             "line, a CSV's header such as file_name,label. --truth-in-order reads a class a line",
             where, line);
-    const char *last = tab ? tab : strrchr(line, ' ');
+    char *last = tab ? tab : strrchr(line, ' ');
     size_t any;
     if (last != blank && !class_parse(r->classes, last + 1, where, &any, NULL) &&
         class_parse(r->classes, blank + 1 + strspn(blank + 1, " "), where, &any, NULL))

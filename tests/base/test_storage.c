@@ -12,6 +12,7 @@
 #include "base/lines.h"
 #include "base/memory.h"
 #include "base/search.h"
+#include "base/edit_distance.h"
 #include "base/utf8.h"
 #include "tests/imgio/folder_testing.h"
 
@@ -313,6 +314,22 @@ static void a_line_has_its_length_and_no_zero_byte(void **state)
 
 /* ---- UTF-8 ----------------------------------------------------------------------------------- */
 
+static void letters_between_two_names_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(edit_distance("", ""), 0);
+    assert_int_equal(edit_distance("eval", ""), 4);
+    assert_int_equal(edit_distance("kitten", "sitting"), 3);
+    assert_int_equal(edit_distance("norm1.weight", "norm.weight"), 1);
+    char one[200], other[200]; // of long names, the ends
+    memset(one, 'a', sizeof one);
+    memset(other, 'b', 100);
+    memset(other + 100, 'a', 100);
+    one[199] = other[199] = '\0';
+    assert_int_equal(edit_distance(one, other), 0);
+    assert_int_equal(edit_distance(one, "a"), 95);
+}
+
 static void characters_are_told_from_other_bytes(void **state)
 {
     (void)state;
@@ -337,6 +354,25 @@ static void characters_are_told_from_other_bytes(void **state)
         assert_int_equal(utf8_length(none[i], strlen(none[i])), 0);
         assert_false(utf8_valid(none[i], strlen(none[i])));
     }
+    static const char *const steering[] = {"\x1b",         "\x7f",         "\xc2\x80",     "\xc2\x9f",
+                                           "\xd8\x9c",     "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xaa",
+                                           "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa9"};
+    static const char *const harmless[] = {" ",
+                                           "~",
+                                           "\xc2\xa0",
+                                           "\xd8\x9b",
+                                           "\xe2\x80\x8d",
+                                           "\xe2\x80\x90",
+                                           "\xe2\x80\xa9",
+                                           "\xe2\x80\xaf",
+                                           "\xe2\x81\xa5",
+                                           "\xe2\x81\xaa",
+                                           "\xf0\x9f\x90\x88"};
+    for (size_t i = 0; i < sizeof steering / sizeof *steering; i++) {
+        assert_true(utf8_steers(steering[i], strlen(steering[i])));
+        assert_false(utf8_steers(harmless[i], strlen(harmless[i])));
+    }
+    assert_int_equal(utf8_code("\xf0\x9f\x90\x88", 4), 0x1f408);
     assert_true(utf8_valid("", 0));
     assert_true(utf8_valid("a\u00e9\u2026", 6));
     assert_false(utf8_valid("a\u00e9\u2026", 5));
@@ -388,6 +424,7 @@ int main(void)
         TEST(blanks_are_trimmed_where_they_do_not_count),
         TEST(a_line_has_its_length_and_no_zero_byte),
         cmocka_unit_test(characters_are_told_from_other_bytes),
+        cmocka_unit_test(letters_between_two_names_are_counted),
         cmocka_unit_test(json_is_counted_before_it_is_parsed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *path = fuzz_file(0, data, size);
     check_truth(path, LINES_NEWLINE);
     check_truth(path, LINES_EITHER);
+    check_truth(path, LINES_ESCAPED);
     fuzz_checked(subset_read(chosen, path, LINES_NEWLINE, fuzz_classes(), &err), &err, path);
     fuzz_open_data_set(path, false);
     fuzz_open_with_truth(path, path, NULL);

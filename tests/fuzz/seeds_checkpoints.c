@@ -76,6 +76,17 @@ static void seed_safetensors(void)
     seed_text("safetensors", "version https://git-lfs.github.com/spec/v1");
 }
 
+static void seed_indexes(void)
+{
+    seed_text("safetensors_index",
+              "{\"metadata\":{\"total_size\":16},\"weight_map\":{\"x\":\"a\",\"y\":\"b\"}}");
+    seed_text("safetensors_index", "\n{\"weight_map\":{\"y\":\"b\"}}");
+    seed_text("safetensors_index", "{\"weight_map\":{\"x\":\"b\",\"y\":\"b\"}}");
+    seed_text("safetensors_index", "{\"weight_map\":{\"x\":\"a\",\"z\":\"a\"}}");
+    seed_text("safetensors_index", "{\"weight_map\":{\"x\":\"c\"}}");
+    seed_text("safetensors_index", "{\"weight_map\":{\"x\":\"../a\"}}");
+}
+
 /* ---- Pickles --------------------------------------------------------------------------------- */
 
 static void put_entry(blob *b, const char *name, const pickled_tensor *t)
@@ -245,6 +256,7 @@ static void seed_texts(void)
 void seed_checkpoints(void)
 {
     seed_safetensors();
+    seed_indexes();
     seed_pickles();
     seed_zips();
     seed_texts();

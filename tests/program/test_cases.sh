@@ -178,9 +178,7 @@ pictures)
         h28_corrupt_exif
     ;;
 checkpoints)
-    # Not yet: h06_model_prefix h09_st_index h35_meta_null. Checkpoints with common prefixes, indices of shards and null
-    # for metadata are still refused.
-    each h29_training_numpy h34_nan
+    each h06_model_prefix h09_st_index h29_training_numpy h34_nan h35_meta_null
     ;;
 *) fail "no group $group" ;;
 esac

@@ -182,11 +182,16 @@ static void a_dict_that_contains_itself_opens(void **state)
 static void names_that_become_equal_are_an_error(void **state)
 {
     (void)state;
+    mohvit_error err;
     blob p = start_dict("module.w");
     put_tensor(&p, &whole);
     PUT(&p, "s.");
-    expect_pth_fault(make_pth(p, twelve, sizeof twelve), NULL, MOHVIT_ERROR_FORMAT,
-                     "w: there are two tensors of this name");
+    blob b = make_pth(p, twelve, sizeof twelve);
+    checkpoint *cp = open_pth(&b);
+    expect_error(checkpoint_take_off(cp, "module.", 7, &err), &err, MOHVIT_ERROR_FORMAT, "m.pth",
+                 "w: there are two tensors of this name");
+    checkpoint_close(cp);
+    free(b.data);
     p = start_dict("w");
     put_tensor(&p, &whole);
     PUT(&p, "s.");
@@ -218,6 +223,51 @@ static void tensors_of_other_kinds_are_passed_over_with_a_warning(void **state)
     free(b.data);
 }
 
+/* What numpy makes arrays by; the rest of one does not matter. */
+static void put_array(blob *b)
+{
+    put_global(b, "numpy.core.multiarray", "_reconstruct");
+    PUT(b, ")R");
+}
+
+static void arrays_of_numpy_are_named(void **state)
+{
+    (void)state;
+    char warning[256] = "";
+    const warning_sink sink = {remember_warning, warning};
+    checkpoint *cp;
+    mohvit_error err;
+    blob p = start_dict("q");
+    put_array(&p);
+    PUT(&p, "s.");
+    blob b = make_pth(p, twelve, sizeof twelve);
+    expect_ok(checkpoint_open_memory(&cp, b.data, b.size, "m.pth", NULL, &sink, &err), &err);
+    assert_non_null(strstr(warning, "m.pth: q: is an object made by numpy.core.multiarray._reconstruct"));
+    checkpoint_close(cp);
+    free(b.data);
+
+    p = (blob){0}; // {"w": array}
+    PUT(&p, "\x80\x02}");
+    put_string(&p, "w");
+    put_array(&p);
+    PUT(&p, "s.");
+    expect_pth_fault(make_pth(p, twelve, sizeof twelve), NULL, MOHVIT_ERROR_FORMAT, "torch.from_numpy");
+    p = (blob){0}; // {"model": {"w": array}}
+    PUT(&p, "\x80\x02}");
+    put_string(&p, "model");
+    PUT(&p, "}");
+    put_string(&p, "w");
+    put_array(&p);
+    PUT(&p, "ss.");
+    expect_pth_fault(make_pth(p, twelve, sizeof twelve), NULL, MOHVIT_ERROR_FORMAT, "torch.from_numpy");
+    p = (blob){0}; // a number is no array
+    PUT(&p, "\x80\x02}");
+    put_string(&p, "loss");
+    put_global(&p, "numpy.core.multiarray", "scalar");
+    PUT(&p, ")Rs.");
+    expect_pth_fault(make_pth(p, twelve, sizeof twelve), NULL, MOHVIT_ERROR_FORMAT, "a dict without tensors");
+}
+
 static void files_without_weights_say_what_they_hold(void **state)
 {
     (void)state;
@@ -230,7 +280,17 @@ static void files_without_weights_say_what_they_hold(void **state)
     put_global(&p, "timm.models", "MoHViT");
     PUT(&p, ")\x81.");
     expect_pth_fault(make_pth(p, twelve, sizeof twelve), NULL, MOHVIT_ERROR_FORMAT,
-                     "holds an object made by timm.models.MoHViT");
+                     "holds an object made by timm.models.MoHViT, a whole module");
+    p = (blob){0};
+    PUT(&p, "\x80\x02}(");
+    put_string(&p, "args");
+    put_global(&p, "argparse", "Namespace");
+    PUT(&p, ")\x81");
+    put_string(&p, "model");
+    put_global(&p, "timm.models", "MoHViT");
+    PUT(&p, ")\x81u.");
+    expect_pth_fault(make_pth(p, twelve, sizeof twelve), NULL, MOHVIT_ERROR_FORMAT,
+                     "\"model\" is an object made by timm.models.MoHViT");
 }
 
 /* {first: {"w": tensor}, second: {"w": tensor}} */
@@ -259,6 +319,10 @@ static void a_set_of_another_name_is_taken_when_alone_or_named(void **state)
     blob b = two_sets("teacher", "student");
     expect_ok(open_and_read(b.data, b.size, "m.pth", "student", &err), &err);
     free(b.data);
+    expect_pth_fault(two_sets("teacher", "student"), "pupil", MOHVIT_ERROR_ARGUMENT,
+                     "there is no weight set \"pupil\"; found: teacher, student");
+    expect_pth_fault(two_sets("model", "student"), "student.w", MOHVIT_ERROR_ARGUMENT,
+                     "there is no weight set \"w\"");
     b = two_sets("teacher", NULL);
     expect_ok(open_and_read(b.data, b.size, "m.pth", NULL, &err), &err);
     free(b.data);
@@ -276,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_dict_that_contains_itself_opens),
         cmocka_unit_test(names_that_become_equal_are_an_error),
         cmocka_unit_test(tensors_of_other_kinds_are_passed_over_with_a_warning),
+        cmocka_unit_test(arrays_of_numpy_are_named),
         cmocka_unit_test(files_without_weights_say_what_they_hold),
         cmocka_unit_test(a_set_of_another_name_is_taken_when_alone_or_named),
     };

@@ -23,12 +23,14 @@ static const char help[] =
     "  --format FORMAT     text (default), json: one object a line, or csv: one row a class\n"
     "  --from-file FILE    also the paths in this file, one a line; \"-\" is standard input\n"
     "  -0, --null          zero bytes end the paths in FILE, as find -print0 writes them\n"
+    "  --escaped           paths in FILE are written as results write them: \\\\, \\xNN\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
     "{\"path\",\"size\":[width,height],\"top\":[{\"class\",\"id\",\"label\",\"prob\"}],\"ms\"}, or\n"
-    "{\"path\",\"error\"}. ms is the time for decoding and resizing the picture, and its share of the\n"
-    "batch's forward pass. Bytes of a path that are not UTF-8 are written as \\xNN.\n";
+    "{\"path\",\"error\",\"ms\"}. ms is the time for decoding and resizing the picture, and its share\n"
+    "of the batch's forward pass. In a name a backslash is written as two, a byte that is not UTF-8\n"
+    "as \\xNN.\n";
 
 typedef struct classify_options {
     model_options model;
@@ -36,7 +38,7 @@ typedef struct classify_options {
     output_format format;
     int exif_orientation, provenance;
     const char *list;
-    bool null_list;
+    bool null_list, escaped;
 } classify_options;
 
 /* A picture on its way: it has a slot of the batch, or it failed. */
@@ -98,15 +100,15 @@ static void print_json(const run *r, const entry *e)
 {
     json_t *object = or_die(json_pack("{s:o}", "path", json_text(e->path)));
     if (e->err.status) {
-        json_put(object, "error", json_text(e->err.message));
+        json_put(object, "error", json_message(error_without(&e->err, e->path)));
     } else {
         json_t *top = or_die(json_array());
         for (size_t i = 0; i < r->top_count; i++)
             json_add(top, json_prediction(&r->top[i]));
         json_put(object, "size", json_pack("[I, I]", (json_int_t)e->width, (json_int_t)e->height));
         json_put(object, "top", top);
-        json_put(object, "ms", json_rounded(e->ms));
     }
+    json_put(object, "ms", json_rounded(e->ms));
     if (r->provenance)
         json_put(object, "provenance", json_incref(r->provenance));
     output_json(object);
@@ -125,8 +127,8 @@ static void print_csv(const run *r, const entry *e)
     }
     if (e->err.status) {
         output_csv_field(e->path);
-        output_printf(",,,,,,,,,");
-        output_csv_field(e->err.message);
+        output_printf(",,,,,,,,%.3f,", e->ms);
+        output_csv_message(error_without(&e->err, e->path));
         output_printf("\n");
     }
 }
@@ -266,6 +268,8 @@ static bool take_option(void *options, int code, const char *value)
         return true;
     case OPTION_NULL:
         return o->null_list = true;
+    case OPTION_ESCAPED:
+        return o->escaped = true;
     default:
         return model_option(&o->model, code, value);
     }
@@ -281,6 +285,7 @@ static int run_classify(int argc, char **argv)
         {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
         {"provenance", no_argument, &o.provenance, FLAG_SET},
         {"null", no_argument, NULL, OPTION_NULL},
+        {"escaped", no_argument, NULL, OPTION_ESCAPED},
         MODEL_OPTIONS,
         LAST_OPTIONS,
     };
@@ -297,11 +302,15 @@ static int run_classify(int argc, char **argv)
         return usage_error("classify", "expected a picture or a directory");
     if (from_stdin > 1)
         return usage_error("classify", "standard input can be read only once");
-    if (o.null_list && !o.list)
-        return usage_error("classify", "-0 belongs to --from-file");
+    if ((o.null_list || o.escaped) && !o.list)
+        return usage_error("classify", "%s belongs to --from-file", o.escaped ? "--escaped" : "-0");
+    if (o.null_list && o.escaped)
+        return usage_error("classify",
+                           "-0 reads names as they are, --escaped as results write them; expected one");
     if (o.provenance && o.format != FORMAT_JSON)
         return usage_error("classify", "--provenance belongs to --format json");
-    paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list, o.null_list);
+    line_end end = o.null_list ? LINES_ZERO : o.escaped ? LINES_ESCAPED : LINES_NEWLINE;
+    paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list, end);
     if (!pictures)
         return EXIT_INPUT;
     parsed = classify(&o, pictures);

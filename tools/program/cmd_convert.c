@@ -16,12 +16,11 @@
 
 static const char help[] =
     "[OPTION ...] IN OUT.safetensors\n"
-    "Converts a checkpoint (.pth or .safetensors) to safetensors, with its config, preprocessing\n"
+    "Converts a checkpoint (.pth, .safetensors or its index) to safetensors, with its config, preprocessing\n"
     "and labels in the metadata. OUT appears once all of it is on disk and has been read again\n"
     "and compared; a file of that name is replaced. Tensors that are no part of the model are\n"
     "left out, with a warning that names them.\n\n"
-    "  --dtype TYPE       f32 (default), f16 or bf16\n"
-    "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...\n"
+    "  --dtype TYPE       f32 (default), f16 or bf16\n" KEY_HELP
     "  --config FILE      JSON config in place of the checkpoint's own\n"
     "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"
     "  --labels FILE      class names, one a line: a name, or WordNet id TAB names; or\n"
@@ -37,12 +36,15 @@ typedef struct convert_options {
 /* What goes into the metadata; also what must come out of it again. */
 typedef struct texts {
     char *config, *preprocess, *labels;
+    char synthetic[24]; /* "": nothing to write */
 } texts;
 
 static texts describe(const description *d)
 {
-    return (texts){or_die(config_to_json(&d->config)), or_die(preprocess_to_json(&d->preprocess)),
-                   or_die(labels_to_json(&d->labels))};
+    texts t = {or_die(config_to_json(&d->config)), or_die(preprocess_to_json(&d->preprocess)),
+               or_die(labels_to_json(&d->labels)), ""};
+    memcpy(t.synthetic, d->synthetic, sizeof t.synthetic);
+    return t;
 }
 
 static void texts_free(const texts *t)
@@ -106,14 +108,19 @@ static mohvit_status write_tensor(conversion *c, size_t index, const weight_sour
 static mohvit_status write_checkpoint(conversion *c, const char *path, mohvit_error *err)
 {
     const metadata_entry metadata[] = {
-        {"config", c->texts.config}, {"preprocess", c->texts.preprocess}, {"labels", c->texts.labels}};
+        {"config", c->texts.config},
+        {"preprocess", c->texts.preprocess},
+        {"labels", c->texts.labels},
+        {"synthetic", c->texts.synthetic},
+    };
+    size_t entries = *c->texts.synthetic ? 4 : 3;
     tensor_info *infos = or_die(calloc(c->list.count, sizeof *infos));
     for (size_t i = 0; i < c->list.count; i++)
         infos[i] = tensor_of_spec(&c->list.tensors[i], c->options->dtype);
     checkpoint_reader reader = {.cp = c->in, .warn = {complain_warning, NULL}};
     weight_source source = checkpoint_source(&reader);
     safetensors_writer *w = NULL;
-    mohvit_status status = safetensors_writer_create(&w, path, infos, c->list.count, metadata, 3, err);
+    mohvit_status status = safetensors_writer_create(&w, path, infos, c->list.count, metadata, entries, err);
     for (size_t i = 0; !status && i < c->list.count; i++) {
         status = interrupt_check(c->options->out, err);
         if (!status)
@@ -134,7 +141,7 @@ static mohvit_status check_metadata(const conversion *c, checkpoint *cp, mohvit_
         return status;
     texts read = describe(&d);
     if (strcmp(read.config, c->texts.config) != 0 || strcmp(read.preprocess, c->texts.preprocess) != 0 ||
-        strcmp(read.labels, c->texts.labels) != 0)
+        strcmp(read.labels, c->texts.labels) != 0 || strcmp(read.synthetic, c->texts.synthetic) != 0)
         status = error_set(err, MOHVIT_ERROR_IO, "%s: config, preprocessing or labels read back differently",
                            c->options->out);
     texts_free(&read);

@@ -11,7 +11,7 @@ static const char help[] =
     "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
     "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
     "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
-    "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP
+    "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_VALUES_HELP RUNNING_HELP
     "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
     "then 1. Eight in a row that cannot be opened or read end the run. Started by mpirun, all ranks\n"
     "share the work, and rank 0 prints the result.\n";

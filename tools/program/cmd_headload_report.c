@@ -26,7 +26,7 @@ static const char *file_name(const char *path)
 static mohvit_status report(const head_load *l, const char *path, const char *output, mohvit_error *err)
 {
     bytes page;
-    char *title = escape(file_name(path), false, NULL);
+    char *title = escape(file_name(path), ESCAPE_NAME, NULL);
     mohvit_status status = report_build(&page, l, title, path, err);
     free(title);
     if (status)

@@ -116,6 +116,10 @@ static void print_file(const subject *s)
     output_name(source_name(s));
     if (s->cp)
         output_printf(", %s, %zu tensors", checkpoint_format(s->cp), checkpoint_count(s->cp));
+    if (*s->description.synthetic) {
+        output_printf(", synthetic, seed ");
+        output_name(s->description.synthetic);
+    }
     for (size_t i = 0; i < count; i++) {
         output_printf("%s", i ? ", " : "\nweight sets    ");
         output_name(sets[i]);
@@ -222,6 +226,7 @@ static void print_json(const subject *s, const info_options *o)
     json_put(object, "labels", labels_array(&s->description.labels));
     json_put(object, "path", json_text(s->source.path));
     json_put(object, "container", json_text(s->cp ? checkpoint_format(s->cp) : NULL));
+    json_put(object, "synthetic", json_text(*s->description.synthetic ? s->description.synthetic : NULL));
     put_sets(object, s->cp);
     if (o->tensors)
         json_put(object, "tensors", tensors_array(s));

@@ -133,9 +133,8 @@ static mohvit_status put_json(json_t *object, const char *path, mohvit_error *er
         output_json(object);
         return MOHVIT_OK;
     }
-    char *text = or_die(json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+    char *text = json_printed(object);
     size_t length = strlen(text);
-    json_decref(object);
     text[length] = '\n'; // in place of its NUL
     mohvit_status status = replace_with_bytes(path, text, length + 1, err);
     free(text);

@@ -13,7 +13,8 @@
 
 static const char help[] =
     "--variant NAME|--config FILE [--seed N] OUT.safetensors\n"
-    "Writes a checkpoint of deterministic weights, for tests and benchmarks without a download.\n\n"
+    "Writes a checkpoint of deterministic weights, for tests and benchmarks without a download.\n"
+    "Commands that read it say that its answers mean nothing.\n\n"
     "  --variant NAME  a published variant, such as moh_transnext_small_75\n"
     "  --config FILE   JSON config of any other model\n"
     "  --seed N        the same seed gives the same weights; default 0\n"
@@ -44,12 +45,13 @@ static mohvit_status write_checkpoint(const char *path, const config *c, uint64_
         return status;
     char *config_text = or_die(config_to_json(c)), seed_text[24];
     snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)seed);
-    const metadata_entry metadata[] = {{"config", config_text}, {"seed", seed_text}};
+    const metadata_entry metadata[] = {
+        {"config", config_text}, {"seed", seed_text}, {"synthetic", seed_text}};
     tensor_info *infos = or_die(calloc(list.count, sizeof *infos));
     for (size_t i = 0; i < list.count; i++)
         infos[i] = tensor_of_spec(&list.tensors[i], DTYPE_F32);
     safetensors_writer *w = NULL;
-    status = safetensors_writer_create(&w, path, infos, list.count, metadata, 2, err);
+    status = safetensors_writer_create(&w, path, infos, list.count, metadata, 3, err);
     if (!status)
         status = write_tensors(w, &list, seed, path, err);
     status = safetensors_writer_finish(w, status, err);

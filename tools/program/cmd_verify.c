@@ -25,8 +25,8 @@ static const char help[] =
     "  --format FORMAT      text (default) or json: a line for each file\n"
     "  -h, --help           show this\n"
     "\nModel:\n"
-    "  --weights FILE     .safetensors or .pth, told apart by content; default: made from the "
-    "seed\n" DESCRIPTION_HELP ROUTED_HEADS_HELP RUNNING_HELP;
+    "  --weights FILE     .safetensors, its index or .pth; default: made from the seed\n" KEY_HELP
+    "  --config FILE      JSON config in place of the checkpoint's own\n" ROUTED_HEADS_HELP RUNNING_HELP;
 
 typedef struct verify_options {
     model_options model;
@@ -233,7 +233,7 @@ static void print_failure(const verify_options *o, const char *path, const mohvi
     if (o->format != FORMAT_JSON)
         return;
     output_json(or_die(json_pack("{s:o, s:b, s:o, s:n}", "path", json_text(path), "passed", false, "error",
-                                 json_text(err->message), "provenance")));
+                                 json_message(error_without(err, path)), "provenance")));
 }
 
 // ---- The command -----------------------------------------------------------------------------------
@@ -289,7 +289,11 @@ static int parse(verify_options *o, int argc, char **argv)
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"tolerance", required_argument, NULL, OPTION_TOLERANCE},
         {"count-tolerance", required_argument, NULL, OPTION_COUNT_TOLERANCE},
-        MODEL_OPTIONS,
+        {"weights", required_argument, NULL, OPTION_WEIGHTS},
+        {"key", required_argument, NULL, OPTION_KEY},
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        ROUTED_HEADS_OPTION,
+        RUNNING_OPTIONS,
         LAST_OPTIONS,
     };
     *o = (verify_options){.tolerance = 2e-4};

@@ -24,9 +24,9 @@ void command_print_help(const command *c);
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
-/* Codes of options without a letter: --format, a command's own, those of evaluation_options.h and
+/* Codes of options without a letter: --format, --escaped, a command's own, those of evaluation_options.h and
  * model_options.h. */
-enum { OPTION_FORMAT = 256, OPTION_OWN, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
+enum { OPTION_FORMAT = 256, OPTION_ESCAPED, OPTION_OWN, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
 
 enum { OPTION_HELP = 'h', OPTION_NULL = '0' };
 

@@ -15,19 +15,17 @@ void *or_die(void *pointer)
     return pointer;
 }
 
-/* C0, DEL, and C1 in UTF-8, which some terminals obey as well. */
-static bool is_control(const unsigned char *text)
-{
-    return text[0] < 0x20 || text[0] == 0x7f || (text[0] == 0xc2 && text[1] < 0xa0);
-}
-
-char *escape(const char *text, bool controls, size_t *columns)
+char *escape(const char *text, unsigned how, size_t *columns)
 {
     size_t size = strlen(text), width = 0;
     char *out = or_die(malloc(4 * size + 1)), *end = out;
     for (const char *p = text; *p;) {
         size_t length = utf8_length(p, (size_t)(text + size - p));
-        if (length && !(controls && is_control((const unsigned char *)p))) {
+        if (length && !(how & ESCAPE_CONTROLS && utf8_steers(p, length))) {
+            if (*p == '\\' && how & ESCAPE_BACKSLASHES) {
+                *end++ = '\\';
+                width++;
+            }
             memcpy(end, p, length);
             end += length;
             p += length;
@@ -45,9 +43,8 @@ char *escape(const char *text, bool controls, size_t *columns)
     return out;
 }
 
-char *escape_csv(const char *text)
+char *csv_field(char *safe)
 {
-    char *safe = escape(text, true, NULL);
     if (!strpbrk(safe, ",\"") && *safe != ' ')
         return safe;
     char *quoted = or_die(malloc(2 * strlen(safe) + 3)), *end = quoted;
@@ -61,6 +58,14 @@ char *escape_csv(const char *text)
     *end = '\0';
     free(safe);
     return quoted;
+}
+
+const char *error_without(const mohvit_error *err, const char *path)
+{
+    mohvit_error named; // the path as a message has it
+    error_set(&named, err->status, "%s: ", path);
+    size_t length = strlen(named.message);
+    return strncmp(err->message, named.message, length) == 0 ? err->message + length : err->message;
 }
 
 static const char *speaker = ""; /* behind "mohvit: " */
@@ -81,7 +86,7 @@ void complain_args(const char *format, va_list args)
     char *message;
     if (vasprintf(&message, format, args) < 0)
         message = or_die(NULL);
-    char *safe = escape(message, true, NULL);
+    char *safe = escape(message, ESCAPE_CONTROLS, NULL);
     if (flush_output)
         flush_output(); // and keep a failure in mind, which stdio reports only once
     fprintf(stderr, "mohvit: %s%s\n", speaker, safe);
@@ -107,4 +112,9 @@ bool fine_or_complain(mohvit_status status, const mohvit_error *err)
 void complain_warning(UNUSED void *user, const char *message)
 {
     complain("warning: %s", message);
+}
+
+void complain_note(UNUSED void *user, const char *message)
+{
+    complain("note: %s", message);
 }

@@ -15,14 +15,23 @@ typedef enum exit_status {
     EXIT_MODEL = 3 /* the model could not be loaded */
 } exit_status;
 
-/* malloc'd copy in which bytes that are not UTF-8, and control bytes where asked, are \xNN. *columns (may be
- * NULL): its width, a column for each character. */
-char *escape(const char *text, bool controls, size_t *columns);
+enum {
+    ESCAPE_CONTROLS = 1,    /* what steers a terminal or turns the direction of text, as \xNN of its bytes */
+    ESCAPE_BACKSLASHES = 2, /* as two, so that the text can be read back: for names, not for messages */
+    ESCAPE_NAME = ESCAPE_CONTROLS | ESCAPE_BACKSLASHES
+};
 
-/* malloc'd: one CSV field, escaped, quoted where it must be. */
-char *escape_csv(const char *text);
+/* malloc'd copy in which bytes that are not UTF-8 are \xNN, and what `how` says. *columns (may be NULL): its
+ * width, a column for each character. */
+char *escape(const char *text, unsigned how, size_t *columns);
 
-/* "mohvit: " + the message, control bytes escaped; what was given to complain_after has been done, so that
+/* Escaped text as a CSV field, quoted where it must be; takes it over. malloc'd. */
+char *csv_field(char *safe);
+
+/* The message without the path that it begins with, for where that stands beside it. */
+const char *error_without(const mohvit_error *err, const char *path);
+
+/* "mohvit: " + the message with ESCAPE_CONTROLS; what was given to complain_after has been done, so that
  * standard output and standard error stay in order. */
 void complain(const char *format, ...) PRINTF_LIKE(1, 2);
 void complain_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
@@ -36,8 +45,9 @@ bool fine_or_complain(mohvit_status status, const mohvit_error *err);
 /* What complain puts behind "mohvit: " from now on; borrowed. */
 void complain_as(const char *who);
 
-/* A receiver for the libraries' warnings. */
+/* Receivers for the libraries' warnings and notes. */
 void complain_warning(void *user, const char *message);
+void complain_note(void *user, const char *message);
 
 /* The result of an allocation or of a jansson call; without memory the program ends with a message. */
 void *or_die(void *pointer);

@@ -44,7 +44,7 @@ static const char *class_text(const json_t *classes, size_t index)
 
 static void write_field(text_file *f, const char *text)
 {
-    char *field = escape_csv(text);
+    char *field = csv_field(escape(text, ESCAPE_NAME, NULL));
     text_printf(f, "%s", field);
     free(field);
 }
@@ -103,12 +103,18 @@ static mohvit_status write_per_class(const eval_report *r, const totals *t, mohv
 
 // ---- Predictions -----------------------------------------------------------------------------------
 
+/* The prefix is escaped in the header, but for what steers a terminal. */
 static void write_path(text_file *f, const char *prefix, const image_record *one)
 {
-    char *path;
-    if (asprintf(&path, "%s%.*s", prefix, (int)one->name_length, one->name) < 0)
+    char *name = or_die(strndup(one->name, one->name_length)), *path;
+    char *before = escape(prefix, ESCAPE_CONTROLS, NULL), *behind = escape(name, ESCAPE_NAME, NULL);
+    if (asprintf(&path, "%s%s", before, behind) < 0)
         path = or_die(NULL);
-    write_field(f, path);
+    free(name);
+    free(before);
+    free(behind);
+    path = csv_field(path);
+    text_printf(f, "%s", path);
     free(path);
 }
 

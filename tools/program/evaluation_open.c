@@ -70,7 +70,7 @@ static int open_models(evaluation *e)
     model_options o = e->o->model;
     if (!evaluation_speaks(e)) {
         o.quiet = true;
-        o.open.warn = NULL;
+        o.open.warn = o.open.note = NULL;
     }
     e->source = model_source_choose(&o);
     e->models[0] = model_open_or_complain(&e->source, &o);
@@ -109,6 +109,7 @@ static mohvit_status open_data(evaluation *e, mohvit_error *err)
                                   : FOLDERS_BY_NAME,
         .image_ext = o->image_ext,
         .null_lists = o->null_lists,
+        .escaped = o->escaped,
         .real_labels = o->real_labels,
         .subset = e->competes,
         .limit = o->limit,

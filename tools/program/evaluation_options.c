@@ -80,6 +80,8 @@ bool evaluation_option(void *options, int code, const char *value)
         return true;
     case OPTION_NULL:
         return o->null_lists = true;
+    case OPTION_ESCAPED:
+        return o->escaped = true;
     case OPTION_REAL_LABELS:
         return takes_file(FILE_READ, "--real-labels", value, &o->real_labels);
     case OPTION_SUBSET:
@@ -131,6 +133,8 @@ static int check_data(const evaluation_options *o, const char *name)
         streams += is_stream(o->data[i]);
     if (streams > 1)
         return usage_error(name, "standard input can be read only once");
+    if (o->null_lists && o->escaped)
+        return usage_error(name, "-0 reads names as they are, --escaped as results write them; expected one");
     if (classes > 1)
         return usage_error(name,
                            "expected one of --truth, --truth-in-order, --real-labels, --classes-by-order, "

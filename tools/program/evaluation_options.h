@@ -41,6 +41,7 @@ enum {
     {"classes-from-names", no_argument, NULL, OPTION_CLASSES_FROM_NAMES}, \
     {"image-ext", required_argument, NULL, OPTION_IMAGE_EXT},      \
     {"null", no_argument, NULL, OPTION_NULL},                      \
+    {"escaped", no_argument, NULL, OPTION_ESCAPED},                \
     {"real-labels", required_argument, NULL, OPTION_REAL_LABELS},  \
     {"subset", required_argument, NULL, OPTION_SUBSET},            \
     {"limit", required_argument, NULL, OPTION_LIMIT},              \
@@ -83,6 +84,7 @@ enum {
     "                     a WordNet id in each picture's name is its class: x_n02123045.JPEG\n"              \
     "  --image-ext EXT    of WebDataset's pictures, as seg.png; several with commas between them\n"          \
     "  -0, --null         zero bytes end the lines of LIST, as find -print0 writes them\n"                   \
+    "  --escaped          names in LIST and --truth are written as results write them: \\\\, \\xNN\n"        \
     "  --real-labels FILE\n"                                                                                 \
     "                     ImageNet ReaL's real.json in place of the pictures' own classes\n"                 \
     "  --subset FILE      only these classes compete, one a line; others' pictures are left out\n"           \
@@ -100,10 +102,13 @@ enum {
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
     "  --log-every S      seconds between lines about progress, off a terminal; default 60\n"                \
-    "  --quiet            none of these lines\n" WHICH_MODEL_HELP                                            \
+    "  --quiet            none of these lines\n" WHICH_MODEL_HELP
+
+/* What follows it, where one pass may score several models. */
+#define ROUTED_VALUES_HELP                                                                                   \
     "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
     "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
-    "                     over the data, without head load; default: as trained\n" RUNNING_HELP
+    "                     over the data, without head load; default: as trained\n"
 
 #define EVALUATION_MAX_TOP_KS 16
 
@@ -115,7 +120,7 @@ typedef struct evaluation_options {
     const char *truth, *truth_in_order, *real_labels, *subset, *state;
     bool from_names, by_order, by_number; /* where classes come from */
     const char *image_ext;
-    bool null_lists;
+    bool null_lists, escaped;
     size_t limit, sample; /* 0: all */
     uint64_t seed;
     bool seeded;

@@ -1,18 +1,52 @@
 #include "tools/program/json_build.h"
 
+#include "base/utf8.h"
 #include "tools/program/complain.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-json_t *json_text(const char *text)
+static json_t *escaped(const char *text, unsigned how)
 {
     if (!text)
         return json_null();
-    char *valid = escape(text, false, NULL);
+    char *valid = escape(text, how, NULL);
     json_t *value = or_die(json_string(valid));
     free(valid);
     return value;
+}
+
+json_t *json_text(const char *text)
+{
+    return escaped(text, ESCAPE_BACKSLASHES);
+}
+
+json_t *json_message(const char *text)
+{
+    return escaped(text, 0);
+}
+
+char *json_printed(json_t *value)
+{
+    // Nine digits bring every float back.
+    char *text = or_die(json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+    size_t size = strlen(text), length;
+    json_decref(value);
+    char *out = or_die(malloc(6 * size + 1)), *end = out; // DEL is one byte
+    for (const char *p = text; *p; p += length) {
+        length = utf8_length(p, (size_t)(text + size - p));
+        if (utf8_steers(p, length)) {
+            end += sprintf(end, "\\u%04x", (unsigned)utf8_code(p, length));
+        } else {
+            memcpy(end, p, length);
+            end += length;
+        }
+    }
+    *end = '\0';
+    free(text);
+    return out;
 }
 
 void json_put(json_t *object, const char *key, json_t *value)

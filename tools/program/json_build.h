@@ -6,8 +6,14 @@
 
 #include <jansson.h>
 
-/* A JSON string; bytes that are not UTF-8 become the text \xNN. Of NULL: null. */
+/* A JSON string of a name, escaped as in text but for what steers a terminal; or of a message. Of NULL: null.
+ */
 json_t *json_text(const char *text);
+json_t *json_message(const char *text);
+
+/* malloc'd: the value as results print it, in one line, without a character that steers a terminal or turns
+ * the direction of text: these are \uNNNN. Frees the value. */
+char *json_printed(json_t *value);
 
 /* What a library wrote, read again; frees text. */
 json_t *json_parsed(char *text);

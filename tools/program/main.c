@@ -1,4 +1,5 @@
 /* main.c - the program: finds the command and lets it run. */
+#include "base/edit_distance.h"
 #include "base/replace_file.h"
 #include "imgio/formats.h"
 #include "tools/program/command.h"
@@ -39,29 +40,6 @@ static const command *find_command(const char *name)
         if (strcmp(commands[i]->name, name) == 0)
             return commands[i];
     return NULL;
-}
-
-/* Letters to insert, remove or replace to make b of a; names longer than any command count as far off. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { LONGEST = 31 };
-    size_t row[LONGEST + 1], m = strlen(a), n = strlen(b);
-    if (m > LONGEST || n > LONGEST)
-        return LONGEST;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= m; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-            best = above + 1 < best ? above + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = above;
-            row[j] = best;
-        }
-    }
-    return row[n];
 }
 
 static int unknown_command(const char *name)

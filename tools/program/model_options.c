@@ -13,7 +13,7 @@
 void model_options_begin(model_options *o)
 {
     *o = (model_options){
-        .open = {.threads = mohvit_default_threads(), .warn = complain_warning},
+        .open = {.threads = mohvit_default_threads(), .warn = complain_warning, .note = complain_note},
         .batch = 1,
     };
 }

@@ -57,12 +57,16 @@ enum {
 
 #define WHICH_MODEL_HELP                                                                                     \
     "\nModel:\n"                                                                                             \
-    "  --weights FILE     .safetensors or .pth, told apart by content; default: what the\n"                  \
-    "                     environment variable MOHVIT_WEIGHTS names, else the built-in "                     \
+    "  --weights FILE     .safetensors, its index or .pth, told apart by content; default: what\n"           \
+    "                     the environment variable MOHVIT_WEIGHTS names, else the built-in "                 \
     "model\n" DESCRIPTION_HELP
 
+#define KEY_HELP                                                                                             \
+    "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...; or what stands before\n"   \
+    "                     the tensors' names: student, state_dict.student ...; \"\": nothing\n"
+
 #define DESCRIPTION_HELP                                                                                     \
-    "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...\n"                          \
+    KEY_HELP                                                                                                 \
     "  --config FILE      JSON config in place of the checkpoint's own\n"                                    \
     "  --labels FILE      class names, one a line: a name, or WordNet id TAB names; or\n"                    \
     "                     imagenet_class_index.json\n"                                                       \

@@ -2,6 +2,7 @@
 #include "tools/program/output.h"
 
 #include "tools/program/complain.h"
+#include "tools/program/json_build.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +80,7 @@ void output_name(const char *text)
 void output_name_padded(const char *text, size_t width)
 {
     size_t columns;
-    char *safe = escape(text, true, &columns);
+    char *safe = escape(text, ESCAPE_NAME, &columns);
     output_printf("%s%*s", safe, columns < width ? (int)(width - columns) : 0, "");
     free(safe);
 }
@@ -87,24 +88,29 @@ void output_name_padded(const char *text, size_t width)
 size_t output_name_width(const char *text)
 {
     size_t columns;
-    free(escape(text, true, &columns));
+    free(escape(text, ESCAPE_NAME, &columns));
     return columns;
 }
 
 void output_csv_field(const char *text)
 {
-    char *field = escape_csv(text);
+    char *field = csv_field(escape(text, ESCAPE_NAME, NULL));
+    output_printf("%s", field);
+    free(field);
+}
+
+void output_csv_message(const char *text)
+{
+    char *field = csv_field(escape(text, ESCAPE_CONTROLS, NULL));
     output_printf("%s", field);
     free(field);
 }
 
 void output_json_part(json_t *value)
 {
-    // Nine digits bring every float back.
-    char *text = or_die(json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+    char *text = json_printed(value);
     output_printf("%s", text);
     free(text);
-    json_decref(value);
 }
 
 void output_json(json_t *value)

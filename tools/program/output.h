@@ -23,7 +23,8 @@ bool output_flush(void);
 
 void output_printf(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* text with control bytes, and bytes that are not UTF-8, as \xNN. */
+/* text as a name: backslashes doubled, and as \xNN bytes that are not UTF-8 and characters that steer a
+ * terminal or turn the direction of text. */
 void output_name(const char *text);
 
 /* output_name, padded with blanks to `width` columns. */
@@ -32,8 +33,9 @@ void output_name_padded(const char *text, size_t width);
 /* Columns that output_name takes. */
 size_t output_name_width(const char *text);
 
-/* One CSV field: escaped like output_name, quoted where it must be. */
+/* One CSV field: escaped like output_name, or like complain's messages; quoted where it must be. */
 void output_csv_field(const char *text);
+void output_csv_message(const char *text);
 
 /* value on a line of its own; frees it. */
 void output_json(json_t *value);

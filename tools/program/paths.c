@@ -1,6 +1,5 @@
 #include "tools/program/paths.h"
 
-#include "base/lines.h"
 #include "base/memory.h"
 #include "imgio/formats.h"
 #include "tools/program/complain.h"
@@ -29,13 +28,13 @@ struct paths {
     size_t found_count, found_capacity, found_at;
 };
 
-paths *paths_open_or_complain(char **arguments, size_t count, const char *list, bool null_list)
+paths *paths_open_or_complain(char **arguments, size_t count, const char *list, line_end end)
 {
     paths *p = or_die(calloc(1, sizeof *p));
     p->arguments = arguments;
     p->count = count;
     mohvit_error err;
-    if (!list || !lines_open(&p->list, list, null_list ? LINES_ZERO : LINES_NEWLINE, &err))
+    if (!list || !lines_open(&p->list, list, end, &err))
         return p;
     complain("%s", err.message);
     paths_close(p);
@@ -144,8 +143,16 @@ static char *next_line(paths *p, mohvit_error *err)
     const char *path = p->list.path;
     if (!p->list.file)
         return NULL;
-    if (!lines_next(&p->list, &more, err))
-        return more ? or_die(strdup(strcmp(p->list.line, "-") ? p->list.line : "./-")) : NULL;
+    mohvit_status status = lines_next(&p->list, &more, err);
+    if (!status && !more)
+        return NULL;
+    size_t length = status ? 0 : strlen(p->list.line);
+    if (!status)
+        status = lines_name(&p->list, p->list.line, &length, err);
+    if (!status) {
+        p->list.line[length] = '\0';
+        return or_die(strdup(strcmp(p->list.line, "-") ? p->list.line : "./-"));
+    }
     close_list(p); // or the next call would fail again, without an end
     return or_die(strdup(path));
 }

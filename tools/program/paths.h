@@ -2,13 +2,13 @@
 #ifndef MOHVIT_PATHS_H
 #define MOHVIT_PATHS_H
 
-#include "base/error.h"
+#include "base/lines.h"
 
 typedef struct paths paths;
 
-/* arguments (count) stay the caller's; list names a file of paths, one a line, or with zero bytes behind
- * them, "-" standard input, NULL none. A list that cannot be opened gives NULL and a message. */
-paths *paths_open_or_complain(char **arguments, size_t count, const char *list, bool null_list);
+/* arguments (count) stay the caller's; list names a file of paths, one a line, which ends so; "-" is standard
+ * input, NULL none. A list that cannot be opened gives NULL and a message. */
+paths *paths_open_or_complain(char **arguments, size_t count, const char *list, line_end end);
 
 /* The next path, malloc'd, or NULL behind the last. A directory without pictures, and a directory or list
  * that could not be read, gives its own path and fills *err; else err->status is MOHVIT_OK.

@@ -4,6 +4,7 @@
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "weights/embedded.h"
+#include "weights/safetensors_index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,17 +35,33 @@ static bool hash_stream(XXH3_state_t *state, int fd)
     return n == 0;
 }
 
-static json_t *hash_file(const char *path)
+static bool hash_file(XXH3_state_t *state, const char *path)
 {
-    XXH3_state_t *state = or_die(XXH3_createState());
-    XXH3_128bits_reset(state);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool hashed = fd >= 0 && hash_stream(state, fd);
     if (!hashed)
         complain("warning: %s: could not be hashed: %s", path, strerror(errno));
-    json_t *text = hashed ? hash_text(XXH3_128bits_digest(state)) : json_null();
     if (fd >= 0)
         close(fd);
+    return hashed;
+}
+
+/* Of the file and, where it is an index, of the shards behind it. */
+static json_t *hash_checkpoint(const char *path)
+{
+    char **shards = NULL;
+    size_t count = 0;
+    mohvit_error err;
+    XXH3_state_t *state = or_die(XXH3_createState());
+    XXH3_128bits_reset(state);
+    bool hashed = hash_file(state, path) &&
+                  fine_or_complain(safetensors_index_shards(&shards, &count, path, &err), &err);
+    for (size_t i = 0; hashed && i < count; i++)
+        hashed = hash_file(state, shards[i]);
+    json_t *text = hashed ? hash_text(XXH3_128bits_digest(state)) : json_null();
+    for (size_t i = 0; shards && i < count; i++)
+        free(shards[i]);
+    free(shards);
     XXH3_freeState(state);
     return text;
 }
@@ -53,7 +70,7 @@ static json_t *hash_source(const model_source *source)
 {
     switch (source->kind) {
     case SOURCE_FILE:
-        return hash_file(source->path);
+        return hash_checkpoint(source->path);
     case SOURCE_BUILT_IN:
         return hash_text(XXH3_128bits(embedded_model, embedded_model_size()));
     case SOURCE_SYNTHETIC:
@@ -111,6 +128,8 @@ json_t *provenance_json(const model_source *source, const config *c, const mohvi
         json_put(object, "backend", json_text(info.backend));
         json_put(object, "precision", json_text(info.precision));
         json_put(object, "instruction_set", json_text(info.instruction_set));
+        if (*mohvit_describe(m)->synthetic)
+            json_put(object, "synthetic", json_text(mohvit_describe(m)->synthetic));
     }
     json_put(object, "threads", json_integer(threads));
     json_put(object, "cpu", cpu_name());

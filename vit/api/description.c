@@ -1,6 +1,8 @@
 #include "vit/api/description.h"
 #include "base/file_io.h"
+#include "vit/api/tensor_names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,56 +34,93 @@ tensor_info tensor_of_spec(const tensor_spec *spec, tensor_dtype dtype)
     return t;
 }
 
-static bool same_shape(const tensor_info *info, const tensor_spec *spec)
+/* The suffix of a message: a tensor of the checkpoint that the model does not have, and what its name is
+ * nearest to. Sorts the list. */
+static const char *nearest_text(char *out, size_t size, const checkpoint *cp, tensor_list *list)
 {
-    return info && info->rank == spec->rank &&
-           !memcmp(info->shape, spec->shape, spec->rank * sizeof *spec->shape);
+    const char *found, *nearest;
+    tensor_list_sort(list);
+    nearest = tensor_nearest(&found, cp, list);
+    *out = '\0';
+    if (nearest)
+        snprintf(out, size, "; found %s, which the model does not have: the nearest that it lacks is %s",
+                 found, nearest);
+    return out;
 }
 
-/* Tensors of the config that the checkpoint has in the right shape, in percent. */
-static mohvit_status match_percent(double *percent, checkpoint *cp, const config *c, mohvit_error *err)
+static mohvit_status headless(const checkpoint *cp, const char *nearest, mohvit_error *err)
+{
+    return error_set(
+        err, MOHVIT_ERROR_MISMATCH,
+        "%s: has no head.weight: a backbone without its head cannot tell classes; save the whole "
+        "model%s",
+        checkpoint_path(cp), nearest);
+}
+
+/* The set is that of no config at hand. */
+static mohvit_status unrecognised(const checkpoint *cp, const config *nearest_config, mohvit_error *err)
 {
     tensor_list list;
-    mohvit_status status = model_tensors(&list, c, err);
+    char nearest[512];
+    mohvit_status status = model_tensors(&list, nearest_config, err);
     if (status)
         return status;
-    size_t matches = 0;
-    for (size_t i = 0; i < list.count; i++)
-        matches += same_shape(checkpoint_find(cp, list.tensors[i].name), &list.tensors[i]);
-    *percent = 100.0 * (double)matches / (double)list.count;
+    nearest_text(nearest, sizeof nearest, cp, &list);
+    if (checkpoint_find(cp, list.tensors[0].name) && !checkpoint_find(cp, "head.weight"))
+        status = headless(cp, nearest, err);
+    else
+        status =
+            error_set(err, MOHVIT_ERROR_MISMATCH,
+                      "%s: has no config, and its tensors are those of no published variant; give a config "
+                      "file%s",
+                      checkpoint_path(cp), nearest);
     tensor_list_free(&list);
-    return MOHVIT_OK;
+    return status;
+}
+
+static void send_note(const mohvit_options *options, const char *path, const char *text)
+{
+    const warning_sink note = {options->note, options->user};
+    warning_send(&note, "%s: %s", path, text);
+}
+
+/* Takes the prefix of the set off the names. */
+static mohvit_status take_off(checkpoint *cp, const tensor_set *set, const mohvit_options *options,
+                              mohvit_error *err)
+{
+    char text[512];
+    if (!set->length)
+        return MOHVIT_OK;
+    snprintf(text, sizeof text, "\"%.*s\" is taken off the names of its tensors", (int)set->length,
+             set->prefix);
+    mohvit_status status = checkpoint_take_off(cp, set->prefix, set->length, err);
+    if (!status)
+        send_note(options, checkpoint_path(cp), text);
+    return status;
 }
 
 /* A checkpoint without config is told by its shapes (spec 3). One that fits a variant but for a few tensors
  * is taken for it, so that the error then names those. */
-static mohvit_status recognise(config *out, checkpoint *cp, mohvit_error *err)
+static mohvit_status recognise(config *out, checkpoint *cp, const mohvit_options *options, mohvit_error *err)
 {
-    const tensor_info *head = checkpoint_find(cp, "head.weight");
-    const char *path = checkpoint_path(cp), *name;
-    double best = 0;
-    if (!head || head->rank != 2 || !head->shape[0] || head->shape[0] > CONFIG_MAX_CLASSES)
-        return error_set(
-            err, MOHVIT_ERROR_MISMATCH,
-            "%s: has no config, and no tensor head.weight (classes, channels) to recognise a variant by",
-            path);
-    for (size_t i = 0; (name = config_variant_name(i)); i++) {
-        config c;
-        double percent;
-        config_variant(&c, name);
-        c.num_classes = head->shape[0];
-        mohvit_status status = match_percent(&percent, cp, &c, err);
-        if (status)
-            return status;
-        if (percent > best) {
-            best = percent;
-            *out = c;
-        }
+    tensor_set set;
+    mohvit_status status = tensor_set_find(&set, cp, NULL, options->key, err);
+    if (!status)
+        status = take_off(cp, &set, options, err);
+    if (status)
+        return status;
+    if (set.fitting * 10 < set.count * 9)
+        return unrecognised(cp, &set.config, err);
+    *out = set.config;
+    config published;
+    config_variant(&published, config_name(out));
+    if (out->num_classes != published.num_classes) {
+        char text[128];
+        snprintf(text, sizeof text,
+                 "has no config; recognised as %s by its shapes, trained at 224 pixels (assumed)",
+                 config_name(out));
+        send_note(options, checkpoint_path(cp), text);
     }
-    if (best < 90)
-        return error_set(
-            err, MOHVIT_ERROR_MISMATCH,
-            "%s: has no config, and its tensors are those of no published variant; give a config file", path);
     return MOHVIT_OK;
 }
 
@@ -97,10 +136,12 @@ static mohvit_status adapt_config(config *c, const mohvit_options *options, cons
     return config_validate(c, name, err);
 }
 
+/* Also takes a prefix off the names of the tensors. */
 static mohvit_status describe_config(config *out, checkpoint *cp, const config *given,
                                      const mohvit_options *options, mohvit_error *err)
 {
     const char *metadata = checkpoint_metadata(cp, "config"), *path = checkpoint_path(cp);
+    bool known = given || options->config || metadata;
     mohvit_status status = MOHVIT_OK;
     *out = (config){0};
     if (given)
@@ -109,13 +150,14 @@ static mohvit_status describe_config(config *out, checkpoint *cp, const config *
         status = config_read(out, options->config, err);
     else if (metadata)
         status = config_from_json(out, metadata, strlen(metadata), path, err);
-    else if (!(status = recognise(out, cp, err))) {
-        warning_sink warn = options_sink(options);
-        warning_send(&warn,
-                     "%s: has no config; recognised as %s by its shapes, trained at 224 pixels (assumed)",
-                     path, config_name(out));
-    }
-    return status ? status : adapt_config(out, options, options->config ? options->config : path, err);
+    else
+        status = recognise(out, cp, options, err);
+    if (!status)
+        status = adapt_config(out, options, options->config ? options->config : path, err);
+    tensor_set set;
+    if (!status && known)
+        status = tensor_set_find(&set, cp, out, options->key, err);
+    return status || !known ? status : take_off(cp, &set, options, err);
 }
 
 static mohvit_status describe_labels(labels *out, const char *json, const config *c,
@@ -163,13 +205,20 @@ static mohvit_status complete(description *out, const config *c, const checkpoin
 {
     description d = {.config = *c};
     const char *preprocessing = cp ? checkpoint_metadata(cp, "preprocess") : NULL,
-               *names = cp ? checkpoint_metadata(cp, "labels") : NULL;
+               *names = cp ? checkpoint_metadata(cp, "labels") : NULL,
+               *synthetic = cp ? checkpoint_metadata(cp, "synthetic") : NULL;
     mohvit_status status = describe_preprocess(&d.preprocess, preprocessing, options, name, err);
     if (!status)
         status = describe_labels(&d.labels, names, c, options, name, err);
-    if (!status)
-        *out = d;
-    return status;
+    if (status)
+        return status;
+    if (synthetic) {
+        const warning_sink warn = options_sink(options);
+        snprintf(d.synthetic, sizeof d.synthetic, "%s", synthetic);
+        warning_send(&warn, "%s: synthetic weights, seed %s: its answers mean nothing", name, d.synthetic);
+    }
+    *out = d;
+    return MOHVIT_OK;
 }
 
 mohvit_status description_read(description *out, checkpoint *cp, const config *given,
@@ -220,21 +269,14 @@ static bool all_finite(const float *x, size_t n)
     return !bad;
 }
 
-static mohvit_status check_tensor(checkpoint *cp, const tensor_spec *spec, const char *config_text,
-                                  mohvit_error *err)
+static mohvit_status misshaped(const checkpoint *cp, const tensor_info *info, const tensor_spec *spec,
+                               const char *config_text, mohvit_error *err)
 {
-    const tensor_info *info = checkpoint_find(cp, spec->name);
     char found[128], expected[128];
-    if (!info)
-        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: tensor %s is missing; config \"%s\" has it as %s",
-                         checkpoint_path(cp), spec->name, config_text,
-                         tensor_shape_text(expected, sizeof expected, spec->rank, spec->shape));
-    if (!same_shape(info, spec))
-        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %s: shape %s does not fit config \"%s\": %s",
-                         checkpoint_path(cp), spec->name,
-                         tensor_shape_text(found, sizeof found, info->rank, info->shape), config_text,
-                         tensor_shape_text(expected, sizeof expected, spec->rank, spec->shape));
-    return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %s: shape %s does not fit config \"%s\": %s",
+                     checkpoint_path(cp), spec->name,
+                     tensor_shape_text(found, sizeof found, info->rank, info->shape), config_text,
+                     tensor_shape_text(expected, sizeof expected, spec->rank, spec->shape));
 }
 
 static mohvit_status read_checkpoint_tensor(void *state, const tensor_spec *spec, float *dst,
@@ -259,26 +301,39 @@ weight_source checkpoint_source(checkpoint_reader *reader)
     return (weight_source){.state = reader, .read = read_checkpoint_tensor};
 }
 
-/* Of specs, which begin with their names, or of a name and a spec. */
-static int compare_names(const void *a, const void *b)
+/* What the first tensor that is missing tells. */
+static mohvit_status missing(const checkpoint *cp, tensor_list *list, const tensor_spec *spec,
+                             const char *name, mohvit_error *err)
 {
-    return strcmp(a, b);
+    const tensor_spec lost = *spec; // the list is sorted below
+    char nearest[512], expected[128];
+    nearest_text(nearest, sizeof nearest, cp, list);
+    if (!strcmp(lost.name, "head.weight"))
+        return headless(cp, nearest, err);
+    return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: tensor %s is missing; config \"%s\" has it as %s%s",
+                     checkpoint_path(cp), lost.name, name,
+                     tensor_shape_text(expected, sizeof expected, lost.rank, lost.shape), nearest);
 }
 
 mohvit_status checkpoint_check_tensors(checkpoint *cp, tensor_list *list, const char *name,
                                        const warning_sink *warn, mohvit_error *err)
 {
-    mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; !status && i < list->count; i++)
-        status = check_tensor(cp, &list->tensors[i], name, err);
-    qsort(list->tensors, list->count, sizeof *list->tensors, compare_names);
-    for (size_t i = 0; !status && i < checkpoint_count(cp); i++) {
+    for (size_t i = 0; i < list->count; i++) {
+        const tensor_spec *spec = &list->tensors[i];
+        const tensor_info *info = checkpoint_find(cp, spec->name);
+        if (!info)
+            return missing(cp, list, spec, name, err);
+        if (!tensor_fits(info, spec))
+            return misshaped(cp, info, spec, name, err);
+    }
+    tensor_list_sort(list);
+    for (size_t i = 0; i < checkpoint_count(cp); i++) {
         const tensor_info *info = checkpoint_tensor(cp, i);
-        if (!bsearch(info->name, list->tensors, list->count, sizeof *list->tensors, compare_names))
+        if (!tensor_listed(list, info->name))
             warning_send(warn, "%s: tensor %s is not part of the model and is ignored", checkpoint_path(cp),
                          info->name);
     }
-    return status;
+    return MOHVIT_OK;
 }
 
 mohvit_status checkpoint_check(checkpoint *cp, const config *c, const warning_sink *warn, mohvit_error *err)

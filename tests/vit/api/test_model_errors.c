@@ -314,11 +314,16 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     const char *path = in_scratch("micro.safetensors");
     config micro;
     heard h = {0};
-    mohvit_options options = {.warn = hear, .user = &h};
+    mohvit_options options = {.note = hear, .user = &h};
     mohvit_model *m = NULL;
     mohvit_error err;
     mohvit_info info;
     assert_true(config_variant(&micro, "transnext_micro"));
+    write_checkpoint(path, &micro, &(flaw){0});
+    expect_ok(mohvit_open(&m, path, &options, &err), &err);
+    assert_int_equal(h.count, 0); // as it was published
+    mohvit_close(m);
+    m = NULL;
     micro.num_classes = 7;
     write_checkpoint(path, &micro, &(flaw){0});
     expect_ok(mohvit_open(&m, path, &options, &err), &err);
