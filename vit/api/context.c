@@ -256,7 +256,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
     const model *network = mohvit_network(ctx->model);
     const context_settings *set = &ctx->settings;
     pass p = {
-        .kernels = network->arithmetic.kernels,
+        .kernels = network->numerics.kernels,
         .team = t,
         .scratch = &ctx->workplaces[worker].scratch,
         .profile = &ctx->workplaces[worker].profile,
@@ -298,7 +298,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
 {
     if (!n || n > ctx->batch)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
-    const gemm *g = mohvit_network(ctx->model)->arithmetic.gemms[PRECISION_F32];
+    const gemm *g = mohvit_network(ctx->model)->numerics.gemms[PRECISION_F32];
     ctx->answered = 0;
     ctx->images = n;
     ctx->total = n * mohvit_routing(ctx->model)->count;

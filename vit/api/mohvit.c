@@ -179,7 +179,7 @@ void mohvit_close(mohvit_model *m)
 void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
 {
     const config *c = &m->description.config;
-    const arithmetic *a = &m->network->arithmetic;
+    const numerics *a = &m->network->numerics;
     scratch unused;
     cost each = model_measure(m->network, &unused);
     *info = (mohvit_info){

@@ -15,7 +15,7 @@ typedef struct {
 } staged_tensor;
 
 struct binder {
-    const arithmetic *arithmetic;
+    const numerics *numerics;
     const weight_source *source; // NULL: tensors are listed
     tensor_list list;            // as it grows; or, while weights are read, the whole
     size_t capacity;             // of the list
@@ -37,12 +37,12 @@ struct binder {
 
 const gemm *bind_gemm(const binder *b, layer_part part, size_t s)
 {
-    return b->arithmetic ? arithmetic_of(b->arithmetic, part, s) : NULL;
+    return b->numerics ? numerics_of(b->numerics, part, s) : NULL;
 }
 
 const kernels *bind_kernels(const binder *b)
 {
-    return b->arithmetic->kernels;
+    return b->numerics->kernels;
 }
 
 team *bind_team(const binder *b)
@@ -333,10 +333,9 @@ void bind_fail(binder *b, mohvit_status status, const mohvit_error *err)
 
 /* ---- Walks ----------------------------------------------------------------------------------- */
 
-mohvit_status bind_list(tensor_list *out, const arithmetic *a, bind_walk *walk, void *parts,
-                        mohvit_error *err)
+mohvit_status bind_list(tensor_list *out, const numerics *a, bind_walk *walk, void *parts, mohvit_error *err)
 {
-    binder b = {.arithmetic = a, .err = err};
+    binder b = {.numerics = a, .err = err};
     walk(&b, parts);
     if (b.status)
         tensor_list_free(&b.list);
@@ -360,12 +359,12 @@ static void read_all(void *arg, team *t)
     free(b->staging[1].data);
 }
 
-mohvit_status bind_read(const tensor_list *list, const weight_source *source, const arithmetic *a,
+mohvit_status bind_read(const tensor_list *list, const weight_source *source, const numerics *a,
                         weight_memory *memory, size_t threads, bind_walk *walk, void *parts,
                         mohvit_error *err)
 {
     binder b = {
-        .arithmetic = a,
+        .numerics = a,
         .source = source,
         .list = *list,
         .memory = memory,

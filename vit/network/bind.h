@@ -13,7 +13,7 @@
 
 #include "base/parallel.h"
 #include "vit/kernels/linear.h"
-#include "vit/network/arithmetic.h"
+#include "vit/network/numerics.h"
 
 #include <stdatomic.h>
 
@@ -64,11 +64,10 @@ typedef void bind_walk(binder *b, void *parts);
 
 /* Every tensor that walk declares; a NULL: layers do not know yet how they will be computed. *out is set on
  * success alone; free with tensor_list_free. */
-mohvit_status bind_list(tensor_list *out, const arithmetic *a, bind_walk *walk, void *parts,
-                        mohvit_error *err);
+mohvit_status bind_list(tensor_list *out, const numerics *a, bind_walk *walk, void *parts, mohvit_error *err);
 
 /* Reads what walk declares, all of which list holds, into memory. */
-mohvit_status bind_read(const tensor_list *list, const weight_source *source, const arithmetic *a,
+mohvit_status bind_read(const tensor_list *list, const weight_source *source, const numerics *a,
                         weight_memory *memory, size_t threads, bind_walk *walk, void *parts,
                         mohvit_error *err);
 

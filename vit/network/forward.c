@@ -42,7 +42,7 @@ cost model_measure(const model *m, scratch *s)
 {
     cost sum = {0, 0};
     profile unused = {0};
-    pass p = {.kernels = m->arithmetic.kernels, .scratch = s, .profile = &unused, .cost = &sum};
+    pass p = {.kernels = m->numerics.kernels, .scratch = s, .profile = &unused, .cost = &sum};
     *s = (scratch){0};
     model_forward(m, &p, NULL, &(forward_result){0});
     p.cost = NULL;

@@ -73,7 +73,7 @@ static mohvit_status check_memory(const model *m, mohvit_error *err)
     if (m->parameters > CONFIG_MAX_PARAMETERS)
         return error_set(err, MOHVIT_ERROR_LIMIT, "config has %zu parameters; expected at most %zu",
                          m->parameters, CONFIG_MAX_PARAMETERS);
-    if (m->arithmetic.kernels)
+    if (m->numerics.kernels)
         model_measure(m, &s);
     double floats = ((double)s.most + (double)s.encoded_bytes) / sizeof(float);
     if (floats <= (double)CONFIG_MAX_ACTIVATIONS)
@@ -84,7 +84,7 @@ static mohvit_status check_memory(const model *m, mohvit_error *err)
 }
 
 /* The model without weights, and a list of its tensors. */
-static mohvit_status outline(model **out, tensor_list *list, const config *c, const arithmetic *a,
+static mohvit_status outline(model **out, tensor_list *list, const config *c, const numerics *a,
                              mohvit_error *err)
 {
     model *m = NULL;
@@ -93,7 +93,7 @@ static mohvit_status outline(model **out, tensor_list *list, const config *c, co
     if (status)
         return status;
     if (a)
-        m->arithmetic = *a;
+        m->numerics = *a;
     status = bind_list(list, a, bind_model, m, err);
     if (!status) {
         m->parameters = list->parameters;
@@ -111,16 +111,16 @@ static mohvit_status outline(model **out, tensor_list *list, const config *c, co
 mohvit_status model_create(model **out, const config *c, const weight_source *source, const char *backend,
                            precision wanted, size_t threads, mohvit_error *err)
 {
-    arithmetic a;
+    numerics a;
     tensor_list list = {0};
     model *m = NULL;
-    mohvit_status status = arithmetic_choose(&a, backend, wanted, err);
+    mohvit_status status = numerics_choose(&a, backend, wanted, err);
     if (!status)
         status = outline(&m, &list, c, &a, err);
     if (!status && !(m->memory = weight_memory_create()))
         status = no_memory(err);
     if (!status)
-        status = bind_read(&list, source, &m->arithmetic, m->memory, threads, bind_model, m, err);
+        status = bind_read(&list, source, &m->numerics, m->memory, threads, bind_model, m, err);
     tensor_list_free(&list);
     if (status)
         model_destroy(m);
@@ -135,7 +135,7 @@ mohvit_status model_reroute(model **out, const model *base, const config *c, moh
     mohvit_status status = allocate(&m, c, err);
     if (status)
         return status;
-    m->arithmetic = base->arithmetic;
+    m->numerics = base->numerics;
     m->head = base->head;
     m->parameters = base->parameters;
     m->memory = base->memory;
@@ -169,10 +169,10 @@ mohvit_status model_tensors(tensor_list *out, const config *c, mohvit_error *err
 
 mohvit_status model_cost(cost *out, const config *c, const char *backend, precision wanted, mohvit_error *err)
 {
-    arithmetic a;
+    numerics a;
     tensor_list list = {0};
     model *m;
-    mohvit_status status = arithmetic_choose(&a, backend, wanted, err);
+    mohvit_status status = numerics_choose(&a, backend, wanted, err);
     if (!status)
         status = outline(&m, &list, c, &a, err);
     if (status)

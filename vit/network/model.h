@@ -15,7 +15,7 @@ typedef struct stage {
 
 typedef struct model {
     config config;
-    arithmetic arithmetic;
+    numerics numerics;
     stage stages[STAGES];
     linear head;
     size_t parameters;

@@ -74,7 +74,7 @@ static void bind_toys(binder *b, void *parts)
     }
 }
 
-static tensor_list listed(const arithmetic *a)
+static tensor_list listed(const numerics *a)
 {
     toy toys[2];
     tensor_list list;
@@ -167,7 +167,7 @@ static void expect(const float *found, const float *x, const tensor_list *list, 
         assert_close((double)found[i], at[i], tolerance);
 }
 
-static void check_loaded(const arithmetic *a, const char *path)
+static void check_loaded(const numerics *a, const char *path)
 {
     tensor_list list = listed(a), sorted = listed(a);
     checkpoint *cp = written(path, &list, 0);
@@ -205,8 +205,8 @@ static void it_is_loaded_counted_and_run(void **state)
 {
     const gemm *g;
     for (size_t i = 0; (g = gemm_available(i)); i++) {
-        arithmetic a;
-        if (!arithmetic_choose(&a, g->name, g->precision, NULL))
+        numerics a;
+        if (!numerics_choose(&a, g->name, g->precision, NULL))
             check_loaded(&a, *state);
     }
 }
@@ -243,11 +243,11 @@ static void a_walk_that_changes_is_noticed(void **state)
 {
     (void)state;
     toy toys[2];
-    arithmetic a;
+    numerics a;
     mohvit_error err;
     weight_source source = {.read = read_synthetic};
     weight_memory *memory = weight_memory_create();
-    assert_int_equal(arithmetic_choose(&a, NULL, PRECISION_F32, NULL), MOHVIT_OK);
+    assert_int_equal(numerics_choose(&a, NULL, PRECISION_F32, NULL), MOHVIT_OK);
     tensor_list list = listed(&a);
     assert_int_equal(bind_read(&list, &source, &a, memory, 1, bind_swapped, toys, &err),
                      MOHVIT_ERROR_ARGUMENT);

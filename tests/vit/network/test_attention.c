@@ -114,7 +114,7 @@ static void layer_open(layer_case *l, const mohvit_model *of, size_t s)
     l->d = l->C / l->h;
     l->P = config_pool(c, s);
     l->K = l->P ? l->P * l->P : l->N;
-    l->pass = (pass){.kernels = m->arithmetic.kernels, .scratch = &l->scratch, .profile = &l->profile};
+    l->pass = (pass){.kernels = m->numerics.kernels, .scratch = &l->scratch, .profile = &l->profile};
     whole(l); // measures
     assert_int_equal(scratch_allocate(&l->scratch, THREADS, NULL), MOHVIT_OK);
     assert_int_equal(profile_create(&l->profile, THREADS, NULL), MOHVIT_OK);
@@ -696,7 +696,7 @@ static void a_measured_scratch_is_large_enough_for_any_pass(void **state)
                 const model *m = mohvit_network(models[i][j]);
                 scratch measured, found = {0};
                 profile times = {0};
-                pass p = {.kernels = m->arithmetic.kernels,
+                pass p = {.kernels = m->numerics.kernels,
                           .scratch = &found,
                           .profile = &times,
                           .all_heads = how & 1,

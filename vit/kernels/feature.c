@@ -1,4 +1,4 @@
-/* All that an instruction set brings (kernels.c). Compiled once per instruction set. */
+/* All that a feature of the processor brings (kernels.c). Compiled once per instruction set. */
 #include "vit/kernels/build.h"
 
 void NAMED(add_set)(kernels *k);

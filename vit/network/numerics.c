@@ -1,9 +1,9 @@
-#include "vit/network/arithmetic.h"
+#include "vit/network/numerics.h"
 
-mohvit_status arithmetic_choose(arithmetic *a, const char *backend, precision wanted, mohvit_error *err)
+mohvit_status numerics_choose(numerics *a, const char *backend, precision wanted, mohvit_error *err)
 {
     const gemm *g;
-    *a = (arithmetic){0};
+    *a = (numerics){0};
     mohvit_status status = kernels_choose(&a->kernels, err);
     if (!status)
         status = gemm_choose(&g, backend, wanted, a->kernels, err);
@@ -11,7 +11,7 @@ mohvit_status arithmetic_choose(arithmetic *a, const char *backend, precision wa
         return status;
     a->precision = g->precision;
     status = gemm_choose(&a->gemms[PRECISION_F32], g->name, PRECISION_F32, a->kernels, err);
-    for (precision p = 1; !status && p <= a->precision; p++) // those that arithmetic_of falls back on
+    for (precision p = 1; !status && p <= a->precision; p++) // those that numerics_of falls back on
         if (gemm_choose(&a->gemms[p], g->name, p, a->kernels, NULL))
             a->gemms[p] = a->gemms[p - 1];
     return status;
@@ -24,7 +24,7 @@ mohvit_status arithmetic_choose(arithmetic *a, const char *backend, precision wa
  * out before the next norm. RMS error of the logits of moh_transnext_base_75 in parts of their standard
  * deviation: bf16 everywhere 0.15, as here 0.08; int8 everywhere but in router, first convolution and head
  * 0.28, as here but for proj 0.20, as here 0.19. */
-const gemm *arithmetic_of(const arithmetic *a, layer_part part, size_t s)
+const gemm *numerics_of(const numerics *a, layer_part part, size_t s)
 {
     bool attends = part == PART_ATTENTION || part == PART_PROJ,
          finer = part == PART_EMBED || (attends && s == 0);
