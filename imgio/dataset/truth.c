@@ -35,7 +35,7 @@ static mohvit_status add_entry(truth_reader *r, const char *name, size_t length,
     if (!entries)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu classes of pictures", t->count);
     t->entries = entries;
-    while (length > 2 && !strncmp(name, "./", 2)) {
+    while (name && length > 2 && !strncmp(name, "./", 2)) {
         name += 2;
         length -= 2;
     }

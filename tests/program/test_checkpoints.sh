@@ -73,6 +73,10 @@ an_index_is_as_good_as_one_file() {
         equal "$(get provenance weights_hash)" "$(cat model.safetensors.index.json model-*.safetensors | xxh128sum | cut -d' ' -f1)"
     fi
     get provenance weights_hash >before
+    run 2 convert model.safetensors.index.json ./model-00002-of-00003.safetensors # never over what is being read
+    has "$err" "./model-00002-of-00003.safetensors: would replace a shard of model.safetensors.index.json"
+    run 2 preprocess --weights model.safetensors.index.json "$golden/images/coffee.png" -o model-00001-of-00003.safetensors
+    has "$err" "would replace a shard of --weights"
     mkdir elsewhere
     cp model* elsewhere
     run 0 info --weights elsewhere/model.safetensors.index.json --format json

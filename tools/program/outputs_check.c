@@ -6,6 +6,7 @@
 #include "imgio/formats.h"
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
+#include "weights/safetensors_index.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -131,6 +132,22 @@ static bool is_picture_in(const char *folder, const char *path)
     return found && !strncmp(at, top, length) && (length == 1 || at[length] == '/' || !at[length]);
 }
 
+/* Whether the file at path is a shard of the checkpoint that `index` is the index of. */
+static bool is_shard_of(const char *index, const char *path)
+{
+    char **shards;
+    size_t shard_count;
+    bool found = false;
+    if (access(path, F_OK) || safetensors_index_shards(&shards, &shard_count, index, NULL) || !shard_count)
+        return false; // what is wrong with an index is said when it is opened
+    for (size_t i = 0; i < shard_count; i++) {
+        found = found || same_file(shards[i], path);
+        free(shards[i]);
+    }
+    free(shards);
+    return found;
+}
+
 // ---- Checking --------------------------------------------------------------------------------------
 
 static const char *name_of(const named_file *f)
@@ -144,6 +161,9 @@ static int check_pair(const char *name, const named_file *output, const named_fi
     if (same_file(output->path, other->path))
         return usage_error(name, "%s%s%s: would replace %s, which is the same file", option, blank,
                            output->path, name_of(other));
+    if (other->use == FILE_READ && is_shard_of(other->path, output->path))
+        return usage_error(name, "%s%s%s: would replace a shard of %s", option, blank, output->path,
+                           name_of(other));
     if (other->use == FILE_DATA && is_picture_in(other->path, output->path))
         return usage_error(name, "%s%s%s: would be one of the pictures in %s", option, blank, output->path,
                            name_of(other));

@@ -154,10 +154,10 @@ static mohvit_status describe_config(config *out, checkpoint *cp, const config *
         status = recognise(out, cp, options, err);
     if (!status)
         status = adapt_config(out, options, options->config ? options->config : path, err);
-    tensor_set set;
+    tensor_set set = {.prefix = ""}; // recognise has taken off what there was
     if (!status && known)
         status = tensor_set_find(&set, cp, out, options->key, err);
-    return status || !known ? status : take_off(cp, &set, options, err);
+    return status ? status : take_off(cp, &set, options, err);
 }
 
 static mohvit_status describe_labels(labels *out, const char *json, const config *c,
