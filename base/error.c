@@ -47,8 +47,11 @@ static void error_vset(mohvit_error *err, mohvit_status status, const char *suff
         return;
     char raw[2 * PATH_MAX];
     int n = vsnprintf(raw, sizeof raw, format, args);
+    size_t length = suffix ? strlen(suffix) : 0;
+    while (length && suffix[length - 1] == '\n') // some libraries end their reasons like this
+        length--;
     if (suffix && n >= 0 && (size_t)n < sizeof raw)
-        snprintf(raw + n, sizeof raw - (size_t)n, ": %s", suffix);
+        snprintf(raw + n, sizeof raw - (size_t)n, ": %.*s", (int)length, suffix);
     squeeze(raw, sizeof err->message);
     err->status = status;
     escape_controls(err->message, sizeof err->message, raw);

@@ -30,8 +30,8 @@ const picture_format *picture_format_find(const uint8_t *data, size_t size);
 const picture_format *picture_format_named(const char *name);
 
 /* Whether a file or folder of this name is the system's and not the user's: hidden (".Trashes", "._a.jpg"),
- * or one of those that systems put beside people's files ("__MACOSX", "lost+found"). Data sets pass over it
- * with all in it. */
+ * or one of those that systems put beside people's files ("__MACOSX", "lost+found"). Data sets skip it with
+ * all in it. */
 bool name_is_hidden(const char *name, size_t length);
 
 /* By its content: enough to tell a picture from the text, films and databases that lie beside it. */

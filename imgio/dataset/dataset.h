@@ -14,11 +14,13 @@
  * An argument is
  *     a folder                  with a folder of pictures for each class; or flat, with truth
  *     a tar                     with folders like these, with truth, or with x.cls beside x.jpg (WebDataset)
- *     a list of paths           one a line, relative to the working directory; a pipe, or "-" for standard
- * input idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
+ *     a list of paths           one a line, relative to the working directory; a pipe will do, and "-" is
+ *                               standard input
+ *     idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
  *
  * JPEG, PNG and WebP are scored. GIF, HEIC and AVIF are left out of folders and tars, as torchvision's
- * ImageFolder leaves them out. What it takes and we cannot read is an error, or left out on demand.
+ * ImageFolder leaves them out, unless image_ext asks for them. What it takes and we cannot read is an error,
+ * or left out on demand.
  *
  * Opening reads names, sizes and classes, and of idx all pixels once; no picture is decoded and no archive
  * unpacked. */

@@ -178,7 +178,7 @@ static mohvit_status drop_replaced(tar_scan *t, mohvit_error *err)
     for (size_t i = 1; i < t->count; i++) {
         if (strcmp(sorted[i - 1]->name, sorted[i]->name) != 0)
             continue;
-        if (!sorted[i]->folder && !dropped++)
+        if ((!sorted[i - 1]->folder || !sorted[i]->folder) && !dropped++)
             first = sorted[i]->name;
         sorted[i - 1]->name = NULL;
     }

@@ -221,29 +221,45 @@ static mohvit_status read_label(const char **out, const dataset_source *s, const
     mohvit_status status = sample_read_bytes(s->fd, m->place, text, size, &cause);
     if (status)
         return error_set(err, status, "%s/%s: %s", s->argument, m->name, cause.message);
-    while (size && strchr("\n\r\t ", text[size - 1]))
+    while (size && memchr("\n\r\t ", text[size - 1], 4))
         size--;
+    if (memchr(text, 0, size))
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s/%s: a zero byte; expected a class as text",
+                         s->argument, m->name);
     text[size] = '\0';
-    *out = arena_copy(s->strings, text, strlen(text));
+    *out = arena_copy(s->strings, text, size);
     return *out ? MOHVIT_OK : source_no_memory(s, err);
+}
+
+/* The same formats count as in folders, but for those that the user asks for by extension. */
+static mohvit_status counts(bool *out, dataset_source *s, const char *name, mohvit_error *err)
+{
+    const picture_format *format = picture_format_named(name);
+    *out = true;
+    if (!format || (s->image_ext && !format->scored))
+        return MOHVIT_OK;
+    return source_scores(out, s, format, name, err);
+}
+
+static mohvit_status add_item(grouping *w, const group *g, mohvit_error *err)
+{
+    const tar_member *m = g->picture;
+    found_item item = {.name = m->name, .size = m->size, .place = m->place, .class_index = CLASS_NONE};
+    bool wanted;
+    mohvit_status status = counts(&wanted, w->s, m->name, err);
+    if (status || !wanted)
+        return status;
+    if (g->label)
+        status = read_label(&item.label, w->s, g->label, err);
+    return status ? status : source_add(w->s, &item, err);
 }
 
 static mohvit_status add_items(grouping *w, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; !status && i < w->count; i++) {
-        const group *g = &w->groups[i];
-        if (!g->picture)
-            continue;
-        found_item item = {.name = g->picture->name,
-                           .size = g->picture->size,
-                           .place = g->picture->place,
-                           .class_index = CLASS_NONE};
-        if (g->label)
-            status = read_label(&item.label, w->s, g->label, err);
-        if (!status)
-            status = source_add(w->s, &item, err);
-    }
+    for (size_t i = 0; !status && i < w->count; i++)
+        if (w->groups[i].picture)
+            status = add_item(w, &w->groups[i], err);
     return status;
 }
 

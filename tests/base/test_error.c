@@ -107,6 +107,15 @@ static void a_library_that_lacked_memory_is_not_believed(void **state)
     assert_string_equal(err.message, "f: no memory");
 }
 
+static void a_line_end_behind_a_librarys_reason_is_dropped(void **state)
+{
+    (void)state;
+    mohvit_error err;
+    errno = 0;
+    error_library(&err, MOHVIT_ERROR_FORMAT, "bad\nmagic\n\n", "f");
+    assert_string_equal(err.message, "f: bad\\x0amagic");
+}
+
 static char heard[64];
 
 static void hear(void *user, const char *message)
@@ -134,6 +143,7 @@ int main(void)
         cmocka_unit_test(characters_are_not_cut_in_two),
         cmocka_unit_test(the_system_tells_whose_fault_it_is),
         cmocka_unit_test(a_library_that_lacked_memory_is_not_believed),
+        cmocka_unit_test(a_line_end_behind_a_librarys_reason_is_dropped),
         cmocka_unit_test(a_warning_needs_no_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -741,6 +741,11 @@ static void a_path_that_returns_in_a_tar_replaces_the_earlier(void **state)
     d = open_with("x.tar", (dataset_options){.truth = "truth"});
     holds(d, "dog/b.jpg=0 cat/x.jpg=2");
     dataset_close(d);
+    shell("rm cat/x.jpg; mkdir cat/x.jpg; tar --no-recursion -rf x.tar cat/x.jpg");
+    d = open_one("x.tar"); // by a folder, too
+    holds(d, "dog/b.jpg=1");
+    assert_non_null(strstr(warnings, "x.tar: 2 members are replaced"));
+    dataset_close(d);
 }
 
 /* ---- WebDataset ------------------------------------------------------------------------------ */
@@ -816,6 +821,32 @@ static void a_key_ends_at_the_first_dot_of_a_name(void **state)
     dataset_close(d);
     shell("mkdir -p val/cat; touch val/cat/x.jpg");
     refused("val", (dataset_options){.image_ext = "png"}, "--image-ext png: no tar", "");
+}
+
+static void samples_count_in_the_formats_that_count_in_folders(void **state)
+{
+    (void)state;
+    samples_hold("a.jpg a.cls=1 b.heic b.cls=2 c.gif c.cls=0", "a.jpg=1");
+    assert_non_null(strstr(warnings, "left out 1 HEIC file\n"));
+    assert_non_null(strstr(warnings, "left out 1 GIF file\n"));
+    dataset *d = open_with("w.tar", (dataset_options){.image_ext = "jpg,heic,gif"}); // asked for
+    holds(d, "a.jpg=1 b.heic=2 c.gif=0");
+    dataset_close(d);
+    samples_are_refused("a.jpg a.cls=1 b.tif b.cls=2", "w.tar/b.tif: TIFF is not supported",
+                        "--skip-other-formats");
+    d = open_with("w.tar", (dataset_options){.skip_other_formats = true});
+    holds(d, "a.jpg=1");
+    assert_non_null(strstr(warnings, "left out 1 TIFF file\n"));
+    dataset_close(d);
+}
+
+static void a_zero_byte_in_a_class_of_a_sample_is_refused(void **state)
+{
+    (void)state;
+    shell("touch a.jpg; printf '1\\0002' >a.cls; tar -cf w.tar a.jpg a.cls");
+    refused("w.tar", (dataset_options){0}, "w.tar/a.cls: a zero byte", "");
+    shell("printf '1\\000' >a.cls; tar -cf w.tar a.jpg a.cls");
+    refused("w.tar", (dataset_options){0}, "w.tar/a.cls: a zero byte", "");
 }
 
 static void a_key_that_returns_is_another_sample(void **state)
@@ -1175,6 +1206,8 @@ int main(void)
         TEST(a_path_that_returns_in_a_tar_replaces_the_earlier),
         TEST(neighbours_with_one_key_are_a_sample),
         TEST(a_key_ends_at_the_first_dot_of_a_name),
+        TEST(samples_count_in_the_formats_that_count_in_folders),
+        TEST(a_zero_byte_in_a_class_of_a_sample_is_refused),
         TEST(a_key_that_returns_is_another_sample),
         TEST(parts_that_lie_apart_are_joined_where_there_is_one_of_each),
         TEST(a_kind_of_file_is_warned_about_once_for_all_tars),

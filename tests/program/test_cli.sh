@@ -205,7 +205,7 @@ directories_are_recursive_and_sorted() {
     mkfifo d/fifo.png
     run 0 classify --format json d
     equal "$(get path)" "$(printf '%s\n' d/a.png d/b-.png d/b.png d/b/c/1.png d/b/to/2.png d/link.png d/no-ending d/z.png)"
-    has "$err" "passed over 1 file"
+    has "$err" "d: skipped 1 file that is not a picture"
     run 0 classify --format json d/z.png d/ d/a.png # in the order of the command line
     equal "$(get path | sed -n '1p;2p;10p')" $'d/z.png\nd/a.png\nd/a.png'
     run 1 classify d/empty
@@ -420,7 +420,7 @@ colour_is_for_terminals_alone() {
 a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one() {
     "$mohvit" classify "$images" "$images" 2>err.txt | head -n 1 >/dev/null
     equal "${PIPESTATUS[0]}" 0
-    equal "$(grep -v 'built-in model\|passed over' err.txt)" ""
+    equal "$(grep -v 'built-in model\|skipped' err.txt)" ""
     for arguments in "classify $images/coffee.png" "classify --format json $images" --help "info --format json"; do
         "$mohvit" $arguments >/dev/full 2>err.txt
         equal $? 1

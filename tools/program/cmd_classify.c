@@ -16,7 +16,7 @@ static const char help[] =
     "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
     "Prints the most likely classes of pictures (" PICTURE_FORMATS ", told by content).\n\n"
     "A directory stands for the pictures below it, sorted by path: files that begin like a\n"
-    "picture or are named like one. Hidden files and those of systems (__MACOSX) are passed over,\n"
+    "picture or are named like one. Hidden files and those of systems (__MACOSX) are skipped,\n"
     "links to directories are followed. \"-\" is a picture on standard input. A picture that fails is\n"
     "reported, the others go on, and the exit status is 1.\n\n"
     "  --top K             classes to print; default 5\n"

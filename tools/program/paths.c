@@ -49,7 +49,7 @@ static void add_found(paths *p, const char *path, int error)
     p->found[p->found_count++] = (found){or_die(strdup(path)), error};
 }
 
-/* Takes one entry of the walk; true where it was a file that is no picture. */
+/* Takes one entry of the walk; true where it was a file that is not a picture. */
 static bool visit(paths *p, FTS *walk, FTSENT *entry)
 {
     bool hidden = entry->fts_level > 0 && name_is_hidden(entry->fts_name, entry->fts_namelen), begins;
@@ -102,8 +102,8 @@ static void walk_directory(paths *p, const char *path)
     if (p->found_count)
         qsort(p->found, p->found_count, sizeof *p->found, compare_found);
     if (others)
-        complain("%s: passed over %zu %s", path, others,
-                 others == 1 ? "file that is no picture" : "files that are no pictures");
+        complain("%s: skipped %zu %s", path, others,
+                 others == 1 ? "file that is not a picture" : "files that are not pictures");
     if (!p->found_count)
         add_found(p, path, NO_PICTURES);
     free(start);

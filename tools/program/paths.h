@@ -15,7 +15,7 @@ paths *paths_open_or_complain(char **arguments, size_t count, const char *list, 
  *
  * A directory gives the pictures below it in the order of their bytes, as `find | LC_ALL=C sort` would: what
  * begins like a picture, and what is named like one, so that a broken photo.jpg does not go unnoticed. Hidden
- * files and directories are passed over. Links to directories are followed; one that leads to a directory
+ * files and directories are skipped. Links to directories are followed; one that leads to a directory
  * above it gives its path and an error. */
 char *paths_next(paths *p, mohvit_error *err);
 
