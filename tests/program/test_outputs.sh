@@ -190,7 +190,7 @@ streams_are_no_files() {
     cp "$samples/bag.png" picture
     "$mohvit" routes - -o - <picture >out.txt 2>err.txt || fail "$(cat err.txt)"
     "$mohvit" routes -o picture -o - picture >again.txt 2>err.txt || fail "the last of two options counts: $(cat err.txt)"
-    cmp out.txt again.txt
+    equal "$(sed 's/"path":"picture"/"path":"-"/' again.txt)" "$(cat out.txt)"
     "$mohvit" preprocess - -o crop.png <picture >out.txt 2>err.txt || fail "$(cat err.txt)"
 }
 
