@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "imgio/formats.h"
 #include "imgio/image.h"
 
 #include <pthread.h>
@@ -299,6 +300,18 @@ static void read_loop(run *r)
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
+/* image_decode, which goes by content. Pillow, which published scores come from, cannot read the HEIC that
+ * some telephones call "x.jpg"; one that is called by its name was asked for. */
+static mohvit_status decode(image *out, const sample *s, const char *name, mohvit_error *err)
+{
+    const picture_format *is = picture_format_find(s->bytes, s->size), *named = picture_format_named(name);
+    if (is && is->decode && !is->scored && named && named->scored)
+        return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                         "%s: is called a %s, but is %s, which published scores do not count", name,
+                         named->name, is->name);
+    return image_decode(out, s->bytes, s->size, name, NULL, false, err);
+}
+
 /* From bytes to the network's input. */
 static mohvit_status prepare(worker *w, loaded *l, size_t slot, mohvit_error *err)
 {
@@ -310,7 +323,7 @@ static mohvit_status prepare(worker *w, loaded *l, size_t slot, mohvit_error *er
     mohvit_error cause;
     mohvit_status status = MOHVIT_OK;
     if (!s->width)
-        status = image_decode(&img, s->bytes, s->size, item->name, NULL, false, &cause);
+        status = decode(&img, s, item->name, &cause);
     if (status) // its message begins with the name alone
         return error_set(err, status, "%s%s", prefix, cause.message);
     status = mohvit_load_rgb(w->contexts[0], slot, img.rgb, img.width, img.height, img.width * 3, &cause);

@@ -128,6 +128,15 @@ pictures_that_imagefolder_leaves_out_are_left_out() {
     has "$err" "--skip-other-formats"
     run 0 eval few --skip-other-formats --format json
     equal "$(get top1) $(get loss) $(get images)" "$score"
+    # By content, where Pillow fails.
+    cp "$golden/images/cat_240.heic" few/Bag/a.jpg
+    run 1 eval few --skip-other-formats --format json
+    equal "$(get top1) $(get loss) $(get images) $(get failed)" "$score 1"
+    "$mohvit" --version | grep -q libheif || return
+    has "$err" "few/Bag/a.jpg: is called a JPEG, but is HEIC"
+    cp few/Bag/a.jpg asked.heic
+    run 0 eval --truth <(echo asked Bag) --format json <(echo asked.heic)
+    equal "$(get images)" 1
 }
 
 the_official_checkpoint_scores_as_published() {

@@ -265,7 +265,7 @@ static int parse(convert_options *o, int argc, char **argv)
         return usage_error("convert", "expected a checkpoint and the name of the file to write");
     o->in = argv[optind];
     o->out = argv[optind + 1];
-    names_file(FILE_READ, NULL, o->in);
+    names_file(FILE_WEIGHTS, NULL, o->in);
     names_file(FILE_OUTPUT, NULL, o->out);
     return outputs_check("convert");
 }

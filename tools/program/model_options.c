@@ -80,7 +80,7 @@ bool model_option(void *options, int code, const char *value)
     model_options *o = options;
     switch (code) {
     case OPTION_WEIGHTS:
-        return takes_file(FILE_READ, "--weights", value, &o->weights);
+        return takes_file(FILE_WEIGHTS, "--weights", value, &o->weights);
     case OPTION_KEY:
         o->open.key = value;
         return true;
@@ -126,7 +126,7 @@ static const char *weights_path(const model_options *o)
 void model_names_weights(const model_options *o)
 {
     if (!o->weights)
-        names_file(FILE_READ, "MOHVIT_WEIGHTS", weights_path(o));
+        names_file(FILE_WEIGHTS, "MOHVIT_WEIGHTS", weights_path(o));
 }
 
 model_source model_source_choose(const model_options *o)

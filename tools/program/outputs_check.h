@@ -6,8 +6,9 @@
 
 #include "imgio/dataset/dataset.h"
 
-/* A state is an output that a run appends to; data are an argument of dataset_open. */
-typedef enum file_use { FILE_READ, FILE_DATA, FILE_STATE, FILE_OUTPUT } file_use;
+/* Weights may be the index of shards, which are read as well; data are an argument of dataset_open; a state
+ * is an output that a run appends to. */
+typedef enum file_use { FILE_READ, FILE_WEIGHTS, FILE_DATA, FILE_STATE, FILE_OUTPUT } file_use;
 
 /* Declares a file by its option; NULL: an argument. path is borrowed, and may be NULL: there is none. */
 void names_file(file_use use, const char *option, const char *path);
