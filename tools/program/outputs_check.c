@@ -161,7 +161,7 @@ static int check_pair(const char *name, const named_file *output, const named_fi
     if (same_file(output->path, other->path))
         return usage_error(name, "%s%s%s: would replace %s, which is the same file", option, blank,
                            output->path, name_of(other));
-    if (other->use == FILE_READ && is_shard_of(other->path, output->path))
+    if (other->use == FILE_WEIGHTS && is_shard_of(other->path, output->path))
         return usage_error(name, "%s%s%s: would replace a shard of %s", option, blank, output->path,
                            name_of(other));
     if (other->use == FILE_DATA && is_picture_in(other->path, output->path))
@@ -170,32 +170,9 @@ static int check_pair(const char *name, const named_file *output, const named_fi
     return PARSED;
 }
 
-/* The shards behind an index are inputs that no option names. */
-static int check_shards(const char *name, const char *weights)
-{
-    char **shards = NULL;
-    size_t shard_count = 0;
-    int status = PARSED;
-    mohvit_error err;
-    if (safetensors_index_shards(&shards, &shard_count, weights, &err))
-        return PARSED; // which is said when the model is opened
-    for (size_t i = 0; i < shard_count; i++) {
-        const named_file shard = {NULL, shards[i], FILE_READ};
-        for (size_t f = 0; f < count && status == PARSED; f++)
-            if (files[f].use >= FILE_STATE)
-                status = check_pair(name, &files[f], &shard);
-        free(shards[i]);
-    }
-    free(shards);
-    return status;
-}
-
 int outputs_check(const char *name)
 {
     int status = PARSED;
-    for (size_t i = 0; i < count && status == PARSED; i++)
-        if (files[i].use == FILE_WEIGHTS)
-            status = check_shards(name, files[i].path);
     for (const named_file *a = files; a < files + count; a++)
         for (const named_file *b = files; a->use >= FILE_STATE && status == PARSED && b < files + count; b++)
             if (b->use < a->use || (b->use == a->use && b > a))
