@@ -24,6 +24,7 @@ typedef struct tar_scan {
     tar_member *members; /* (count), in the order of the tar */
     size_t count, capacity;
     const char *inner; /* a member that is a tar, or NULL */
+    const char *link;  /* one whose name does not tell what it leads to, such as a folder; or NULL */
 } tar_scan;
 
 /* EILSEQ, EINVAL and −1 are what libarchive has to say; other numbers are from the system. */
@@ -102,14 +103,22 @@ static mohvit_status visit_file(tar_scan *t, struct archive_entry *entry, const 
     return add_member(t, &(tar_member){name, (uint64_t)place, (uint64_t)size, false}, err);
 }
 
+static mohvit_status refuse_link(const tar_scan *t, const char *name, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                     "%s: \"%s\" is a link; make the tar with --dereference "
+                     "--hard-dereference",
+                     t->s->argument, name);
+}
+
 /* The bytes of a link are those of another member, or of a file outside. */
 static mohvit_status visit_link(tar_scan *t, const char *name, mohvit_error *err)
 {
+    const char *slash = strrchr(name, '/');
     if (picture_named(name) || ends_with(name, ".cls"))
-        return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
-                         "%s: \"%s\" is a link to another file; make the tar with --dereference "
-                         "--hard-dereference",
-                         t->s->argument, name);
+        return refuse_link(t, name, err);
+    if (!strchr(slash ? slash : name, '.'))
+        t->link = name;
     return source_skip(t->s, name, NULL, err);
 }
 
@@ -277,6 +286,8 @@ static mohvit_status take_members(tar_scan *t, mohvit_error *err)
 {
     if (t->s->find_samples && webdataset_is(t->members, t->count))
         return webdataset_add(t->s, t->members, t->count, err);
+    if (t->link) // a folder's would be a class, or hold more pictures, once the tar is unpacked
+        return refuse_link(t, t->link, err);
     mohvit_status status = add_pictures(t, err);
     return status ? status : find_folders(t, err);
 }

@@ -921,6 +921,21 @@ static void pictures_that_a_tar_links_to_are_refused(void **state)
     }
 }
 
+/* Without it, folders in the order of their names would be other classes than once the tar is unpacked. */
+static void folders_that_a_tar_links_to_are_refused(void **state)
+{
+    (void)state;
+    const dataset_options by_order = {.folders = FOLDERS_BY_ORDER};
+    shell("mkdir -p val/a val/c val/d; for f in a c d; do touch val/$f/x.jpg; done; ln -s a val/b;"
+          "tar -C val --sort=name -cf x.tar a b c d; tar -C val --sort=name --dereference --hard-dereference "
+          "-cf y.tar a b c");
+    refused("x.tar", by_order, "x.tar: \"b\" is a link", "--dereference");
+    refused("x.tar", (dataset_options){0}, "x.tar: \"b\" is a link", "--dereference");
+    dataset *d = open_with("y.tar", by_order);
+    holds(d, "a/x.jpg=0 b/x.jpg=1 c/x.jpg=2");
+    dataset_close(d);
+}
+
 static void members_of_a_tar_that_are_no_pictures_are_counted(void **state)
 {
     (void)state;
@@ -1212,6 +1227,7 @@ int main(void)
         TEST(parts_that_lie_apart_are_joined_where_there_is_one_of_each),
         TEST(a_kind_of_file_is_warned_about_once_for_all_tars),
         TEST(pictures_that_a_tar_links_to_are_refused),
+        TEST(folders_that_a_tar_links_to_are_refused),
         TEST(members_of_a_tar_that_are_no_pictures_are_counted),
         TEST(a_tar_cut_short_is_refused_wherever_it_is_cut),
         TEST(other_archives_are_refused_with_the_reason),
