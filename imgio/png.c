@@ -474,7 +474,7 @@ static void expand(const png *p, uint8_t *rgb, size_t apart, const uint8_t *row,
             continue;
         }
         unsigned sample =
-            p->depth < 8 ? row[x * p->depth / 8] >> (8 - p->depth - x * p->depth % 8) & most : *at;
+            p->depth < 8 ? (unsigned)row[x * p->depth / 8] >> (8 - p->depth - x * p->depth % 8) & most : *at;
         if (p->colour == 3)
             memcpy(rgb, p->palette[sample], 3);
         else

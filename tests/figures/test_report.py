@@ -34,7 +34,7 @@ HOSTILE = [
     "crane, machine",
     "<!-- comment",
     "]]>",
-    "${evil} {{DATA}} \\u003c",
+    "${evil} {{DATA}} \\u003c \u202e",
 ]
 failures = []
 

@@ -467,12 +467,11 @@
     if (e < -4 || e >= 9) return `${trim(digits)}e${e < 0 ? '-' : '+'}${String(Math.abs(e)).padStart(2, '0')}`;
     return trim(y.toFixed(8 - e));
   }
-  const control = new RegExp('[\\u0000-\\u001f\\u007f-\\u009f]', 'g');
+  // What base/utf8.h says steers a terminal or turns the direction of text, and the backslash that marks its bytes.
+  const unsafe = new RegExp('[\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\\\]', 'g');
   function field(text) {
-    const safe = text.replace(control, (ch) => {
-      const code = ch.charCodeAt(0), hex = (n) => `\\x${n.toString(16).padStart(2, '0')}`;
-      return code < 0x80 ? hex(code) : hex(0xc2) + hex(code);
-    });
+    const hex = (byte) => `\\x${byte.toString(16).padStart(2, '0')}`;
+    const safe = text.replace(unsafe, (ch) => (ch === '\\' ? '\\\\' : Array.from(new TextEncoder().encode(ch), hex).join('')));
     return /[",]|^ /.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
   }
   function csvOf(which) {
