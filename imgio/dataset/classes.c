@@ -216,6 +216,13 @@ mohvit_status class_parse(const class_table *t, const char *text, const char *wh
 {
     size_t index;
     if (class_is_index(text, &index)) {
+        size_t label = t->numbers ? find_key(&t->loose, without_zeros(text), compare_loose) : CLASS_NONE;
+        if (label != CLASS_NONE && label != index)
+            return error_set(
+                err, MOHVIT_ERROR_FORMAT,
+                "%s: \"%s\" is an index and the label of another class; take --labels whose names "
+                "are not numbers",
+                where, text);
         *out = index;
         return index < t->names.count ? MOHVIT_OK : class_out_of_range(t, index, where, err);
     }

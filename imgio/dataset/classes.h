@@ -30,7 +30,8 @@ size_t class_by_id(const class_table *t, const char *id);
  * a folder can be called). CLASS_AMBIGUOUS where it is the name of several. */
 size_t class_by_name(const class_table *t, const char *name);
 
-/* Whatever text is: an index, a WordNet id or a name. where (a file and line) begins the message. */
+/* Whatever text is: an index, a WordNet id or a name. A number that is one class's index and another's label
+ * is an error. where (a file and line) begins the message. */
 mohvit_status class_parse(const class_table *t, const char *text, const char *where, size_t *out,
                           mohvit_error *err);
 

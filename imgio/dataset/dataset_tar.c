@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,7 +44,7 @@ static mohvit_status archive_error(const tar_scan *t, mohvit_error *err)
 static bool ends_with(const char *name, const char *ending)
 {
     size_t length = strlen(name), n = strlen(ending);
-    return length > n && !strcmp(name + length - n, ending);
+    return length > n && !strcasecmp(name + length - n, ending);
 }
 
 /* The name as unpacking would have it: without "./", "//" and a slash at either end. */

@@ -141,9 +141,9 @@ static mohvit_status find_columns(columns *c, bool *found, const line_reader *r,
     if (*found && name_columns + class_columns > 2)
         return error_set(
             err, MOHVIT_ERROR_FORMAT,
-            "%s: line 1: the header has %zu columns that may name a picture and %zu that may be its class; "
+            "%s: line %zu: the header has %zu columns that may name a picture and %zu that may be its class; "
             "leave one of each",
-            r->path, name_columns, class_columns);
+            r->path, r->number, name_columns, class_columns);
     return MOHVIT_OK;
 }
 
@@ -220,16 +220,19 @@ static mohvit_status check_numbers(const truth_reader *r, const warning_sink *wa
 
 static mohvit_status read_lines(truth_reader *r, bool in_order, mohvit_error *err)
 {
-    bool more, csv = false;
+    bool more, first = true, csv = false;
     columns c;
     mohvit_status status;
     while (!(status = lines_next(&r->lines, &more, err)) && more) {
         if (!lines_trim(&r->lines))
             continue;
-        if (r->lines.number == 1 && !in_order && (status = find_columns(&c, &csv, &r->lines, err)))
+        if (first && !in_order && (status = find_columns(&c, &csv, &r->lines, err)))
             return status;
-        if (r->lines.number == 1 && csv)
+        if (first && csv) {
+            first = false;
             continue;
+        }
+        first = false;
         status = csv ? take_record(r, &c, err) : in_order ? take_class(r, err) : take_line(r, err);
         if (status)
             return status;

@@ -259,6 +259,16 @@ static void numbers_are_labels_where_labels_are_numbers(void **state)
     assert_string_equal(match(t, FOLDERS_BY_NUMBER, "005/2"), "005=2 2=1");
     assert_string_equal(warning, "");
     has(match(t, FOLDERS_BY_NUMBER, "1/2"), "no class of this model by label: \"1\"");
+    size_t index;
+    mohvit_error err;
+    assert_int_equal(class_parse(t, "1", "here", &index, &err), MOHVIT_OK);
+    assert_int_equal(index, 1);
+    assert_int_equal(class_parse(t, "2", "here", &index, &err), MOHVIT_ERROR_FORMAT);
+    has(err.message, "here: \"2\" is an index and the label of another class");
+    drop(t, &l);
+    t = table_of(&l, "0\n1\n2\n");
+    assert_int_equal(class_parse(t, "02", "here", &index, &err), MOHVIT_OK);
+    assert_int_equal(index, 2);
     drop(t, &l);
 }
 

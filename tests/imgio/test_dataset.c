@@ -409,7 +409,7 @@ static void a_truth_file_may_be_a_csv_with_a_header(void **state)
     static const char *const good[] = {
         "file_name,label\na.jpg,2\n\"b,\"\"c.jpg\", bird \n",
         "\xef\xbb\xbfLabel , split,Image ID\r\n2,x,a.jpg\r\nbird,,\"b,\"\"c\"\r\n",
-        "path,class,top1\na,2,7\n\"flat/b,\"\"c.jpg\" ,\"bird\",8"};
+        "\n path,class,top1\na,2,7\n\"flat/b,\"\"c.jpg\" ,\"bird\",8"};
     static const char *const bad[][2] = {
         {"file_name,label\na.jpg\n", "line 2: the fields do not fit; expected 2 fields"},
         {"file_name,label\na.jpg,2,\n", "line 2: the fields do not fit; expected 2 fields"},

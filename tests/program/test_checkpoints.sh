@@ -100,16 +100,16 @@ synthetic_weights_say_so() {
         run 0 info --weights $file
         has "$out" "140 tensors, synthetic, seed 5"
         run 0 info --weights $file --format json
-        equal "$(get synthetic)" 5
+        equal "$(get synthetic_seed)" 5
         run 0 classify --weights $file "$golden/images/coffee.png"
         has "$err" "warning: $file: synthetic weights, seed 5"
         run 0 eval --quiet --weights $file --format json data
         has "$err" "warning: $file: synthetic weights, seed 5"
-        equal "$(get provenance synthetic)" 5
+        equal "$(get provenance synthetic_seed)" 5
     done
     make_models
     run 0 info --weights plain.safetensors --format json
-    equal "$(get synthetic)" null
+    equal "$(get synthetic_seed)" null
     run 0 classify --weights plain.safetensors --format json --provenance "$golden/images/coffee.png"
     lacks "$out$err" synthetic
 }

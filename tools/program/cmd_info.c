@@ -226,7 +226,8 @@ static void print_json(const subject *s, const info_options *o)
     json_put(object, "labels", labels_array(&s->description.labels));
     json_put(object, "path", json_text(s->source.path));
     json_put(object, "container", json_text(s->cp ? checkpoint_format(s->cp) : NULL));
-    json_put(object, "synthetic", json_text(*s->description.synthetic ? s->description.synthetic : NULL));
+    json_put(object, "synthetic_seed",
+             json_text(*s->description.synthetic ? s->description.synthetic : NULL));
     put_sets(object, s->cp);
     if (o->tensors)
         json_put(object, "tensors", tensors_array(s));

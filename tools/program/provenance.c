@@ -129,7 +129,7 @@ json_t *provenance_json(const model_source *source, const config *c, const mohvi
         json_put(object, "precision", json_text(info.precision));
         json_put(object, "instruction_set", json_text(info.instruction_set));
         if (*mohvit_describe(m)->synthetic)
-            json_put(object, "synthetic", json_text(mohvit_describe(m)->synthetic));
+            json_put(object, "synthetic_seed", json_text(mohvit_describe(m)->synthetic));
     }
     json_put(object, "threads", json_integer(threads));
     json_put(object, "cpu", cpu_name());
