@@ -113,6 +113,12 @@ def safetensors_entries(count, limit):
     return safetensors(text, count * (len(entry % 0) + 1) if most < count else None)
 
 
+def index(tensor, shard, count):
+    """The index of `count` tensors' shards."""
+    pairs = (b'"%s":"%s"' % (tensor % i, shard % i if b"%" in shard else shard) for i in range(count))
+    return b'{"weight_map":{' + b",".join(pairs) + b"}}"
+
+
 def zip_of(entries, overlap=False):
     """entries: name, bytes as they are stored, and what is said of them: size, method, CRC. With overlap all entries
     of one content share it, under the first one's header."""
@@ -250,6 +256,9 @@ KINDS = {
     "full.safetensors": lambda: safetensors_entries(280000, 1 << 24),
     "objects.safetensors": lambda: safetensors(b'{"a":[' + b"{}," * 5000000 + b"0]}"),
     "nested.safetensors": lambda: safetensors(b'{"a":' + b"[" * 15000000),
+    "shards.json": lambda: index(b"t%d", b"s%d.safetensors", 60000),
+    "tensors.json": lambda: index(b"t%d", b"s.safetensors", 200000),
+    "nested.json": lambda: b'{"weight_map":' + b"[" * 15000000,
     "marks.pth": lambda: pth(b"\x80\x02" + b"(" * 60000000),
     "nested.pth": lambda: pth(b"\x80\x02" + b"]" * 1000000 + b"a" * 999999 + b"."),
     "nested_tuples.pth": lambda: pth(b"\x80\x02N" + b"\x85" * 60000000 + b"."),

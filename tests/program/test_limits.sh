@@ -53,6 +53,9 @@ safetensors)
     checkpoint full.safetensors 'at most 196610'
     checkpoint objects.safetensors 'at most 196610'
     checkpoint nested.safetensors 'at most 196610'
+    checkpoint shards.json 'at most 512'
+    checkpoint tensors.json 'at most'
+    checkpoint nested.json 'at most'
     ;;
 pickles)
     checkpoint marks.pth 'wait on the stack'
