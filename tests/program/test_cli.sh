@@ -275,6 +275,53 @@ pictures_of_telephones_are_read_and_others_name_a_converter() {
     run 0 preprocess "$images/cat_240.heic" -o out.png
 }
 
+# Each of two FIFOs is read by a thread of its own: the second one is written first.
+pictures_are_decoded_side_by_side_and_answered_in_order() {
+    mkfifo first second
+    timeout 60 "$mohvit" classify --threads 2 --format json first second "$images/cat_420.jpg" 2>err.txt >out.txt &
+    local program=$!
+    # shellcheck disable=SC2016 # to open a FIFO may take for ever, too
+    local write='cat "$0" >"$1"'
+    timeout 60 sh -c "$write" "$images/coffee.png" second || fail "the second picture waits for the first"
+    timeout 60 sh -c "$write" "$images/cat_gray.png" first || fail "the first picture is not read"
+    wait $program || fail "$(cat err.txt)"
+    equal "$(get path)" $'first\nsecond\n'"$images/cat_420.jpg"
+    equal "$(get size)" $'[301,257]\n[600,400]\n[451,300]'
+    local threads many=()
+    for i in {1..30}; do many+=("$images/coffee.png" missing "$images/cat_gray.png"); done
+    for threads in 1 2 7; do
+        run 1 classify --threads $threads --batch $threads --format json "${many[@]}"
+        equal "$(get path)" "$(printf '%s\n' "${many[@]}")"
+        if [ $threads = 1 ]; then get top >alone; fi
+        get top | cmp - alone || fail "other answers with $threads threads"
+    done
+    rm first second alone
+}
+
+# One that writes a path and waits for its answer, as another program does.
+no_answer_waits_for_a_path_that_is_still_to_come() {
+    local program answer how i
+    for how in "--threads 1" "--threads 2" "--threads 2 --batch 4"; do
+        # shellcheck disable=SC2086 # several words
+        coproc program { exec timeout 60 "$mohvit" classify $how --format json --from-file - 2>err.txt; }
+        local pid=$program_PID
+        for i in 1 2 3; do # so many paths at once, and the beginning of the next
+            for _ in $(seq $i); do printf '%s\n' "$images/cat_gray.png"; done >&"${program[1]}"
+            printf '%s' "$images/" >&"${program[1]}"
+            for _ in $(seq $i); do
+                read -r -t 20 answer <&"${program[0]}" || break 2 # read leaves ""
+                has "$answer" cat_gray.png
+            done
+            echo coffee.png >&"${program[1]}"
+            read -r -t 20 answer <&"${program[0]}" || break
+            has "$answer" coffee.png
+        done
+        [[ $answer == *coffee.png* ]] || fail "$how: no answer to $i paths: $(cat err.txt)"
+        eval "exec ${program[1]}>&-"
+        wait "$pid" || fail "$(cat err.txt)"
+    done
+}
+
 standard_input_and_lists_are_read() {
     "$mohvit" classify --format json - <"$images/coffee.png" 2>err.txt >out.txt || fail "$(cat err.txt)"
     equal "$(get path)" -
@@ -788,6 +835,8 @@ classify)
     directories_are_recursive_and_sorted
     a_failed_picture_does_not_stop_the_others
     pictures_of_telephones_are_read_and_others_name_a_converter
+    pictures_are_decoded_side_by_side_and_answered_in_order
+    no_answer_waits_for_a_path_that_is_still_to_come
     standard_input_and_lists_are_read
     names_cannot_harm_terminals_or_json
     names_can_be_read_back

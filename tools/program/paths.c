@@ -23,7 +23,7 @@ typedef struct found {
 struct paths {
     char **arguments;
     size_t count, at;
-    line_reader list; /* without a file where there is none, or no longer */
+    line_reader list; /* not open where there is none, or no longer */
     found *found;     /* (found_count), of the directory being given out */
     size_t found_count, found_capacity, found_at;
 };
@@ -141,7 +141,7 @@ static char *next_line(paths *p, mohvit_error *err)
 {
     bool more = false;
     const char *path = p->list.path;
-    if (!p->list.file)
+    if (!p->list.line)
         return NULL;
     mohvit_status status = lines_next(&p->list, &more, err);
     if (!status && !more)
@@ -176,6 +176,11 @@ char *paths_next(paths *p, mohvit_error *err)
         walk_directory(p, path);
         free(path);
     }
+}
+
+bool paths_ready(paths *p)
+{
+    return p->found_at < p->found_count || p->at < p->count || !p->list.line || lines_ready(&p->list);
 }
 
 void paths_close(paths *p)

@@ -19,6 +19,9 @@ paths *paths_open_or_complain(char **arguments, size_t count, const char *list, 
  * above it gives its path and an error. */
 char *paths_next(paths *p, mohvit_error *err);
 
+/* Whether paths_next would answer at once, and not wait for who writes the list. */
+bool paths_ready(paths *p);
+
 void paths_close(paths *p);
 
 #endif
