@@ -306,13 +306,14 @@ static mohvit_status prepare(worker *w, loaded *l, size_t slot, mohvit_error *er
     const dataset_item *item = l->chunk->results[l->image].item;
     const char *prefix = dataset_prefix(p->data, item->source);
     const sample *s = &l->sample;
-    image img = {s->width, s->height, s->bytes};
+    image img = {.width = s->width, .height = s->height, .rgb = s->bytes};
     mohvit_error cause;
     mohvit_status status = MOHVIT_OK;
     if (!s->width)
-        status = image_decode(&img, s->bytes, s->size, item->name, NULL, false, &cause);
+        status = image_decode(&img, s->bytes, s->size, item->name, NULL, p->exif_orientation, &cause);
     if (status) // its message begins with the name alone
         return error_set(err, status, "%s%s", prefix, cause.message);
+    l->seen.turned = img.turned;
     status = mohvit_load_rgb(w->contexts[0], slot, img.rgb, img.width, img.height, img.width * 3, &cause);
     if (status)
         error_set(err, status, "%s%s: %s", prefix, item->name, cause.message);

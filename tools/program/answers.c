@@ -102,6 +102,7 @@ static mohvit_status load(const run *r, answer *a, mohvit_context *ctx, mohvit_e
         return status;
     a->width = img.width;
     a->height = img.height;
+    a->turned = img.turned;
     status = mohvit_load_rgb(ctx, a->slot, img.rgb, img.width, img.height, img.width * 3, err);
     if (status) { // knows no path
         mohvit_error cause = *err;

@@ -15,6 +15,7 @@ typedef struct answer {
     double ms;              /* of decoding and resizing, and its share of the forward pass */
     mohvit_error err;       /* status MOHVIT_OK: none */
     mohvit_prediction *top; /* (top_count) */
+    bool turned;            /* its EXIF says that it is to be turned */
     size_t slot;            /* of the batch, until it is answered */
     bool done;
 } answer;

@@ -44,6 +44,7 @@ typedef struct run {
     size_t top_count;          /* classes of a picture */
     size_t label_column;       /* width, in text */
     size_t pictures, failures; /* of the whole run */
+    size_t turned;             /* of these: as their EXIF says, they are to be */
     json_t *provenance;        /* or NULL */
 } run;
 
@@ -140,6 +141,7 @@ static bool take_answer(void *user, const answer *a)
     funlockfile(stdout);
     r->pictures++;
     r->failures += a->err.status != MOHVIT_OK;
+    r->turned += a->turned;
     return output_flush();
 }
 
@@ -163,6 +165,7 @@ static int classify_all(run *r, const mohvit_model *m, paths *inputs)
         complain("%s: names no pictures", o->list);
         return EXIT_INPUT;
     }
+    complain_turned(o->exif_orientation, r->turned, r->pictures);
     if (r->failures && r->pictures > 1)
         complain("%zu of %zu pictures failed", r->failures, r->pictures);
     return r->failures ? EXIT_INPUT : EXIT_FINE;

@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,4 +118,12 @@ void complain_warning(UNUSED void *user, const char *message)
 void complain_note(UNUSED void *user, const char *message)
 {
     complain("note: %s", message);
+}
+
+void complain_turned(bool asked, uint64_t pictures, uint64_t all)
+{
+    if (pictures && !asked)
+        complain("note: %" PRIu64 " of %" PRIu64 " pictures are to be turned, says their EXIF; "
+                 "--exif-orientation turns them, as the reference does not",
+                 pictures, all);
 }

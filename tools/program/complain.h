@@ -49,6 +49,9 @@ void complain_as(const char *who);
 void complain_warning(void *user, const char *message);
 void complain_note(void *user, const char *message);
 
+/* A note of pictures, of all, whose EXIF says that they are to be turned, where that was not asked for. */
+void complain_turned(bool asked, uint64_t pictures, uint64_t all);
+
 /* The result of an allocation or of a jansson call; without memory the program ends with a message. */
 void *or_die(void *pointer);
 
