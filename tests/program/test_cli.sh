@@ -298,6 +298,30 @@ pictures_are_decoded_side_by_side_and_answered_in_order() {
     rm first second alone
 }
 
+# A progress line needs a picture that takes a quarter of a second.
+progress_is_shown_where_answers_are_not() {
+    command -v script >/dev/null || return
+    local line=$'\r\033[K1 of 2 images, '
+    shown() {
+        mkfifo slow
+        (sleep 0.5 && cat "$images/cat_gray.png" >slow) &
+        TERM=xterm timeout 60 script -qec "'$mohvit' classify --threads 1 $1" /dev/null </dev/null
+        rm slow
+    }
+    shown "slow missing >out.txt" >terminal
+    has "$(cat terminal)" "$line"
+    has "$(cat terminal)" $'\r\033[Kmohvit: missing: ' # in place of the line
+    shown "--quiet slow missing >out.txt" >terminal
+    has "$(cat terminal)" "missing: "
+    lacks "$(cat terminal)" "of 2 images"
+    shown "slow missing" >terminal
+    has "$(cat terminal)" "301 x 257"
+    lacks "$(cat terminal)" "of 2 images"
+    echo missing >list
+    shown "slow --from-file list >out.txt" >terminal # whose length nobody knows
+    has "$(cat terminal)" $'\r\033[K1 images, '
+}
+
 # One that writes a path and waits for its answer, as another program does.
 no_answer_waits_for_a_path_that_is_still_to_come() {
     local program answer how i
@@ -855,6 +879,7 @@ classify)
     pictures_of_telephones_are_read_and_others_name_a_converter
     pictures_are_decoded_side_by_side_and_answered_in_order
     no_answer_waits_for_a_path_that_is_still_to_come
+    progress_is_shown_where_answers_are_not
     standard_input_and_lists_are_read
     names_cannot_harm_terminals_or_json
     names_can_be_read_back

@@ -62,8 +62,9 @@ static bool claim(run *r)
     if (!path)
         return false;
     answer *a = &r->ring[r->claimed % r->capacity];
+    size_t left = paths_left(r->a->inputs);
     pthread_mutex_lock(&r->output);
-    *a = (answer){.path = path, .err = err, .top = a->top};
+    *a = (answer){.path = path, .err = err, .left = left, .top = a->top};
     pthread_mutex_unlock(&r->output);
     r->claimed++;
     return true;

@@ -12,6 +12,7 @@
 typedef struct answer {
     char *path;
     size_t width, height;
+    size_t left;            /* paths behind it, or PATHS_UNKNOWN */
     double ms;              /* of decoding and resizing, and its share of the forward pass */
     mohvit_error err;       /* status MOHVIT_OK: none */
     mohvit_prediction *top; /* (top_count) */

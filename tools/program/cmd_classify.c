@@ -5,10 +5,12 @@
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
+#include "tools/program/progress.h"
 #include "tools/program/provenance.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
@@ -23,6 +25,7 @@ static const char help[] =
     "  -0, --null          zero bytes end the paths in FILE, as find -print0 writes them\n"
     "  --escaped           paths in FILE are written as results write them: \\\\, \\xNN\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
+    "  --quiet             no lines about progress\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
     "{\"path\",\"size\":[width,height],\"top\":[{\"class\",\"id\",\"label\",\"prob\"}],\"ms\"}, or\n"
@@ -37,6 +40,7 @@ typedef struct classify_options {
     int exif_orientation, provenance;
     const char *list;
     bool null_list, escaped;
+    int quiet;
 } classify_options;
 
 typedef struct run {
@@ -46,7 +50,10 @@ typedef struct run {
     size_t pictures, failures; /* of the whole run */
     size_t turned;             /* of these: as their EXIF says, they are to be */
     json_t *provenance;        /* or NULL */
+    progress progress;
 } run;
+
+#define LOG_EVERY 60 /* seconds, off a terminal */
 
 // ---- Printing --------------------------------------------------------------------------------------
 
@@ -142,7 +149,10 @@ static bool take_answer(void *user, const answer *a)
     r->pictures++;
     r->failures += a->err.status != MOHVIT_OK;
     r->turned += a->turned;
-    return output_flush();
+    bool going_on = output_flush();
+    r->progress.total = a->left == PATHS_UNKNOWN ? 0 : r->pictures + a->left;
+    progress_add(&r->progress, 1, a->err.status != MOHVIT_OK);
+    return going_on;
 }
 
 static int classify_all(run *r, const mohvit_model *m, paths *inputs)
@@ -159,7 +169,11 @@ static int classify_all(run *r, const mohvit_model *m, paths *inputs)
         .take = take_answer,
     };
     mohvit_error err;
-    if (!fine_or_complain(answers_run(&a, &err), &err))
+    // Answers on a terminal are progress enough.
+    progress_begin(&r->progress, 0, 0, 0, LOG_EVERY, o->quiet || isatty(STDOUT_FILENO));
+    mohvit_status status = answers_run(&a, &err);
+    progress_end(&r->progress);
+    if (!fine_or_complain(status, &err))
         return EXIT_MODEL;
     if (!r->pictures && output_works()) {
         complain("%s: names no pictures", o->list);
@@ -227,6 +241,7 @@ static int run_classify(int argc, char **argv)
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"from-file", required_argument, NULL, OPTION_FROM_FILE},
         {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
+        {"quiet", no_argument, &o.quiet, FLAG_SET},
         {"provenance", no_argument, &o.provenance, FLAG_SET},
         {"null", no_argument, NULL, OPTION_NULL},
         {"escaped", no_argument, NULL, OPTION_ESCAPED},

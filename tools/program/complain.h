@@ -34,6 +34,10 @@ const char *error_without(const mohvit_error *err, const char *path);
 /* "mohvit: " + the message with ESCAPE_CONTROLS; what was given to complain_after has been done, so that
  * standard output and standard error stay in order. */
 void complain(const char *format, ...) PRINTF_LIKE(1, 2);
+/* Draws a line that stays the last one of the terminal on standard error: messages go above it. NULL takes it
+ * away. */
+void complain_below(const char *line);
+
 void complain_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* What is to be done before any message: output_begin has it flush standard output. */

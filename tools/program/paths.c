@@ -23,16 +23,25 @@ typedef struct found {
 struct paths {
     char **arguments;
     size_t count, at;
-    line_reader list; /* not open where there is none, or no longer */
-    found *found;     /* (found_count), of the directory being given out */
+    size_t directories; /* of the arguments from `at` on */
+    line_reader list;   /* not open where there is none, or no longer */
+    found *found;       /* (found_count), of the directory being given out */
     size_t found_count, found_capacity, found_at;
 };
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return strcmp(path, "-") != 0 && !stat(path, &st) && S_ISDIR(st.st_mode);
+}
 
 paths *paths_open_or_complain(char **arguments, size_t count, const char *list, line_end end)
 {
     paths *p = or_die(calloc(1, sizeof *p));
     p->arguments = arguments;
     p->count = count;
+    for (size_t i = 0; i < count; i++)
+        p->directories += is_directory(arguments[i]);
     mohvit_error err;
     if (!list || !lines_open(&p->list, list, end, &err))
         return p;
@@ -157,12 +166,6 @@ static char *next_line(paths *p, mohvit_error *err)
     return or_die(strdup(path));
 }
 
-static bool is_directory(const char *path)
-{
-    struct stat st;
-    return strcmp(path, "-") != 0 && !stat(path, &st) && S_ISDIR(st.st_mode);
-}
-
 char *paths_next(paths *p, mohvit_error *err)
 {
     for (;;) {
@@ -173,6 +176,7 @@ char *paths_next(paths *p, mohvit_error *err)
         path = p->at < p->count ? or_die(strdup(p->arguments[p->at++])) : next_line(p, err);
         if (!path || err->status || !is_directory(path))
             return path;
+        p->directories -= p->directories > 0; // those of a list, which come last, count for nothing
         walk_directory(p, path);
         free(path);
     }
@@ -181,6 +185,13 @@ char *paths_next(paths *p, mohvit_error *err)
 bool paths_ready(paths *p)
 {
     return p->found_at < p->found_count || p->at < p->count || !p->list.line || lines_ready(&p->list);
+}
+
+size_t paths_left(const paths *p)
+{
+    if (p->list.line || p->directories)
+        return PATHS_UNKNOWN;
+    return p->count - p->at + p->found_count - p->found_at;
 }
 
 void paths_close(paths *p)
