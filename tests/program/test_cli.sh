@@ -206,6 +206,13 @@ directories_are_recursive_and_sorted() {
     run 0 classify --format json d
     equal "$(get path)" "$(printf '%s\n' d/a.png d/b-.png d/b.png d/b/c/1.png d/b/to/2.png d/link.png d/no-ending d/z.png)"
     has "$err" "passed over 1 file"
+    equal "$(grep -c "passed over 1 FIFO" err.txt)" 1
+    mkdir fifos
+    cp "$images/cat_gray.png" fifos
+    mkfifo fifos/a.png fifos/b.png fifos/.hidden.png
+    echo 3 >truth
+    run 0 eval --truth-in-order truth fifos
+    has "$err" "warning: skipped 2 FIFOs, sockets or devices: fifos/"
     run 0 classify --format json d/z.png d/ d/a.png # in the order of the command line
     equal "$(get path | sed -n '1p;2p;10p')" $'d/z.png\nd/a.png\nd/a.png'
     run 1 classify d/empty

@@ -58,33 +58,43 @@ static void add_found(paths *p, const char *path, int error)
     p->found[p->found_count++] = (found){or_die(strdup(path)), error};
 }
 
-/* Takes one entry of the walk; true where it was a file that is no picture. */
-static bool visit(paths *p, FTS *walk, FTSENT *entry)
+/* What a walk passes over. */
+typedef struct passed {
+    size_t files;    /* that are no pictures */
+    size_t specials; /* FIFOs, sockets and devices */
+} passed;
+
+/* Takes one entry of the walk. */
+static void visit(paths *p, passed *over, FTS *walk, FTSENT *entry)
 {
     bool hidden = entry->fts_level > 0 && name_is_hidden(entry->fts_name, entry->fts_namelen), begins;
     if (hidden) {
         fts_set(walk, entry, FTS_SKIP);
-        return false;
+        return;
     }
     switch (entry->fts_info) {
     case FTS_DC:
         add_found(p, entry->fts_path, LOOP);
-        return false;
+        break;
     case FTS_DNR:
     case FTS_ERR:
     case FTS_NS:
         add_found(p, entry->fts_path, entry->fts_errno);
-        return false;
+        break;
     case FTS_F:
     case FTS_SLNONE:
         // One that cannot be read is taken: it fails, and says so, when its turn comes.
         if (!picture_named(entry->fts_name) && !picture_begins_file(&begins, entry->fts_accpath, NULL) &&
             !begins)
-            return true;
-        add_found(p, entry->fts_path, 0);
-        return false;
+            over->files++;
+        else
+            add_found(p, entry->fts_path, 0);
+        break;
+    case FTS_DEFAULT:
+        over->specials++;
+        break;
     default:
-        return false;
+        break;
     }
 }
 
@@ -96,23 +106,27 @@ static int compare_found(const void *a, const void *b)
 static void walk_directory(paths *p, const char *path)
 {
     char *start = or_die(strdup(path));
-    size_t length = strlen(start), others = 0;
+    size_t length = strlen(start);
+    passed over = {0};
     while (length > 1 && start[length - 1] == '/')
         start[--length] = '\0';
     char *roots[] = {start, NULL};
     FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
     if (walk) {
         for (FTSENT *entry; (entry = fts_read(walk));)
-            others += visit(p, walk, entry);
+            visit(p, &over, walk, entry);
         fts_close(walk);
     } else {
         add_found(p, path, errno);
     }
     if (p->found_count)
         qsort(p->found, p->found_count, sizeof *p->found, compare_found);
-    if (others)
-        complain("%s: passed over %zu %s", path, others,
-                 others == 1 ? "file that is no picture" : "files that are no pictures");
+    if (over.specials)
+        complain("%s: passed over %zu %s", path, over.specials,
+                 over.specials == 1 ? "FIFO, socket or device" : "FIFOs, sockets or devices");
+    if (over.files)
+        complain("%s: passed over %zu %s", path, over.files,
+                 over.files == 1 ? "file that is no picture" : "files that are no pictures");
     if (!p->found_count)
         add_found(p, path, NO_PICTURES);
     free(start);
