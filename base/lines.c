@@ -1,37 +1,93 @@
 #include "base/lines.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_LINE ((size_t)64 << 10)
+#define BUFFER   (MAX_LINE + 4096) // a line and more
 
 static const int end_bytes[] = {
     [LINES_NEWLINE] = '\n', [LINES_ZERO] = '\0', [LINES_EITHER] = -1, [LINES_ESCAPED] = '\n'};
 
-/* file NULL and errno: it could not be opened. */
-static mohvit_status begin(line_reader *r, FILE *file, const char *path, line_end end, mohvit_error *err)
+static mohvit_status begin(line_reader *r, int fd, const char *path, line_end end, mohvit_error *err)
 {
     *r = (line_reader){
-        .file = file, .path = path, .end = end_bytes[end], .a_list = true, .escaped = end == LINES_ESCAPED};
-    if (!r->file)
-        return error_errno(err, "%s", path);
+        .fd = fd, .path = path, .end = end_bytes[end], .a_list = true, .escaped = end == LINES_ESCAPED};
     r->line = malloc(MAX_LINE + 1);
     return r->line ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
 }
 
 mohvit_status lines_open(line_reader *r, const char *path, line_end end, mohvit_error *err)
 {
-    if (!strcmp(path, "-"))
-        return begin(r, stdin, "standard input", end, err);
-    return begin(r, fopen(path, "re"), path, end, err);
+    bool standard_input = !strcmp(path, "-");
+    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    *r = (line_reader){0};
+    if (fd < 0)
+        return error_errno(err, "%s", path);
+    mohvit_status status = begin(r, fd, standard_input ? "standard input" : path, end, err);
+    if (!status && !(r->buffer = malloc(BUFFER)))
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
+    r->bytes = r->buffer;
+    return status;
 }
 
 mohvit_status lines_open_text(line_reader *r, const char *text, size_t size, const char *name,
                               mohvit_error *err)
 {
-    mohvit_status status = begin(r, fmemopen((void *)(uintptr_t)text, size, "r"), name, LINES_NEWLINE, err);
+    mohvit_status status = begin(r, -1, name, LINES_NEWLINE, err);
+    r->bytes = text;
+    r->filled = size;
+    r->at_end = true;
     r->a_list = false;
     return status;
+}
+
+/* Reads more, behind what has not been taken; waits for it. */
+static void fill(line_reader *r)
+{
+    ssize_t n = -1;
+    r->filled -= r->at;
+    memmove(r->buffer, r->buffer + r->at, r->filled);
+    r->at = 0;
+    do
+        n = read(r->fd, r->buffer + r->filled, BUFFER - r->filled);
+    while (n < 0 && errno == EINTR);
+    r->failure = n < 0 ? errno : 0;
+    r->at_end = n <= 0;
+    r->filled += n > 0 ? (size_t)n : 0;
+}
+
+/* EOF: there is none. */
+static int next_byte(line_reader *r)
+{
+    if (r->at == r->filled && !r->at_end)
+        fill(r);
+    return r->at < r->filled ? (unsigned char)r->bytes[r->at++] : EOF;
+}
+
+static bool holds_line(const line_reader *r)
+{
+    const char *rest = r->bytes + r->at;
+    size_t size = r->filled - r->at;
+    if (r->end >= 0)
+        return memchr(rest, r->end, size) != NULL;
+    return memchr(rest, '\n', size) || memchr(rest, '\0', size);
+}
+
+bool lines_ready(line_reader *r)
+{
+    struct pollfd input = {.fd = r->fd, .events = POLLIN};
+    while (!r->at_end && !holds_line(r) && r->filled - r->at <= MAX_LINE) {
+        if (poll(&input, 1, 0) <= 0)
+            return false;
+        fill(r);
+    }
+    return true;
 }
 
 static bool ends_line(line_reader *r, int c)
@@ -71,7 +127,7 @@ mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err)
     while (c != EOF) {
         size_t length = 0;
         r->number++;
-        while ((c = getc_unlocked(r->file)) != EOF && !ends_line(r, c)) {
+        while ((c = next_byte(r)) != EOF && !ends_line(r, c)) {
             if (!c)
                 return refuse_zero(r, length, err);
             if (length == MAX_LINE)
@@ -79,8 +135,10 @@ mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err)
                                  r->number, MAX_LINE);
             r->line[length++] = (char)c;
         }
-        if (ferror(r->file))
+        if (c == EOF && r->failure) {
+            errno = r->failure;
             return error_errno(err, "%s", r->path);
+        }
         length = tidy(r, length);
         r->line[length] = '\0';
         if (length) {
@@ -93,9 +151,10 @@ mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err)
 
 void lines_close(line_reader *r)
 {
+    if (r->fd > STDIN_FILENO)
+        close(r->fd);
     free(r->line);
-    if (r->file && r->file != stdin)
-        fclose(r->file);
+    free(r->buffer);
 }
 
 bool lines_trim(line_reader *r)

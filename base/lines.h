@@ -6,8 +6,6 @@
 
 #include "base/error.h"
 
-#include <stdio.h>
-
 /* What ends a line. */
 typedef enum line_end {
     LINES_NEWLINE,
@@ -17,9 +15,14 @@ typedef enum line_end {
 } line_end;
 
 typedef struct line_reader {
-    FILE *file;
-    const char *path; /* for messages */
-    char *line;       /* without its end */
+    int fd;            /* of the list; -1: it is in memory */
+    const char *path;  /* for messages */
+    char *line;        /* without its end; NULL: not open */
+    char *buffer;      /* of what was read from fd */
+    const char *bytes; /* (filled) of the list, taken up to `at` */
+    size_t at, filled;
+    bool at_end; /* nothing follows these */
+    int failure; /* an errno: nor can anything be read */
     size_t number;
     int end;     /* the byte that ends lines; -1: not yet known */
     bool a_list; /* zero bytes might end its lines, if the caller asked for that */
@@ -37,6 +40,9 @@ mohvit_status lines_open_text(line_reader *r, const char *text, size_t size, con
  * end one are errors. */
 mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err);
 void lines_close(line_reader *r);
+
+/* Whether lines_next would answer at once, and not wait for who writes the list. */
+bool lines_ready(line_reader *r);
 
 /* Takes blanks, TABs and CRs off the end of the line; false where nothing is left. */
 bool lines_trim(line_reader *r);

@@ -26,6 +26,7 @@ static picture_hash hash_picture(const sample *s, const dataset_item *item)
 mohvit_status picture_read(sample *out, picture_seen *seen, const dataset *d, size_t index, mohvit_error *err)
 {
     mohvit_status status = dataset_read(d, index, out, err);
+    seen->turned = false;
     seen->unread = status && status != MOHVIT_ERROR_LIMIT;
     seen->hash = hash_picture(status ? NULL : out, dataset_item_at(d, index));
     return status;

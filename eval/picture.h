@@ -11,6 +11,7 @@ typedef struct picture_hash {
 
 typedef struct picture_seen {
     bool unread; /* it could not be opened or read, which says nothing of what it is */
+    bool turned; /* its EXIF says that it is to be turned; known once it is decoded */
     /* Of its bytes (of idx: its rows as RGB) and then, as 64 bits each, the classes that count as right, all
      * ones for none. Of a picture that is unread, or too large to be read, as if it had no bytes. */
     picture_hash hash;

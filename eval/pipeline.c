@@ -302,14 +302,15 @@ static void read_loop(run *r)
 
 /* image_decode, which goes by content. Pillow, which published scores come from, cannot read the HEIC that
  * some telephones call "x.jpg"; one that is called by its name was asked for. */
-static mohvit_status decode(image *out, const sample *s, const char *name, mohvit_error *err)
+static mohvit_status decode(image *out, const sample *s, const char *name, bool exif_orientation,
+                            mohvit_error *err)
 {
     const picture_format *is = picture_format_find(s->bytes, s->size), *named = picture_format_named(name);
     if (is && is->decode && !is->scored && named && named->scored)
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
                          "%s: is called a %s, but is %s, which published scores do not count", name,
                          named->name, is->name);
-    return image_decode(out, s->bytes, s->size, name, NULL, false, err);
+    return image_decode(out, s->bytes, s->size, name, NULL, exif_orientation, err);
 }
 
 /* From bytes to the network's input. */
@@ -319,13 +320,14 @@ static mohvit_status prepare(worker *w, loaded *l, size_t slot, mohvit_error *er
     const dataset_item *item = l->chunk->results[l->image].item;
     const char *prefix = dataset_prefix(p->data, item->source);
     const sample *s = &l->sample;
-    image img = {s->width, s->height, s->bytes};
+    image img = {.width = s->width, .height = s->height, .rgb = s->bytes};
     mohvit_error cause;
     mohvit_status status = MOHVIT_OK;
     if (!s->width)
-        status = decode(&img, s, item->name, &cause);
+        status = decode(&img, s, item->name, p->exif_orientation, &cause);
     if (status) // its message begins with the name alone
         return error_set(err, status, "%s%s", prefix, cause.message);
+    l->seen.turned = img.turned;
     status = mohvit_load_rgb(w->contexts[0], slot, img.rgb, img.width, img.height, img.width * 3, &cause);
     if (status)
         error_set(err, status, "%s%s: %s", prefix, item->name, cause.message);

@@ -38,7 +38,8 @@ typedef struct pipeline {
     const preprocess *preprocess;
     const bool *competes; /* (classes), or NULL: all do */
     size_t threads;
-    size_t batch; /* images of one forward pass over all threads */
+    size_t batch;          /* images of one forward pass over all threads */
+    bool exif_orientation; /* turns pictures as their EXIF says */
     bool predictions;
     const chunk_section *section; /* NULL: none */
     size_t queue_bytes;           /* of pictures read ahead; 0: 64 MiB */

@@ -68,7 +68,7 @@ static void put_pictures(bytes *b, const chunk_result *c)
     size_t start = begin_section(b, SECTION_PICTURES);
     for (size_t i = 0; i < c->images; i++) {
         const image_result *r = &c->results[i];
-        bytes_put_u8(b, r->seen.unread);
+        bytes_put_u8(b, (uint8_t)(r->seen.unread | r->seen.turned << 1));
         bytes_put_u64(b, r->item->size);
         bytes_put_u64(b, r->item->mtime);
         bytes_put_u64(b, r->seen.hash.low);
@@ -214,7 +214,9 @@ static mohvit_status read_pictures(chunk_record *r, mohvit_error *err)
     byte_reader in = section ? *section : (byte_reader){0};
     for (size_t i = 0; section && i < r->images; i++) {
         image_record *image = &r->image[i];
-        image->seen.unread = bytes_get_u8(&in) != 0;
+        uint8_t flags = bytes_get_u8(&in);
+        image->seen.unread = flags & 1;
+        image->seen.turned = flags & 2;
         image->size = bytes_get_u64(&in);
         image->mtime = bytes_get_u64(&in);
         image->seen.hash.low = bytes_get_u64(&in);

@@ -100,6 +100,7 @@ mohvit_status totals_add(void *user, const chunk_record *r, UNUSED const journal
         t->of[v].network_ns += r->network_ns[v];
     for (size_t i = 0; !status && i < r->images; i++) {
         const image_record *image = &r->image[i];
+        t->turned += image->seen.turned;
         t->data_hash += picture_term(image->seen.hash, image->failed);
         if (image->failed) {
             t->failed++;

@@ -41,6 +41,7 @@ typedef struct class_totals {
 typedef struct totals {
     uint64_t images, failed; /* scored, and not */
     uint64_t unread;         /* of those that failed: could not be opened or read */
+    uint64_t turned;         /* of all: their EXIF says that they are to be turned */
     uint64_t decode_ns;
     unsigned __int128 data_hash; /* of the pictures that were scored or failed; see picture.h */
     bool hashed;                 /* not where records of 0.1 are among them */

@@ -11,10 +11,11 @@ typedef struct encoded {
     size_t size;
     const char *name; /* for messages */
     image_limits limits;
+    bool upright; /* turned as a format without EXIF says; who has EXIF tells its orientation anyway */
 } encoded;
 
 /* Decodes *in into *out, which arrives empty; the caller frees it, on failure too.
- * *orientation is set where the file has an EXIF orientation tag; NULL: do not look. */
+ * *orientation is set where the file has an EXIF orientation tag. */
 typedef mohvit_status decode_fn(image *out, unsigned *orientation, const encoded *in, mohvit_error *err);
 
 decode_fn decode_jpeg, decode_png, decode_webp, decode_heif;

@@ -91,7 +91,7 @@ mohvit_status exif_turn(image *img, unsigned orientation, const char *name, mohv
     if (orientation == 1)
         return MOHVIT_OK;
     bool sideways = orientation >= 5;
-    image up = {sideways ? img->height : img->width, sideways ? img->width : img->height, NULL};
+    image up = {.width = sideways ? img->height : img->width, .height = sideways ? img->width : img->height};
     up.rgb = memory_alloc(up.width * up.height, 3);
     if (!up.rgb)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to turn %zu x %zu pixels", name, img->width,

@@ -112,8 +112,8 @@ static mohvit_status copy_rows(image *out, const struct heif_image *img, const e
 
 /* A file says by itself how it is to be turned and cropped; its EXIF, which may say so once more, does not
  * count. */
-static mohvit_status read_pixels(image *out, const struct heif_image_handle *picture, bool turn,
-                                 const encoded *in, mohvit_error *err)
+static mohvit_status read_pixels(image *out, const struct heif_image_handle *picture, const encoded *in,
+                                 mohvit_error *err)
 {
     struct heif_image *img = NULL;
     mohvit_status status = image_check_size(in->name, &in->limits, side(heif.stated_width(picture)),
@@ -123,7 +123,7 @@ static mohvit_status read_pixels(image *out, const struct heif_image_handle *pic
     struct heif_decoding_options *options = heif.options_alloc();
     if (!options)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: HEIF: no memory", in->name);
-    options->ignore_transformations = !turn;
+    options->ignore_transformations = !in->upright;
     options->convert_hdr_to_8bit = true;
     options->strict_decoding = true;
     options->decoder_id = "aom"; // of those for AVIF: dav1d writes to standard error
@@ -135,8 +135,7 @@ static mohvit_status read_pixels(image *out, const struct heif_image_handle *pic
     return status;
 }
 
-static mohvit_status read_picture(struct heif_context *file, image *out, bool turn, const encoded *in,
-                                  mohvit_error *err)
+static mohvit_status read_picture(struct heif_context *file, image *out, const encoded *in, mohvit_error *err)
 {
     struct heif_image_handle *picture = NULL;
     heif.set_limit(file, (int)IMAGE_MAX_SIDE);
@@ -144,13 +143,13 @@ static mohvit_status read_picture(struct heif_context *file, image *out, bool tu
     struct heif_error why = heif.read(file, in->data, in->size, NULL);
     if (!why.code)
         why = heif.primary(file, &picture);
-    mohvit_status status = why.code ? error_heif(err, in, why) : read_pixels(out, picture, turn, in, err);
+    mohvit_status status = why.code ? error_heif(err, in, why) : read_pixels(out, picture, in, err);
     heif.handle_release(picture);
     return status;
 }
 
-/* *orientation stays what it is: where it is asked for, libheif turns the picture. */
-mohvit_status decode_heif(image *out, unsigned *orientation, const encoded *in, mohvit_error *err)
+/* *orientation stays what it is: libheif turns the picture. */
+mohvit_status decode_heif(image *out, UNUSED unsigned *orientation, const encoded *in, mohvit_error *err)
 {
     mohvit_status status = load_once(in, err);
     if (status)
@@ -159,7 +158,7 @@ mohvit_status decode_heif(image *out, unsigned *orientation, const encoded *in, 
     struct heif_context *file = heif.context_alloc();
     if (!file)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: HEIF: no memory", in->name);
-    status = read_picture(file, out, orientation != NULL, in, err);
+    status = read_picture(file, out, in, err);
     heif.context_free(file);
     return status;
 }

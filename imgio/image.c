@@ -17,7 +17,7 @@ static size_t max_file_bytes(const image_limits *limits)
 mohvit_status image_decode(image *out, const void *data, size_t size, const char *name,
                            const image_limits *limits, bool exif_orientation, mohvit_error *err)
 {
-    const encoded in = {data, size, name, limits ? *limits : (image_limits){0}};
+    const encoded in = {data, size, name, limits ? *limits : (image_limits){0}, exif_orientation};
     if (size == 0)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: empty file", name);
     if (size > max_file_bytes(limits))
@@ -35,9 +35,10 @@ mohvit_status image_decode(image *out, const void *data, size_t size, const char
                              : "");
     image img = {0};
     unsigned orientation = 1;
-    mohvit_status status = format->decode(&img, exif_orientation ? &orientation : NULL, &in, err);
-    if (!status)
+    mohvit_status status = format->decode(&img, &orientation, &in, err);
+    if (!status && (exif_orientation || !orientation))
         status = exif_turn(&img, orientation, name, err);
+    img.turned = orientation != 1;
     if (status)
         image_free(&img);
     else

@@ -263,8 +263,7 @@ static void read_picture(reader *r)
     r->source.next_input_byte = r->in->data;
     r->source.bytes_in_buffer = r->in->size;
     cinfo->src = &r->source;
-    if (r->orientation)
-        jpeg_save_markers(cinfo, JPEG_APP0 + 1, 0xffff);
+    jpeg_save_markers(cinfo, JPEG_APP0 + 1, 0xffff);
     if (jpeg_read_header(cinfo, TRUE) == JPEG_SUSPENDED) {
         refuse(r, "is cut short");
         return;
@@ -273,8 +272,7 @@ static void read_picture(reader *r)
         image_alloc(r->out, r->in->name, &r->in->limits, cinfo->image_width, cinfo->image_height, r->err);
     if (r->status)
         return;
-    if (r->orientation)
-        read_orientation(r);
+    read_orientation(r);
     cinfo->out_color_space = cinfo->num_components == 4 ? JCS_CMYK : JCS_RGB;
     if (!jpeg_start_decompress(cinfo) || !read_rows(r))
         refuse(r, "is cut short");

@@ -28,7 +28,7 @@ mohvit_status image_alloc(image *out, const char *name, const image_limits *limi
     uint8_t *rgb = memory_alloc(width * height, 3);
     if (!rgb)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu x %zu pixels", name, width, height);
-    *out = (image){width, height, rgb};
+    *out = (image){.width = width, .height = height, .rgb = rgb};
     return MOHVIT_OK;
 }
 

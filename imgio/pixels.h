@@ -17,6 +17,7 @@ typedef struct image_limits {
 typedef struct image {
     size_t width, height;
     uint8_t *rgb; /* (height, width, 3), rows without gaps; owned, free with image_free */
+    bool turned;  /* the EXIF of its file says that it is to be turned, whether that was done or not */
 } image;
 
 /* The one place where a picture's size meets the limits. name begins the message. */

@@ -37,7 +37,6 @@ typedef struct png {
     size_t idat; /* bytes that the current IDAT has left */
     z_stream z;
 
-    bool wants_exif;
     const uint8_t *exif; /* eXIf's content */
     size_t exif_size;
     uint8_t *profile; /* EXIF as hexadecimal text has it; owned */
@@ -259,7 +258,7 @@ static mohvit_status take_text(png *p, const uint8_t *key, size_t key_size, cons
 {
     static const char raw_exif[] = "Raw profile type exif";
     const uint8_t *end = text + size;
-    if (!p->wants_exif || key_size != sizeof raw_exif - 1 || memcmp(key, raw_exif, key_size) != 0)
+    if (key_size != sizeof raw_exif - 1 || memcmp(key, raw_exif, key_size) != 0)
         return MOHVIT_OK;
     for (int line = 0; text && line < 3; line++)
         text = find_behind(text, end, '\n');
@@ -606,7 +605,7 @@ static mohvit_status read_picture(png *p, image *out, unsigned *orientation)
         status = read_passes(p, out);
     if (!status)
         status = read_tail(p);
-    if (!status && orientation)
+    if (!status)
         *orientation = orientation_of(p);
     return status;
 }
@@ -618,7 +617,6 @@ mohvit_status decode_png(image *out, unsigned *orientation, const encoded *in, m
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: PNG: no memory", in->name);
     p->in = in;
     p->err = err;
-    p->wants_exif = orientation != NULL;
     mohvit_status status = read_picture(p, out, orientation);
     free(p->profile);
     free(p->text);

@@ -70,7 +70,7 @@ mohvit_status decode_webp(image *out, unsigned *orientation, const encoded *in, 
     if (!demuxer)
         return error_webp(err, in, "damaged or truncated file");
     status = read_first_frame(demuxer, out, in, err);
-    if (!status && orientation)
+    if (!status)
         read_orientation(demuxer, orientation);
     WebPDemuxDelete(demuxer);
     return status;

@@ -480,6 +480,11 @@ static void warn_of_skipped(const skipped *all, const warning_sink *warn)
                      named ? " (." : "", named ? k->ending : "", named ? ")" : "", k->prefix, k->name,
                      k->count == 1 ? "" : " ...");
     }
+    const struct skipped_kind *k = &all->specials;
+    if (k->count)
+        warning_send(warn, "skipped %zu %s: %s%s%s", k->count,
+                     k->count == 1 ? "FIFO, socket or device" : "FIFOs, sockets or devices", k->prefix,
+                     k->name, k->count == 1 ? "" : " ...");
 }
 
 static void warn_of_joined(const dataset *d, const warning_sink *warn)

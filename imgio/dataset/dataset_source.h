@@ -40,6 +40,7 @@ typedef struct skipped {
         size_t count;
     } kinds[12]; /* of the last, `ending` is NULL: all others */
     size_t count;
+    struct skipped_kind specials; /* FIFOs, sockets and devices, whatever they are called */
 } skipped;
 
 /* Pictures of formats that the published scores do not count, of all sources of a data set. */

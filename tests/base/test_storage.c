@@ -16,6 +16,8 @@
 #include "base/utf8.h"
 #include "tests/imgio/folder_testing.h"
 
+#include <unistd.h>
+
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 static void sizes_do_not_overflow(void **state)
@@ -267,6 +269,44 @@ static void zero_bytes_end_lines_if_they_are_to(void **state)
     LINES(LINES_EITHER, "a 1\r\nb 2\n", "1:a 1", "2:b 2");
 }
 
+/* Writes text to who writes the list. */
+static void write_list(int fd, const char *text)
+{
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void a_list_that_is_being_written_tells_whether_a_line_is_there(void **state)
+{
+    (void)state;
+    mohvit_error err;
+    line_reader r;
+    bool more;
+    int ends[2];
+    char path[32];
+    assert_int_equal(pipe(ends), 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    assert_int_equal(lines_open(&r, path, LINES_NEWLINE, &err), MOHVIT_OK);
+    assert_false(lines_ready(&r));
+    write_list(ends[1], "one\ntwo\nth");
+    assert_true(lines_ready(&r));
+    assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
+    assert_true(lines_ready(&r)); // read along with the first
+    assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
+    assert_string_equal(r.line, "two");
+    assert_false(lines_ready(&r));
+    write_list(ends[1], "ree");
+    assert_false(lines_ready(&r));
+    close(ends[1]);
+    assert_true(lines_ready(&r));
+    assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
+    assert_string_equal(r.line, "three");
+    assert_true(lines_ready(&r)); // to say that there are no more
+    assert_int_equal(lines_next(&r, &more, &err), MOHVIT_OK);
+    assert_false(more);
+    lines_close(&r);
+    close(ends[0]);
+}
+
 static void blanks_are_trimmed_where_they_do_not_count(void **state)
 {
     (void)state;
@@ -421,6 +461,7 @@ int main(void)
         TEST(lines_come_without_their_ends_and_with_their_numbers),
         TEST(a_byte_order_mark_belongs_to_no_line),
         TEST(zero_bytes_end_lines_if_they_are_to),
+        TEST(a_list_that_is_being_written_tells_whether_a_line_is_there),
         TEST(blanks_are_trimmed_where_they_do_not_count),
         TEST(a_line_has_its_length_and_no_zero_byte),
         cmocka_unit_test(characters_are_told_from_other_bytes),

@@ -111,8 +111,8 @@ static void make_chunk(bytes *b, size_t chunk, bool predictions)
         scores[k].right5 = scores[k].right1 || i % 3 == 2;
         scores[k].loss = (int64_t)(LOSS_UNITS / 4) * (int64_t)(i % 7);
         static char reason[] = "broken";
-        results[k] =
-            (image_result){&items[i], i % 40 ? NULL : reason, &scores[k], {!(i % 80), {i, UINT64_MAX - i}}};
+        results[k] = (image_result){
+            &items[i], i % 40 ? NULL : reason, &scores[k], {!(i % 80), i % 3 == 0, {i, UINT64_MAX - i}}};
     }
     b->size = 0;
     record_begin(b, &c, predictions);
@@ -143,6 +143,7 @@ static void a_record_reads_as_it_was_written(void **state)
         assert_memory_equal(image->name, names[i], image->name_length);
         assert_int_equal(image->scores[0].top_count, image->failed ? 0 : 2);
         assert_int_equal(image->seen.unread, i % 80 == 0);
+        assert_int_equal(image->seen.turned, i % 3 == 0);
         assert_int_equal(image->size, 1000 + i);
         assert_int_equal(image->mtime, 7 * i);
         assert_int_equal(image->seen.hash.low, i);
@@ -293,7 +294,8 @@ static void make_unread(bytes *b, const bool unread[CHUNK_IMAGES])
     chunk_result c = {.chunk = 1, .images = CHUNK_IMAGES, .top_ks = 1, .results = results};
     for (size_t i = 0; i < CHUNK_IMAGES; i++) {
         items[i] = (dataset_item){.name = "x.jpg"};
-        results[i] = (image_result){&items[i], unread[i] ? reason : NULL, &scores[i], {unread[i], {0}}};
+        results[i] =
+            (image_result){&items[i], unread[i] ? reason : NULL, &scores[i], {unread[i], false, {0}}};
     }
     b->size = 0;
     record_begin(b, &c, true);

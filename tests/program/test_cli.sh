@@ -206,6 +206,13 @@ directories_are_recursive_and_sorted() {
     run 0 classify --format json d
     equal "$(get path)" "$(printf '%s\n' d/a.png d/b-.png d/b.png d/b/c/1.png d/b/to/2.png d/link.png d/no-ending d/z.png)"
     has "$err" "d: skipped 1 file that is not a picture"
+    equal "$(grep -c "skipped 1 FIFO" err.txt)" 1
+    mkdir fifos
+    cp "$images/cat_gray.png" fifos
+    mkfifo fifos/a.png fifos/b.png fifos/.hidden.png
+    echo 3 >truth
+    run 0 eval --truth-in-order truth fifos
+    has "$err" "warning: skipped 2 FIFOs, sockets or devices: fifos/"
     run 0 classify --format json d/z.png d/ d/a.png # in the order of the command line
     equal "$(get path | sed -n '1p;2p;10p')" $'d/z.png\nd/a.png\nd/a.png'
     run 1 classify d/empty
@@ -273,6 +280,77 @@ pictures_of_telephones_are_read_and_others_name_a_converter() {
     equal "$(get size | tr '\n' ' ')" "[240,160] [240,160] "
     equal "$(grep -v 'built-in model' err.txt)" "" # decoders are silent
     run 0 preprocess "$images/cat_240.heic" -o out.png
+}
+
+# Each of two FIFOs is read by a thread of its own: the second one is written first.
+pictures_are_decoded_side_by_side_and_answered_in_order() {
+    mkfifo first second
+    timeout 60 "$mohvit" classify --threads 2 --format json first second "$images/cat_420.jpg" 2>err.txt >out.txt &
+    local program=$!
+    # shellcheck disable=SC2016 # to open a FIFO may take for ever, too
+    local write='cat "$0" >"$1"'
+    timeout 60 sh -c "$write" "$images/coffee.png" second || fail "the second picture waits for the first"
+    timeout 60 sh -c "$write" "$images/cat_gray.png" first || fail "the first picture is not read"
+    wait $program || fail "$(cat err.txt)"
+    equal "$(get path)" $'first\nsecond\n'"$images/cat_420.jpg"
+    equal "$(get size)" $'[301,257]\n[600,400]\n[451,300]'
+    local threads many=()
+    for i in {1..30}; do many+=("$images/coffee.png" missing "$images/cat_gray.png"); done
+    for threads in 1 2 7; do
+        run 1 classify --threads $threads --batch $threads --format json "${many[@]}"
+        equal "$(get path)" "$(printf '%s\n' "${many[@]}")"
+        if [ $threads = 1 ]; then get top >alone; fi
+        get top | cmp - alone || fail "other answers with $threads threads"
+    done
+    rm first second alone
+}
+
+# A progress line needs a picture that takes a quarter of a second.
+progress_is_shown_where_answers_are_not() {
+    command -v script >/dev/null || return
+    local line=$'\r\033[K1 of 2 images, '
+    shown() {
+        mkfifo slow
+        (sleep 0.5 && cat "$images/cat_gray.png" >slow) &
+        TERM=xterm timeout 60 script -qec "'$mohvit' classify --threads 1 $1" /dev/null </dev/null
+        rm slow
+    }
+    shown "slow missing >out.txt" >terminal
+    has "$(cat terminal)" "$line"
+    has "$(cat terminal)" $'\r\033[Kmohvit: missing: ' # in place of the line
+    shown "--quiet slow missing >out.txt" >terminal
+    has "$(cat terminal)" "missing: "
+    lacks "$(cat terminal)" "of 2 images"
+    shown "slow missing" >terminal
+    has "$(cat terminal)" "301 x 257"
+    lacks "$(cat terminal)" "of 2 images"
+    echo missing >list
+    shown "slow --from-file list >out.txt" >terminal # whose length nobody knows
+    has "$(cat terminal)" $'\r\033[K1 images, '
+}
+
+# One that writes a path and waits for its answer, as another program does.
+no_answer_waits_for_a_path_that_is_still_to_come() {
+    local program answer how i
+    for how in "--threads 1" "--threads 2" "--threads 2 --batch 4"; do
+        # shellcheck disable=SC2086 # several words
+        coproc program { exec timeout 60 "$mohvit" classify $how --format json --from-file - 2>err.txt; }
+        local pid=$program_PID
+        for i in 1 2 3; do # so many paths at once, and the beginning of the next
+            for _ in $(seq $i); do printf '%s\n' "$images/cat_gray.png"; done >&"${program[1]}"
+            printf '%s' "$images/" >&"${program[1]}"
+            for _ in $(seq $i); do
+                read -r -t 20 answer <&"${program[0]}" || break 2 # read leaves ""
+                has "$answer" cat_gray.png
+            done
+            echo coffee.png >&"${program[1]}"
+            read -r -t 20 answer <&"${program[0]}" || break
+            has "$answer" coffee.png
+        done
+        [[ $answer == *coffee.png* ]] || fail "$how: no answer to $i paths: $(cat err.txt)"
+        eval "exec ${program[1]}>&-"
+        wait "$pid" || fail "$(cat err.txt)"
+    done
 }
 
 standard_input_and_lists_are_read() {
@@ -454,10 +532,28 @@ the_environment_names_the_default_model() {
 }
 
 exif_is_honoured_when_asked() {
-    run 0 classify --format json "$images/cat_exif_orientation6.jpg"
-    equal "$(get size)" '[451,300]'
+    run 0 classify --format json "$images/cat_exif_orientation6.jpg" "$images/coffee.png"
+    equal "$(get size)" $'[451,300]\n[600,400]'
+    has "$err" "note: 1 of 2 pictures are to be turned"
+    has "$err" "--exif-orientation"
     run 0 classify --format json --exif-orientation "$images/cat_exif_orientation6.jpg"
     equal "$(get size)" '[300,451]'
+    lacks "$err" EXIF
+    mkdir data
+    cp "$images/cat_exif_orientation6.jpg" "$images/coffee.png" data
+    printf '%s\n' cat_exif_orientation6.jpg,3 coffee.png,4 | sed '1i file_name,label' >truth.csv
+    run 0 eval --truth truth.csv --format json --state state --predictions stored.csv data
+    has "$err" "note: 1 of 2 pictures are to be turned"
+    lacks "$out" exif
+    run 0 eval --truth truth.csv --format json --predictions turned.csv --exif-orientation data
+    equal "$(get provenance exif_orientation)" true
+    lacks "$err" EXIF
+    same <(grep coffee stored.csv) <(grep coffee turned.csv)
+    ! cmp -s <(grep cat stored.csv) <(grep cat turned.csv) || fail "not turned"
+    run 1 eval --truth truth.csv --state state --exif-orientation data
+    has "$err" "exif_orientation is absent, expected true"
+    run 0 eval --truth truth.csv --state state data # from the state
+    has "$err" "note: 1 of 2 pictures are to be turned"
 }
 
 logits_that_are_no_numbers_fail_the_picture() {
@@ -788,6 +884,9 @@ classify)
     directories_are_recursive_and_sorted
     a_failed_picture_does_not_stop_the_others
     pictures_of_telephones_are_read_and_others_name_a_converter
+    pictures_are_decoded_side_by_side_and_answered_in_order
+    no_answer_waits_for_a_path_that_is_still_to_come
+    progress_is_shown_where_answers_are_not
     standard_input_and_lists_are_read
     names_cannot_harm_terminals_or_json
     names_can_be_read_back

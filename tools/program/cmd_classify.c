@@ -1,16 +1,16 @@
 /* cmd_classify.c - what is on these pictures? */
-#include "base/clock.h"
 #include "imgio/formats.h"
-#include "imgio/image.h"
+#include "tools/program/answers.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
-#include "tools/program/paths.h"
+#include "tools/program/progress.h"
 #include "tools/program/provenance.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
@@ -25,6 +25,7 @@ static const char help[] =
     "  -0, --null          zero bytes end the paths in FILE, as find -print0 writes them\n"
     "  --escaped           paths in FILE are written as results write them: \\\\, \\xNN\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
+    "  --quiet             no lines about progress\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
     "{\"path\",\"size\":[width,height],\"top\":[{\"class\",\"id\",\"label\",\"prob\"}],\"ms\"}, or\n"
@@ -39,28 +40,20 @@ typedef struct classify_options {
     int exif_orientation, provenance;
     const char *list;
     bool null_list, escaped;
+    int quiet;
 } classify_options;
-
-/* A picture on its way: it has a slot of the batch, or it failed. */
-typedef struct entry {
-    char *path;
-    size_t width, height, slot;
-    double ms;
-    mohvit_error err; /* status MOHVIT_OK: none */
-} entry;
 
 typedef struct run {
     const classify_options *options;
-    mohvit_context *ctx;
-    mohvit_prediction *top;    /* (top_count) */
     size_t top_count;          /* classes of a picture */
     size_t label_column;       /* width, in text */
-    entry *entries;            /* (capacity), in the order of the input */
-    size_t count, capacity;    /* capacity: failed ones do not fill the batch, but should not pile up */
-    size_t slots;              /* of the batch that are filled */
     size_t pictures, failures; /* of the whole run */
+    size_t turned;             /* of these: as their EXIF says, they are to be */
     json_t *provenance;        /* or NULL */
+    progress progress;
 } run;
+
+#define LOG_EVERY 60 /* seconds, off a terminal */
 
 // ---- Printing --------------------------------------------------------------------------------------
 
@@ -76,167 +69,134 @@ static size_t label_column(const labels *l)
     return width;
 }
 
-static void print_text(const run *r, const entry *e)
+static void print_text(const run *r, const answer *a)
 {
     size_t width = r->label_column;
     for (size_t i = 0; i < r->top_count; i++) {
-        size_t columns = output_name_width(r->top[i].label);
+        size_t columns = output_name_width(a->top[i].label);
         width = columns > width ? columns : width;
     }
     output_printf("%s", r->pictures ? "\n" : "");
-    output_title(e->path);
-    output_printf("  %zu x %zu\n", e->width, e->height);
+    output_title(a->path);
+    output_printf("  %zu x %zu\n", a->width, a->height);
     for (size_t i = 0; i < r->top_count; i++) {
-        double probability = (double)r->top[i].probability;
+        double probability = (double)a->top[i].probability;
         output_printf("%3zu  ", i + 1);
-        output_name_padded(r->top[i].label, width);
+        output_name_padded(a->top[i].label, width);
         output_printf("  %5.1f %%  ", 100 * probability);
         output_bar(probability, 30);
         output_printf("\n");
     }
 }
 
-static void print_json(const run *r, const entry *e)
+static void print_json(const run *r, const answer *a)
 {
-    json_t *object = or_die(json_pack("{s:o}", "path", json_text(e->path)));
-    if (e->err.status) {
-        json_put(object, "error", json_message(error_without(&e->err, e->path)));
+    json_t *object = or_die(json_pack("{s:o}", "path", json_text(a->path)));
+    if (a->err.status) {
+        json_put(object, "error", json_message(error_without(&a->err, a->path)));
     } else {
         json_t *top = or_die(json_array());
         for (size_t i = 0; i < r->top_count; i++)
-            json_add(top, json_prediction(&r->top[i]));
-        json_put(object, "size", json_pack("[I, I]", (json_int_t)e->width, (json_int_t)e->height));
+            json_add(top, json_prediction(&a->top[i]));
+        json_put(object, "size", json_pack("[I, I]", (json_int_t)a->width, (json_int_t)a->height));
         json_put(object, "top", top);
     }
-    json_put(object, "ms", json_rounded(e->ms));
+    json_put(object, "ms", json_rounded(a->ms));
     if (r->provenance)
         json_put(object, "provenance", json_incref(r->provenance));
     output_json(object);
 }
 
-static void print_csv(const run *r, const entry *e)
+static void print_csv(const run *r, const answer *a)
 {
-    for (size_t i = 0; !e->err.status && i < r->top_count; i++) {
-        const mohvit_prediction *p = &r->top[i];
-        output_csv_field(e->path);
-        output_printf(",%zu,%zu,%zu,%zu,", e->width, e->height, i + 1, p->class_index);
+    for (size_t i = 0; !a->err.status && i < r->top_count; i++) {
+        const mohvit_prediction *p = &a->top[i];
+        output_csv_field(a->path);
+        output_printf(",%zu,%zu,%zu,%zu,", a->width, a->height, i + 1, p->class_index);
         output_csv_field(p->id ? p->id : "");
         output_printf(",");
         output_csv_field(p->label);
-        output_printf(",%.9g,%.3f,\n", (double)p->probability, e->ms);
+        output_printf(",%.9g,%.3f,\n", (double)p->probability, a->ms);
     }
-    if (e->err.status) {
-        output_csv_field(e->path);
-        output_printf(",,,,,,,,%.3f,", e->ms);
-        output_csv_message(error_without(&e->err, e->path));
+    if (a->err.status) {
+        output_csv_field(a->path);
+        output_printf(",,,,,,,,%.3f,", a->ms);
+        output_csv_message(error_without(&a->err, a->path));
         output_printf("\n");
     }
 }
 
-static void print_entry(const run *r, const entry *e)
+static void print_answer(const run *r, const answer *a)
 {
     if (r->options->format == FORMAT_JSON)
-        print_json(r, e);
+        print_json(r, a);
     else if (r->options->format == FORMAT_CSV)
-        print_csv(r, e);
-    else if (!e->err.status)
-        print_text(r, e);
+        print_csv(r, a);
+    else if (!a->err.status)
+        print_text(r, a);
     else
-        complain("%s", e->err.message);
+        complain("%s", a->err.message);
 }
 
 // ---- Running ---------------------------------------------------------------------------------------
 
-/* Runs the filled slots and prints everything that waits, in the order of the input. */
-static void flush_entries(run *r)
+static bool take_answer(void *user, const answer *a)
 {
-    mohvit_error err = {0};
-    double start = clock_ms();
-    mohvit_status status = r->slots ? mohvit_run(r->ctx, r->slots, &err) : MOHVIT_OK;
-    double share = r->slots ? (clock_ms() - start) / (double)r->slots : 0;
-    for (size_t i = 0; i < r->count; i++) {
-        entry *e = &r->entries[i];
-        e->ms += share;
-        if (!e->err.status && status)
-            e->err = err;
-        if (!e->err.status && mohvit_top(r->ctx, e->slot, r->top, r->top_count, &err))
-            error_set(&e->err, err.status, "%s: %s", e->path, err.message);
-        print_entry(r, e);
-        r->pictures++;
-        r->failures += e->err.status != MOHVIT_OK;
-        free(e->path);
-    }
-    r->count = r->slots = 0;
-    output_flush();
+    run *r = user;
+    flockfile(stdout); // or a warning of the thread that looks for pictures stands amid the answer
+    print_answer(r, a);
+    funlockfile(stdout);
+    r->pictures++;
+    r->failures += a->err.status != MOHVIT_OK;
+    r->turned += a->turned;
+    bool going_on = output_flush();
+    r->progress.total = a->left == PATHS_UNKNOWN ? 0 : r->pictures + a->left;
+    progress_add(&r->progress, 1, a->err.status != MOHVIT_OK);
+    return going_on;
 }
 
-/* Decodes into the next free slot. */
-static mohvit_status load(run *r, entry *e, mohvit_error *err)
+static int classify_all(run *r, const mohvit_model *m, paths *inputs)
 {
-    image img;
-    e->slot = r->slots;
-    mohvit_status status = image_read(&img, e->path, NULL, r->options->exif_orientation, err);
-    if (status)
-        return status;
-    e->width = img.width;
-    e->height = img.height;
-    status = mohvit_load_rgb(r->ctx, e->slot, img.rgb, img.width, img.height, img.width * 3, err);
-    if (status) { // knows no path
-        mohvit_error cause = *err;
-        error_set(err, status, "%s: %s", e->path, cause.message);
-    }
-    image_free(&img);
-    return status;
-}
-
-/* Takes over path. */
-static void add_entry(run *r, char *path, const mohvit_error *err)
-{
-    entry *e = &r->entries[r->count++];
-    *e = (entry){.path = path, .err = *err};
-    double start = clock_ms();
-    if (!e->err.status && !load(r, e, &e->err))
-        r->slots++;
-    e->ms = clock_ms() - start;
-    if (r->slots == r->options->model.batch || r->count == r->capacity || !r->slots)
-        flush_entries(r);
-}
-
-static int classify_all(run *r, paths *inputs)
-{
+    const classify_options *o = r->options;
+    const answering a = {
+        .inputs = inputs,
+        .model = m,
+        .threads = (size_t)o->model.open.threads,
+        .batch = o->model.batch,
+        .top_count = r->top_count,
+        .exif_orientation = o->exif_orientation,
+        .user = r,
+        .take = take_answer,
+    };
     mohvit_error err;
-    for (char *path; output_works() && (path = paths_next(inputs, &err));)
-        add_entry(r, path, &err);
-    if (output_works())
-        flush_entries(r);
-    for (size_t i = 0; i < r->count; i++)
-        free(r->entries[i].path);
+    // Answers on a terminal are progress enough.
+    progress_begin(&r->progress, 0, 0, 0, LOG_EVERY, o->quiet || isatty(STDOUT_FILENO));
+    mohvit_status status = answers_run(&a, &err);
+    progress_end(&r->progress);
+    if (!fine_or_complain(status, &err))
+        return EXIT_MODEL;
     if (!r->pictures && output_works()) {
-        complain("%s: names no pictures", r->options->list);
+        complain("%s: names no pictures", o->list);
         return EXIT_INPUT;
     }
+    complain_turned(o->exif_orientation, r->turned, r->pictures);
     if (r->failures && r->pictures > 1)
         complain("%zu of %zu pictures failed", r->failures, r->pictures);
     return r->failures ? EXIT_INPUT : EXIT_FINE;
 }
 
-static int classify_with(const classify_options *o, const mohvit_model *m, mohvit_context *ctx,
-                         const model_source *source, paths *inputs)
+static int classify_with(const classify_options *o, const mohvit_model *m, const model_source *source,
+                         paths *inputs)
 {
     const config *c = &mohvit_describe(m)->config;
-    run r = {.options = o, .ctx = ctx, .capacity = 2 * o->model.batch};
-    r.top_count = o->top < c->num_classes ? o->top : c->num_classes;
+    run r = {.options = o, .top_count = o->top < c->num_classes ? o->top : c->num_classes};
     r.label_column = label_column(&mohvit_describe(m)->labels);
-    r.top = or_die(calloc(r.top_count, sizeof *r.top));
-    r.entries = or_die(calloc(r.capacity, sizeof *r.entries));
     if (o->provenance)
         r.provenance = provenance_json(source, c, m, o->model.open.threads);
     if (o->format == FORMAT_CSV)
         output_printf("path,width,height,rank,class,id,label,prob,ms,error\n");
-    int status = classify_all(&r, inputs);
+    int status = classify_all(&r, m, inputs);
     json_decref(r.provenance);
-    free(r.entries);
-    free(r.top);
     return status;
 }
 
@@ -244,9 +204,7 @@ static int classify(const classify_options *o, paths *inputs)
 {
     model_source source = model_source_choose(&o->model);
     mohvit_model *m = model_open_or_complain(&source, &o->model);
-    mohvit_context *ctx = m ? model_context_or_complain(m, &o->model) : NULL;
-    int status = ctx ? classify_with(o, m, ctx, &source, inputs) : EXIT_MODEL;
-    mohvit_context_destroy(ctx);
+    int status = m ? classify_with(o, m, &source, inputs) : EXIT_MODEL;
     mohvit_close(m);
     return status;
 }
@@ -283,6 +241,7 @@ static int run_classify(int argc, char **argv)
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"from-file", required_argument, NULL, OPTION_FROM_FILE},
         {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
+        {"quiet", no_argument, &o.quiet, FLAG_SET},
         {"provenance", no_argument, &o.provenance, FLAG_SET},
         {"null", no_argument, NULL, OPTION_NULL},
         {"escaped", no_argument, NULL, OPTION_ESCAPED},

@@ -2,6 +2,8 @@
 
 #include "base/utf8.h"
 
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +83,15 @@ void complain_as(const char *who)
     speaker = who;
 }
 
+static _Atomic bool line_below;
+
+void complain_below(const char *line)
+{
+    bool shown = atomic_exchange(&line_below, line != NULL);
+    if (line || shown)
+        fprintf(stderr, "\r\033[K%s", line ? line : "");
+}
+
 void complain_args(const char *format, va_list args)
 {
     char *message;
@@ -89,6 +100,7 @@ void complain_args(const char *format, va_list args)
     char *safe = escape(message, ESCAPE_CONTROLS, NULL);
     if (flush_output)
         flush_output(); // and keep a failure in mind, which stdio reports only once
+    complain_below(NULL);
     fprintf(stderr, "mohvit: %s%s\n", speaker, safe);
     free(safe);
     free(message);
@@ -117,4 +129,12 @@ void complain_warning(UNUSED void *user, const char *message)
 void complain_note(UNUSED void *user, const char *message)
 {
     complain("note: %s", message);
+}
+
+void complain_turned(bool asked, uint64_t pictures, uint64_t all)
+{
+    if (pictures && !asked)
+        complain("note: %" PRIu64 " of %" PRIu64 " pictures are to be turned, says their EXIF; "
+                 "--exif-orientation turns them, as the reference does not",
+                 pictures, all);
 }

@@ -34,6 +34,10 @@ const char *error_without(const mohvit_error *err, const char *path);
 /* "mohvit: " + the message with ESCAPE_CONTROLS; what was given to complain_after has been done, so that
  * standard output and standard error stay in order. */
 void complain(const char *format, ...) PRINTF_LIKE(1, 2);
+/* Draws a line that stays the last one of the terminal on standard error: messages go above it. NULL takes it
+ * away. */
+void complain_below(const char *line);
+
 void complain_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* What is to be done before any message: output_begin has it flush standard output. */
@@ -48,6 +52,9 @@ void complain_as(const char *who);
 /* Receivers for the libraries' warnings and notes. */
 void complain_warning(void *user, const char *message);
 void complain_note(void *user, const char *message);
+
+/* A note of pictures, of all, whose EXIF says that they are to be turned, where that was not asked for. */
+void complain_turned(bool asked, uint64_t pictures, uint64_t all);
 
 /* The result of an allocation or of a jansson call; without memory the program ends with a message. */
 void *or_die(void *pointer);

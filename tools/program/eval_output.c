@@ -188,6 +188,10 @@ static mohvit_status read_records(totals *t, const record_set *s, size_t class_c
     if (!status)
         status = record_set_walk(s, take_record, &to, err);
     totals_end(t);
+    if (!status)
+        complain_turned(
+            json_is_true(json_object_get(json_object_get(to.header, "match"), "exif_orientation")), t->turned,
+            t->images + t->failed);
     return status;
 }
 

@@ -95,6 +95,8 @@ bool evaluation_option(void *options, int code, const char *value)
         return parse_seed(&o->seed, "--seed", value);
     case OPTION_CROP_PCT:
         return parse_crop_pct(&o->crop_pct, value);
+    case OPTION_EXIF_ORIENTATION:
+        return o->exif_orientation = true;
     case OPTION_ROUTED_VALUES:
         return parse_routed_list(o, value);
     case OPTION_STATE:

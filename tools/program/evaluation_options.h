@@ -20,6 +20,7 @@ enum {
     OPTION_SAMPLE,
     OPTION_SAMPLE_SEED,
     OPTION_CROP_PCT,
+    OPTION_EXIF_ORIENTATION,
     OPTION_ROUTED_VALUES,
     OPTION_STATE,
     OPTION_SHARD,
@@ -48,6 +49,7 @@ enum {
     {"sample", required_argument, NULL, OPTION_SAMPLE},            \
     {"seed", required_argument, NULL, OPTION_SAMPLE_SEED},         \
     {"crop-pct", required_argument, NULL, OPTION_CROP_PCT},        \
+    {"exif-orientation", no_argument, NULL, OPTION_EXIF_ORIENTATION}, \
     {"skip-other-formats", no_argument, NULL, OPTION_SKIP_OTHER_FORMATS}, \
     {"routed-heads", required_argument, NULL, OPTION_ROUTED_VALUES}, \
     {"state", required_argument, NULL, OPTION_STATE},              \
@@ -92,6 +94,7 @@ enum {
     "  --sample N         N pictures at random, in their order\n"                                            \
     "  --seed S           of --sample; default 0\n"                                                          \
     "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
+    "  --exif-orientation turns pictures as their EXIF says; published scores do not\n"                      \
     "  --skip-other-formats\n"                                                                               \
     "                     leaves out BMP, PPM and TIFF, which are an error otherwise; GIF, HEIC and\n"       \
     "                     AVIF are left out as ImageFolder does\n"                                           \
@@ -129,7 +132,7 @@ typedef struct evaluation_options {
     const char *routed[EVALUATION_MAX_TOP_KS]; /* (routed_count) values of --routed-heads */
     size_t routed_count;
     size_t shard, shards; /* shard from 1; 0 of 0: all in one */
-    bool allow_mixed, skip_other_formats, quiet;
+    bool exif_orientation, allow_mixed, skip_other_formats, quiet;
     size_t max_errors; /* SIZE_MAX: any number */
     size_t log_every;
     const char *part; /* "I/N" of these, as results name it; NULL: all in one */

@@ -110,6 +110,7 @@ static pipeline make_pipeline(evaluation *e)
         .competes = e->competes,
         .threads = (size_t)e->threads,
         .batch = e->o->model.batch,
+        .exif_orientation = e->o->exif_orientation,
         .predictions = header_has_section(header, "predictions"),
         .section = e->o->head_load ? &e->section : NULL,
         .reader = e->ranks ? e->rank_name : NULL,

@@ -10,12 +10,13 @@
 #include <locale.h>
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static int write_error;           /* errno of the first write that failed */
+static atomic_int write_error;    /* errno of the first write that failed */
 static bool use_colour, use_utf8; /* of standard output */
 
 void output_begin(void)

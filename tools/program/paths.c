@@ -23,16 +23,25 @@ typedef struct found {
 struct paths {
     char **arguments;
     size_t count, at;
-    line_reader list; /* without a file where there is none, or no longer */
-    found *found;     /* (found_count), of the directory being given out */
+    size_t directories; /* of the arguments from `at` on */
+    line_reader list;   /* not open where there is none, or no longer */
+    found *found;       /* (found_count), of the directory being given out */
     size_t found_count, found_capacity, found_at;
 };
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return strcmp(path, "-") != 0 && !stat(path, &st) && S_ISDIR(st.st_mode);
+}
 
 paths *paths_open_or_complain(char **arguments, size_t count, const char *list, line_end end)
 {
     paths *p = or_die(calloc(1, sizeof *p));
     p->arguments = arguments;
     p->count = count;
+    for (size_t i = 0; i < count; i++)
+        p->directories += is_directory(arguments[i]);
     mohvit_error err;
     if (!list || !lines_open(&p->list, list, end, &err))
         return p;
@@ -49,33 +58,43 @@ static void add_found(paths *p, const char *path, int error)
     p->found[p->found_count++] = (found){or_die(strdup(path)), error};
 }
 
-/* Takes one entry of the walk; true where it was a file that is not a picture. */
-static bool visit(paths *p, FTS *walk, FTSENT *entry)
+/* What a walk skips. */
+typedef struct skipped_files {
+    size_t files;    /* that are not pictures */
+    size_t specials; /* FIFOs, sockets and devices */
+} skipped_files;
+
+/* Takes one entry of the walk. */
+static void visit(paths *p, skipped_files *skipped, FTS *walk, FTSENT *entry)
 {
     bool hidden = entry->fts_level > 0 && name_is_hidden(entry->fts_name, entry->fts_namelen), begins;
     if (hidden) {
         fts_set(walk, entry, FTS_SKIP);
-        return false;
+        return;
     }
     switch (entry->fts_info) {
     case FTS_DC:
         add_found(p, entry->fts_path, LOOP);
-        return false;
+        break;
     case FTS_DNR:
     case FTS_ERR:
     case FTS_NS:
         add_found(p, entry->fts_path, entry->fts_errno);
-        return false;
+        break;
     case FTS_F:
     case FTS_SLNONE:
         // One that cannot be read is taken: it fails, and says so, when its turn comes.
         if (!picture_named(entry->fts_name) && !picture_begins_file(&begins, entry->fts_accpath, NULL) &&
             !begins)
-            return true;
-        add_found(p, entry->fts_path, 0);
-        return false;
+            skipped->files++;
+        else
+            add_found(p, entry->fts_path, 0);
+        break;
+    case FTS_DEFAULT:
+        skipped->specials++;
+        break;
     default:
-        return false;
+        break;
     }
 }
 
@@ -87,23 +106,27 @@ static int compare_found(const void *a, const void *b)
 static void walk_directory(paths *p, const char *path)
 {
     char *start = or_die(strdup(path));
-    size_t length = strlen(start), others = 0;
+    size_t length = strlen(start);
+    skipped_files skipped = {0};
     while (length > 1 && start[length - 1] == '/')
         start[--length] = '\0';
     char *roots[] = {start, NULL};
     FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
     if (walk) {
         for (FTSENT *entry; (entry = fts_read(walk));)
-            others += visit(p, walk, entry);
+            visit(p, &skipped, walk, entry);
         fts_close(walk);
     } else {
         add_found(p, path, errno);
     }
     if (p->found_count)
         qsort(p->found, p->found_count, sizeof *p->found, compare_found);
-    if (others)
-        complain("%s: skipped %zu %s", path, others,
-                 others == 1 ? "file that is not a picture" : "files that are not pictures");
+    if (skipped.specials)
+        complain("%s: skipped %zu %s", path, skipped.specials,
+                 skipped.specials == 1 ? "FIFO, socket or device" : "FIFOs, sockets or devices");
+    if (skipped.files)
+        complain("%s: skipped %zu %s", path, skipped.files,
+                 skipped.files == 1 ? "file that is not a picture" : "files that are not pictures");
     if (!p->found_count)
         add_found(p, path, NO_PICTURES);
     free(start);
@@ -141,7 +164,7 @@ static char *next_line(paths *p, mohvit_error *err)
 {
     bool more = false;
     const char *path = p->list.path;
-    if (!p->list.file)
+    if (!p->list.line)
         return NULL;
     mohvit_status status = lines_next(&p->list, &more, err);
     if (!status && !more)
@@ -157,12 +180,6 @@ static char *next_line(paths *p, mohvit_error *err)
     return or_die(strdup(path));
 }
 
-static bool is_directory(const char *path)
-{
-    struct stat st;
-    return strcmp(path, "-") != 0 && !stat(path, &st) && S_ISDIR(st.st_mode);
-}
-
 char *paths_next(paths *p, mohvit_error *err)
 {
     for (;;) {
@@ -173,9 +190,22 @@ char *paths_next(paths *p, mohvit_error *err)
         path = p->at < p->count ? or_die(strdup(p->arguments[p->at++])) : next_line(p, err);
         if (!path || err->status || !is_directory(path))
             return path;
+        p->directories -= p->directories > 0; // those of a list, which come last, count for nothing
         walk_directory(p, path);
         free(path);
     }
+}
+
+bool paths_ready(paths *p)
+{
+    return p->found_at < p->found_count || p->at < p->count || !p->list.line || lines_ready(&p->list);
+}
+
+size_t paths_left(const paths *p)
+{
+    if (p->list.line || p->directories)
+        return PATHS_UNKNOWN;
+    return p->count - p->at + p->found_count - p->found_at;
 }
 
 void paths_close(paths *p)

@@ -19,6 +19,13 @@ paths *paths_open_or_complain(char **arguments, size_t count, const char *list, 
  * above it gives its path and an error. */
 char *paths_next(paths *p, mohvit_error *err);
 
+/* Whether paths_next would answer at once, and not wait for who writes the list. */
+bool paths_ready(paths *p);
+
+/* How many paths follow; PATHS_UNKNOWN before the last list or directory has been read. */
+#define PATHS_UNKNOWN SIZE_MAX
+size_t paths_left(const paths *p);
+
 void paths_close(paths *p);
 
 #endif

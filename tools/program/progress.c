@@ -40,13 +40,18 @@ static void describe(const progress *p, char *out, size_t size)
 {
     char left[64] = "";
     double rate = progress_rate(p);
-    if (rate > 0)
+    if (rate > 0 && p->total)
         duration(left, sizeof left, (double)(p->total - p->done) / rate);
-    snprintf(out, size, "%zu of %zu images", p->done, p->total);
+    if (p->total)
+        snprintf(out, size, "%zu of %zu images", p->done, p->total);
+    else
+        snprintf(out, size, "%zu images", p->done);
     if (p->failed)
         snprintf(out + strlen(out), size - strlen(out), ", %zu failed", p->failed);
     if (rate > 0)
-        snprintf(out + strlen(out), size - strlen(out), ", %.1f images/s, %s left", rate, left);
+        snprintf(out + strlen(out), size - strlen(out), ", %.1f images/s", rate);
+    if (*left)
+        snprintf(out + strlen(out), size - strlen(out), ", %s left", left);
 }
 
 void progress_add(progress *p, size_t images, size_t failed)
@@ -60,17 +65,15 @@ void progress_add(progress *p, size_t images, size_t failed)
     p->last = now;
     describe(p, line, sizeof line);
     if (p->terminal)
-        fprintf(stderr, "\r\033[K%s", line);
+        complain_below(line);
     else
         complain("%s", line);
-    p->shown = true;
 }
 
 void progress_end(progress *p)
 {
-    if (p->terminal && p->shown)
-        fputs("\r\033[K", stderr);
-    p->shown = false;
+    if (p->terminal)
+        complain_below(NULL);
 }
 
 void progress_show(size_t done, size_t total, const char *what)

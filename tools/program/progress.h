@@ -6,11 +6,11 @@
 #include "base/error.h"
 
 typedef struct progress {
-    size_t total, begun; /* images, and those that were done before */
+    size_t total, begun; /* images (0: nobody knows), and those that were done before */
     size_t done, failed;
     double start, last; /* seconds */
     size_t log_every;   /* seconds; elsewhere than on a terminal */
-    bool quiet, terminal, shown;
+    bool quiet, terminal;
 } progress;
 
 void progress_begin(progress *p, size_t total, size_t done, size_t failed, size_t log_every, bool quiet);
