@@ -31,7 +31,7 @@ static int refuses_what_is_too_large(void)
     deep.embed_dims[2] = 1536;
     deep.mlp_ratios[2] = 8;
     large.img_size = 2048;
-    large.embed_dims[0] = 192;
+    large.embed_dims[0] = 768;
     large.mlp_ratios[0] = 64;
     return refuses("a layer too wide", &wide) + refuses("too many layers", &deep) +
            refuses("too many activations", &large);
