@@ -70,7 +70,8 @@ static void add_record(journal *j, const config *c, size_t chunk, size_t images,
     bytes b = {0};
     for (size_t i = 0; i < images; i++) {
         items[i] = (dataset_item){.name = "x.jpg", .class_index = i % 3 ? i % 2 : CLASS_NONE};
-        results[i] = (image_result){&items[i], i % 9 == 8 ? reason : NULL, &s, {i % 18 == 17, {i, ~i}}};
+        const picture_seen seen = {.unread = i % 18 == 17, .turned = i % 5 == 4, .hash = {i, ~i}};
+        results[i] = (image_result){&items[i], i % 9 == 8 ? reason : NULL, &s, seen};
     }
     const chunk_result r = {.chunk = chunk, .images = images, .top_ks = 1, .results = results};
     record_begin(&b, &r, true);
