@@ -237,6 +237,9 @@ static int go_on(void *calls, size_t done, size_t total)
     return 0;
 }
 
+/* A compiler may leave out a malloc whose memory is freed at once. */
+static void *(*volatile kept_malloc)(size_t) = malloc;
+
 static void a_forward_pass_allocates_nothing_after_the_first(void **state)
 {
     (void)state;
@@ -257,7 +260,7 @@ static void a_forward_pass_allocates_nothing_after_the_first(void **state)
             mohvit_context_destroy(ctx);
         }
     atomic_store(&counting, true); // the counter itself works
-    free(malloc(10));
+    free(kept_malloc(10));
     atomic_store(&counting, false);
     assert_int_equal(atomic_load(&allocations), 1);
 }
