@@ -8,6 +8,7 @@
 
 #include "imgio/formats.h"
 #include "imgio/image.h"
+#include "imgio/pixels.h"
 #include "tests/imgio/picture_writing.h"
 
 #include <fcntl.h>
@@ -792,6 +793,22 @@ static void check_unreadable(const char *path, const image_limits *limits, mohvi
     assert_null(img.rgb);
 }
 
+static void either_side_may_be_too_long(void **state)
+{
+    (void)state;
+    const image_limits limits = {.max_pixels = SIZE_MAX};
+    const size_t most = IMAGE_MAX_SIDE;
+    mohvit_error err;
+    assert_int_equal(image_check_size("some picture", &limits, most, most, NULL), MOHVIT_OK);
+    for (int wide = 0; wide < 2; wide++) {
+        size_t width = wide ? most + 1 : 1, height = wide ? 1 : most + 1;
+        assert_int_equal(image_check_size("some picture", &limits, width, height, &err), MOHVIT_ERROR_LIMIT);
+        assert_non_null(strstr(err.message, "some picture"));
+        assert_non_null(strstr(err.message, "65536"));
+        assert_non_null(strstr(err.message, "65535 a side"));
+    }
+}
+
 static void what_cannot_be_read_is_said_with_its_name(void **state)
 {
     (void)state;
@@ -932,6 +949,7 @@ int main(void)
         cmocka_unit_test(limits_of_the_caller_hold),
         cmocka_unit_test(long_pictures_decode),
         cmocka_unit_test(other_formats_are_named),
+        cmocka_unit_test(either_side_may_be_too_long),
         cmocka_unit_test(what_cannot_be_read_is_said_with_its_name),
         cmocka_unit_test(a_fifo_is_no_picture_and_keeps_its_bytes),
         cmocka_unit_test(format_is_chosen_by_content_not_by_name),

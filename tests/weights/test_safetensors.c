@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "weights/byte_source.h"
 #include "weights/embedded.h"
 #include "weights/safetensors_writer.h"
 #include "tests/weights/weights_testing.h"
@@ -148,6 +149,8 @@ static void entries_that_do_not_add_up_are_errors(void **state)
     expect_fault("{" F32("a", "[4294967296,4294967296]", "[0,4]") "}", 4,
                  "more elements than can be counted");
     expect_fault("{" F32("a", "[4611686018427387904]", "[0,4]") "}", 4, "more elements than can be counted");
+    expect_fault("{" F32("a", "[0,4611686018427387904,8]", "[0,0]") "}", 0,
+                 "more elements than can be counted");
     expect_fault("{" F32("a", "[99999999999999999999]", "[0,4]") "}", 4, "header");
     expect_fault("{" F32("a", "[1]", "[0,4,8]") "}", 4, "data_offsets is not");
     expect_fault("{" F32("a", "[1]", "[0,\"4\"]") "}", 4, "data_offsets is not");
@@ -464,6 +467,21 @@ static void a_file_that_shrinks_while_open_is_an_error(void **state)
     leave_scratch(dir);
 }
 
+static void memory_is_read_to_its_end_and_no_further(void **state)
+{
+    (void)state;
+    const unsigned char bytes[] = {1, 2, 3, 4};
+    byte_source s = {.name = "some bytes", .fd = -1, .data = bytes, .size = 3};
+    unsigned char out[4] = {0};
+    mohvit_error err;
+    assert_int_equal(byte_source_read(&s, 1, out, 2, NULL), MOHVIT_OK);
+    assert_memory_equal(out, bytes + 1, 2);
+    expect_error(byte_source_read(&s, 1, out, 3, &err), &err, MOHVIT_ERROR_IO, "some bytes",
+                 "ends at byte 3, 1 bytes short");
+    expect_error(byte_source_read(&s, 9, out, 1, &err), &err, MOHVIT_ERROR_IO, "some bytes", "1 bytes short");
+    assert_int_equal(out[2], 0);
+}
+
 static void shapes_are_written_as_python_writes_them(void **state)
 {
     (void)state;
@@ -497,6 +515,7 @@ int main(void)
         cmocka_unit_test(a_symbolic_link_is_replaced_and_its_target_kept),
         cmocka_unit_test(tensors_that_cannot_be_described_are_refused),
         cmocka_unit_test(a_file_that_shrinks_while_open_is_an_error),
+        cmocka_unit_test(memory_is_read_to_its_end_and_no_further),
         cmocka_unit_test(shapes_are_written_as_python_writes_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
