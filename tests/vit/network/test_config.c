@@ -492,6 +492,7 @@ static void impossible_values_are_refused_by_name(void **state)
         {"num_classes", "-5", "-5"},
         // sizes
         {"img_size", "65", "multiple of 32"},
+        {"img_size", "80", "multiple of 32"},
         {"img_size", "32", "64"},
         {"img_size", "0", "64"},
         {"img_size", "2080", "2080"},
