@@ -187,6 +187,17 @@ static void compare_pictures(const char *path, const char *reference)
     image_free(&b);
 }
 
+static void the_ramp_ends_where_its_colours_end(void **state)
+{
+    (void)state;
+    const double beyond[][2] = {{-0.5, 0}, {-1e9, 0}, {1.5, 1}, {1e9, 1}};
+    for (size_t i = 0; i < 4; i++) {
+        colour got = drawing_ramp(beyond[i][0]), end = drawing_ramp(beyond[i][1]);
+        assert_memory_equal(&got, &end, sizeof got);
+    }
+    assert_true(drawing_ramp(0).r > drawing_ramp(1).r + 0.5);
+}
+
 typedef void draw_function(drawing *d, const void *what);
 
 static void check_looks(const char *name, draw_function *draw, const void *what, double width, double height)
@@ -312,6 +323,20 @@ static void a_head_sees_what_it_selected(void **state)
                 weak[0] > 3 * dimmed[0]); // dark is told from light without colour
 }
 
+static void heads_of_each_kind_are_numbered_from_one(void **state)
+{
+    (void)state;
+    uint8_t pick[] = {1, 1, 1, 0}; // one token, four heads
+    const routing_block b = {.heads = 4, .shared = 2, .routed = 1};
+    const routes r = {.block = &b, .side = 1, .pick = pick};
+    const char *expected[] = {"shared 1", "shared 2", "1: 100 %", "2: 0 %"};
+    for (size_t head = 0; head < b.heads; head++) {
+        char title[64];
+        route_head_title(title, &r, head);
+        assert_string_equal(title, expected[head]);
+    }
+}
+
 static void draw_routes_of(drawing *d, const void *r)
 {
     enum { S = 64 };
@@ -346,7 +371,9 @@ int main(void)
         cmocka_unit_test(names_that_are_not_utf8_or_too_long_are_shown_as_far_as_they_can),
         cmocka_unit_test(what_could_not_be_drawn_is_no_file),
         cmocka_unit_test(a_head_sees_what_it_selected),
+        cmocka_unit_test(heads_of_each_kind_are_numbered_from_one),
         cmocka_unit_test(the_figure_of_routes_looks_as_it_did),
+        cmocka_unit_test(the_ramp_ends_where_its_colours_end),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -369,9 +369,7 @@ static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
         drawing_text(d, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
                      text);
     }
-    double balanced = shade(m, routing_balanced(f->block));
-    if (balanced < 0 || balanced > 1)
-        return;
+    double balanced = shade(m, routing_balanced(f->block)); // 0 … 1: it is the mean of each class's loads
     draw_balanced(cr, false, x - 3, x + width, HEAD + height * (1 - balanced));
 }
 

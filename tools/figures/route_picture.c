@@ -115,7 +115,7 @@ static void draw_image(drawing *d, const uint8_t *rgb, size_t S, double x, doubl
     cairo_surface_destroy(surface);
 }
 
-static void head_title(char out[64], const routes *r, size_t head)
+void route_head_title(char out[64], const routes *r, size_t head)
 {
     bool shared = head < r->block->shared;
     if (shared)
@@ -172,7 +172,7 @@ void route_figure(drawing *d, const routes *r, const uint8_t *crop, size_t S, do
             route_picture(picture, crop, S, r, i - 1);
         draw_image(d, i ? picture : crop, S, x, y, l.side);
         if (i)
-            head_title(text, r, i - 1);
+            route_head_title(text, r, i - 1);
         else
             snprintf(text, sizeof text, "input");
         drawing_font(cr, TEXT, !i);
