@@ -198,6 +198,37 @@ static void the_ramp_ends_where_its_colours_end(void **state)
     assert_true(drawing_ramp(0).r > drawing_ramp(1).r + 0.5);
 }
 
+/* Whose last sixty-fourth tells the ends from what is near them. */
+static colour steep_end(double t)
+{
+    double end = t > 63.0 / 64 ? 64 * t - 63 : 0;
+    return (colour){end, t, 1 - end};
+}
+
+static void a_scale_shows_all_of_its_ramp(void **state)
+{
+    (void)state;
+    enum { LENGTH = 1280 };
+    for (int upwards = 0; upwards < 2; upwards++) {
+        int width = upwards ? 1 : LENGTH, height = upwards ? LENGTH : 1;
+        cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+        cairo_t *cr = cairo_create(s);
+        drawing_scale(cr, 0, 0, width, height, upwards, steep_end);
+        cairo_surface_flush(s);
+        for (int i = 0; i < LENGTH; i++) {
+            const unsigned char *row = cairo_image_surface_get_data(s) +
+                                       (upwards ? LENGTH - 1 - i : 0) * cairo_image_surface_get_stride(s);
+            uint32_t pixel = ((const uint32_t *)(const void *)row)[upwards ? 0 : i];
+            colour c = steep_end((i + 0.5) / LENGTH);
+            assert_true(fabs(pixel % 256 - 255 * c.b) < 3);
+            assert_true(fabs(pixel / 256 % 256 - 255 * c.g) < 3);
+            assert_true(fabs(pixel / 65536 % 256 - 255 * c.r) < 3);
+        }
+        cairo_destroy(cr);
+        cairo_surface_destroy(s);
+    }
+}
+
 typedef void draw_function(drawing *d, const void *what);
 
 static void check_looks(const char *name, draw_function *draw, const void *what, double width, double height)
@@ -374,6 +405,7 @@ int main(void)
         cmocka_unit_test(heads_of_each_kind_are_numbered_from_one),
         cmocka_unit_test(the_figure_of_routes_looks_as_it_did),
         cmocka_unit_test(the_ramp_ends_where_its_colours_end),
+        cmocka_unit_test(a_scale_shows_all_of_its_ramp),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

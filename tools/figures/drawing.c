@@ -131,6 +131,22 @@ colour drawing_ramp(double t)
     return (colour){c[0], c[1], c[2]};
 }
 
+void drawing_scale(cairo_t *cr, double x, double y, double width, double height, bool upwards,
+                   drawing_ramp_function *ramp)
+{
+    enum { SLICES = 64 }; // between which Cairo mixes
+    cairo_pattern_t *pattern = upwards ? cairo_pattern_create_linear(0, y + height, 0, y)
+                                       : cairo_pattern_create_linear(x, 0, x + width, 0);
+    for (size_t i = 0; i <= SLICES; i++) {
+        colour c = ramp((double)i / SLICES);
+        cairo_pattern_add_color_stop_rgb(pattern, (double)i / SLICES, c.r, c.g, c.b);
+    }
+    cairo_set_source(cr, pattern);
+    cairo_rectangle(cr, x, y, width, height);
+    cairo_fill(cr);
+    cairo_pattern_destroy(pattern);
+}
+
 // ---- Text ------------------------------------------------------------------------------------------
 
 void drawing_font(cairo_t *cr, double size, bool bold)

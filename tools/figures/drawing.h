@@ -40,6 +40,11 @@ void drawing_colour(cairo_t *cr, colour c);
  * colour-blind eyes and on a gray printer. */
 colour drawing_ramp(double t);
 
+/* A bar of all that ramp gives for 0 … 1, from left to right or from bottom to top. */
+typedef colour drawing_ramp_function(double t);
+void drawing_scale(cairo_t *cr, double x, double y, double width, double height, bool upwards,
+                   drawing_ramp_function *ramp);
+
 extern const colour drawing_ink, drawing_faint, drawing_accent, drawing_shared, drawing_absent;
 
 // ---- Text ------------------------------------------------------------------------------------------

@@ -351,16 +351,7 @@ static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
 {
     cairo_t *cr = d->cr;
     double x = f->width - LEGEND + 8, width = 6, height = fmin(fmax(m->height, 60), 120);
-    enum { SLICES = 64 };
-    cairo_pattern_t *ramp = cairo_pattern_create_linear(0, HEAD + height, 0, HEAD);
-    for (size_t i = 0; i <= SLICES; i++) {
-        colour c = drawing_ramp((double)i / SLICES);
-        cairo_pattern_add_color_stop_rgb(ramp, (double)i / SLICES, c.r, c.g, c.b);
-    }
-    cairo_set_source(cr, ramp);
-    cairo_rectangle(cr, x, HEAD, width, height);
-    cairo_fill(cr);
-    cairo_pattern_destroy(ramp);
+    drawing_scale(cr, x, HEAD, width, height, true, drawing_ramp);
     drawing_font(cr, SMALL, false);
     for (size_t i = 0; m->low + (double)i * m->step <= m->high + 1e-9; i++) {
         char text[24];

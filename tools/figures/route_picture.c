@@ -127,18 +127,9 @@ void route_head_title(char out[64], const routes *r, size_t head)
 static void draw_scale(drawing *d, const routes *r, double y, double width)
 {
     cairo_t *cr = d->cr;
-    enum { SLICES = 48 };
     double x = MARGIN, length = fmin(70, width / 3), height = 6;
     char strong[32];
-    cairo_pattern_t *tints = cairo_pattern_create_linear(x, 0, x + length, 0);
-    for (size_t i = 0; i <= SLICES; i++) {
-        colour c = tint_of((double)i / SLICES);
-        cairo_pattern_add_color_stop_rgb(tints, (double)i / SLICES, c.r, c.g, c.b);
-    }
-    cairo_set_source(cr, tints);
-    cairo_rectangle(cr, x, y, length, height);
-    cairo_fill(cr);
-    cairo_pattern_destroy(tints);
+    drawing_scale(cr, x, y, length, height, false, tint_of);
     drawing_font(cr, TEXT, false);
     snprintf(strong, sizeof strong, "≥ %.2f", (double)r->strong);
     drawing_text(d, x, y + height + 7, 0, 20, "0");

@@ -143,7 +143,6 @@ static mohvit_status describe_config(config *out, checkpoint *cp, const config *
     const char *metadata = checkpoint_metadata(cp, "config"), *path = checkpoint_path(cp);
     bool known = given || options->config || metadata;
     mohvit_status status = MOHVIT_OK;
-    *out = (config){0};
     if (given)
         *out = *given;
     else if (options->config)
