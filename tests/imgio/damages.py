@@ -345,6 +345,11 @@ def of_jpeg(data):
         (0xE2, b"MPF\0MM\0*\0\0\0\x08\0\0", "MPF without pictures"), (0xED, b"Photoshop 3.0\0008BIM\4", "cut 8BIM"),
         (0xED, b"Photoshop 3.0\0008BIM\3\xed\0\0\0\0\0\4abcd", "8BIM whose resolution is cut"),
         (0xED, b"Photoshop 3.0\0008BIM\3\xed", "8BIM without a name"),
+        # Like one of these, but for the name or the marker.
+        (0xE0, b"JFXX\0", "JFXX that is too short"), (0xE5, b"JFIF\0", "JFIF of another marker, too short"),
+        (0xEE, b"Adobi", "a short note of nearly Adobe's name"), (0xED, b"Adobe", "Adobe of another marker, too short"),
+        (0xE2, b"Exif\0\0MM\0*\0\0", "EXIF of another marker, cut"), (0xE1, b"ICC_PROFILE\0", "a profile of another marker"),
+        (0xE2, b"Photoshop 3.0\0008BIM\3\xed", "8BIM of another marker"),
     ]:
         yield what, data[:head] + bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content + data[head:]
     frame = next(m for m in where if 0xC0 <= m <= 0xCF and m not in (0xC4, 0xC8, 0xCC))
