@@ -442,6 +442,11 @@ static mohvit_status check_classes(const dataset *d, const dataset_options *o, m
         if (o->truth)
             return error_set(err, MOHVIT_ERROR_MISMATCH, "%s%s: has no class: %s does not name it", prefix,
                              item->name, o->truth);
+        if (d->sources[item->source].as_samples)
+            return error_set(err, MOHVIT_ERROR_MISMATCH,
+                             "%s%s: has no class: other pictures of this tar have theirs in a .cls of the "
+                             "same key; give --truth FILE, or a tar without .cls for folders to count",
+                             prefix, item->name);
         return error_set(err, MOHVIT_ERROR_MISMATCH,
                          "%s%s: has no class: it is in no class folder and has no label; give --truth FILE",
                          prefix, item->name);

@@ -285,11 +285,16 @@ static mohvit_status find_folders(tar_scan *t, mohvit_error *err)
 
 static mohvit_status take_members(tar_scan *t, mohvit_error *err)
 {
-    if (t->s->find_samples && webdataset_is(t->members, t->count))
+    bool samples = false;
+    mohvit_status status = MOHVIT_OK;
+    if (t->s->find_samples)
+        status = webdataset_find(&samples, t->s, t->members, t->count, err);
+    if (!status && samples)
         return webdataset_add(t->s, t->members, t->count, err);
-    if (t->link) // a folder's would be a class, or hold more pictures, once the tar is unpacked
+    if (!status && t->link) // a folder's would be a class, or hold more pictures, once the tar is unpacked
         return refuse_link(t, t->link, err);
-    mohvit_status status = add_pictures(t, err);
+    if (!status)
+        status = add_pictures(t, err);
     return status ? status : find_folders(t, err);
 }
 

@@ -9,10 +9,16 @@
 
 #define MAX_LABEL 256 /* bytes of a .cls */
 
+/* A path up to the first dot of its last part. */
+typedef struct sample_key {
+    const char *text;
+    size_t length;
+} sample_key;
+
 /* Neighbours with one key. */
 typedef struct group {
-    const char *key;
-    size_t key_length, first, end;     /* indices of members */
+    sample_key key;
+    size_t first, end;                 /* indices of members */
     const tar_member *picture, *label; /* or NULL */
     bool odd_label;                    /* one with more dots in its name, which is no label of this key */
 } group;
@@ -70,29 +76,69 @@ static bool is_label(const dataset_source *s, const char *extension)
     return label && ends_in_cls(extension);
 }
 
-bool webdataset_is(const tar_member *members, size_t count)
+// ---- Keys ------------------------------------------------------------------------------------------
+
+static sample_key key_of(const char *name, const char *extension)
 {
+    return (sample_key){name, (size_t)(extension - 1 - name)};
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const sample_key *x = a, *y = b;
+    int order = memcmp(x->text, y->text, x->length < y->length ? x->length : y->length);
+    return order ? order : (x->length > y->length) - (x->length < y->length);
+}
+
+/* The keys of members that are called .cls; returns how many. keys NULL: counts them. */
+static size_t list_label_keys(sample_key *keys, const tar_member *members, size_t count)
+{
+    size_t found = 0;
     for (size_t i = 0; i < count; i++) {
         const char *extension = members[i].folder ? NULL : extension_of(members[i].name);
-        if (extension && ends_in_cls(extension))
-            return true;
+        if (!extension || !ends_in_cls(extension))
+            continue;
+        if (keys)
+            keys[found] = key_of(members[i].name, extension);
+        found++;
     }
-    return false;
+    return found;
+}
+
+/* "x.seg.png" counts here, whose picture --image-ext then has to name. */
+static bool has_label(const dataset_source *s, const tar_member *m, const sample_key *labels, size_t count)
+{
+    const char *extension = m->folder ? NULL : extension_of(m->name);
+    if (!extension || !(picture_named(m->name) || is_picture(s, m->name, extension)))
+        return false;
+    const sample_key key = key_of(m->name, extension);
+    return bsearch(&key, labels, count, sizeof key, compare_keys) != NULL;
+}
+
+mohvit_status webdataset_find(bool *found, const dataset_source *s, const tar_member *members, size_t count,
+                              mohvit_error *err)
+{
+    size_t labels = list_label_keys(NULL, members, count);
+    *found = false;
+    if (!labels)
+        return MOHVIT_OK;
+    sample_key *keys = calloc(labels, sizeof *keys);
+    if (!keys)
+        return source_no_memory(s, err);
+    list_label_keys(keys, members, count);
+    qsort(keys, labels, sizeof *keys, compare_keys);
+    for (size_t i = 0; !*found && i < count; i++)
+        *found = has_label(s, &members[i], keys, labels);
+    free(keys);
+    return MOHVIT_OK;
 }
 
 // ---- Groups ----------------------------------------------------------------------------------------
 
-static int compare_keys(const group *a, const group *b)
-{
-    size_t shorter = a->key_length < b->key_length ? a->key_length : b->key_length;
-    int order = memcmp(a->key, b->key, shorter);
-    return order ? order : (a->key_length > b->key_length) - (a->key_length < b->key_length);
-}
-
 static int compare_groups(const void *a, const void *b)
 {
     const group *x = *(group *const *)a, *y = *(group *const *)b;
-    int order = compare_keys(x, y);
+    int order = compare_keys(&x->key, &y->key);
     return order ? order : (x->first > y->first) - (x->first < y->first);
 }
 
@@ -102,11 +148,11 @@ static mohvit_status refuse_two(const grouping *w, const group *g, const tar_mem
     const char *x = extension_of(a->name), *y = extension_of(b->name);
     if (!strcasecmp(x, y))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: key \"%.*s\": two files \".%s\" in one sample",
-                         w->s->argument, (int)g->key_length, g->key, x);
+                         w->s->argument, (int)g->key.length, g->key.text, x);
     return error_set(
         err, MOHVIT_ERROR_FORMAT,
         "%s: key \"%.*s\": two pictures in one sample, \".%s\" and \".%s\"; --image-ext says which counts",
-        w->s->argument, (int)g->key_length, g->key, x, y);
+        w->s->argument, (int)g->key.length, g->key.text, x, y);
 }
 
 static mohvit_status add_part(grouping *w, group *g, const tar_member *m, const char *extension,
@@ -134,8 +180,8 @@ static mohvit_status make_groups(grouping *w, size_t members, mohvit_error *err)
             status = m->folder ? MOHVIT_OK : source_skip(w->s, m->name, NULL, err);
             continue;
         }
-        group g = {.key = m->name, .key_length = (size_t)(extension - 1 - m->name), .first = i};
-        if (!w->count || compare_keys(&w->groups[w->count - 1], &g) != 0)
+        group g = {.key = key_of(m->name, extension), .first = i};
+        if (!w->count || compare_keys(&w->groups[w->count - 1].key, &g.key) != 0)
             w->groups[w->count++] = g;
         w->groups[w->count - 1].end = i + 1;
         status = add_part(w, &w->groups[w->count - 1], m, extension, err);
@@ -159,7 +205,7 @@ static mohvit_status refuse_label(const grouping *w, const group *g, mohvit_erro
         err, MOHVIT_ERROR_FORMAT,
         "%s: key \"%.*s\": a class without a picture; its parts are %s. What follows the first dot of a "
         "name is its extension; --image-ext says which extensions pictures have",
-        w->s->argument, (int)g->key_length, g->key, parts);
+        w->s->argument, (int)g->key.length, g->key.text, parts);
 }
 
 /* Groups (count) of one key: each a sample of its own, or all together one. */
@@ -188,7 +234,7 @@ static mohvit_status match_parts(grouping *w, group *const *groups, size_t count
         err, MOHVIT_ERROR_FORMAT,
         "%s: key \"%.*s\": its pictures (%zu) and classes (%zu) lie apart, so that which belong together "
         "remains open; the parts of a sample are to be neighbours",
-        w->s->argument, (int)picture->key_length, picture->key, pictures, labels);
+        w->s->argument, (int)picture->key.length, picture->key.text, pictures, labels);
 }
 
 static mohvit_status match_groups(grouping *w, mohvit_error *err)
@@ -201,7 +247,7 @@ static mohvit_status match_groups(grouping *w, mohvit_error *err)
         sorted[i] = &w->groups[i];
     qsort(sorted, w->count, sizeof(group *), compare_groups);
     for (size_t i = 0, end; !status && i < w->count; i = end) {
-        for (end = i + 1; end < w->count && !compare_keys(sorted[i], sorted[end]);)
+        for (end = i + 1; end < w->count && !compare_keys(&sorted[i]->key, &sorted[end]->key);)
             end++;
         status = match_parts(w, sorted + i, end - i, err);
     }

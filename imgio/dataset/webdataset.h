@@ -15,8 +15,10 @@ typedef struct tar_member {
     bool folder;
 } tar_member;
 
-/* Whether members (count) are samples: whether a class in a file of its own, *.cls, is among them. */
-bool webdataset_is(const tar_member *members, size_t count);
+/* Whether members (count) are samples: whether a picture shares its key with a .cls, wherever in the tar it
+ * is. A stray .cls among folders of pictures makes none of them a sample. */
+mohvit_status webdataset_find(bool *found, const dataset_source *s, const tar_member *members, size_t count,
+                              mohvit_error *err);
 
 /* Adds the picture of each sample, with its class as label. Where picture and class lie apart, they are
  * joined if the key has one of each in the whole tar; whatever else is not a sample is an error that names

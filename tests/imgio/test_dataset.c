@@ -823,6 +823,32 @@ static void a_key_ends_at_the_first_dot_of_a_name(void **state)
     refused("val", (dataset_options){.image_ext = "png"}, "--image-ext png: no tar", "");
 }
 
+/* A tar holds samples only where a .cls shares its key with a picture, before or behind it, near or far. */
+static void a_class_that_is_no_pictures_makes_no_samples(void **state)
+{
+    (void)state;
+    static const char *const strays[] = {
+        "x.cls cat/a.jpg dog/b.jpg",     "cat/a.jpg dog/b.jpg cat/x.cls",
+        "cat/a.jpg dog/b.jpg a.cls",     "cat/a.jpg cat/a.v2.txt dog/b.jpg x.cls x.npy x.json x.txt",
+        "cat/a.jpg dog/b.jpg cat/.cls",  "cat/a.jpg cat/a2.cls dog/b.jpg",
+        "cat/a2.cls cat/a.jpg dog/b.jpg"};
+    for (size_t i = 0; i < sizeof strays / sizeof *strays; i++)
+        samples_hold(strays[i], "cat/a.jpg=0 dog/b.jpg=1");
+    samples_hold("cat/a.cls=2 cat/a.json cat/a.jpg", "cat/a.jpg=2");
+    samples_hold("cat/a.jpg cat/x.json dog/x.json cat/a.cls=2", "cat/a.jpg=2");
+    samples_hold("cat/a.CLS=2 cat/a.npy cat/a.jpg", "cat/a.jpg=2");
+    samples_are_refused("cat/a.jpg cat/a.cls=0 dog/b.jpg",
+                        "w.tar/dog/b.jpg: has no class: other pictures of this tar have theirs in a .cls",
+                        "a tar without .cls for folders to count");
+    samples_are_refused("cat/a.seg.png dog/b.jpg cat/a.cls=0", "key \"cat/a\": a class without a picture",
+                        "--image-ext");
+    samples_are_refused("x.cls x.npy", "w.tar: no pictures", "");
+    make_samples("cat/a.img dog/b.jpg cat/a.cls=2"); // a picture is what the user calls one
+    dataset *d = open_with("w.tar", (dataset_options){.image_ext = "img"});
+    holds(d, "cat/a.img=2");
+    dataset_close(d);
+}
+
 static void samples_count_in_the_formats_that_count_in_folders(void **state)
 {
     (void)state;
@@ -1221,6 +1247,7 @@ int main(void)
         TEST(a_path_that_returns_in_a_tar_replaces_the_earlier),
         TEST(neighbours_with_one_key_are_a_sample),
         TEST(a_key_ends_at_the_first_dot_of_a_name),
+        TEST(a_class_that_is_no_pictures_makes_no_samples),
         TEST(samples_count_in_the_formats_that_count_in_folders),
         TEST(a_zero_byte_in_a_class_of_a_sample_is_refused),
         TEST(a_key_that_returns_is_another_sample),
