@@ -44,3 +44,9 @@ void *memory_alloc_large(size_t bytes)
         madvise(p, bytes, MADV_HUGEPAGE); // advice: no harm where it is not taken
     return p;
 }
+
+bool memory_has_room(size_t bytes)
+{
+    void *there = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return there != MAP_FAILED && !munmap(there, bytes);
+}

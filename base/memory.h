@@ -33,4 +33,7 @@ void *memory_grow(void *array, size_t count, size_t *capacity, size_t size);
  * one page fault in place of 512 fetches. */
 void *memory_alloc_large(size_t bytes) __attribute__((malloc));
 
+/* Whether the address space has so many bytes left in one piece: for those who cannot bear to be refused. */
+bool memory_has_room(size_t bytes);
+
 #endif

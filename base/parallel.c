@@ -1,5 +1,6 @@
 #include "base/parallel.h"
 #include "base/clock.h"
+#include "base/memory.h"
 
 #include <omp.h>
 #include <pthread.h>
@@ -197,11 +198,29 @@ static void run_elsewhere(call *c)
         pthread_join(other, NULL);
 }
 
+/* ---- Room --------------------------------------------------------------------------------------- */
+
+/* OpenMP ends the process where it cannot make a thread. So there are as many as have room for their stacks,
+ * and for one more, since OpenMP itself needs memory. OMP_STACKSIZE is not known here. */
+static size_t fit(size_t threads)
+{
+    pthread_attr_t usual;
+    size_t stack = 0;
+    if (pthread_getattr_default_np(&usual))
+        return 1;
+    pthread_attr_getstacksize(&usual, &stack);
+    pthread_attr_destroy(&usual);
+    while (threads > 1 && !memory_has_room(size_product(threads, stack)))
+        threads--;
+    return threads;
+}
+
 /* ---- Running ------------------------------------------------------------------------------------- */
 
 void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
 {
-    if (threads <= 1) {
+    threads = threads > 1 ? fit(threads) : 1;
+    if (threads == 1) {
         body(arg, NULL);
         return;
     }

@@ -55,9 +55,9 @@ without_openblas_the_message_names_its_package() {
     unset LD_LIBRARY_PATH
 }
 
-# confined KIB ARGUMENT …: run in so much address space; its status in $status, 124 where it hangs.
+# confined KIB ARGUMENT …: run in so much address space; its status in $status, 124 or 137 where it hangs.
 confined() {
-    (ulimit -v "$1" && shift && exec timeout 60 "$mohvit" "$@") >out.txt 2>err.txt
+    (ulimit -v "$1" && shift && exec timeout -k 5 60 "$mohvit" "$@") >out.txt 2>err.txt
     status=$?
 }
 
@@ -78,6 +78,23 @@ little_address_space_hangs_no_run() {
         [ "$status" = 0 ] || [ "$status" = 3 ] || fail "$kib KiB: status $status: $(cat err.txt)"
     done
     confined 1000000 classify --backend openblas --threads 2 "$sample"
+    equal "$status" 0
+}
+
+# One forward pass for each thread, all at once in OpenBLAS. OpenMP would end the process for want of a stack.
+nor_an_evaluation() {
+    local kib threads
+    for kib in 250000 300000 350000 400000; do
+        for threads in 2 8; do
+            confined $kib eval "$data" --limit 100 --quiet --backend openblas --threads $threads
+            [ "$status" = 0 ] || [ "$status" = 3 ] || fail "$kib KiB, $threads threads: status $status: $(cat err.txt)"
+        done
+    done
+    equal "$status" 0
+    for kib in 90000 110000 130000 200000; do
+        confined $kib eval "$data" --limit 100 --quiet --backend native --threads 8
+        [ "$status" = 0 ] || has "$(cat err.txt)" "no memory for"
+    done
     equal "$status" 0
 }
 
@@ -165,7 +182,10 @@ openblas)
     openblas_is_loaded_when_and_only_when_it_is_used
     without_openblas_the_message_names_its_package
     ;;
-limits) little_address_space_hangs_no_run ;;
+limits)
+    little_address_space_hangs_no_run
+    nor_an_evaluation
+    ;;
 others)
     openmp_settings_are_kept_to
     a_second_signal_ends_the_process

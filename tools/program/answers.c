@@ -8,7 +8,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define AHEAD_ANYWAY 16 /* answers that wait for their turn behind a picture that takes long; */
 #define AHEAD_SHARE  8  /* so many more for each thread */
@@ -18,7 +17,6 @@ typedef struct run {
     mohvit_context *wide;   /* of all threads, for one picture; NULL until it is needed */
     struct worker *workers; /* (threads); they have contexts once they are needed */
     size_t enough;          /* pictures that are worth the crew */
-    bool one_by_one;        /* no crew */
     answer *ring;           /* (capacity), by number */
     size_t capacity;
 
@@ -224,7 +222,7 @@ static mohvit_status answer_all(run *r, mohvit_error *err)
         gather(r);
         if (r->started == r->claimed)
             break;
-        if (!r->one_by_one && r->claimed - r->started == r->enough)
+        if (r->claimed - r->started == r->enough)
             status = answer_side_by_side(r, err);
         else
             status = answer_alone(r, err);
@@ -255,11 +253,6 @@ mohvit_status answers_run(const answering *a, mohvit_error *err)
     /* A picture that has all threads is done in little more than its share of the time, but its decoding has
      * one: with half as many pictures as threads both ways take about as long. */
     r.enough = a->threads > 2 ? divide_up(a->threads, 2) : 2;
-    /* With little address space OpenBLAS hangs where several threads enter it: its own way to run a team
-     * looks for room, and takes fewer threads where there is none. */
-    mohvit_info info;
-    mohvit_get_info(a->model, &info);
-    r.one_by_one = strcmp(info.backend, "openblas") == 0;
     r.workers = or_die(calloc(a->threads, sizeof *r.workers));
     r.ring = or_die(calloc(r.capacity, sizeof *r.ring));
     mohvit_prediction *top = or_die(calloc(r.capacity * a->top_count, sizeof *top));

@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* ---- Loading ----------------------------------------------------------------------------------- */
 
@@ -20,18 +19,6 @@ static struct {
     __typeof__(openblas_set_num_threads) *set_threads;
     __typeof__(openblas_get_config) *get_config;
 } blas;
-
-/* What a thread that multiplies takes of the address space, on processors where it takes most. Where that is
- * not there OpenBLAS asks for it for ever. */
-#define ROOM_BYTES ((size_t)128 << 20)
-
-static bool has_room(size_t threads)
-{
-    if (threads > SIZE_MAX / ROOM_BYTES)
-        return false;
-    void *room = mmap(NULL, threads * ROOM_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return room != MAP_FAILED && !munmap(room, threads * ROOM_BYTES);
-}
 
 static bool find(void *library, const char *name, void *function)
 {
@@ -47,6 +34,40 @@ static bool load(void)
            find(library, "openblas_set_num_threads", &blas.set_threads) &&
            find(library, "openblas_get_config", &blas.get_config) &&
            find(library, "cblas_sgemm", &blas.sgemm);
+}
+
+/* ---- Room -------------------------------------------------------------------------------------- */
+
+/* What a thread that multiplies takes of the address space, on processors where it takes most. OpenBLAS keeps
+ * it for the next one that comes, and where it is not there it asks for it for ever. So a thread waits for
+ * another to leave, unless there is room for one more: and as much again, since others may ask for memory
+ * between the look and the call. */
+#define ROOM_BYTES ((size_t)128 << 20)
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t left;
+    size_t inside; // threads that multiply
+    size_t most;   // that have had room to; gemm_openblas_load sees to the first one's
+} room = {.lock = PTHREAD_MUTEX_INITIALIZER, .left = PTHREAD_COND_INITIALIZER, .most = 1};
+
+static void enter(void)
+{
+    pthread_mutex_lock(&room.lock);
+    if (room.inside == room.most && memory_has_room(2 * ROOM_BYTES))
+        room.most++;
+    while (room.inside == room.most)
+        pthread_cond_wait(&room.left, &room.lock);
+    room.inside++;
+    pthread_mutex_unlock(&room.lock);
+}
+
+static void leave(void)
+{
+    pthread_mutex_lock(&room.lock);
+    room.inside--;
+    pthread_cond_signal(&room.left);
+    pthread_mutex_unlock(&room.lock);
 }
 
 /* ---- Running ----------------------------------------------------------------------------------- */
@@ -68,8 +89,6 @@ static void openblas_run(size_t threads, void (*body)(void *arg, team *t), void 
         process_threads = blas.get_threads();
     blas.set_threads(1);
     pthread_mutex_unlock(&lock);
-    while (threads > 1 && !has_room(threads))
-        threads--;
     parallel_run(threads, body, arg);
     pthread_mutex_lock(&lock);
     if (--callers == 0)
@@ -94,7 +113,7 @@ static void multiply_zeros(void *zeros, team *t)
 static bool take_room(void)
 {
     float *zeros = calloc((size_t)2 * FEW * FEW, sizeof *zeros);
-    bool fits = zeros && has_room(1);
+    bool fits = zeros && memory_has_room(ROOM_BYTES);
     if (fits)
         openblas_run(1, multiply_zeros, zeros);
     free(zeros);
@@ -173,6 +192,7 @@ static void openblas_multiply(const gemm_tile *t)
     // cleared.
     (t->accumulate ? k->add_bias : k->set_bias)(t->y, t->ldy, t->rows, t->cols, t->bias + t->col);
     size_t chains = divide_up(t->in, CHAIN);
+    enter();
     for (size_t c = 0, first = 0, end; c < chains; c++, first = end) {
         end = t->in * (c + 1) / chains;
         blas.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)t->rows, (blasint)t->cols,
@@ -180,6 +200,7 @@ static void openblas_multiply(const gemm_tile *t)
                    (blasint)(t->stride / sizeof(float)), (const float *)t->packed + first * t->out + t->col,
                    (blasint)t->out, 1.0f, t->y, (blasint)t->ldy);
     }
+    leave();
 }
 
 static const gemm_kernels functions = {openblas_packed_bytes, openblas_pack, NULL, NULL, openblas_multiply};
