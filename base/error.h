@@ -32,6 +32,12 @@ static inline bool error_may_pass(mohvit_status status)
 /* The same of errno. */
 bool errno_may_pass(void);
 
+/* What a noun ends in, of which a message counts so many: "file%s". */
+static inline const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /* The analyzer sees one file at a time, and would follow paths on which an error is MOHVIT_OK. */
 #ifdef __clang_analyzer__
 #define error_set(err, status, ...)     ((void)error_set(err, status, __VA_ARGS__), (status))

@@ -326,8 +326,9 @@ static mohvit_status load_records(journal *j, uint64_t file_size, const warning_
                       "%s: is damaged at byte %llu, with what may be records behind; it is left as it is",
                       j->name, (unsigned long long)j->end);
     else if (!status)
-        warning_send(warn, "%s: its last %llu bytes are no whole record and are dropped", j->name,
-                     (unsigned long long)(file_size - j->end));
+        warning_send(warn, "%s: its last %llu byte%s %s not a whole record and %s dropped", j->name,
+                     (unsigned long long)(file_size - j->end), plural(file_size - j->end),
+                     file_size - j->end == 1 ? "is" : "are", file_size - j->end == 1 ? "is" : "are");
     return status;
 }
 

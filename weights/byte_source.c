@@ -48,8 +48,8 @@ mohvit_status byte_source_read(const byte_source *s, size_t offset, void *dst, s
         return MOHVIT_OK;
     return error_set(
         err, MOHVIT_ERROR_IO,
-        "%s: ends at byte %zu, %zu bytes short (it had %zu when it was opened; did it change since?)",
-        s->name, offset + (size_t)got, bytes - (size_t)got, s->size);
+        "%s: ends at byte %zu, %zu byte%s short (it had %zu when it was opened; did it change since?)",
+        s->name, offset + (size_t)got, bytes - (size_t)got, plural(bytes - (size_t)got), s->size);
 }
 
 void byte_source_close(byte_source *s)

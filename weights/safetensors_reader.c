@@ -144,14 +144,14 @@ static mohvit_status check_order(const safetensors *st, const size_t *order, siz
                              file, name, e->begin, e->end, previous);
         if (e->begin > end)
             return error_set(err, MOHVIT_ERROR_FORMAT,
-                             "%s: %s: a hole of %zu bytes lies between %s and this tensor", file, name,
-                             e->begin - end, previous);
+                             "%s: %s: a hole of %zu byte%s lies between %s and this tensor", file, name,
+                             e->begin - end, plural(e->begin - end), previous);
         end = e->end;
         previous = name;
     }
     if (end != data_size)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %zu bytes of data after the last tensor", file,
-                         data_size - end);
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %zu byte%s of data after the last tensor", file,
+                         data_size - end, plural(data_size - end));
     return MOHVIT_OK;
 }
 

@@ -236,7 +236,7 @@ mohvit_status class_parse(const class_table *t, const char *text, const char *wh
     if (index == CLASS_NONE)
         return error_set(
             err, MOHVIT_ERROR_FORMAT,
-            "%s: \"%s\" is no class of this model: neither an index from 0 to %zu, nor a WordNet "
+            "%s: \"%s\" is not a class of this model: neither an index from 0 to %zu, nor a WordNet "
             "id, nor a name of its labels",
             where, text, t->names.count - 1);
     *out = index;
@@ -313,9 +313,10 @@ static mohvit_status refuse_strangers(const class_table *t, const class_folder *
                     "the order of their names; else give --truth"
                   : "rename them, or give --truth, or --classes-by-order for classes in the order of "
                     "the folders' names";
-    return error_set(
-        err, MOHVIT_ERROR_FORMAT, "%s: %zu of %zu folders %s no class of this model by %s: %s%s; %s", where,
-        strangers, count, strangers == 1 ? "is" : "are", how, names, strangers > NAMED ? " ..." : "", advice);
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %zu of %zu folder%s %s of this model by %s: %s%s; %s",
+                     where, strangers, count, plural(count),
+                     strangers == 1 ? "is not a class" : "are not classes", how, names,
+                     strangers > NAMED ? " ..." : "", advice);
 }
 
 static mohvit_status match_folders(const class_table *t, class_folder *folders, size_t count,
@@ -361,8 +362,8 @@ static mohvit_status order_folders(const class_table *t, class_folder *folders, 
         return MOHVIT_OK;
     return error_set(
         err, MOHVIT_ERROR_FORMAT,
-        "%s: %zu folders cannot be the %zu classes of this model in order; give --labels or --truth", where,
-        count, t->names.count);
+        "%s: %zu folder%s cannot be the %zu classes of this model in order; give --labels or --truth", where,
+        count, plural(count), t->names.count);
 }
 
 /* Whether the names number the folders in another order than that in which they stand: "10" sorts before "2".

@@ -195,7 +195,7 @@ static mohvit_status class_by_name_of(const dataset_source *s, found_item *item,
     if (item->class_index < CLASS_AMBIGUOUS)
         return MOHVIT_OK;
     return error_set(err, MOHVIT_ERROR_MISMATCH,
-                     *id ? "%s%s: the WordNet id in its name is no class of this model"
+                     *id ? "%s%s: the WordNet id in its name is not a class of this model"
                          : "%s%s: has no WordNet id, such as n02123045, in its name",
                      s->prefix, item->name);
 }
@@ -292,8 +292,8 @@ static mohvit_status take_in_order(dataset *d, const truth *given, mohvit_error 
         total += d->sources[k].count;
     }
     if (total != given->count)
-        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %zu classes; expected %zu, one for each picture",
-                         given->path, given->count, total);
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: %zu class%s; expected %zu, one for each picture",
+                         given->path, given->count, given->count == 1 ? "" : "es", total);
     for (size_t k = 0; k < d->source_count; k++) {
         d->sources[k].by_number = given->by_number;
         for (size_t i = 0; i < d->sources[k].count; i++)
@@ -357,7 +357,8 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
         }
     }
     if (outside)
-        warning_send(&o->warn, "%zu pictures of classes outside the subset are left out", outside);
+        warning_send(&o->warn, "%zu picture%s of classes outside the subset %s left out", outside,
+                     plural(outside), outside == 1 ? "is" : "are");
     return MOHVIT_OK;
 }
 
@@ -504,8 +505,8 @@ static void warn_of_joined(const dataset *d, const warning_sink *warn)
     }
     if (samples)
         warning_send(warn,
-                     "%s%s: of %zu samples, picture and class lie apart; they were joined by their keys",
-                     first, tars > 1 ? " and others" : "", samples);
+                     "%s%s: of %zu sample%s, picture and class lie apart; they were joined by their keys",
+                     first, tars > 1 ? " and others" : "", samples, plural(samples));
 }
 
 static mohvit_status scan_sources(dataset *d, char *const *arguments, const dataset_options *o, truth *given,
@@ -576,8 +577,8 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
     if (!status)
         status = check_classes(d, o, err);
     if (!status && o->truth && truth_unused(given))
-        warning_send(&o->warn, "%s: %zu of its names are not among the pictures", o->truth,
-                     truth_unused(given));
+        warning_send(&o->warn, "%s: %zu of its names %s not among the pictures", o->truth,
+                     truth_unused(given), truth_unused(given) == 1 ? "is" : "are");
     truth_free(given);
     drop_findings(d);
     return status;

@@ -144,9 +144,9 @@ static mohvit_status read_labels(uint8_t **labels, const char *path, size_t coun
     status = read_header(&h, f, path, err);
     if (!status && (h.rank != 1 || h.shape[0] != count))
         status = error_set(err, MOHVIT_ERROR_MISMATCH,
-                           "%s: %zu labels in %zu dimensions; expected %zu in 1, "
+                           "%s: %zu label%s in %zu dimension%s; expected %zu in 1, "
                            "one for each picture",
-                           path, h.shape[0], h.rank, count);
+                           path, h.shape[0], plural(h.shape[0]), h.rank, plural(h.rank), count);
     if (!status)
         status = keep(labels, f, count, path, err);
     gzclose(f);
@@ -158,8 +158,8 @@ static mohvit_status check_shape(idx_state *state, const idx_header *h, const ch
     bool colour = h->rank == 4 && h->shape[3] == 3;
     if (h->rank != 3 && !colour)
         return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: %zu dimensions; expected pictures: (count, height, width), or with 3 channels",
-                         path, h->rank);
+                         "%s: %zu dimension%s; expected pictures: (count, height, width), or with 3 channels",
+                         path, h->rank, plural(h->rank));
     state->height = h->shape[1];
     state->width = h->shape[2];
     state->channels = colour ? 3 : 1;
@@ -190,8 +190,9 @@ static mohvit_status open_plain(dataset_source *s, const idx_header *h, const ch
     uint64_t expected = h->bytes + (uint64_t)h->shape[0] * h->item;
     if ((uint64_t)st.st_size >= expected)
         return MOHVIT_OK;
-    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is cut short: %llu bytes; expected %llu", path,
-                     (unsigned long long)st.st_size, (unsigned long long)expected);
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is cut short: %llu byte%s; expected %llu", path,
+                     (unsigned long long)st.st_size, plural((uint64_t)st.st_size),
+                     (unsigned long long)expected);
 }
 
 /* All items are called by their numbers and are of one size: only a check of their pixels tells one data set

@@ -24,7 +24,8 @@ mohvit_status sample_read_bytes(int fd, uint64_t offset, void *dst, size_t size,
     if (n < 0)
         return file_error(err, "cannot be read");
     if ((size_t)n < size)
-        return error_set(err, MOHVIT_ERROR_IO, "the file ends %zu bytes too early", size - (size_t)n);
+        return error_set(err, MOHVIT_ERROR_IO, "the file ends %zu byte%s too early", size - (size_t)n,
+                         plural(size - (size_t)n));
     return MOHVIT_OK;
 }
 

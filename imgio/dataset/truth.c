@@ -139,11 +139,10 @@ static mohvit_status find_columns(columns *c, bool *found, const line_reader *r,
     free(copy);
     *found = name_columns && class_columns;
     if (*found && name_columns + class_columns > 2)
-        return error_set(
-            err, MOHVIT_ERROR_FORMAT,
-            "%s: line %zu: the header has %zu columns that may name a picture and %zu that may be its class; "
-            "leave one of each",
-            r->path, r->number, name_columns, class_columns);
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: line %zu: the header has %zu column%s that may name a picture and %zu that may "
+                         "be its class; leave one of each",
+                         r->path, r->number, name_columns, plural(name_columns), class_columns);
     return MOHVIT_OK;
 }
 
@@ -384,7 +383,7 @@ static mohvit_status add_classes(real_labels *r, size_t entry, const json_t *set
     char where[512];
     size_t first = r->first[entry], count = json_array_size(set);
     if (!json_is_array(set))
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: entry %zu is no array of classes", path, entry);
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: entry %zu is not an array of classes", path, entry);
     for (size_t k = 0; k < count; k++) {
         const json_t *value = json_array_get(set, k);
         json_int_t class_index = json_integer_value(value);

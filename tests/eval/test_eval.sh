@@ -280,7 +280,7 @@ a_run_that_goes_on_over_threads_comes_to_the_same() {
         run 0 "${so[@]}"
         truncate -s $(($(stat -c %s state) / 2)) state
         run 0 "${so[@]}"
-        has "$err" "no whole record"
+        has "$err" "not a whole record"
         has "$err" "of 300 images are done already"
         equal "$(result <out.txt)" "$(cat whole.json)"
         same state.csv whole.csv
@@ -896,10 +896,15 @@ shards_add_up_to_the_whole() {
     [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are missing"
     equal "$out" ""
     run 1 merge s1 s2 s3 s4 s2
-    has "$err" "are in s2 and in s2"
+    has "$err" " in s2 and in s2"
     [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are in s2 and in s2"
     run 1 merge s2
     [ "$scale" != 1 ] || has "$err" "chunks 16 to 31 (images 1024 to 1999) are missing"
+    run 0 eval "$data" --limit 128 --shard 1/2 --state half --quiet
+    run 1 merge half
+    has "$err" "chunk 1 (images 64 to 127) is missing"
+    run 1 merge half half
+    has "$err" "chunk 0 (images 0 to 63) is in half and in half"
     run 0 eval "$data" --limit 100 --state other --quiet
     run 1 merge s1 s2 s3 s4 other
     has "$err" "other: belongs to another evaluation: data"

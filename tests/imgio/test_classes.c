@@ -74,10 +74,10 @@ static void a_class_may_be_an_index_an_id_or_a_name(void **state)
 static void what_fits_none_or_several_is_refused(void **state)
 {
     (void)state;
-    assert_non_null(strstr(refused("unicorn"), "\"unicorn\" is no class"));
-    assert_non_null(strstr(refused(""), "no class"));
-    assert_non_null(strstr(refused("-1"), "no class"));
-    assert_non_null(strstr(refused("n99999999"), "no class"));
+    assert_non_null(strstr(refused("unicorn"), "\"unicorn\" is not a class"));
+    assert_non_null(strstr(refused(""), "is not a class"));
+    assert_non_null(strstr(refused("-1"), "is not a class"));
+    assert_non_null(strstr(refused("n99999999"), "is not a class"));
     assert_non_null(strstr(refused("crane"), "several classes")); // the bird and the machine
     assert_non_null(strstr(refused("1001"), "class 1001; expected 0 to 999"));
     assert_non_null(strstr(refused("99999999999999999999999"), "expected 0 to 999"));
@@ -173,7 +173,7 @@ static void a_folder_that_is_no_class_is_named_and_order_never_steps_in(void **s
     (void)state;
     labels l;
     class_table *t = table_of(&l, "zebra\ncat\ndog\n");
-    has(match(t, FOLDERS_BY_NAME, "cat/dogs/zebra"), "val: 1 of 3 folders is no class of this model");
+    has(match(t, FOLDERS_BY_NAME, "cat/dogs/zebra"), "val: 1 of 3 folders is not a class of this model");
     has(last.message, ": \"dogs\"; ");
     has(last.message, "--classes-by-order");
     has(last.message, "--truth");
@@ -243,7 +243,7 @@ static void numbers_are_decimals_below_the_number_of_classes(void **state)
     has(match(table, FOLDERS_BY_NUMBER, "1000/2"), "class 1000; expected 0 to 999. ILSVRC's own ids");
     has(match(table, FOLDERS_BY_NUMBER, "1/99999999999999999999999"), "expected 0 to 999");
     has(match(table, FOLDERS_BY_NUMBER, "1/goldfish"),
-        "1 of 2 folders is no class of this model by number: \"goldfish\"");
+        "1 of 2 folders is not a class of this model by number: \"goldfish\"");
     for (const char *const *name = (const char *const[]){"-1", "+1", "1.0", "0x1", "1 1", NULL}; *name;
          name++)
         has(match(table, FOLDERS_BY_NUMBER, *name), "by number");
@@ -258,7 +258,7 @@ static void numbers_are_labels_where_labels_are_numbers(void **state)
         assert_string_equal(match(t, rule, "02/10/5"), "02=1 10=0 5=2");
     assert_string_equal(match(t, FOLDERS_BY_NUMBER, "005/2"), "005=2 2=1");
     assert_string_equal(warning, "");
-    has(match(t, FOLDERS_BY_NUMBER, "1/2"), "no class of this model by label: \"1\"");
+    has(match(t, FOLDERS_BY_NUMBER, "1/2"), "is not a class of this model by label: \"1\"");
     size_t index;
     mohvit_error err;
     assert_int_equal(class_parse(t, "1", "here", &index, &err), MOHVIT_OK);

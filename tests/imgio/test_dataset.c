@@ -155,7 +155,7 @@ static void a_folder_without_pictures_is_skipped_unless_order_counts(void **stat
     shell("touch order/logs/x.jpg; tar --sort=name -cf x.tar order");
     for (const char *const *from = (const char *const[]){"order", "x.tar", NULL}; *from; from++) {
         refused(*from, (dataset_options){0}, *from,
-                "1 of 3 folders is no class of this model by WordNet id or label: \"logs\"");
+                "1 of 3 folders is not a class of this model by WordNet id or label: \"logs\"");
         dataset *d = open_with(*from, by_order);
         assert_non_null(d);
         for (size_t i = 0; i < 3; i++)
@@ -350,7 +350,7 @@ static void a_truth_file_names_pictures_in_several_ways(void **state)
     dataset *d = open_with("flat", (dataset_options){.truth = "truth"});
     assert_non_null(d);
     holds(d, "a.jpg=1 b c.jpg=2 d.jpg=0 sub/e.jpg=2");
-    assert_non_null(strstr(warnings, "1 of its names are not among the pictures"));
+    assert_non_null(strstr(warnings, "1 of its names is not among the pictures"));
     dataset_close(d);
     write_text("truth",
                "a.jpg 1\nb c.jpg 2\n./d.jpg 0\n"); // blanks in a name, where only the last is a class
@@ -416,7 +416,7 @@ static void a_truth_file_may_be_a_csv_with_a_header(void **state)
         {"file_name,label\n,2\n", "line 2: the fields do not fit"},
         {"file_name,label\n\"a.jpg,2\n", "line 2: a quote does not end"},
         {"file_name,label\n\"a\".jpg,2\n", "line 2: a quote does not end"},
-        {"file_name,label\na.jpg,wolf\n", "line 2: \"wolf\" is no class"},
+        {"file_name,label\na.jpg,wolf\n", "line 2: \"wolf\" is not a class"},
         {"file_name,label\na.jpg,3\n", "line 2: class 3"},
         {"file_name,id,label\na.jpg,2,2\n", "line 1: the header has 2 columns that may name a picture"},
         {"file_name,label,class_name\na.jpg,2,cat\n", "and 2 that may be its class"},
@@ -521,7 +521,7 @@ static void names_of_pictures_may_hold_their_classes(void **state)
     static const char *const bad[][2] = {{"n0144353.JPEG", "has no WordNet id"},
                                          {"n014435371.JPEG", "has no WordNet id"},
                                          {"xn01443537.JPEG", "has no WordNet id"},
-                                         {"n99999999_1.JPEG", "the WordNet id in its name is no class"},
+                                         {"n99999999_1.JPEG", "the WordNet id in its name is not a class"},
                                          {"n01443537_n01440764.JPEG", "has several WordNet ids"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char list[64];
@@ -722,7 +722,7 @@ static void folders_of_a_tar_are_those_of_the_folder_that_it_unpacks_to(void **s
     holds(d, "bird/x.jpg=2 dog/photo.v2.jpg=1 dog/cat/x.jpg=1");
     dataset_close(d);
     shell("touch top/in/x.jpg; tar -C top -cf x.tar in");
-    refused("x.tar", (dataset_options){0}, "x.tar: 1 of 1 folders", "\"in\"");
+    refused("x.tar", (dataset_options){0}, "x.tar: 1 of 1 folder is not a class", "\"in\"");
 }
 
 static void a_path_that_returns_in_a_tar_replaces_the_earlier(void **state)

@@ -76,7 +76,7 @@ h07_wds_dots() {
 
 h08_label_typo() {
     run 1 eval --weights ../w5.safetensors --labels l.txt --quiet --format json --predictions p.csv anim
-    has "$err" '1 of 5 folders is no class of this model by WordNet id or label: "dogs"'
+    has "$err" '1 of 5 folders is not a class of this model by WordNet id or label: "dogs"'
     has "$err" "--classes-by-order"
     absent p.csv
 }

@@ -257,10 +257,10 @@ what_is_no_head_load_is_refused_with_the_reason() {
         equal "$out" ""
         # shellcheck disable=SC2086
         run 1 headload $command "$golden/pth/golden.safetensors"
-        has "$err" "golden.safetensors: is no head load"
+        has "$err" "golden.safetensors: is not a head load"
         # shellcheck disable=SC2086
         run 1 headload $command "$golden/images/coffee.png"
-        has "$err" "coffee.png: is no head load; expected"
+        has "$err" "coffee.png: is not a head load; expected"
         # shellcheck disable=SC2086
         run 1 headload $command missing.safetensors
         has "$err" "No such file"
@@ -323,7 +323,7 @@ figures_are_of_the_kind_that_their_name_says() {
     has "$err" "\"crane\" is the name of several classes"
     has "$err" "140  n09999999  crane"
     run 2 headload plot a.safetensors --classes "goldfish,shark" -o a.svg
-    has "$err" "\"shark\" is no class of this model"
+    has "$err" "\"shark\" is not a class of this model"
     has "$err" "great white shark"
     run 2 headload plot a.safetensors --classes goldfish --block 4.5 -o a.svg
     has "$err" "there is no such block; expected 1.0 to 1.4, 2.0 to 2.4, 3.0 to 3.22, 4.0 to 4.4"
@@ -359,7 +359,7 @@ a_class_has_the_same_names_everywhere() {
         cmp named.svg numbered.svg || fail "--classes $name is not class ${of[i]}"
     done
     run 2 headload plot a.safetensors --classes "bags" -o a.svg
-    has "$err" "\"bags\" is no class of this model"
+    has "$err" "\"bags\" is not a class of this model"
 }
 
 statistics_are_printed_for_people_and_programs() {

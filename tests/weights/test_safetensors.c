@@ -131,7 +131,7 @@ static void data_must_be_covered_exactly_once(void **state)
     expect_fault("{" F32("a", "[1]", "[0,4]") "," F32("b", "[1]", "[8,12]") "}", 12, "a hole of 4 bytes");
     expect_fault("{" F32("a", "[1]", "[4,8]") "}", 8, "a hole of 4 bytes");
     expect_fault("{" F32("a", "[2]", "[0,8]") "}", 7, "end past the data");
-    expect_fault("{" F32("a", "[1]", "[0,4]") "}", 5, "1 bytes of data after the last tensor");
+    expect_fault("{" F32("a", "[1]", "[0,4]") "}", 5, "1 byte of data after the last tensor");
     expect_fault("{}", 1, "after the last tensor");
     expect_fault("{" F32("a", "[1]", "[9223372036854775800,9223372036854775804]") "}", 4,
                  "end past the data");

@@ -18,7 +18,7 @@ static const char help[] =
     "[OPTION ...] IN OUT.safetensors\n"
     "Converts a checkpoint (.pth, .safetensors or its index) to safetensors, with its config, preprocessing\n"
     "and labels in the metadata. OUT appears once all of it is on disk and has been read again\n"
-    "and compared; a file of that name is replaced. Tensors that are no part of the model are\n"
+    "and compared; a file of that name is replaced. Tensors that are not part of the model are\n"
     "left out, with a warning that names them.\n\n"
     "  --dtype TYPE       f32 (default), f16 or bf16\n" KEY_HELP
     "  --config FILE      JSON config in place of the checkpoint's own\n"

@@ -44,7 +44,8 @@ static void print_json(const count_options *o, const evaluation *e, const record
 static void print_text(const count_options *o, const counted *c)
 {
     output_name(o->output);
-    output_printf(": %" PRId64 " images of %zu classes", c->images, c->classes);
+    output_printf(": %" PRId64 " image%s of %zu class%s", c->images, plural((uint64_t)c->images), c->classes,
+                  c->classes == 1 ? "" : "es");
     if (c->totals.failed)
         output_printf(", %" PRIu64 " failed", c->totals.failed);
     output_printf("\n");

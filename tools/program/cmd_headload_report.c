@@ -35,7 +35,8 @@ static mohvit_status report(const head_load *l, const char *path, const char *ou
     if (!status) {
         output_name(output);
         bool large = page.size >= 1000000;
-        output_printf(": %zu classes, %zu blocks, %.*f %s\n", l->names.count, l->routing.count, large,
+        output_printf(": %zu class%s, %zu block%s, %.*f %s\n", l->names.count,
+                      l->names.count == 1 ? "" : "es", l->routing.count, plural(l->routing.count), large,
                       (double)page.size / (large ? 1e6 : 1e3), large ? "MB" : "KB");
     }
     bytes_free(&page);

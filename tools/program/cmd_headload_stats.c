@@ -42,7 +42,8 @@ static void print_heading(const head_load *l)
     size_t classes;
     int64_t images = head_load_images(l, &classes);
     output_title(l->routing.model);
-    output_printf(": %lld images of %zu classes, %.4g %% of the heads active\n\n", (long long)images, classes,
+    output_printf(": %lld image%s of %zu class%s, %.4g %% of the heads active\n\n", (long long)images,
+                  plural((uint64_t)images), classes, classes == 1 ? "" : "es",
                   routing_layout_active_percent(&l->routing));
     output_printf(
         "                        load of a routed head:                entropy of     divergence of\n"
@@ -124,7 +125,8 @@ static void print_alike(const head_load *l, const block_statistics *s)
         output_printf("\n");
     }
     if (count > SHOWN)
-        output_printf("  ... and %zu more classes; --format json has all\n", count - SHOWN);
+        output_printf("  ... and %zu more class%s; --format json has all\n", count - SHOWN,
+                      count - SHOWN == 1 ? "" : "es");
     free(order);
 }
 

@@ -78,25 +78,24 @@ static mohvit_status open_states(const merge_options *o, journal **journals, moh
 
 // ---- Whole, and each part once ---------------------------------------------------------------------
 
-static void name_chunks(const char *what, const record_set *s, size_t first, size_t end)
+static void name_chunks(const char *where, const record_set *s, size_t first, size_t end)
 {
     size_t images = header_images(journal_header(s->journals[0]));
     size_t last = end * CHUNK_IMAGES < images ? end * CHUNK_IMAGES : images;
     if (end - first == 1)
-        complain("chunk %zu (images %zu to %zu) %s", first, first * CHUNK_IMAGES, last - 1, what);
+        complain("chunk %zu (images %zu to %zu) is %s", first, first * CHUNK_IMAGES, last - 1, where);
     else
-        complain("chunks %zu to %zu (images %zu to %zu) %s", first, end - 1, first * CHUNK_IMAGES, last - 1,
-                 what);
+        complain("chunks %zu to %zu (images %zu to %zu) are %s", first, end - 1, first * CHUNK_IMAGES,
+                 last - 1, where);
 }
 
 static void name_doubled(const record_set *s, size_t first, size_t end, size_t a, size_t b)
 {
-    char *what;
-    if (asprintf(&what, "are in %s and in %s", journal_name(s->journals[a]), journal_name(s->journals[b])) <
-        0)
-        what = or_die(NULL);
-    name_chunks(what, s, first, end);
-    free(what);
+    char *where;
+    if (asprintf(&where, "in %s and in %s", journal_name(s->journals[a]), journal_name(s->journals[b])) < 0)
+        where = or_die(NULL);
+    name_chunks(where, s, first, end);
+    free(where);
 }
 
 /* Names stretches of chunks that are in two states. */
@@ -126,7 +125,7 @@ static bool check_there(const record_set *s, const record_place *p, size_t count
     for (size_t i = 0; i <= count; i++) {
         size_t chunk = i < count ? p[i].chunk : chunks;
         if (chunk > next) {
-            name_chunks("are missing", s, next, chunk);
+            name_chunks("missing", s, next, chunk);
             there = false;
         }
         next = chunk + 1;

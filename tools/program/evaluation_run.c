@@ -137,12 +137,11 @@ static mohvit_status begin_progress(evaluation *e, mohvit_error *err)
     if (status)
         return status;
     if (had.done && !e->o->quiet)
-        complain(
-            "%s: %zu of %zu images are done already, of this data as it was (%zu pictures were read again)",
-            journal_name(e->journal), had.done, e->images, had.read);
+        complain("%s: %zu of %zu images are done already, of this data as it was (%zu picture%s read again)",
+                 journal_name(e->journal), had.done, e->images, had.read, had.read == 1 ? " was" : "s were");
     if (had.again && !e->o->quiet)
-        complain("%s: %zu of its records are made anew: pictures that failed are others now",
-                 journal_name(e->journal), had.again);
+        complain("%s: %zu of its records %s made anew: pictures that failed are others now",
+                 journal_name(e->journal), had.again, had.again == 1 ? "is" : "are");
     progress_begin(&e->progress, e->images, had.done, had.failed, e->o->log_every, e->o->quiet);
     return MOHVIT_OK;
 }
@@ -185,8 +184,8 @@ static void explain_stop(const evaluation *e)
     if (interrupt_pending())
         complain("interrupted");
     else
-        complain("stopped: %zu images have failed, more than --max-errors %zu", e->progress.failed,
-                 e->o->max_errors);
+        complain("stopped: %zu image%s failed, more than --max-errors %zu", e->progress.failed,
+                 e->progress.failed == 1 ? " has" : "s have", e->o->max_errors);
 }
 
 static int run(evaluation *e)

@@ -31,7 +31,7 @@ head_load *head_load_open_or_complain(const char *path)
     if (!head_load_open(&l, path, config_routing_from_json, &err))
         return l;
     if (err.status == MOHVIT_ERROR_FORMAT && !head_load_is_in(path))
-        complain("%s: is no head load; expected a file that \"headload count\" wrote", path);
+        complain("%s: is not a head load; expected a file that \"headload count\" wrote", path);
     else
         complain("%s", err.message);
     return NULL;

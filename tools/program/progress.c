@@ -45,7 +45,7 @@ static void describe(const progress *p, char *out, size_t size)
     if (p->total)
         snprintf(out, size, "%zu of %zu images", p->done, p->total);
     else
-        snprintf(out, size, "%zu images", p->done);
+        snprintf(out, size, "%zu image%s", p->done, plural(p->done));
     if (p->failed)
         snprintf(out + strlen(out), size - strlen(out), ", %zu failed", p->failed);
     if (rate > 0)

@@ -56,7 +56,8 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
     ctx->crop = memory_alloc(pixels, 1);
     ctx->workplaces = calloc(ctx->side_by_side, sizeof *ctx->workplaces);
     if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->workplaces)
-        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu images", ctx->batch);
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu image%s", ctx->batch,
+                         plural(ctx->batch));
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; !status && i < ctx->side_by_side; i++) {
         size_t threads = i ? 1 : ctx->threads; // the first one also serves a single image over all threads
@@ -323,8 +324,8 @@ static mohvit_status check_answered(const mohvit_context *ctx, size_t slot, mohv
 {
     if (slot < ctx->answered)
         return MOHVIT_OK;
-    return error_set(err, MOHVIT_ERROR_ARGUMENT, "slot %zu has no result: the last run answered %zu slots",
-                     slot, ctx->answered);
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "slot %zu has no result: the last run answered %zu slot%s",
+                     slot, ctx->answered, plural(ctx->answered));
 }
 
 const float *mohvit_logits(const mohvit_context *ctx, size_t slot)

@@ -174,8 +174,8 @@ static mohvit_status describe_labels(labels *out, const char *json, const config
         return labels_numbered(out, c->num_classes, err);
     if (status || out->count == c->num_classes)
         return status;
-    status = error_set(err, MOHVIT_ERROR_MISMATCH, "%s: names %zu classes; the model has %zu", from,
-                       out->count, c->num_classes);
+    status = error_set(err, MOHVIT_ERROR_MISMATCH, "%s: names %zu class%s; the model has %zu", from,
+                       out->count, out->count == 1 ? "" : "es", c->num_classes);
     labels_free(out);
     return status;
 }

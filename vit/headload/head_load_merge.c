@@ -61,8 +61,8 @@ static mohvit_status compare_names(const comparison *k)
 {
     const labels *a = &k->a->names, *b = &k->b->names;
     if (a->count != b->count)
-        return error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: has %zu classes, %s has %zu", k->b_name,
-                         b->count, k->a_name, a->count);
+        return error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: has %zu class%s, %s has %zu", k->b_name,
+                         b->count, b->count == 1 ? "" : "es", k->a_name, a->count);
     for (size_t i = 0; i < a->count; i++)
         if (strcmp(a->name[i], b->name[i]) != 0)
             return error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"",

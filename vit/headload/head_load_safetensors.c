@@ -125,7 +125,7 @@ static mohvit_status check_version(const reader *r)
     if (!version && checkpoint_find(r->cp, "head.weight"))
         return damaged(r, "is a checkpoint; expected a head load, as \"mohvit headload count\" writes it");
     if (!version)
-        return damaged(r, "is no head load: its metadata have no \"head_load\"");
+        return damaged(r, "is not a head load: its metadata have no \"head_load\"");
     if (strcmp(version, VERSION) != 0)
         return error_set(r->err, MOHVIT_ERROR_UNSUPPORTED,
                          "%s: is a head load of version %s; expected " VERSION, r->path, version);
@@ -165,16 +165,16 @@ static mohvit_status check_sources(const reader *r, const head_load *l)
     json_array_foreach(l->sources, i, source)
     {
         const json_t *prefixes = json_object_get(source, "prefixes");
-        const char *wrong = !json_is_object(source)                            ? "is no object"
-                            : prefixes && !json_is_array(prefixes)             ? "its prefixes are no array"
-                            : !is_text(json_object_get(source, "source"))      ? "its source is no text"
-                            : !is_text(json_object_get(source, "fingerprint")) ? "its fingerprint is no text"
-                            : !stretch_of(&part, source) ? "its shard is none; expected I/N"
-                                                         : NULL;
+        const char *wrong = !json_is_object(source)                       ? "is not an object"
+                            : prefixes && !json_is_array(prefixes)        ? "its prefixes are not an array"
+                            : !is_text(json_object_get(source, "source")) ? "its source is not text"
+                            : !is_text(json_object_get(source, "fingerprint")) ? "its fingerprint is not text"
+                            : !stretch_of(&part, source)                       ? "its shard is none; expected I/N"
+                                                                               : NULL;
         json_array_foreach(prefixes, k, prefix)
         {
             if (!wrong && !json_is_string(prefix))
-                wrong = "one of its prefixes is no text";
+                wrong = "one of its prefixes is not text";
         }
         if (wrong)
             return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"data\": element %zu: %s", r->path,

@@ -36,8 +36,8 @@ mohvit_status scratch_allocate(scratch *s, size_t threads, mohvit_error *err)
         !__builtin_add_overflow(bytes, s->most + encoded, &bytes))
         memory = memory_alloc_large(bytes + !bytes);
     if (!memory)
-        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the %zu MiB that a forward pass needs",
-                         bytes >> 20);
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the %zu KiB that a forward pass needs",
+                         bytes >> 10);
     s->memory = s->stack = memory;
     s->encoded = memory + s->most;
     s->thread = (float *)(s->encoded + encoded);

@@ -585,13 +585,13 @@ static void descriptions_of_the_data_that_are_none_are_refused(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"[null]", "element 0: is no object"},
-        {"[{}, []]", "element 1: is no object"},
-        {"[{\"prefixes\":[1]}]", "element 0: one of its prefixes is no text"},
-        {"[{\"prefixes\":[\"a\",null]}]", "element 0: one of its prefixes is no text"},
-        {"[{\"prefixes\":\"a\"}]", "element 0: its prefixes are no array"},
-        {"[{\"source\":{}}]", "element 0: its source is no text"},
-        {"[{\"fingerprint\":7}]", "element 0: its fingerprint is no text"},
+        {"[null]", "element 0: is not an object"},
+        {"[{}, []]", "element 1: is not an object"},
+        {"[{\"prefixes\":[1]}]", "element 0: one of its prefixes is not text"},
+        {"[{\"prefixes\":[\"a\",null]}]", "element 0: one of its prefixes is not text"},
+        {"[{\"prefixes\":\"a\"}]", "element 0: its prefixes are not an array"},
+        {"[{\"source\":{}}]", "element 0: its source is not text"},
+        {"[{\"fingerprint\":7}]", "element 0: its fingerprint is not text"},
         {"[{\"shard\":3}]", "element 0: its shard is none"},
         {"[{\"shard\":\"0/3\"}]", "element 0: its shard is none"},
         {"[{\"shard\":\"4/3\"}]", "element 0: its shard is none"},
@@ -800,7 +800,7 @@ static void other_files_are_refused_by_what_they_are(void **state)
     expect_error(head_load_open(&l, in_scratch("none.safetensors"), NULL, &err), &err, MOHVIT_ERROR_IO,
                  "none.safetensors", "No such file");
     expect_error(head_load_open(&l, GOLDEN_DIR "/pth/golden.safetensors", NULL, &err), &err,
-                 MOHVIT_ERROR_FORMAT, "golden.safetensors", "is no head load");
+                 MOHVIT_ERROR_FORMAT, "golden.safetensors", "is not a head load");
     expect_error(head_load_open(&l, GOLDEN_DIR "/images/cat_420.jpg", NULL, &err), &err, MOHVIT_ERROR_FORMAT,
                  "cat_420.jpg", "neither");
 }
