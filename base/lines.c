@@ -1,5 +1,7 @@
 #include "base/lines.h"
 
+#include "base/file_io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 #define MAX_LINE ((size_t)64 << 10)
 #define BUFFER   (MAX_LINE + 4096) // a line and more
@@ -22,14 +26,18 @@ static mohvit_status begin(line_reader *r, int fd, const char *path, line_end en
     return r->line ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
 }
 
+static const char *name_of(const char *path)
+{
+    return strcmp(path, "-") ? path : "standard input";
+}
+
 mohvit_status lines_open(line_reader *r, const char *path, line_end end, mohvit_error *err)
 {
-    bool standard_input = !strcmp(path, "-");
-    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
     *r = (line_reader){0};
     if (fd < 0)
         return error_errno(err, "%s", path);
-    mohvit_status status = begin(r, fd, standard_input ? "standard input" : path, end, err);
+    mohvit_status status = begin(r, fd, name_of(path), end, err);
     if (!status && !(r->buffer = malloc(BUFFER)))
         status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
     r->bytes = r->buffer;
@@ -97,14 +105,15 @@ static bool ends_line(line_reader *r, int c)
     return c == r->end;
 }
 
-static mohvit_status refuse_zero(const line_reader *r, size_t length, mohvit_error *err)
+/* line: what stands before the zero byte, of `length` bytes. */
+static mohvit_status refuse_zero(const char *name, size_t number, const char *line, size_t length,
+                                 bool a_list, mohvit_error *err)
 {
-    bool utf16 =
-        r->number == 1 && length >= 2 && (!memcmp(r->line, "\xff\xfe", 2) || !memcmp(r->line, "\xfe\xff", 2));
+    bool utf16 = number == 1 && length >= 2 && (!memcmp(line, "\xff\xfe", 2) || !memcmp(line, "\xfe\xff", 2));
     if (utf16)
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is UTF-16; expected UTF-8", r->path);
-    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu: a zero byte; expected text%s", r->path,
-                     r->number, r->a_list ? ". -0 (--null) reads lists whose lines end with zero bytes" : "");
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is UTF-16; expected UTF-8", name);
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu: a zero byte; expected text%s", name, number,
+                     a_list ? ". -0 (--null) reads lists whose lines end with zero bytes" : "");
 }
 
 /* Takes off what editors put around a line: the byte-order mark, and the CR of CRLF. */
@@ -114,7 +123,7 @@ static size_t tidy(line_reader *r, size_t length)
         return length;
     while (length && r->line[length - 1] == '\r')
         length--;
-    if (r->number != 1 || length < 3 || memcmp(r->line, "\xef\xbb\xbf", 3) != 0)
+    if (r->number != 1 || length < 3 || memcmp(r->line, BYTE_ORDER_MARK, 3) != 0)
         return length;
     memmove(r->line, r->line + 3, length - 3);
     return length - 3;
@@ -129,7 +138,7 @@ mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err)
         r->number++;
         while ((c = next_byte(r)) != EOF && !ends_line(r, c)) {
             if (!c)
-                return refuse_zero(r, length, err);
+                return refuse_zero(r->path, r->number, r->line, length, r->a_list, err);
             if (length == MAX_LINE)
                 return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu: more than %zu bytes", r->path,
                                  r->number, MAX_LINE);
@@ -199,6 +208,37 @@ mohvit_status lines_name(const line_reader *r, char *text, size_t *length, mohvi
     }
     if (r->escaped)
         *length = written;
+    return MOHVIT_OK;
+}
+
+static mohvit_status check_zeros(const char *text, size_t size, const char *name, mohvit_error *err)
+{
+    const char *zero = memchr(text, '\0', size), *line = text, *end;
+    size_t number = 1;
+    if (!zero)
+        return MOHVIT_OK;
+    for (; (end = memchr(line, '\n', (size_t)(zero - line))); line = end + 1)
+        number++;
+    return refuse_zero(name, number, line, (size_t)(zero - line), false, err);
+}
+
+mohvit_status lines_load(char **out, size_t *size, const char *path, size_t max, const char **name,
+                         mohvit_error *err)
+{
+    char *text;
+    *name = name_of(path);
+    mohvit_status status = strcmp(path, "-") ? file_load_path(&text, size, path, max, err)
+                                             : file_load(&text, size, STDIN_FILENO, max, *name, err);
+    if (status)
+        return status;
+    status = check_zeros(text, *size, *name, err);
+    if (status) {
+        free(text);
+        return status;
+    }
+    if (!strncmp(text, BYTE_ORDER_MARK, 3))
+        memmove(text, text + 3, (*size -= 3) + 1);
+    *out = text;
     return MOHVIT_OK;
 }
 

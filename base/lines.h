@@ -51,6 +51,11 @@ bool lines_trim(line_reader *r);
  * and "\xNN" a byte, in place; any other backslash is an error. Else nothing is done. */
 mohvit_status lines_name(const line_reader *r, char *text, size_t *length, mohvit_error *err);
 
+/* All of such a list that is not read by lines, as JSON: malloc'd, without its byte-order mark and with a NUL
+ * behind it. More than `max` bytes, and zero bytes, are errors. *name is what messages call it. */
+mohvit_status lines_load(char **out, size_t *size, const char *path, size_t max, const char **name,
+                         mohvit_error *err);
+
 /* "FILE: line 3", for messages. */
 void lines_where(const line_reader *r, char *out, size_t size);
 

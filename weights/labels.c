@@ -1,6 +1,5 @@
 #include "weights/labels.h"
 
-#include "base/file_io.h"
 #include "base/json_bounded.h"
 #include "base/lines.h"
 #include "base/memory.h"
@@ -10,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_LABELS ((size_t)1 << 20)
 #define MAX_INDEX  ((size_t)1 << 16) /* of an index in JSON, where each costs more memory */
@@ -252,12 +250,10 @@ mohvit_status labels_parse(labels *out, const char *text, size_t length, const c
 static mohvit_status parse_file(labels *out, const char *text, size_t size, const char *name,
                                 mohvit_error *err)
 {
-    const char *json = text + (strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3);
-    json += strspn(json, " \t\r\n");
-    bool whole = strlen(text) == size; // a zero byte is for labels_parse to refuse
-    if (whole && *json == '{')
+    const char *json = text + strspn(text, " \t\r\n");
+    if (*json == '{')
         return labels_from_index(out, json, name, err);
-    if (whole && *json == '[')
+    if (*json == '[')
         return labels_from_json(out, json, name, err);
     return labels_parse(out, text, size, name, err);
 }
@@ -266,10 +262,8 @@ mohvit_status labels_read(labels *out, const char *path, mohvit_error *err)
 {
     char *text;
     size_t size;
-    bool stream = !strcmp(path, "-");
-    const char *name = stream ? "standard input" : path;
-    mohvit_status status = stream ? file_load(&text, &size, STDIN_FILENO, LABELS_MAX_BYTES, name, err)
-                                  : file_load_path(&text, &size, path, LABELS_MAX_BYTES, err);
+    const char *name;
+    mohvit_status status = lines_load(&text, &size, path, LABELS_MAX_BYTES, &name, err);
     if (status)
         return status;
     status = parse_file(out, text, size, name, err);

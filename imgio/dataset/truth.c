@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "base/search.h"
 #include "imgio/dataset/csv.h"
-#include "imgio/dataset/sample.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -376,6 +375,7 @@ size_t truth_unused(const truth *t)
 /* The published file has 50,000 sets with 57,000 classes. */
 #define MAX_REAL_SETS   1000000
 #define MAX_REAL_VALUES 16000000
+#define MAX_REAL_BYTES  ((size_t)64 << 20)
 
 static mohvit_status add_classes(real_labels *r, size_t entry, const json_t *set, const char *path,
                                  const class_table *t, mohvit_error *err)
@@ -422,19 +422,19 @@ static mohvit_status take_entries(real_labels *r, const json_t *root, const char
 
 mohvit_status real_labels_read(real_labels *out, const char *path, const class_table *t, mohvit_error *err)
 {
-    sample file;
+    char *text;
+    size_t size;
+    const char *name;
     json_error_t why;
-    mohvit_error cause;
     real_labels r = {0};
-    mohvit_status status = sample_read_path(path, &file, &cause);
+    mohvit_status status = lines_load(&text, &size, path, MAX_REAL_BYTES, &name, err);
     if (status)
-        return error_set(err, status, "%s: %s", path, cause.message);
-    json_t *root =
-        json_load_bounded((const char *)file.bytes, file.size, MAX_REAL_SETS, MAX_REAL_VALUES, &why);
-    sample_free(&file);
+        return status;
+    json_t *root = json_load_bounded(text, size, MAX_REAL_SETS, MAX_REAL_VALUES, &why);
+    free(text);
     if (!root)
-        return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: line %d", path, why.line);
-    status = take_entries(&r, root, path, t, err);
+        return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: line %d", name, why.line);
+    status = take_entries(&r, root, name, t, err);
     json_decref(root);
     if (status)
         real_labels_free(&r);

@@ -45,6 +45,7 @@ typedef struct real_labels {
     uint32_t *classes; /* (first[count]) */
 } real_labels;
 
+/* path may be a pipe, or "-" for standard input. */
 mohvit_status real_labels_read(real_labels *out, const char *path, const class_table *t, mohvit_error *err);
 void real_labels_free(real_labels *r);
 

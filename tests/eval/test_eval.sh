@@ -188,6 +188,10 @@ a_subset_and_real_labels_change_what_is_right() {
     echo '[[9, 1], [3], []]' >real.json # the first two are an ankle boot and a pullover
     run 0 eval real --real-labels real.json --format json
     equal "$(get images) $(get top1)" "2 50.0"
+    printf '\357\273\277[[9, 1],\r\n[3], []]' | "$mohvit" eval --quiet --real-labels - --format json real >out.txt || fail "a pipe"
+    equal "$(get images) $(get top1)" "2 50.0"
+    run 2 eval - --real-labels -
+    has "$err" "standard input can be read only once"
     run 0 eval "$data" --limit 100 --crop-pct 0.5 --format json --predictions crop.csv
     run 0 eval "$data" --limit 100 --size 96 --format json
     run 1 eval "$data" --limit 100 --size 96 --state size.state --predictions x.csv --truth nowhere

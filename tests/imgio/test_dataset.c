@@ -633,12 +633,25 @@ static void a_line_without_an_end_is_refused_where_the_limit_is(void **state)
     refused("flat", (dataset_options){.truth = "long"}, "long: line 2", "zero byte");
 }
 
-static void real_labels_of_no_known_size_are_refused(void **state)
+/* As all lists are, whatever the editor and the pipe. */
+static void real_labels_are_read_like_other_lists(void **state)
 {
     (void)state;
-    shell("mkdir flat; : >flat/a.jpg; mkfifo pipe");
-    for (const char *const *path = (const char *const[]){"pipe", "/dev/zero", "flat", NULL}; *path; path++)
-        refused("flat", (dataset_options){.real_labels = *path}, *path, "is not a regular file");
+    const dataset_options from_pipe = {.real_labels = "pipe"}, from_file = {.real_labels = "real.json"};
+    shell("mkdir flat; : >flat/ILSVRC2012_val_00000001.JPEG; mkfifo pipe;"
+          "printf '\\357\\273\\277[[2,\\r\\n0]]' >real.json; cat real.json >pipe &");
+    dataset *d = open_with("flat", from_pipe);
+    assert_non_null(d);
+    holds(d, "ILSVRC2012_val_00000001.JPEG=2");
+    dataset_close(d);
+    dataset_close(open_with("flat", from_file));
+    assert_string_equal(last.message, "");
+    shell("printf '[[2,\\n0]]\\0' >real.json");
+    refused("flat", from_file, "real.json: line 2: a zero byte; expected text", "");
+    shell("printf '\\377\\376[\\0[\\0002\\0]\\0]\\0' >real.json");
+    refused("flat", from_file, "real.json: is UTF-16; expected UTF-8", "");
+    refused("flat", (dataset_options){.real_labels = "/dev/zero"}, "/dev/zero: larger than the limit", "");
+    refused("flat", (dataset_options){.real_labels = "flat"}, "flat: is a directory; expected a file", "");
 }
 
 static void lists_come_through_pipes_and_may_end_lines_with_zero_bytes(void **state)
@@ -1240,7 +1253,7 @@ int main(void)
         TEST(real_labels_replace_classes_and_leave_out_the_unsure),
         TEST(a_list_keeps_its_order),
         TEST(a_line_without_an_end_is_refused_where_the_limit_is),
-        TEST(real_labels_of_no_known_size_are_refused),
+        TEST(real_labels_are_read_like_other_lists),
         TEST(lists_come_through_pipes_and_may_end_lines_with_zero_bytes),
         TEST(a_tar_is_read_where_it_lies),
         TEST(folders_of_a_tar_are_those_of_the_folder_that_it_unpacks_to),

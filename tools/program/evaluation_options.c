@@ -83,7 +83,7 @@ bool evaluation_option(void *options, int code, const char *value)
     case OPTION_ESCAPED:
         return o->escaped = true;
     case OPTION_REAL_LABELS:
-        return takes_file(FILE_READ, "--real-labels", value, &o->real_labels);
+        return takes_list("--real-labels", value, &o->real_labels);
     case OPTION_SUBSET:
         return takes_list("--subset", value, &o->subset);
     case OPTION_LIMIT:
@@ -125,7 +125,8 @@ static bool is_stream(const char *path)
 
 static int check_data(const evaluation_options *o, const char *name)
 {
-    const char *const lists[] = {o->truth, o->truth_in_order, o->subset, o->model.open.labels};
+    const char *const lists[] = {o->truth, o->truth_in_order, o->real_labels, o->subset,
+                                 o->model.open.labels};
     size_t streams = 0;
     int classes = (o->truth != NULL) + (o->truth_in_order != NULL) + (o->real_labels != NULL) +
                   o->from_names + o->by_order + o->by_number;
