@@ -205,6 +205,22 @@ static mohvit_status check_tensors(const sharded *s, const shard *part, mohvit_e
     return MOHVIT_OK;
 }
 
+/* An index of pytorch_model-00001-of-00002.bin looks the same, and each of these is a zip or a bare pickle.
+ */
+static mohvit_status refuse_shard(const shard *part, const unsigned char *head, size_t length,
+                                  mohvit_error *err)
+{
+    bool saved = length >= 4 && (!memcmp(head, "PK\3\4", 4) || head[0] == 0x80);
+    if (!saved)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is not a safetensors file", part->path);
+    return error_set(
+        err, MOHVIT_ERROR_UNSUPPORTED,
+        "%s: is a shard that torch.save wrote, and only those of safetensors are read; join them "
+        "in PyTorch: torch.save({k: t for f in shards for k, t in torch.load(f, "
+        "map_location='cpu').items()}, 'joined.pth')",
+        part->path);
+}
+
 static mohvit_status open_shard(sharded *s, shard *part, mohvit_error *err)
 {
     part->path = path_beside(s->base.src->name, part->name);
@@ -217,7 +233,7 @@ static mohvit_status open_shard(sharded *s, shard *part, mohvit_error *err)
     if (!status)
         status = byte_source_read(&part->src, 0, head, length, err);
     if (!status && (length < sizeof head || head[8] != '{'))
-        status = error_set(err, MOHVIT_ERROR_FORMAT, "%s: is not a safetensors file", part->path);
+        status = refuse_shard(part, head, length, err);
     if (!status)
         status = safetensors_open(&part->file, &part->src, err);
     if (!status)

@@ -138,11 +138,24 @@ static void a_shard_that_cannot_be_read_is_named(void **state)
     assert_int_equal(mkfifo(other, 0600), 0);
     expect_fault(MAP("\"a\":\"other\""), MOHVIT_ERROR_IO, "/other: is not a regular file");
     unlink(other);
-    const char *const contents[] = {"", "PK\3\4 and more", "{\"weight_map\":{}}"};
+    const char *const contents[] = {"", "PK\3", "\x80", "PKZIP file", "{\"weight_map\":{}}"};
     for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
         blob_write(other, contents[i], strlen(contents[i]));
         expect_fault(MAP("\"a\":\"other\""), MOHVIT_ERROR_FORMAT, "/other: is not a safetensors file");
         unlink(other);
+    }
+}
+
+/* The index of pytorch_model.bin looks like any other. */
+static void shards_that_torch_save_wrote_are_told_from_damaged_ones(void **state)
+{
+    (void)state;
+    const char *const contents[] = {"PK\3\4 and more", "PK\3\4", "\x80\2}q and more"};
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
+        blob_write(in_directory("part.bin"), contents[i], strlen(contents[i]));
+        expect_fault(MAP("\"a\":\"part.bin\""), MOHVIT_ERROR_UNSUPPORTED,
+                     "/part.bin: is a shard that torch.save wrote, and only those of safetensors are read");
+        unlink(in_directory("part.bin"));
     }
 }
 
@@ -224,6 +237,7 @@ int main(void)
         cmocka_unit_test(an_index_reads_its_shards),
         cmocka_unit_test(the_shards_of_a_path_are_listed_by_name),
         cmocka_unit_test(a_shard_that_cannot_be_read_is_named),
+        cmocka_unit_test(shards_that_torch_save_wrote_are_told_from_damaged_ones),
         cmocka_unit_test(names_that_lead_elsewhere_are_refused),
         cmocka_unit_test(every_tensor_is_where_the_index_says_once),
         cmocka_unit_test(json_that_is_no_index_says_so),
