@@ -1,17 +1,16 @@
 /* heif.c - HEIC and AVIF: what telephones write. Left out of builds without libheif. */
+#include "base/library.h"
 #include "imgio/decoder.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <libheif/heif.h>
 
 /* ---- The library ----------------------------------------------------------------------------- */
 
 /* libheif is loaded by the first picture that needs it: it comes with encoders, and to begin with it would
- * take 8 ms and 32 MB of address space from every process (Zen 3, `mohvit --version`). It stays. */
+ * take 8 ms and 32 MB of address space from every process (Zen 3, `mohvit --version`). */
 static struct {
     __typeof__(heif_context_alloc) *context_alloc;
     __typeof__(heif_context_free) *context_free;
@@ -33,38 +32,28 @@ static struct {
 
 static char load_failure[256]; /* empty: it is there */
 
-/* Takes a function, unless something is missing already. */
-static void take(void *library, void *function, const char *name)
-{
-    void *found = *load_failure ? NULL : dlsym(library, name);
-    if (!found && !*load_failure)
-        snprintf(load_failure, sizeof load_failure, "libheif.so.1 has no %s", name);
-    memcpy(function, &found, sizeof found);
-}
-
 static void load(void)
 {
-    void *library = dlopen("libheif.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!library) {
-        const char *why = dlerror();
-        snprintf(load_failure, sizeof load_failure, "%s", why ? why : "libheif.so.1 cannot be loaded");
-    }
-    take(library, &heif.context_alloc, "heif_context_alloc");
-    take(library, &heif.context_free, "heif_context_free");
-    take(library, &heif.set_limit, "heif_context_set_maximum_image_size_limit");
-    take(library, &heif.set_threads, "heif_context_set_max_decoding_threads");
-    take(library, &heif.read, "heif_context_read_from_memory_without_copy");
-    take(library, &heif.primary, "heif_context_get_primary_image_handle");
-    take(library, &heif.stated_width, "heif_image_handle_get_ispe_width");
-    take(library, &heif.stated_height, "heif_image_handle_get_ispe_height");
-    take(library, &heif.handle_release, "heif_image_handle_release");
-    take(library, &heif.options_alloc, "heif_decoding_options_alloc");
-    take(library, &heif.options_free, "heif_decoding_options_free");
-    take(library, &heif.decode, "heif_decode_image");
-    take(library, &heif.width, "heif_image_get_primary_width");
-    take(library, &heif.height, "heif_image_get_primary_height");
-    take(library, &heif.plane, "heif_image_get_plane_readonly");
-    take(library, &heif.image_release, "heif_image_release");
+    static const library_function functions[] = {
+        {&heif.context_alloc, "heif_context_alloc"},
+        {&heif.context_free, "heif_context_free"},
+        {&heif.set_limit, "heif_context_set_maximum_image_size_limit"},
+        {&heif.set_threads, "heif_context_set_max_decoding_threads"},
+        {&heif.read, "heif_context_read_from_memory_without_copy"},
+        {&heif.primary, "heif_context_get_primary_image_handle"},
+        {&heif.stated_width, "heif_image_handle_get_ispe_width"},
+        {&heif.stated_height, "heif_image_handle_get_ispe_height"},
+        {&heif.handle_release, "heif_image_handle_release"},
+        {&heif.options_alloc, "heif_decoding_options_alloc"},
+        {&heif.options_free, "heif_decoding_options_free"},
+        {&heif.decode, "heif_decode_image"},
+        {&heif.width, "heif_image_get_primary_width"},
+        {&heif.height, "heif_image_get_primary_height"},
+        {&heif.plane, "heif_image_get_plane_readonly"},
+        {&heif.image_release, "heif_image_release"},
+    };
+    library_load("libheif.so.1", functions, sizeof functions / sizeof *functions, load_failure,
+                 sizeof load_failure);
 }
 
 static mohvit_status load_once(const encoded *in, mohvit_error *err)

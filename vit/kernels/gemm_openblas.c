@@ -1,13 +1,12 @@
+#include "base/library.h"
 #include "base/memory.h"
 #include "vit/kernels/gemm.h"
 
 #include <cblas.h>
-#include <dlfcn.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- Loading ----------------------------------------------------------------------------------- */
 
@@ -20,20 +19,15 @@ static struct {
     __typeof__(openblas_get_config) *get_config;
 } blas;
 
-static bool find(void *library, const char *name, void *function)
+static bool load(char *why, size_t size)
 {
-    void *found = dlsym(library, name);
-    memcpy(function, &found, sizeof found);
-    return found != NULL;
-}
-
-static bool load(void)
-{
-    void *library = dlopen(OPENBLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    return library && find(library, "openblas_get_num_threads", &blas.get_threads) &&
-           find(library, "openblas_set_num_threads", &blas.set_threads) &&
-           find(library, "openblas_get_config", &blas.get_config) &&
-           find(library, "cblas_sgemm", &blas.sgemm);
+    static const library_function functions[] = {
+        {&blas.sgemm, "cblas_sgemm"},
+        {&blas.get_threads, "openblas_get_num_threads"},
+        {&blas.set_threads, "openblas_set_num_threads"},
+        {&blas.get_config, "openblas_get_config"},
+    };
+    return library_load(OPENBLAS_LIBRARY, functions, sizeof functions / sizeof *functions, why, size);
 }
 
 /* ---- Room -------------------------------------------------------------------------------------- */
@@ -124,13 +118,14 @@ mohvit_status gemm_openblas_load(mohvit_error *err)
 {
     static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
     static bool loaded, ready;
+    char why[256];
     mohvit_status status = MOHVIT_OK;
     pthread_mutex_lock(&loading);
-    if (!loaded && !(loaded = load()))
+    if (!loaded && !(loaded = load(why, sizeof why)))
         status = error_set(err, MOHVIT_ERROR_IO,
                            "OpenBLAS cannot be loaded: %s; install the package libopenblas0, or take the "
                            "backend native, which is slow where the processor has no AVX2",
-                           dlerror());
+                           why);
     else if (!ready && !(ready = take_room()))
         status = error_set(err, MOHVIT_ERROR_MEMORY,
                            "OpenBLAS needs %zu MiB of address space for each thread, more than is left",
