@@ -292,9 +292,6 @@ static void read_loop(run *r)
         if (r->idle)
             pthread_cond_signal(&r->ready);
     }
-    /* A thread that came back to its team would spin until all others are through. */
-    while (!is_over(r))
-        pthread_cond_wait(&r->room, &r->lock);
     pthread_mutex_unlock(&r->lock);
 }
 
