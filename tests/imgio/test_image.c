@@ -793,6 +793,18 @@ static void check_unreadable(const char *path, const image_limits *limits, mohvi
     assert_null(img.rgb);
 }
 
+static void names_of_the_system_and_with_a_dot_in_front_are_hidden(void **state)
+{
+    (void)state;
+    const char *const hidden[] = {
+        ".git", "..a", "._a.jpg", "._", "__MACOSX", "lost+found", "System Volume Information"};
+    const char *const seen[] = {"..", "", "a", "a.", "a..", "__MACOSX2", "__MACOS", "lost", "#recycled"};
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        assert_true(name_is_hidden(hidden[i], strlen(hidden[i])));
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
+        assert_false(name_is_hidden(seen[i], strlen(seen[i])));
+}
+
 static void either_side_may_be_too_long(void **state)
 {
     (void)state;
@@ -949,6 +961,7 @@ int main(void)
         cmocka_unit_test(limits_of_the_caller_hold),
         cmocka_unit_test(long_pictures_decode),
         cmocka_unit_test(other_formats_are_named),
+        cmocka_unit_test(names_of_the_system_and_with_a_dot_in_front_are_hidden),
         cmocka_unit_test(either_side_may_be_too_long),
         cmocka_unit_test(what_cannot_be_read_is_said_with_its_name),
         cmocka_unit_test(a_fifo_is_no_picture_and_keeps_its_bytes),
