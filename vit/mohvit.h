@@ -12,7 +12,18 @@
  * child may go on with both, provided that no other thread was inside a call when its parent forked. Every
  * call that can fail returns a status (0 is success) and, on failure, fills *err (which may be NULL) with a
  * message that says what, where, expected and found; on success *err is untouched. Nothing prints, nothing
- * exits. What a call is given it reads during the call only, unless it says otherwise. */
+ * exits. What a call is given it reads during the call only, unless it says otherwise.
+ *
+ * A struct whose first member is `size` may get more members in later versions, at its end. The caller sets
+ * size, and zero is the default of everything else:
+ *
+ *     mohvit_options o = {.size = sizeof o, .precision = MOHVIT_PRECISION_BF16};
+ *
+ * So a program runs with a library that is older or newer than its header. Where the program is older, the
+ * library takes for zero what the struct lacks, and writes nothing beyond size. Where the program is newer,
+ * the library fills members that it does not know with zero, and takes them only if they are zero: else the
+ * call fails with MOHVIT_ERROR_ARGUMENT, as it does where size was forgotten. Structs without size stay as
+ * they are. Enums may get more values at their end. */
 #ifndef MOHVIT_H
 #define MOHVIT_H
 
@@ -36,8 +47,34 @@ typedef struct mohvit_context mohvit_context;
 
 /* ---- Opening a model ------------------------------------------------------------------------- */
 
-/* All zero means: everything as the checkpoint says. */
+/* Whose matrix products. */
+typedef enum mohvit_backend {
+    MOHVIT_BACKEND_AUTO,   /* native where it is vectorised for the processor, else OpenBLAS */
+    MOHVIT_BACKEND_NATIVE, /* the library's own */
+    MOHVIT_BACKEND_OPENBLAS
+} mohvit_backend;
+
+/* In what they compute. */
+typedef enum mohvit_precision {
+    MOHVIT_PRECISION_AUTO, /* F32 */
+    MOHVIT_PRECISION_F32,
+    MOHVIT_PRECISION_BF16, /* with float32 sums; native */
+    MOHVIT_PRECISION_INT8  /* with int32 sums; native */
+} mohvit_precision;
+
+/* "auto", "native", "openblas"; "auto", "f32", "bf16", "int8". NULL for a value that is none: counting from
+ * AUTO lists them. Constants. Thread-safe. */
+MOHVIT_API const char *mohvit_backend_name(mohvit_backend backend);
+MOHVIT_API const char *mohvit_precision_name(mohvit_precision precision);
+/* And back; MOHVIT_ERROR_ARGUMENT lists the names. *backend, *precision are set on success alone.
+ * Thread-safe. */
+MOHVIT_API mohvit_status mohvit_backend_by_name(mohvit_backend *backend, const char *name, mohvit_error *err);
+MOHVIT_API mohvit_status mohvit_precision_by_name(mohvit_precision *precision, const char *name,
+                                                  mohvit_error *err);
+
+/* All zero but size means: everything as the checkpoint says. */
 typedef struct mohvit_options {
+    size_t size; /* sizeof(mohvit_options) */
     /* Weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these. Or what stands
      * before the tensors' names: "student", "state_dict.student"; NULL: what one set of tensors alone has;
      * "": nothing. */
@@ -46,8 +83,8 @@ typedef struct mohvit_options {
     const char *labels;     /* path of a label file: line i names class i; or imagenet_class_index.json */
     const char *preprocess; /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
     size_t img_size;        /* side of the square input in pixels; 0: the config's img_size */
-    const char *backend;    /* matrix products: NULL or "auto", "native", "openblas" */
-    const char *precision;  /* of matrix products: NULL or "auto" (f32), "f32", "bf16", "int8" */
+    mohvit_backend backend;
+    mohvit_precision precision;
     /* How many of the routed heads a token picks: NULL: as trained; "K", or "P%" of them. An error for a
      * model that routes none. */
     const char *routed_heads;
@@ -88,6 +125,7 @@ MOHVIT_API mohvit_status mohvit_reroute(mohvit_model **model, const mohvit_model
 MOHVIT_API void mohvit_close(mohvit_model *model);
 
 typedef struct mohvit_info {
+    size_t size;         /* sizeof(mohvit_info) */
     const char *variant; /* published name, or "custom"; owned by the library */
     size_t img_size;     /* side of the square input, pixels */
     size_t num_classes;
@@ -97,12 +135,15 @@ typedef struct mohvit_info {
     double gmacs;                /* 10^9 multiply-adds for one image with all heads */
     double gmacs_routed;         /* the same as this model performs them, unselected heads skipped */
     double active_heads_percent; /* spec 1, "Active heads" */
-    /* How it computes, such as "native", "f32", "avx512". */
-    const char *backend, *precision, *instruction_set;
+    /* How it computes; neither is AUTO. */
+    mohvit_backend backend;
+    mohvit_precision precision;
+    const char *instruction_set; /* such as "avx512" */
 } mohvit_info;
 
-/* Fills *info. Strings are the model's and live as long as it. Cannot fail; thread-safe. */
-MOHVIT_API void mohvit_get_info(const mohvit_model *model, mohvit_info *info);
+/* Fills *info, whose size the caller has set. Strings are the model's and live as long as it. Fails for a
+ * wrong size alone; thread-safe. */
+MOHVIT_API mohvit_status mohvit_get_info(const mohvit_model *model, mohvit_info *info, mohvit_error *err);
 
 /* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's
  * and live as long as it. Thread-safe. */
@@ -151,13 +192,16 @@ MOHVIT_API mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void 
 
 /* What a loader may accept, and how. Zero members take the defaults. */
 typedef struct mohvit_image_options {
+    size_t size;           /* sizeof(mohvit_image_options) */
     size_t max_file_bytes; /* default 256 MiB */
     size_t max_pixels; /* default 128 Mpx = 128 · 2^20; checked on the header, before anything is allocated */
-    int exif_orientation; /* 1: turn the picture as its EXIF says; default 0, as the reference does */
+    size_t exif_orientation; /* 1: turn the picture as its EXIF says; default 0, as the reference does */
 } mohvit_image_options;
 
-/* Applies to the mohvit_load_* calls that follow. NULL restores the defaults. */
-MOHVIT_API void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options);
+/* Applies to the mohvit_load_* calls that follow. NULL restores the defaults. Fails for a wrong size alone;
+ * then the options stay. */
+MOHVIT_API mohvit_status mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options,
+                                                  mohvit_error *err);
 
 /* JPEG, PNG, WebP (HEIC and AVIF, where built with libheif) by content; resized, cropped and normalised (spec
  * 4) into the slot. "-" is standard input. A slot is below the context's batch; where a load fails, what the

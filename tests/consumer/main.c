@@ -31,14 +31,14 @@ int main(int argc, char **argv)
     mohvit_model *model = NULL;
     mohvit_context *ctx = NULL;
     mohvit_error err = {MOHVIT_OK, ""};
-    mohvit_info info;
+    mohvit_info info = {.size = sizeof info};
     float *tensor = NULL;
     FILE *f = argc > 1 ? fopen(argv[1], "rb") : NULL;
     size_t size = f ? fread(file, 1, sizeof file, f) : 0;
 
     if (mohvit_open(&model, NULL, NULL, &err) || mohvit_context_create(&ctx, model, 3, 0, &err))
         goto end; /* NULL is the built-in model, 3 the batch, 0 all threads */
-    mohvit_get_info(model, &info);
+    mohvit_get_info(model, &info, NULL);
     tensor = calloc(3 * info.img_size * info.img_size, sizeof *tensor);
     if (!tensor)
         goto end;

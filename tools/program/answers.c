@@ -257,9 +257,9 @@ mohvit_status answers_run(const answering *a, mohvit_error *err)
     r.enough = a->threads > 2 ? divide_up(a->threads, 2) : 2;
     /* With little address space OpenBLAS hangs where several threads enter it: its own way to run a team
      * looks for room, and takes fewer threads where there is none. */
-    mohvit_info info;
-    mohvit_get_info(a->model, &info);
-    r.one_by_one = strcmp(info.backend, "openblas") == 0;
+    mohvit_info info = {.size = sizeof info};
+    mohvit_get_info(a->model, &info, NULL);
+    r.one_by_one = info.backend == MOHVIT_BACKEND_OPENBLAS;
     r.workers = or_die(calloc(a->threads, sizeof *r.workers));
     r.ring = or_die(calloc(r.capacity, sizeof *r.ring));
     mohvit_prediction *top = or_die(calloc(r.capacity * a->top_count, sizeof *top));

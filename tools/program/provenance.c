@@ -122,11 +122,11 @@ json_t *provenance_json(const model_source *source, const config *c, const mohvi
     if (!named || !same_config(c, &published))
         json_put(object, "config", config_json(c));
     if (m) {
-        mohvit_info info;
-        mohvit_get_info(m, &info);
+        mohvit_info info = {.size = sizeof info};
+        mohvit_get_info(m, &info, NULL);
         json_put(object, "active_heads_percent", json_real(info.active_heads_percent));
-        json_put(object, "backend", json_text(info.backend));
-        json_put(object, "precision", json_text(info.precision));
+        json_put(object, "backend", json_text(mohvit_backend_name(info.backend)));
+        json_put(object, "precision", json_text(mohvit_precision_name(info.precision)));
         json_put(object, "instruction_set", json_text(info.instruction_set));
         if (*mohvit_describe(m)->synthetic)
             json_put(object, "synthetic_seed", json_text(mohvit_describe(m)->synthetic));

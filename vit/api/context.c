@@ -3,6 +3,7 @@
 #include "base/parallel.h"
 #include "vit/api/internal.h"
 #include "vit/api/ranking.h"
+#include "vit/api/sized.h"
 #include "vit/headload/head_load.h"
 
 #include <stdatomic.h>
@@ -146,10 +147,16 @@ size_t mohvit_computed_pairs(const mohvit_context *ctx)
 
 /* ---- Loading --------------------------------------------------------------------------------- */
 
-void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options)
+mohvit_status mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options,
+                                       mohvit_error *err)
 {
-    ctx->limits = options ? (image_limits){options->max_file_bytes, options->max_pixels} : (image_limits){0};
-    ctx->exif_orientation = options && options->exif_orientation;
+    mohvit_image_options own;
+    mohvit_status status = sized_take(&own, sizeof own, options, "mohvit_image_options", err);
+    if (status)
+        return status;
+    ctx->limits = (image_limits){own.max_file_bytes, own.max_pixels};
+    ctx->exif_orientation = own.exif_orientation;
+    return MOHVIT_OK;
 }
 
 const uint8_t *mohvit_last_crop(const mohvit_context *ctx)

@@ -2,7 +2,9 @@
 #include "vit/mohvit.h"
 
 #include "base/parallel.h"
+#include "vit/api/choices.h"
 #include "vit/api/internal.h"
+#include "vit/api/sized.h"
 #include "vit/headload/head_load.h"
 #include "vit/network/synthetic.h"
 #include "weights/embedded.h"
@@ -26,7 +28,10 @@ int mohvit_default_threads(void)
     return (int)parallel_default_threads();
 }
 
-static const mohvit_options no_options;
+static mohvit_status take_options(mohvit_options *own, const mohvit_options *given, mohvit_error *err)
+{
+    return sized_take(own, sizeof *own, given, "mohvit_options", err);
+}
 
 static mohvit_status read_synthetic_tensor(void *state, const tensor_spec *spec, float *dst,
                                            mohvit_error *err)
@@ -72,12 +77,15 @@ static mohvit_status create_model(mohvit_model **out, description *d, const weig
     weight_source told = *source;
     told.progress = options->progress;
     told.user = options->user;
+    const char *backend;
     precision wanted;
     mohvit_status status = parallel_threads(&threads, options->threads, err);
     if (!status)
-        status = precision_from_name(&wanted, options->precision, err);
+        status = backend_inside(&backend, options->backend, err);
     if (!status)
-        status = model_create(&network, &d->config, &told, options->backend, wanted, threads, err);
+        status = precision_inside(&wanted, options->precision, err);
+    if (!status)
+        status = model_create(&network, &d->config, &told, backend, wanted, threads, err);
     return wrap_model(out, d, network, status, err);
 }
 
@@ -119,23 +127,26 @@ mohvit_status mohvit_open_memory(mohvit_model **out, const void *data, size_t si
                                  const mohvit_options *options, mohvit_error *err)
 {
     checkpoint *cp;
-    options = options ? options : &no_options;
-    warning_sink warn = options_sink(options);
-    mohvit_status status =
-        checkpoint_open_memory(&cp, data, size, "checkpoint in memory", options->key, &warn, err);
-    return status ? status : open_checkpoint(out, cp, NULL, options, err);
+    mohvit_options own;
+    mohvit_status status = take_options(&own, options, err);
+    warning_sink warn = options_sink(&own);
+    if (!status)
+        status = checkpoint_open_memory(&cp, data, size, "checkpoint in memory", own.key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, NULL, &own, err);
 }
 
 mohvit_status mohvit_open_with_config(mohvit_model **out, const char *path, const config *c,
                                       const mohvit_options *options, mohvit_error *err)
 {
     checkpoint *cp;
-    options = options ? options : &no_options;
-    warning_sink warn = options_sink(options);
-    mohvit_status status = path ? checkpoint_open(&cp, path, options->key, &warn, err)
-                                : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(),
-                                                         "built-in model", options->key, &warn, err);
-    return status ? status : open_checkpoint(out, cp, c, options, err);
+    mohvit_options own;
+    mohvit_status status = take_options(&own, options, err);
+    warning_sink warn = options_sink(&own);
+    if (!status)
+        status = path ? checkpoint_open(&cp, path, own.key, &warn, err)
+                      : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(), "built-in model",
+                                               own.key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, c, &own, err);
 }
 
 mohvit_status mohvit_open(mohvit_model **out, const char *path, const mohvit_options *options,
@@ -148,19 +159,23 @@ mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t s
                                  const mohvit_options *options, mohvit_error *err)
 {
     description d;
-    options = options ? options : &no_options;
+    mohvit_options own;
     weight_source source = {.state = &seed, .read = read_synthetic_tensor};
-    mohvit_status status = description_of_config(&d, c, options, err);
-    return status ? status : create_model(out, &d, &source, options, err);
+    mohvit_status status = take_options(&own, options, err);
+    if (!status)
+        status = description_of_config(&d, c, &own, err);
+    return status ? status : create_model(out, &d, &source, &own, err);
 }
 
 mohvit_status mohvit_open_synthetic(mohvit_model **out, const char *variant, uint64_t seed,
                                     const mohvit_options *options, mohvit_error *err)
 {
     config c;
-    options = options ? options : &no_options;
-    mohvit_status status = synthetic_config(&c, variant, options, err);
-    return status ? status : mohvit_open_config(out, &c, seed, options, err);
+    mohvit_options own;
+    mohvit_status status = take_options(&own, options, err);
+    if (!status)
+        status = synthetic_config(&c, variant, &own, err);
+    return status ? status : mohvit_open_config(out, &c, seed, &own, err);
 }
 
 void mohvit_close(mohvit_model *m)
@@ -176,13 +191,13 @@ void mohvit_close(mohvit_model *m)
 
 /* ---- Asking a model -------------------------------------------------------------------------- */
 
-void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
+mohvit_status mohvit_get_info(const mohvit_model *m, mohvit_info *info, mohvit_error *err)
 {
     const config *c = &m->description.config;
     const numerics *a = &m->network->numerics;
     scratch unused;
     cost each = model_measure(m->network, &unused);
-    *info = (mohvit_info){
+    const mohvit_info own = {
         .variant = config_name(c),
         .img_size = c->img_size,
         .num_classes = c->num_classes,
@@ -192,10 +207,11 @@ void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
         .gmacs = each.all_heads / 1e9,
         .gmacs_routed = each.routed / 1e9,
         .active_heads_percent = config_active_percent(c),
-        .backend = a->gemms[PRECISION_F32]->name,
-        .precision = precision_name(a->precision),
+        .backend = backend_outside(a->gemms[PRECISION_F32]),
+        .precision = precision_outside(a->precision),
         .instruction_set = a->kernels->isa,
     };
+    return sized_give(info, &own, sizeof own, "mohvit_info", err);
 }
 
 const char *mohvit_label(const mohvit_model *m, size_t class_index)

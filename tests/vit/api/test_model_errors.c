@@ -150,6 +150,7 @@ static mohvit_status open_flawed(mohvit_model **m, const flaw *f, mohvit_options
         with_config.config = config_text;
     write_checkpoint(path, &small, &with_config);
     memset(h, 0, sizeof *h);
+    options.size = sizeof options;
     options.warn = hear;
     options.user = h;
     *m = NULL;
@@ -187,10 +188,10 @@ static void a_whole_checkpoint_opens_without_a_warning(void **state)
 {
     (void)state;
     heard h;
-    mohvit_info info;
+    mohvit_info info = {.size = sizeof info};
     mohvit_model *m = expect_open(&(flaw){0}, plain, &h);
     assert_int_equal(h.count, 0);
-    mohvit_get_info(m, &info);
+    mohvit_get_info(m, &info, NULL);
     assert_string_equal(info.variant, "custom");
     assert_int_equal(info.img_size, 64);
     assert_int_equal(info.num_classes, CLASSES);
@@ -299,7 +300,9 @@ static void unknown_shapes_need_a_config(void **state)
     assert_null(m);
     expect_error(status, &err, MOHVIT_ERROR_MISMATCH, "bare.safetensors", "config");
     blob_write(config_path, config_text, strlen(config_text));
-    expect_ok(mohvit_open(&m, path, &(mohvit_options){.config = config_path}, &err), &err);
+    expect_ok(
+        mohvit_open(&m, path, &(mohvit_options){.size = sizeof(mohvit_options), .config = config_path}, &err),
+        &err);
     mohvit_close(m);
     write_checkpoint(path, &small, &(flaw){.missing = "head.weight"});
     status = mohvit_open(&m, path, NULL, &err);
@@ -314,10 +317,10 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     const char *path = in_scratch("micro.safetensors");
     config micro;
     heard h = {0};
-    mohvit_options options = {.note = hear, .user = &h};
+    mohvit_options options = {.size = sizeof options, .note = hear, .user = &h};
     mohvit_model *m = NULL;
     mohvit_error err;
-    mohvit_info info;
+    mohvit_info info = {.size = sizeof info};
     assert_true(config_variant(&micro, "transnext_micro"));
     write_checkpoint(path, &micro, &(flaw){0});
     expect_ok(mohvit_open(&m, path, &options, &err), &err);
@@ -327,7 +330,7 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     micro.num_classes = 7;
     write_checkpoint(path, &micro, &(flaw){0});
     expect_ok(mohvit_open(&m, path, &options, &err), &err);
-    mohvit_get_info(m, &info);
+    mohvit_get_info(m, &info, NULL);
     assert_string_equal(info.variant, "transnext_micro");
     assert_int_equal(info.num_classes, 7);
     assert_int_equal(info.img_size, 224);
@@ -365,9 +368,9 @@ static void a_size_may_replace_that_of_the_config(void **state)
     const size_t good[] = {64, 96, 128}, bad[] = {1, 32, 63, 65, 100, 2080, (size_t)1 << 40};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         heard h;
-        mohvit_info info;
+        mohvit_info info = {.size = sizeof info};
         mohvit_model *m = expect_open(&(flaw){0}, (mohvit_options){.img_size = good[i]}, &h);
-        mohvit_get_info(m, &info);
+        mohvit_get_info(m, &info, NULL);
         assert_int_equal(info.img_size, good[i]);
         assert_int_equal(mohvit_describe(m)->config.pretrain_size, 64); // what it was trained at stays
         assert_int_equal(mohvit_block_tokens(m)[0], good[i] / 4 * (good[i] / 4));
@@ -381,24 +384,28 @@ static void a_size_may_replace_that_of_the_config(void **state)
 static void a_backend_must_be_known(void **state)
 {
     (void)state;
-    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "abacus"}, MOHVIT_ERROR_ARGUMENT, "abacus", "native");
+    expect_flaw(&(flaw){0}, (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS + 1}, MOHVIT_ERROR_ARGUMENT,
+                "backend 3", mohvit_version());
     heard h;
-    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = "openblas"}, &h));
-    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = "native"}, &h));
+    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS}, &h));
+    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = MOHVIT_BACKEND_NATIVE}, &h));
 }
 
 static void a_precision_must_be_known_and_computed_by_the_backend(void **state)
 {
     (void)state;
-    expect_flaw(&(flaw){0}, (mohvit_options){.precision = "fp8"}, MOHVIT_ERROR_ARGUMENT, "fp8", "bf16");
-    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "openblas", .precision = "int8"},
+    expect_flaw(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_INT8 + 1}, MOHVIT_ERROR_ARGUMENT,
+                "precision 4", mohvit_version());
+    expect_flaw(&(flaw){0},
+                (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS, .precision = MOHVIT_PRECISION_INT8},
                 MOHVIT_ERROR_UNSUPPORTED, "openblas", "int8");
     setenv("MOHVIT_ISA", "baseline", 1);
-    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "native", .precision = "bf16"},
+    expect_flaw(&(flaw){0},
+                (mohvit_options){.backend = MOHVIT_BACKEND_NATIVE, .precision = MOHVIT_PRECISION_BF16},
                 MOHVIT_ERROR_UNSUPPORTED, "AVX512-BF16", "baseline");
     unsetenv("MOHVIT_ISA");
     heard h;
-    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.precision = "f32"}, &h));
+    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_F32}, &h));
 }
 
 /* ---- Labels and preprocessing ------------------------------------------------------------------ */
@@ -480,9 +487,12 @@ static void batches_and_threads_have_limits(void **state)
                          MOHVIT_ERROR_ARGUMENT);
     }
     mohvit_close(m);
-    assert_int_equal(mohvit_open(&m, NULL, &(mohvit_options){.threads = 100000}, NULL),
-                     MOHVIT_ERROR_ARGUMENT);
-    assert_int_equal(mohvit_open(&m, NULL, &(mohvit_options){.threads = -1}, NULL), MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(
+        mohvit_open(&m, NULL, &(mohvit_options){.size = sizeof(mohvit_options), .threads = 100000}, NULL),
+        MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(
+        mohvit_open(&m, NULL, &(mohvit_options){.size = sizeof(mohvit_options), .threads = -1}, NULL),
+        MOHVIT_ERROR_ARGUMENT);
 }
 
 static void a_config_within_its_maxima_may_still_need_too_much_memory(void **state)
