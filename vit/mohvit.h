@@ -129,6 +129,7 @@ typedef struct mohvit_info {
     const char *variant; /* published name, or "custom"; owned by the library */
     size_t img_size;     /* side of the square input, pixels */
     size_t num_classes;
+    size_t features;  /* length of mohvit_features: channels of the last stage */
     size_t blocks;    /* attention blocks over all four stages */
     size_t max_heads; /* heads of the widest block */
     size_t parameters;
@@ -226,10 +227,13 @@ MOHVIT_API mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error 
 
 /* Results of a slot of the last run. They are the context's, and valid until its next run or its end. A slot
  * that was not in the last run, or whose run was cancelled, has none: the pointers are NULL, and the calls
- * that return a status fail with MOHVIT_ERROR_ARGUMENT. */
+ * that return a status fail with MOHVIT_ERROR_ARGUMENT. The arrays of slots 0 … n−1 lie one behind the other:
+ * mohvit_logits(ctx, 0) is (n, num_classes), and so for the others that take a slot. */
 
 /* (num_classes) floats: scores before softmax. */
 MOHVIT_API const float *mohvit_logits(const mohvit_context *ctx, size_t slot);
+/* (features) floats: what the head scores, the mean over the tokens that leave the last stage, normalised. */
+MOHVIT_API const float *mohvit_features(const mohvit_context *ctx, size_t slot);
 /* As mohvit_classify_file ranks them; MOHVIT_ERROR_NONFINITE if any logit is NaN or infinite. */
 MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
                                     mohvit_error *err);

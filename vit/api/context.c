@@ -19,12 +19,13 @@ typedef struct workplace {
 struct mohvit_context {
     const mohvit_model *model;
     size_t batch, threads;
-    size_t size, classes, heads; /* side of the input; blocks · max_heads */
-    double macs;                 /* multiply-adds of an image */
+    size_t size, classes, channels, heads; /* side of the input; of the features; blocks · max_heads */
+    double macs;                           /* multiply-adds of an image */
     image_limits limits;
     bool exif_orientation;
     float *input;          /* (batch, size, size, 3) */
     float *logits;         /* (batch, classes) */
+    float *features;       /* (batch, channels) */
     int32_t *head_tokens;  /* (batch, blocks, max_heads) */
     double *gate_sum;      /* (batch, blocks, max_heads) */
     uint8_t *crop;         /* (size, size, 3) */
@@ -52,11 +53,13 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
     size_t pixels = ctx->size * ctx->size * 3;
     ctx->input = calloc(ctx->batch * pixels, sizeof *ctx->input);
     ctx->logits = calloc(ctx->batch * ctx->classes, sizeof *ctx->logits);
+    ctx->features = calloc(ctx->batch * ctx->channels, sizeof *ctx->features);
     ctx->head_tokens = calloc(ctx->batch * ctx->heads, sizeof *ctx->head_tokens);
     ctx->gate_sum = calloc(ctx->batch * ctx->heads, sizeof *ctx->gate_sum);
     ctx->crop = memory_alloc(pixels, 1);
     ctx->workplaces = calloc(ctx->side_by_side, sizeof *ctx->workplaces);
-    if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->workplaces)
+    if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop ||
+        !ctx->workplaces)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu images", ctx->batch);
     mohvit_status status = MOHVIT_OK;
     for (size_t i = 0; !status && i < ctx->side_by_side; i++) {
@@ -86,6 +89,7 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->threads = team_size;
     ctx->size = mohvit_describe(m)->config.img_size;
     ctx->classes = mohvit_describe(m)->config.num_classes;
+    ctx->channels = mohvit_describe(m)->config.embed_dims[STAGES - 1];
     ctx->heads = mohvit_routing(m)->count * mohvit_routing(m)->max_heads;
     ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
     ctx->settings = (context_settings){.counts_heads = true, .team_macs = TEAM_MACS};
@@ -109,6 +113,7 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free(ctx->workplaces);
     free(ctx->input);
     free(ctx->logits);
+    free(ctx->features);
     free(ctx->head_tokens);
     free(ctx->gate_sum);
     free(ctx->crop);
@@ -271,6 +276,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .products_only = set->products_only,
     };
     forward_result result = {
+        .features = ctx->features + slot * ctx->channels,
         .logits = ctx->logits + slot * ctx->classes,
         .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * ctx->heads : NULL,
         .gate_sum = ctx->gate_sum + slot * ctx->heads,
@@ -337,6 +343,11 @@ static mohvit_status check_answered(const mohvit_context *ctx, size_t slot, mohv
 const float *mohvit_logits(const mohvit_context *ctx, size_t slot)
 {
     return slot < ctx->answered ? ctx->logits + slot * ctx->classes : NULL;
+}
+
+const float *mohvit_features(const mohvit_context *ctx, size_t slot)
+{
+    return slot < ctx->answered ? ctx->features + slot * ctx->channels : NULL;
 }
 
 const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)

@@ -201,6 +201,7 @@ mohvit_status mohvit_get_info(const mohvit_model *m, mohvit_info *info, mohvit_e
         .variant = config_name(c),
         .img_size = c->img_size,
         .num_classes = c->num_classes,
+        .features = c->embed_dims[STAGES - 1],
         .blocks = config_blocks(c),
         .max_heads = config_max_heads(c),
         .parameters = m->network->parameters,

@@ -34,7 +34,7 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
         profile_lap(p->profile, OP_NORM);
     }
 
-    classifier_forward(p, &m->head, x, N, result->logits);
+    classifier_forward(p, &m->head, x, N, result->features, result->logits);
     scratch_release(p->scratch, mark);
 }
 

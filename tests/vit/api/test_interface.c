@@ -8,7 +8,11 @@
 #include "vit/api/choices.h"
 #include "vit/api/internal.h"
 #include "vit/api/sized.h"
+#include "tests/vit/api/small_model.h"
+#include "tests/vit/kernels/reference.h"
+#include "vit/network/synthetic.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Structs that grow ------------------------------------------------------------------------- */
@@ -99,6 +103,110 @@ static void a_model_says_how_it_computes(void **state)
     }
 }
 
+/* ---- Features ---------------------------------------------------------------------------------- */
+
+static const tensor_spec *find(const tensor_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!strcmp(list->tensors[i].name, name))
+            return &list->tensors[i];
+    return NULL;
+}
+
+static float *weights_of(const tensor_list *list, const char *name, uint64_t seed)
+{
+    const tensor_spec *spec = find(list, name);
+    float *values = malloc(spec->elements * sizeof *values);
+    synthetic_tensor(values, spec, seed);
+    return values;
+}
+
+/* There are more classes than features, so the authors' logits leave these no choice. */
+static void features_are_what_the_golden_logits_are_scored_from(void **state)
+{
+    (void)state;
+    static const char path[] = GOLDEN_DIR "/moh_transnext_small_75.safetensors";
+    checkpoint *cp;
+    config c;
+    mohvit_model *m;
+    mohvit_context *ctx;
+    tensor_list list;
+    assert_int_equal(checkpoint_open(&cp, path, NULL, &(warning_sink){0}, NULL), MOHVIT_OK);
+    const char *text = checkpoint_metadata(cp, "config");
+    uint64_t seed = strtoull(checkpoint_metadata(cp, "seed"), NULL, 10);
+    assert_int_equal(config_from_json(&c, text, strlen(text), path, NULL), MOHVIT_OK);
+    float *golden = malloc(c.num_classes * sizeof *golden);
+    float *input = malloc(3 * c.img_size * c.img_size * sizeof *input);
+    assert_int_equal(checkpoint_read_f32(cp, checkpoint_find(cp, "logits"), golden, NULL), MOHVIT_OK);
+    checkpoint_close(cp);
+
+    mohvit_info info = {.size = sizeof info};
+    assert_int_equal(mohvit_open_config(&m, &c, seed, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_get_info(m, &info, NULL), MOHVIT_OK);
+    assert_int_equal(info.features, c.embed_dims[STAGES - 1]);
+    assert_true(info.num_classes > info.features);
+    assert_int_equal(mohvit_context_create(&ctx, m, 1, 0, NULL), MOHVIT_OK);
+    synthetic_input(input, 1, c.img_size, seed);
+    mohvit_load_tensor(ctx, 0, input, NULL);
+    assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+
+    assert_int_equal(model_tensors(&list, &c, NULL), MOHVIT_OK);
+    float *w = weights_of(&list, "head.weight", seed), *bias = weights_of(&list, "head.bias", seed);
+    double *features = malloc(info.features * sizeof *features);
+    double *logits = malloc(info.num_classes * sizeof *logits);
+    for (size_t i = 0; i < info.features; i++)
+        features[i] = (double)mohvit_features(ctx, 0)[i];
+    reference_linear(logits, features, 1, info.features, info.num_classes, w, bias);
+    for (size_t i = 0; i < info.num_classes; i++)
+        assert_close(logits[i], (double)golden[i], 1e-4);
+    free(features);
+    free(logits);
+    free(w);
+    free(bias);
+    free(golden);
+    free(input);
+    tensor_list_free(&list);
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
+/* ---- Results ----------------------------------------------------------------------------------- */
+
+#define SLOTS 3
+
+static void results_of_slots_lie_one_behind_the_other(void **state)
+{
+    (void)state;
+    static float input[SLOTS * PIXELS];
+    mohvit_model *m;
+    mohvit_context *ctx;
+    mohvit_info info = {.size = sizeof info};
+    assert_int_equal(mohvit_open_config(&m, &small, 5, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_get_info(m, &info, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_context_create(&ctx, m, SLOTS, 1, NULL), MOHVIT_OK);
+    synthetic_input(input, SLOTS, 64, 5);
+    for (size_t slot = 0; slot < SLOTS; slot++)
+        mohvit_load_tensor(ctx, slot, input + slot * PIXELS, NULL);
+    assert_null(mohvit_features(ctx, 0));
+    assert_int_equal(mohvit_run(ctx, SLOTS - 1, NULL), MOHVIT_OK);
+    size_t heads = info.blocks * info.max_heads;
+    assert_ptr_equal(mohvit_logits(ctx, 1), mohvit_logits(ctx, 0) + info.num_classes);
+    assert_ptr_equal(mohvit_features(ctx, 1), mohvit_features(ctx, 0) + info.features);
+    assert_ptr_equal(mohvit_head_tokens(ctx, 1), mohvit_head_tokens(ctx, 0) + heads);
+    assert_ptr_equal(mohvit_head_gate_sum(ctx, 1), mohvit_head_gate_sum(ctx, 0) + heads);
+    assert_null(mohvit_features(ctx, SLOTS - 1));
+    float both[2 * 192];
+    assert_int_equal(info.features, 192);
+    memcpy(both, mohvit_features(ctx, 0), sizeof both);
+    for (size_t slot = 0; slot < SLOTS - 1; slot++) { // each is its own picture's
+        mohvit_load_tensor(ctx, 0, input + slot * PIXELS, NULL);
+        assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+        assert_memory_equal(mohvit_features(ctx, 0), both + slot * info.features, sizeof both / 2);
+    }
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +214,8 @@ int main(void)
         cmocka_unit_test(no_byte_behind_the_size_is_written),
         cmocka_unit_test(backends_and_precisions_are_known_by_their_names),
         cmocka_unit_test(a_model_says_how_it_computes),
+        cmocka_unit_test(features_are_what_the_golden_logits_are_scored_from),
+        cmocka_unit_test(results_of_slots_lie_one_behind_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
