@@ -146,6 +146,22 @@ typedef struct mohvit_info {
  * wrong size alone; thread-safe. */
 MOHVIT_API mohvit_status mohvit_get_info(const mohvit_model *model, mohvit_info *info, mohvit_error *err);
 
+/* An attention block, and how many of its heads work for a token. */
+typedef struct mohvit_block {
+    size_t size;         /* sizeof(mohvit_block) */
+    const char *name;    /* for people: "4.2" is block 2 of stage 4; the model's, and lives as long as it */
+    size_t stage, block; /* stage from 1, block in it from 0 */
+    size_t tokens;       /* of one image */
+    size_t heads;
+    size_t shared; /* heads that are always on, the first ones; all of them where routed is 0 */
+    size_t routed; /* heads that each token selects of the others */
+} mohvit_block;
+
+/* Fills *block, whose size the caller has set, with the block of that index over all stages, from 0: below
+ * mohvit_info's blocks, or MOHVIT_ERROR_ARGUMENT. Thread-safe. */
+MOHVIT_API mohvit_status mohvit_get_block(const mohvit_model *model, size_t index, mohvit_block *block,
+                                          mohvit_error *err);
+
 /* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's
  * and live as long as it. Thread-safe. */
 MOHVIT_API const char *mohvit_label(const mohvit_model *model, size_t class_index);
@@ -238,12 +254,10 @@ MOHVIT_API const float *mohvit_features(const mohvit_context *ctx, size_t slot);
 MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
                                     mohvit_error *err);
 /* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. Heads
- * count from 0, those that are always on first; figures number the others from 1. */
+ * count from 0, the shared ones first; figures number the others from 1. */
 MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot);
 /* (blocks, max_heads): the head's final gate, summed over the image's tokens; 0 where a block has fewer. */
 MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot);
-/* (blocks): tokens of one image in each block. The model's, lives as long as it. Thread-safe. */
-MOHVIT_API const size_t *mohvit_block_tokens(const mohvit_model *model);
 
 /* ---- Head load ------------------------------------------------------------------------------- */
 

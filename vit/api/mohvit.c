@@ -14,7 +14,6 @@
 struct mohvit_model {
     description description;
     model *network;
-    size_t *block_tokens; /* (blocks) */
     routing_layout routing;
 };
 
@@ -48,22 +47,18 @@ static mohvit_status wrap_model(mohvit_model **out, description *d, model *netwo
                                 mohvit_error *err)
 {
     mohvit_model *m = calloc(1, sizeof *m);
-    size_t *block_tokens = malloc(config_blocks(&d->config) * sizeof *block_tokens);
     routing_layout layout = {0};
-    if (!status && (!m || !block_tokens))
+    if (!status && !m)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
     if (!status)
         status = config_routing(&layout, &d->config, err);
     if (status) {
         model_destroy(network);
         description_free(d);
-        free(block_tokens);
         free(m);
         return status;
     }
-    for (size_t i = 0; i < layout.count; i++)
-        block_tokens[i] = layout.blocks[i].tokens;
-    *m = (mohvit_model){*d, network, block_tokens, layout};
+    *m = (mohvit_model){*d, network, layout};
     *out = m;
     return MOHVIT_OK;
 }
@@ -184,7 +179,6 @@ void mohvit_close(mohvit_model *m)
         return;
     model_destroy(m->network);
     description_free(&m->description);
-    free(m->block_tokens);
     routing_layout_free(&m->routing);
     free(m);
 }
@@ -215,6 +209,24 @@ mohvit_status mohvit_get_info(const mohvit_model *m, mohvit_info *info, mohvit_e
     return sized_give(info, &own, sizeof own, "mohvit_info", err);
 }
 
+mohvit_status mohvit_get_block(const mohvit_model *m, size_t index, mohvit_block *out, mohvit_error *err)
+{
+    if (index >= m->routing.count)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "block %zu of a model that has %zu", index,
+                         m->routing.count);
+    const routing_block *b = &m->routing.blocks[index];
+    const mohvit_block own = {
+        .name = b->name,
+        .stage = b->stage,
+        .block = b->block,
+        .tokens = b->tokens,
+        .heads = b->heads,
+        .shared = b->shared,
+        .routed = b->routed,
+    };
+    return sized_give(out, &own, sizeof own, "mohvit_block", err);
+}
+
 const char *mohvit_label(const mohvit_model *m, size_t class_index)
 {
     const labels *l = &m->description.labels;
@@ -225,11 +237,6 @@ const char *mohvit_label_id(const mohvit_model *m, size_t class_index)
 {
     const labels *l = &m->description.labels;
     return class_index < l->count ? l->id[class_index] : NULL;
-}
-
-const size_t *mohvit_block_tokens(const mohvit_model *m)
-{
-    return m->block_tokens;
 }
 
 const description *mohvit_describe(const mohvit_model *m)

@@ -18,6 +18,7 @@
                    "padding at the end, or another member is the last one")
 ENDS_WITH(mohvit_options, note);
 ENDS_WITH(mohvit_info, instruction_set);
+ENDS_WITH(mohvit_block, routed);
 ENDS_WITH(mohvit_image_options, exif_orientation);
 #endif
 
@@ -115,6 +116,10 @@ static void newer_members_are_filled_with_zero(void **state)
     assert_int_equal(info.newest, 0);
     assert_int_equal(info.num_classes, 10);
     assert_int_equal(info.size, sizeof info);
+    mohvit_block block = {.size = sizeof block, .newest = 1};
+    assert_int_equal(mohvit_get_block(opened, 0, &block, NULL), MOHVIT_OK);
+    assert_int_equal(block.newest, 0);
+    assert_true(block.heads > 0);
 }
 
 #endif
@@ -137,6 +142,10 @@ static void a_size_that_was_not_set_is_an_error(void **state)
         assert_int_equal(mohvit_get_info(opened, &info, &err), MOHVIT_ERROR_ARGUMENT);
         assert_non_null(strstr(err.message, "sizeof(mohvit_info)"));
         assert_int_equal(info.blocks, 77);
+        mohvit_block block = {.size = wrong[i], .heads = 77};
+        assert_int_equal(mohvit_get_block(opened, 0, &block, &err), MOHVIT_ERROR_ARGUMENT);
+        assert_non_null(strstr(err.message, "sizeof(mohvit_block)"));
+        assert_int_equal(block.heads, 77);
     }
 }
 

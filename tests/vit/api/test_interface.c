@@ -103,6 +103,37 @@ static void a_model_says_how_it_computes(void **state)
     }
 }
 
+/* ---- Blocks ------------------------------------------------------------------------------------ */
+
+static void a_model_tells_its_heads_block_by_block(void **state)
+{
+    (void)state;
+    const mohvit_block expected[] = {
+        {.name = "1.0", .stage = 1, .block = 0, .tokens = 256, .heads = 1, .shared = 1, .routed = 0},
+        {.name = "2.0", .stage = 2, .block = 0, .tokens = 64, .heads = 4, .shared = 0, .routed = 2},
+        {.name = "2.1", .stage = 2, .block = 1, .tokens = 64, .heads = 4, .shared = 0, .routed = 2},
+        {.name = "3.0", .stage = 3, .block = 0, .tokens = 16, .heads = 6, .shared = 2, .routed = 3},
+        {.name = "4.0", .stage = 4, .block = 0, .tokens = 4, .heads = 8, .shared = 3, .routed = 1},
+    };
+    mohvit_model *m;
+    mohvit_error err;
+    mohvit_block b = {.size = sizeof b};
+    assert_int_equal(mohvit_open_config(&m, &small, 5, NULL, NULL), MOHVIT_OK);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        assert_int_equal(mohvit_get_block(m, i, &b, NULL), MOHVIT_OK);
+        assert_string_equal(b.name, expected[i].name);
+        assert_int_equal(b.stage, expected[i].stage);
+        assert_int_equal(b.block, expected[i].block);
+        assert_int_equal(b.tokens, expected[i].tokens);
+        assert_int_equal(b.heads, expected[i].heads);
+        assert_int_equal(b.shared, expected[i].shared);
+        assert_int_equal(b.routed, expected[i].routed);
+    }
+    assert_int_equal(mohvit_get_block(m, BLOCKS, &b, &err), MOHVIT_ERROR_ARGUMENT);
+    assert_string_equal(err.message, "block 5 of a model that has 5");
+    mohvit_close(m);
+}
+
 /* ---- Features ---------------------------------------------------------------------------------- */
 
 static const tensor_spec *find(const tensor_list *list, const char *name)
@@ -214,6 +245,7 @@ int main(void)
         cmocka_unit_test(no_byte_behind_the_size_is_written),
         cmocka_unit_test(backends_and_precisions_are_known_by_their_names),
         cmocka_unit_test(a_model_says_how_it_computes),
+        cmocka_unit_test(a_model_tells_its_heads_block_by_block),
         cmocka_unit_test(features_are_what_the_golden_logits_are_scored_from),
         cmocka_unit_test(results_of_slots_lie_one_behind_the_other),
     };
