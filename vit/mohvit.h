@@ -162,6 +162,19 @@ typedef struct mohvit_block {
 MOHVIT_API mohvit_status mohvit_get_block(const mohvit_model *model, size_t index, mohvit_block *block,
                                           mohvit_error *err);
 
+/* JSON texts that say what a model is. They are the model's and live as long as it. Thread-safe. */
+
+/* What options->config reads: {"embed_dims": [...], "num_heads": [...], …, "num_classes", "img_size"}. */
+MOHVIT_API const char *mohvit_config_json(const mohvit_model *model);
+/* What options->preprocess and mohvit_set_preprocess read: {"mean": [3], "std": [3], "interpolation"} of red,
+ * green, blue between 0 and 1, and "crop_pct": the shorter side becomes img_size / crop_pct, of which the
+ * middle is taken. Without it that is 8/7 · img_size, and from 384 pixels on both sides become img_size. */
+MOHVIT_API const char *mohvit_preprocess_json(const mohvit_model *model);
+/* What its results depend on: {"version", "variant", "config", "active_heads_percent", "backend",
+ * "precision", "instruction_set", "synthetic_seed"}. Either of variant and config is left out where the other
+ * says everything, the seed where the weights are not those of mohvit_open_synthetic. */
+MOHVIT_API const char *mohvit_provenance_json(const mohvit_model *model);
+
 /* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's
  * and live as long as it. Thread-safe. */
 MOHVIT_API const char *mohvit_label(const mohvit_model *model, size_t class_index);
@@ -219,6 +232,10 @@ typedef struct mohvit_image_options {
  * then the options stay. */
 MOHVIT_API mohvit_status mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options,
                                                   mohvit_error *err);
+
+/* Has the mohvit_load_* calls that follow preprocess as this JSON says (mohvit_preprocess_json), where
+ * missing keys take the defaults of ImageNet. NULL: as the model does. On failure the preprocessing stays. */
+MOHVIT_API mohvit_status mohvit_set_preprocess(mohvit_context *ctx, const char *json, mohvit_error *err);
 
 /* JPEG, PNG, WebP (HEIC and AVIF, where built with libheif) by content; resized, cropped and normalised (spec
  * 4) into the slot. "-" is standard input. A slot is below the context's batch; where a load fails, what the

@@ -92,7 +92,11 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->channels = mohvit_describe(m)->config.embed_dims[STAGES - 1];
     ctx->heads = mohvit_routing(m)->count * mohvit_routing(m)->max_heads;
     ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
-    ctx->settings = (context_settings){.counts_heads = true, .team_macs = TEAM_MACS};
+    ctx->settings = (context_settings){
+        .preprocess = mohvit_describe(m)->preprocess,
+        .counts_heads = true,
+        .team_macs = TEAM_MACS,
+    };
     ctx->macs = model_measure(mohvit_network(m), &(scratch){0}).routed;
     status = allocate_context(ctx, err);
     if (status)
@@ -164,6 +168,15 @@ mohvit_status mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_o
     return MOHVIT_OK;
 }
 
+mohvit_status mohvit_set_preprocess(mohvit_context *ctx, const char *json, mohvit_error *err)
+{
+    preprocess *own = &ctx->settings.preprocess;
+    if (json)
+        return preprocess_from_json(own, json, strlen(json), "preprocess in memory", err);
+    *own = mohvit_describe(ctx->model)->preprocess;
+    return MOHVIT_OK;
+}
+
 const uint8_t *mohvit_last_crop(const mohvit_context *ctx)
 {
     return ctx->crop;
@@ -185,8 +198,7 @@ float *mohvit_slot_input(mohvit_context *ctx, size_t slot)
 mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
                               size_t height, size_t stride, mohvit_error *err)
 {
-    const preprocess *own = ctx->settings.preprocess,
-                     *p = own ? own : &mohvit_describe(ctx->model)->preprocess;
+    const preprocess *p = &ctx->settings.preprocess;
     mohvit_status status = check_slot(ctx, slot, err);
     if (!status)
         status = preprocess_crop(p, rgb, width, height, stride, ctx->size, ctx->crop, err);

@@ -21,7 +21,7 @@ const routing_layout *mohvit_routing(const mohvit_model *model);
 
 /* How a context works from the next call on. A run with a trace takes images one by one. */
 typedef struct context_settings {
-    const preprocess *preprocess;  /* of the mohvit_load_* calls; NULL: the model's; borrowed */
+    preprocess preprocess;         /* of the mohvit_load_* calls */
     block_trace *trace;            /* called after each block */
     route_trace *routes;           /* the same with what its router chose */
     void *trace_user;              /* of both */

@@ -5,16 +5,20 @@
 #include "vit/api/choices.h"
 #include "vit/api/internal.h"
 #include "vit/api/sized.h"
+#include "vit/api/texts.h"
 #include "vit/headload/head_load.h"
 #include "vit/network/synthetic.h"
 #include "weights/embedded.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct mohvit_model {
     description description;
     model *network;
     routing_layout routing;
+    texts texts;
 };
 
 const char *mohvit_version(void)
@@ -47,20 +51,23 @@ static mohvit_status wrap_model(mohvit_model **out, description *d, model *netwo
                                 mohvit_error *err)
 {
     mohvit_model *m = calloc(1, sizeof *m);
-    routing_layout layout = {0};
     if (!status && !m)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
-    if (!status)
-        status = config_routing(&layout, &d->config, err);
     if (status) {
         model_destroy(network);
         description_free(d);
         free(m);
         return status;
     }
-    *m = (mohvit_model){*d, network, layout};
-    *out = m;
-    return MOHVIT_OK;
+    *m = (mohvit_model){.description = *d, .network = network};
+    status = config_routing(&m->routing, &d->config, err);
+    if (!status)
+        status = texts_create(&m->texts, d, network, err);
+    if (status)
+        mohvit_close(m);
+    else
+        *out = m;
+    return status;
 }
 
 /* Takes over *d, also on failure. */
@@ -159,7 +166,10 @@ mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t s
     mohvit_status status = take_options(&own, options, err);
     if (!status)
         status = description_of_config(&d, c, &own, err);
-    return status ? status : create_model(out, &d, &source, &own, err);
+    if (status)
+        return status;
+    snprintf(d.synthetic, sizeof d.synthetic, "%" PRIu64, seed);
+    return create_model(out, &d, &source, &own, err);
 }
 
 mohvit_status mohvit_open_synthetic(mohvit_model **out, const char *variant, uint64_t seed,
@@ -180,6 +190,7 @@ void mohvit_close(mohvit_model *m)
     model_destroy(m->network);
     description_free(&m->description);
     routing_layout_free(&m->routing);
+    texts_free(&m->texts);
     free(m);
 }
 
@@ -237,6 +248,21 @@ const char *mohvit_label_id(const mohvit_model *m, size_t class_index)
 {
     const labels *l = &m->description.labels;
     return class_index < l->count ? l->id[class_index] : NULL;
+}
+
+const char *mohvit_config_json(const mohvit_model *m)
+{
+    return m->texts.config;
+}
+
+const char *mohvit_preprocess_json(const mohvit_model *m)
+{
+    return m->texts.preprocess;
+}
+
+const char *mohvit_provenance_json(const mohvit_model *m)
+{
+    return m->texts.provenance;
 }
 
 const description *mohvit_describe(const mohvit_model *m)

@@ -8,6 +8,7 @@
 #include "vit/api/choices.h"
 #include "vit/api/internal.h"
 #include "vit/api/sized.h"
+#include "vit/api/texts.h"
 #include "tests/vit/api/small_model.h"
 #include "tests/vit/kernels/reference.h"
 #include "vit/network/synthetic.h"
@@ -134,6 +135,114 @@ static void a_model_tells_its_heads_block_by_block(void **state)
     mohvit_close(m);
 }
 
+/* ---- Texts ------------------------------------------------------------------------------------- */
+
+static json_t *parsed(const char *text)
+{
+    json_t *value = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(value);
+    return value;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+static void the_texts_of_a_model_read_back(void **state)
+{
+    (void)state;
+    mohvit_model *m, *half;
+    config c;
+    preprocess p;
+    assert_int_equal(mohvit_open_config(&m, &small, 5, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_reroute(&half, m, "1", NULL), MOHVIT_OK);
+    const char *text = mohvit_config_json(m);
+    assert_int_equal(config_from_json(&c, text, strlen(text), "text", NULL), MOHVIT_OK);
+    assert_memory_equal(c.routed_head, small.routed_head, sizeof c.routed_head);
+    assert_int_equal(c.num_classes, CLASSES);
+    text = mohvit_config_json(half);
+    assert_int_equal(config_from_json(&c, text, strlen(text), "text", NULL), MOHVIT_OK);
+    assert_int_equal(c.routed_head[1], 1);
+    text = mohvit_preprocess_json(m);
+    assert_int_equal(preprocess_from_json(&p, text, strlen(text), "text", NULL), MOHVIT_OK);
+    assert_memory_equal(p.mean, preprocess_default.mean, sizeof p.mean);
+    mohvit_close(half);
+    mohvit_close(m);
+}
+
+static void provenance_says_what_results_depend_on(void **state)
+{
+    (void)state;
+    mohvit_model *m;
+    mohvit_info info = {.size = sizeof info};
+    config c;
+    assert_true(config_variant(&c, "moh_transnext_small_75"));
+    mohvit_options o = {.size = sizeof o, .img_size = 64, .threads = 1};
+    assert_int_equal(mohvit_open_config(&m, &small, 5, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_get_info(m, &info, NULL), MOHVIT_OK);
+    json_t *found = parsed(mohvit_provenance_json(m)), *own = parsed(mohvit_config_json(m));
+    assert_string_equal(text_of(found, "version"), mohvit_version());
+    assert_string_equal(text_of(found, "backend"), mohvit_backend_name(info.backend));
+    assert_string_equal(text_of(found, "precision"), "f32");
+    assert_string_equal(text_of(found, "instruction_set"), info.instruction_set);
+    assert_string_equal(text_of(found, "synthetic_seed"), "5");
+    assert_null(json_object_get(found, "variant"));
+    assert_true(json_equal(json_object_get(found, "config"), own));
+    assert_close(json_real_value(json_object_get(found, "active_heads_percent")), info.active_heads_percent,
+                 1e-9);
+    json_decref(found);
+    json_decref(own);
+    mohvit_close(m);
+
+    assert_int_equal(mohvit_open(&m, NULL, &o, NULL), MOHVIT_OK); // built in
+    found = parsed(mohvit_provenance_json(m));
+    assert_null(json_object_get(found, "synthetic_seed"));
+    json_decref(found);
+    mohvit_close(m);
+
+    found = provenance_of_config(&c);
+    assert_string_equal(text_of(found, "variant"), "moh_transnext_small_75");
+    assert_null(json_object_get(found, "config"));
+    json_decref(found);
+    c.num_classes = 10; // the name does not say that
+    found = provenance_of_config(&c);
+    assert_string_equal(text_of(found, "variant"), "moh_transnext_small_75");
+    assert_non_null(json_object_get(found, "config"));
+    json_decref(found);
+}
+
+static void a_caller_may_replace_the_preprocessing(void **state)
+{
+    (void)state;
+    mohvit_model *m;
+    mohvit_context *ctx;
+    mohvit_error err;
+    uint8_t rgb[64 * 64 * 3];
+    memset(rgb, 255, sizeof rgb);
+    assert_int_equal(mohvit_open_config(&m, &small, 5, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_context_create(&ctx, m, 1, 1, NULL), MOHVIT_OK);
+    const char *const plain = "{\"mean\": [0, 0.5, 1], \"std\": [1, 0.25, 1]}";
+    const double as_the_model[] = {(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225},
+                 replaced[] = {1, 2, 0};
+    for (int step = 0; step < 4; step++) {
+        const double *expected = step == 1 || step == 2 ? replaced : as_the_model;
+        if (step == 1)
+            assert_int_equal(mohvit_set_preprocess(ctx, plain, NULL), MOHVIT_OK);
+        if (step == 2) {
+            assert_int_equal(mohvit_set_preprocess(ctx, "{\"std\": [0, 1, 1]}", &err), MOHVIT_ERROR_FORMAT);
+            assert_non_null(strstr(err.message, "preprocess in memory"));
+        }
+        if (step == 3)
+            assert_int_equal(mohvit_set_preprocess(ctx, NULL, NULL), MOHVIT_OK);
+        assert_int_equal(mohvit_load_rgb(ctx, 0, rgb, 64, 64, sizeof rgb / 64, NULL), MOHVIT_OK);
+        for (size_t i = 0; i < 3; i++)
+            assert_close((double)mohvit_slot_input(ctx, 0)[i], expected[i], 1e-5);
+    }
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
 /* ---- Features ---------------------------------------------------------------------------------- */
 
 static const tensor_spec *find(const tensor_list *list, const char *name)
@@ -246,6 +355,9 @@ int main(void)
         cmocka_unit_test(backends_and_precisions_are_known_by_their_names),
         cmocka_unit_test(a_model_says_how_it_computes),
         cmocka_unit_test(a_model_tells_its_heads_block_by_block),
+        cmocka_unit_test(the_texts_of_a_model_read_back),
+        cmocka_unit_test(provenance_says_what_results_depend_on),
+        cmocka_unit_test(a_caller_may_replace_the_preprocessing),
         cmocka_unit_test(features_are_what_the_golden_logits_are_scored_from),
         cmocka_unit_test(results_of_slots_lie_one_behind_the_other),
     };

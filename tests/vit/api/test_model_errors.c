@@ -56,13 +56,13 @@ static const char *in_scratch(const char *name)
 
 /* What is wrong with a checkpoint of synthetic weights. All zero: nothing. */
 typedef struct {
-    const char *missing;                      /* a tensor left out */
-    const char *misshaped;                    /* one of other dimensions, as many elements at most */
-    size_t rank, shape[4];                    /* … which are these */
-    const char *extra;                        /* one that no model has */
-    const char *spoiled;                      /* one with `spoiler` as its last element; "*": all */
-    float spoiler;                            /* … */
-    const char *config, *preprocess, *labels; /* metadata */
+    const char *missing;   /* a tensor left out */
+    const char *misshaped; /* one of other dimensions, as many elements at most */
+    size_t rank, shape[4]; /* … which are these */
+    const char *extra;     /* one that no model has */
+    const char *spoiled;   /* one with `spoiler` as its last element; "*": all */
+    float spoiler;         /* … */
+    const char *config, *preprocess, *labels, *synthetic; /* metadata */
 } flaw;
 
 static tensor_info info_of(const char *name, size_t rank, const size_t *shape)
@@ -100,11 +100,13 @@ static void write_checkpoint(const char *path, const config *c, const flaw *f)
     }
     if (f->extra)
         infos[count++] = info_of(f->extra, 1, (const size_t[]){3});
-    const metadata_entry all[] = {
-        {"config", f->config}, {"preprocess", f->preprocess}, {"labels", f->labels}};
-    metadata_entry metadata[3];
+    const metadata_entry all[] = {{"config", f->config},
+                                  {"preprocess", f->preprocess},
+                                  {"labels", f->labels},
+                                  {"synthetic", f->synthetic}};
+    metadata_entry metadata[4];
     size_t entries = 0;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         if (all[i].value)
             metadata[entries++] = all[i];
     expect_ok(safetensors_writer_create(&w, path, infos, count, metadata, entries, &err), &err);
@@ -410,6 +412,24 @@ static void a_precision_must_be_known_and_computed_by_the_backend(void **state)
     mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_F32}, &h));
 }
 
+static void a_seed_is_told_only_where_it_is_a_number(void **state)
+{
+    (void)state;
+    heard h;
+    const char *const seeds[][2] = {{"77", "77"},
+                                    {"", "unknown"},
+                                    {"7\xc2\x9b", "unknown"}, /* CSI */
+                                    {"123456789012345678901234567890", "unknown"}};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        mohvit_model *m = expect_open(&(flaw){.synthetic = seeds[i][0]}, plain, &h);
+        char expected[64];
+        snprintf(expected, sizeof expected, "\"synthetic_seed\":\"%s\"", seeds[i][1]);
+        assert_non_null(strstr(mohvit_provenance_json(m), expected));
+        assert_non_null(strstr(h.text, "its answers mean nothing"));
+        mohvit_close(m);
+    }
+}
+
 /* ---- Labels and preprocessing ------------------------------------------------------------------ */
 
 static void labels_must_name_every_class(void **state)
@@ -677,6 +697,7 @@ int main(void)
         cmocka_unit_test(a_published_variant_is_recognised_by_its_shapes),
         cmocka_unit_test(a_config_that_does_not_fit_is_refused),
         cmocka_unit_test(a_size_may_replace_that_of_the_config),
+        cmocka_unit_test(a_seed_is_told_only_where_it_is_a_number),
         cmocka_unit_test(a_backend_must_be_known),
         cmocka_unit_test(a_precision_must_be_known_and_computed_by_the_backend),
         cmocka_unit_test(labels_must_name_every_class),
