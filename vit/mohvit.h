@@ -202,6 +202,12 @@ MOHVIT_API void mohvit_context_destroy(mohvit_context *ctx);
  * threads' blocks are counted when it is next called. NULL: nothing is told, and that costs nothing. */
 MOHVIT_API void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user);
 
+/* record 1: later runs keep each gate for mohvit_gates, in memory that is allocated here: a float for each
+ * token and head of every block and slot, 0.5 MiB a slot for moh_transnext_small_75 at 224 pixels. It changes
+ * no other result. 0: they do not, as in a new context, and the memory is freed. */
+MOHVIT_API mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err);
+
+/* A prediction does not grow: what else is known of a class is asked by its index. */
 typedef struct mohvit_prediction {
     size_t class_index;
     float probability; /* softmax over all classes, 0 … 1 */
@@ -275,6 +281,10 @@ MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohv
 MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot);
 /* (blocks, max_heads): the head's final gate, summed over the image's tokens; 0 where a block has fewer. */
 MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot);
+/* (tokens, heads) floats of that block (mohvit_get_block): the factor of the head's output for the token, 0
+ * where the token did not select it. Tokens go row by row over the stage's square map. NULL also where the
+ * run did not record gates, or past the last block. The blocks of a slot lie one behind the other. */
+MOHVIT_API const float *mohvit_gates(const mohvit_context *ctx, size_t slot, size_t block);
 
 /* ---- Head load ------------------------------------------------------------------------------- */
 

@@ -28,12 +28,15 @@ struct mohvit_context {
     float *features;       /* (batch, channels) */
     int32_t *head_tokens;  /* (batch, blocks, max_heads) */
     double *gate_sum;      /* (batch, blocks, max_heads) */
+    float *gates;          /* (batch, gates_per_slot); NULL: not recorded */
+    size_t gates_per_slot; /* tokens · heads of every block */
     uint8_t *crop;         /* (size, size, 3) */
     workplace *workplaces; /* (side_by_side): one for each image that is computed at a time */
     size_t side_by_side;
     context_settings settings;
     size_t images;   /* of the current run */
     size_t answered; /* slots of the last run, whose results may be asked for */
+    size_t recorded; /* the same of their gates */
     mohvit_progress *progress;
     void *progress_user;
     atomic_size_t done;    /* blocks of the current run, over all its images */
@@ -120,6 +123,7 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free(ctx->features);
     free(ctx->head_tokens);
     free(ctx->gate_sum);
+    free(ctx->gates);
     free(ctx->crop);
     free(ctx);
 }
@@ -128,6 +132,23 @@ void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *u
 {
     ctx->progress = progress;
     ctx->progress_user = user;
+}
+
+mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err)
+{
+    const routing_layout *layout = mohvit_routing(ctx->model);
+    if (!record) {
+        free(ctx->gates);
+        ctx->gates = NULL;
+        ctx->recorded = 0;
+    } else if (!ctx->gates) {
+        ctx->gates_per_slot = routing_pairs(layout, layout->count);
+        ctx->gates = memory_alloc(ctx->batch, ctx->gates_per_slot * sizeof *ctx->gates);
+        if (!ctx->gates)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the gates of a batch of %zu images",
+                             ctx->batch);
+    }
+    return MOHVIT_OK;
 }
 
 context_settings *mohvit_settings(mohvit_context *ctx)
@@ -292,6 +313,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .logits = ctx->logits + slot * ctx->classes,
         .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * ctx->heads : NULL,
         .gate_sum = ctx->gate_sum + slot * ctx->heads,
+        .gates = ctx->gates && !set->products_only ? ctx->gates + slot * ctx->gates_per_slot : NULL,
         .trace = set->trace,
         .routes = set->routes,
         .user = set->trace_user,
@@ -324,7 +346,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     if (!n || n > ctx->batch)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
     const gemm *g = mohvit_network(ctx->model)->numerics.gemms[PRECISION_F32];
-    ctx->answered = 0;
+    ctx->answered = ctx->recorded = 0;
     ctx->images = n;
     ctx->total = n * mohvit_routing(ctx->model)->count;
     atomic_store(&ctx->done, 0);
@@ -339,6 +361,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
         return error_set(err, MOHVIT_ERROR_CANCELLED, "cancelled after %zu of %zu blocks", ctx->told,
                          ctx->total);
     ctx->answered = n;
+    ctx->recorded = ctx->gates ? n : 0;
     return MOHVIT_OK;
 }
 
@@ -370,6 +393,14 @@ const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)
 const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot)
 {
     return slot < ctx->answered ? ctx->gate_sum + slot * ctx->heads : NULL;
+}
+
+const float *mohvit_gates(const mohvit_context *ctx, size_t slot, size_t block_index)
+{
+    const routing_layout *layout = mohvit_routing(ctx->model);
+    if (slot >= ctx->recorded || block_index >= layout->count)
+        return NULL;
+    return ctx->gates + slot * ctx->gates_per_slot + routing_pairs(layout, block_index);
 }
 
 mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,

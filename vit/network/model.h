@@ -58,6 +58,7 @@ typedef struct forward_result {
     /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: not wanted. */
     int32_t *head_tokens;
     double *gate_sum; /* (blocks, max_heads) */
+    float *gates;     /* of each block (tokens, heads), 0 where not selected. NULL: not wanted */
     /* Called after each block, unless NULL. */
     block_trace *trace;
     route_trace *routes;

@@ -347,6 +347,102 @@ static void results_of_slots_lie_one_behind_the_other(void **state)
     mohvit_close(m);
 }
 
+/* ---- Gates ------------------------------------------------------------------------------------- */
+
+/* Of one image: what each block's router chose, as the network traces it. */
+typedef struct traced {
+    float *gate[BLOCKS];
+    uint8_t *pick[BLOCKS];
+    size_t blocks;
+} traced;
+
+static void *copied(const void *from, size_t bytes)
+{
+    void *to = malloc(bytes);
+    return memcpy(to, from, bytes);
+}
+
+static void keep_routes(void *user, size_t stage_at, size_t block_at, const float *gate, const uint8_t *pick,
+                        size_t N, size_t heads)
+{
+    (void)stage_at, (void)block_at;
+    traced *t = user;
+    t->gate[t->blocks] = copied(gate, N * heads * sizeof *gate);
+    t->pick[t->blocks++] = copied(pick, N * heads);
+}
+
+static int cancel(void *user, size_t done, size_t total)
+{
+    (void)user, (void)done, (void)total;
+    return 1;
+}
+
+static void expect_gates(const mohvit_context *ctx, size_t slot, const traced *t, const mohvit_model *m)
+{
+    const float *next = mohvit_gates(ctx, slot, 0);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        mohvit_block b = {.size = sizeof b};
+        assert_int_equal(mohvit_get_block(m, i, &b, NULL), MOHVIT_OK);
+        const float *gate = mohvit_gates(ctx, slot, i);
+        assert_ptr_equal(gate, next);
+        assert_memory_equal(gate, t->gate[i], b.tokens * b.heads * sizeof *gate);
+        for (size_t at = 0; at < b.tokens * b.heads; at++)
+            assert_true((gate[at] > 0) == t->pick[i][at]);
+        next += b.tokens * b.heads;
+    }
+    assert_null(mohvit_gates(ctx, slot, BLOCKS));
+}
+
+/* Side by side on two threads, and what is left on both. */
+static void recorded_gates_are_those_of_the_routers_and_change_no_answer(void **state)
+{
+    (void)state;
+    static float input[SLOTS * PIXELS];
+    static traced traces[SLOTS];
+    float logits[SLOTS * CLASSES];
+    mohvit_model *m;
+    mohvit_context *ctx, *alone;
+    assert_int_equal(mohvit_open_config(&m, &small, 5, NULL, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_context_create(&ctx, m, SLOTS, 2, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_context_create(&alone, m, 1, 1, NULL), MOHVIT_OK);
+    mohvit_settings(ctx)->team_macs = 0;
+    synthetic_input(input, SLOTS, 64, 5);
+    for (size_t slot = 0; slot < SLOTS; slot++) {
+        mohvit_load_tensor(ctx, slot, input + slot * PIXELS, NULL);
+        mohvit_load_tensor(alone, 0, input + slot * PIXELS, NULL);
+        mohvit_settings(alone)->routes = keep_routes;
+        mohvit_settings(alone)->trace_user = &traces[slot];
+        assert_int_equal(mohvit_run(alone, 1, NULL), MOHVIT_OK);
+    }
+    assert_int_equal(mohvit_run(ctx, SLOTS, NULL), MOHVIT_OK);
+    memcpy(logits, mohvit_logits(ctx, 0), sizeof logits);
+    assert_int_equal(mohvit_record_gates(ctx, 1, NULL), MOHVIT_OK);
+    assert_null(mohvit_gates(ctx, 0, 0)); // the last run did not
+    assert_int_equal(mohvit_run(ctx, SLOTS, NULL), MOHVIT_OK);
+    assert_memory_equal(mohvit_logits(ctx, 0), logits, sizeof logits);
+    for (size_t slot = 0; slot < SLOTS; slot++)
+        expect_gates(ctx, slot, &traces[slot], m);
+    mohvit_set_progress(ctx, cancel, NULL);
+    assert_int_equal(mohvit_run(ctx, SLOTS, NULL), MOHVIT_ERROR_CANCELLED);
+    assert_null(mohvit_gates(ctx, 0, 0));
+    mohvit_set_progress(ctx, NULL, NULL);
+    assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+    assert_non_null(mohvit_gates(ctx, 0, 0));
+    assert_null(mohvit_gates(ctx, 1, 0));
+    assert_int_equal(mohvit_record_gates(ctx, 0, NULL), MOHVIT_OK);
+    assert_null(mohvit_gates(ctx, 0, 0));
+    assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+    assert_null(mohvit_gates(ctx, 0, 0));
+    for (size_t slot = 0; slot < SLOTS; slot++)
+        for (size_t i = 0; i < BLOCKS; i++) {
+            free(traces[slot].gate[i]);
+            free(traces[slot].pick[i]);
+        }
+    mohvit_context_destroy(alone);
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_caller_may_replace_the_preprocessing),
         cmocka_unit_test(features_are_what_the_golden_logits_are_scored_from),
         cmocka_unit_test(results_of_slots_lie_one_behind_the_other),
+        cmocka_unit_test(recorded_gates_are_those_of_the_routers_and_change_no_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
