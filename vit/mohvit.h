@@ -296,6 +296,8 @@ typedef struct head_load mohvit_head_load;
  * longer. */
 MOHVIT_API mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *model,
                                                  mohvit_error *err);
+/* What mohvit_head_load_save or the program has written, to be asked or counted on. */
+MOHVIT_API mohvit_status mohvit_head_load_open(mohvit_head_load **load, const char *path, mohvit_error *err);
 /* Frees it; NULL is allowed. */
 MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
 
@@ -303,6 +305,44 @@ MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
  * model, or MOHVIT_ERROR_MISMATCH. On failure nothing is added. */
 MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                               size_t class_index, mohvit_error *err);
+
+/* The same by numbers that were kept, or come from elsewhere: tokens and gate_sum (blocks, max_heads), as
+ * mohvit_head_tokens and mohvit_head_gate_sum have them. MOHVIT_ERROR_FORMAT where they cannot be an image's
+ * of this model: absent heads are −1, shared ones have all tokens, each token has its number of routed ones.
+ * On failure nothing is added. */
+MOHVIT_API mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, const int32_t *tokens,
+                                                    const double *gate_sum, size_t class_index,
+                                                    mohvit_error *err);
+
+/* Adds what `from` has counted, which stays as it is. MOHVIT_ERROR_MISMATCH where it is of another model or
+ * was counted otherwise: weights, preprocessing or precision, and unless allow_mixed backend or instruction
+ * set, which round differently. MOHVIT_ERROR_ARGUMENT where both have counted the same data, as the program's
+ * files tell. Then nothing is added; after another failure `to` can only be destroyed. */
+MOHVIT_API mohvit_status mohvit_head_load_merge(mohvit_head_load *to, const mohvit_head_load *from,
+                                                int allow_mixed, mohvit_error *err);
+
+typedef struct mohvit_head_load_info {
+    size_t size; /* sizeof(mohvit_head_load_info) */
+    size_t classes, blocks, max_heads;
+    int64_t images; /* of all classes */
+} mohvit_head_load_info;
+
+/* Fills *info, whose size the caller has set. Fails for a wrong size alone. */
+MOHVIT_API mohvit_status mohvit_head_load_get_info(const mohvit_head_load *load, mohvit_head_load_info *info,
+                                                   mohvit_error *err);
+/* As mohvit_get_block, mohvit_label and mohvit_label_id, of the model that was counted; strings are the head
+ * load's and live as long as it. */
+MOHVIT_API mohvit_status mohvit_head_load_get_block(const mohvit_head_load *load, size_t index,
+                                                    mohvit_block *block, mohvit_error *err);
+MOHVIT_API const char *mohvit_head_load_label(const mohvit_head_load *load, size_t class_index);
+MOHVIT_API const char *mohvit_head_load_label_id(const mohvit_head_load *load, size_t class_index);
+
+/* What was counted of a class, copied to the caller's arrays, each of which may be NULL: images (1), tokens
+ * (blocks), active (blocks, max_heads), the tokens that selected each head or −1 where a block has fewer, and
+ * gate_sum (blocks, max_heads), 0 there. A head's load is active / tokens. */
+MOHVIT_API mohvit_status mohvit_head_load_of_class(const mohvit_head_load *load, size_t class_index,
+                                                   int64_t *images, int64_t *tokens, int64_t *active,
+                                                   double *gate_sum, mohvit_error *err);
 
 /* Writes a safetensors file, whole or not at all; a file of that name is replaced. Tensors: images (classes),
  * tokens (classes, blocks), active (classes, blocks, max_heads) and gate_sum of the same shape. */

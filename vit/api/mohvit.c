@@ -6,7 +6,6 @@
 #include "vit/api/internal.h"
 #include "vit/api/sized.h"
 #include "vit/api/texts.h"
-#include "vit/headload/head_load.h"
 #include "vit/network/synthetic.h"
 #include "weights/embedded.h"
 
@@ -220,12 +219,11 @@ mohvit_status mohvit_get_info(const mohvit_model *m, mohvit_info *info, mohvit_e
     return sized_give(info, &own, sizeof own, "mohvit_info", err);
 }
 
-mohvit_status mohvit_get_block(const mohvit_model *m, size_t index, mohvit_block *out, mohvit_error *err)
+mohvit_status block_of_layout(mohvit_block *out, const routing_layout *l, size_t index, mohvit_error *err)
 {
-    if (index >= m->routing.count)
-        return error_set(err, MOHVIT_ERROR_ARGUMENT, "block %zu of a model that has %zu", index,
-                         m->routing.count);
-    const routing_block *b = &m->routing.blocks[index];
+    if (index >= l->count)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "block %zu of a model that has %zu", index, l->count);
+    const routing_block *b = &l->blocks[index];
     const mohvit_block own = {
         .name = b->name,
         .stage = b->stage,
@@ -236,6 +234,11 @@ mohvit_status mohvit_get_block(const mohvit_model *m, size_t index, mohvit_block
         .routed = b->routed,
     };
     return sized_give(out, &own, sizeof own, "mohvit_block", err);
+}
+
+mohvit_status mohvit_get_block(const mohvit_model *m, size_t index, mohvit_block *out, mohvit_error *err)
+{
+    return block_of_layout(out, &m->routing, index, err);
 }
 
 const char *mohvit_label(const mohvit_model *m, size_t class_index)
@@ -278,25 +281,4 @@ const model *mohvit_network(const mohvit_model *m)
 const routing_layout *mohvit_routing(const mohvit_model *m)
 {
     return &m->routing;
-}
-
-/* ---- Head load ------------------------------------------------------------------------------- */
-
-mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *m, mohvit_error *err)
-{
-    json_t *json = config_json(&m->description.config);
-    mohvit_status status = json ? head_load_create(load, &m->routing, json, &m->description.labels, err)
-                                : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
-    json_decref(json);
-    return status;
-}
-
-void mohvit_head_load_destroy(mohvit_head_load *load)
-{
-    head_load_destroy(load);
-}
-
-mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path, mohvit_error *err)
-{
-    return head_load_save(load, path, err);
 }

@@ -19,6 +19,7 @@
 ENDS_WITH(mohvit_options, note);
 ENDS_WITH(mohvit_info, instruction_set);
 ENDS_WITH(mohvit_block, routed);
+ENDS_WITH(mohvit_head_load_info, images);
 ENDS_WITH(mohvit_image_options, exif_orientation);
 #endif
 

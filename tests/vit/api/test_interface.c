@@ -13,6 +13,7 @@
 #include "tests/vit/kernels/reference.h"
 #include "vit/network/synthetic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -443,6 +444,167 @@ static void recorded_gates_are_those_of_the_routers_and_change_no_answer(void **
     mohvit_close(m);
 }
 
+/* ---- Head load --------------------------------------------------------------------------------- */
+
+#define HEADS 8 /* of the widest block */
+
+/* What was counted of a class. */
+typedef struct counts {
+    int64_t images, tokens[BLOCKS], active[BLOCKS * HEADS];
+    double gate_sum[BLOCKS * HEADS];
+} counts;
+
+static counts counts_of(const mohvit_head_load *load, size_t class_index)
+{
+    counts c;
+    assert_int_equal(
+        mohvit_head_load_of_class(load, class_index, &c.images, c.tokens, c.active, c.gate_sum, NULL),
+        MOHVIT_OK);
+    return c;
+}
+
+static mohvit_model *small_with(mohvit_backend backend)
+{
+    mohvit_model *m;
+    const mohvit_options o = {.size = sizeof o, .backend = backend, .threads = 1};
+    assert_int_equal(mohvit_open_config(&m, &small, 5, &o, NULL), MOHVIT_OK);
+    return m;
+}
+
+static mohvit_context *answered(const mohvit_model *m)
+{
+    static float input[PIXELS];
+    mohvit_context *ctx;
+    assert_int_equal(mohvit_context_create(&ctx, m, 1, 1, NULL), MOHVIT_OK);
+    synthetic_input(input, 1, 64, 5);
+    mohvit_load_tensor(ctx, 0, input, NULL);
+    assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+    return ctx;
+}
+
+static mohvit_head_load *nothing_counted(const mohvit_model *m)
+{
+    mohvit_head_load *load;
+    assert_int_equal(mohvit_head_load_create(&load, m, NULL), MOHVIT_OK);
+    return load;
+}
+
+static void head_load_counts_by_slot_and_by_numbers_alike(void **state)
+{
+    (void)state;
+    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE);
+    mohvit_context *ctx = answered(m);
+    mohvit_head_load *load = nothing_counted(m);
+    const int32_t *tokens = mohvit_head_tokens(ctx, 0);
+    const double *gate_sum = mohvit_head_gate_sum(ctx, 0);
+    assert_int_equal(mohvit_head_load_add(load, ctx, 0, 3, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_add_image(load, tokens, gate_sum, 4, NULL), MOHVIT_OK);
+    counts by_slot = counts_of(load, 3), by_numbers = counts_of(load, 4), none = counts_of(load, 5);
+    assert_memory_equal(&by_numbers, &by_slot, sizeof by_slot);
+    assert_int_equal(by_slot.images, 1);
+    assert_int_equal(none.images, 0);
+    for (size_t i = 0; i < BLOCKS * HEADS; i++) {
+        mohvit_block b = {.size = sizeof b};
+        assert_int_equal(mohvit_head_load_get_block(load, i / HEADS, &b, NULL), MOHVIT_OK);
+        assert_int_equal(by_slot.tokens[i / HEADS], b.tokens);
+        assert_int_equal(by_slot.active[i], tokens[i]);
+        assert_close(by_slot.gate_sum[i], gate_sum[i], 1e-6);
+        assert_int_equal(none.active[i], i % HEADS < b.heads ? 0 : -1);
+    }
+    mohvit_head_load_destroy(load);
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
+static void numbers_that_are_no_images_are_refused(void **state)
+{
+    (void)state;
+    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE);
+    mohvit_context *ctx = answered(m);
+    mohvit_head_load *load = nothing_counted(m);
+    mohvit_error err;
+    int32_t tokens[BLOCKS * HEADS];
+    const double *gate_sum = mohvit_head_gate_sum(ctx, 0);
+    const counts before = counts_of(load, 0);
+    const size_t wrong[] = {0, 1, HEADS, 3 * HEADS + 1,
+                            4 * HEADS + 7}; // shared, absent, routed, shared, routed
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        memcpy(tokens, mohvit_head_tokens(ctx, 0), sizeof tokens);
+        tokens[wrong[i]]++;
+        assert_int_equal(mohvit_head_load_add_image(load, tokens, gate_sum, 0, &err), MOHVIT_ERROR_FORMAT);
+    }
+    memcpy(tokens, mohvit_head_tokens(ctx, 0), sizeof tokens);
+    assert_int_equal(mohvit_head_load_add_image(load, tokens, gate_sum, CLASSES, &err),
+                     MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(mohvit_head_load_of_class(load, CLASSES, NULL, NULL, NULL, NULL, &err),
+                     MOHVIT_ERROR_ARGUMENT);
+    const counts after = counts_of(load, 0);
+    assert_memory_equal(&after, &before, sizeof after);
+    mohvit_head_load_destroy(load);
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
+static void head_loads_are_merged_saved_and_opened(void **state)
+{
+    (void)state;
+    static const char path[] = "interface_head_load.safetensors";
+    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE);
+    mohvit_context *ctx = answered(m);
+    mohvit_head_load *a = nothing_counted(m), *b = nothing_counted(m), *back;
+    mohvit_head_load_info info = {.size = sizeof info};
+    assert_int_equal(mohvit_head_load_add(a, ctx, 0, 3, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_add(b, ctx, 0, 3, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_add(b, ctx, 0, 7, NULL), MOHVIT_OK);
+    const counts one = counts_of(a, 3);
+    mohvit_context_destroy(ctx);
+    mohvit_close(m); // a head load does not need it
+    assert_int_equal(mohvit_head_load_merge(a, b, 0, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_save(a, path, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_open(&back, path, NULL), MOHVIT_OK);
+    remove(path);
+    assert_int_equal(mohvit_head_load_get_info(back, &info, NULL), MOHVIT_OK);
+    assert_int_equal(info.classes, CLASSES);
+    assert_int_equal(info.blocks, BLOCKS);
+    assert_int_equal(info.max_heads, HEADS);
+    assert_int_equal(info.images, 3);
+    const counts both = counts_of(a, 3), read = counts_of(back, 3), other = counts_of(back, 7);
+    assert_memory_equal(&read, &both, sizeof both);
+    assert_memory_equal(&other, &one, sizeof one);
+    assert_int_equal(both.images, 2);
+    for (size_t i = 0; i < BLOCKS * HEADS; i++) {
+        assert_int_equal(both.active[i], one.active[i] < 0 ? -1 : 2 * one.active[i]);
+        assert_close(both.gate_sum[i], 2 * one.gate_sum[i], 1e-9);
+    }
+    assert_string_equal(mohvit_head_load_label(back, 7), "class 7");
+    assert_string_equal(mohvit_head_load_label(back, CLASSES), "");
+    assert_null(mohvit_head_load_label_id(back, 7));
+    mohvit_head_load_destroy(back);
+    mohvit_head_load_destroy(a);
+    mohvit_head_load_destroy(b);
+    assert_int_equal(mohvit_head_load_open(&back, path, NULL), MOHVIT_ERROR_IO);
+}
+
+static void head_loads_that_differ_are_not_merged(void **state)
+{
+    (void)state;
+    mohvit_error err;
+    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE), *blas = small_with(MOHVIT_BACKEND_OPENBLAS), *half;
+    assert_int_equal(mohvit_reroute(&half, m, "1", NULL), MOHVIT_OK);
+    mohvit_head_load *a = nothing_counted(m), *b = nothing_counted(blas), *c = nothing_counted(half);
+    assert_int_equal(mohvit_head_load_merge(a, a, 0, &err), MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(mohvit_head_load_merge(a, c, 1, &err), MOHVIT_ERROR_MISMATCH);
+    assert_int_equal(mohvit_head_load_merge(a, b, 0, &err), MOHVIT_ERROR_MISMATCH);
+    assert_non_null(strstr(err.message, "backend is \"openblas\", expected \"native\""));
+    assert_int_equal(mohvit_head_load_merge(a, b, 1, &err), MOHVIT_OK);
+    mohvit_head_load_destroy(a);
+    mohvit_head_load_destroy(b);
+    mohvit_head_load_destroy(c);
+    mohvit_close(half);
+    mohvit_close(blas);
+    mohvit_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +619,10 @@ int main(void)
         cmocka_unit_test(features_are_what_the_golden_logits_are_scored_from),
         cmocka_unit_test(results_of_slots_lie_one_behind_the_other),
         cmocka_unit_test(recorded_gates_are_those_of_the_routers_and_change_no_answer),
+        cmocka_unit_test(head_load_counts_by_slot_and_by_numbers_alike),
+        cmocka_unit_test(numbers_that_are_no_images_are_refused),
+        cmocka_unit_test(head_loads_are_merged_saved_and_opened),
+        cmocka_unit_test(head_loads_that_differ_are_not_merged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
