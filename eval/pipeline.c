@@ -547,7 +547,7 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
     for (size_t v = 0; !status && v < p->top_ks; v++)
         status = mohvit_context_create(&w->contexts[v], p->models[v], w->batch, 1, err);
     if (!status)
-        mohvit_settings(w->contexts[0])->preprocess = p->preprocess;
+        mohvit_settings(w->contexts[0])->preprocess = *p->preprocess;
     return status;
 }
 

@@ -12,7 +12,18 @@
  * child may go on with both, provided that no other thread was inside a call when its parent forked. Every
  * call that can fail returns a status (0 is success) and, on failure, fills *err (which may be NULL) with a
  * message that says what, where, expected and found; on success *err is untouched. Nothing prints, nothing
- * exits. What a call is given it reads during the call only, unless it says otherwise. */
+ * exits. What a call is given it reads during the call only, unless it says otherwise.
+ *
+ * A struct whose first member is `size` may get more members in later versions, at its end. The caller sets
+ * size, and zero is the default of everything else:
+ *
+ *     mohvit_options o = {.size = sizeof o, .precision = MOHVIT_PRECISION_BF16};
+ *
+ * So a program runs with a library that is older or newer than its header. Where the program is older, the
+ * library takes for zero what the struct lacks, and writes nothing beyond size. Where the program is newer,
+ * the library fills members that it does not know with zero, and takes them only if they are zero: else the
+ * call fails with MOHVIT_ERROR_ARGUMENT, as it does where size was forgotten. Structs without size stay as
+ * they are. Enums may get more values at their end. */
 #ifndef MOHVIT_H
 #define MOHVIT_H
 
@@ -36,8 +47,34 @@ typedef struct mohvit_context mohvit_context;
 
 /* ---- Opening a model ------------------------------------------------------------------------- */
 
-/* All zero means: everything as the checkpoint says. */
+/* Whose matrix products. */
+typedef enum mohvit_backend {
+    MOHVIT_BACKEND_AUTO,   /* native where it is vectorised for the processor, else OpenBLAS */
+    MOHVIT_BACKEND_NATIVE, /* the library's own */
+    MOHVIT_BACKEND_OPENBLAS
+} mohvit_backend;
+
+/* In what they compute. */
+typedef enum mohvit_precision {
+    MOHVIT_PRECISION_AUTO, /* F32 */
+    MOHVIT_PRECISION_F32,
+    MOHVIT_PRECISION_BF16, /* with float32 sums; native */
+    MOHVIT_PRECISION_INT8  /* with int32 sums; native */
+} mohvit_precision;
+
+/* "auto", "native", "openblas"; "auto", "f32", "bf16", "int8". NULL for a value that is none: counting from
+ * AUTO lists them. Constants. Thread-safe. */
+MOHVIT_API const char *mohvit_backend_name(mohvit_backend backend);
+MOHVIT_API const char *mohvit_precision_name(mohvit_precision precision);
+/* And back; MOHVIT_ERROR_ARGUMENT lists the names. *backend, *precision are set on success alone.
+ * Thread-safe. */
+MOHVIT_API mohvit_status mohvit_backend_by_name(mohvit_backend *backend, const char *name, mohvit_error *err);
+MOHVIT_API mohvit_status mohvit_precision_by_name(mohvit_precision *precision, const char *name,
+                                                  mohvit_error *err);
+
+/* All zero but size means: everything as the checkpoint says. */
 typedef struct mohvit_options {
+    size_t size; /* sizeof(mohvit_options) */
     /* Weight set of a .pth: "model", "model_ema", "state_dict", …; NULL: the first of these. Or what stands
      * before the tensors' names: "student", "state_dict.student"; NULL: what one set of tensors alone has;
      * "": nothing. */
@@ -46,8 +83,8 @@ typedef struct mohvit_options {
     const char *labels;     /* path of a label file: line i names class i; or imagenet_class_index.json */
     const char *preprocess; /* path of a JSON preprocess (spec 4) that replaces the checkpoint's whole */
     size_t img_size;        /* side of the square input in pixels; 0: the config's img_size */
-    const char *backend;    /* matrix products: NULL or "auto", "native", "openblas" */
-    const char *precision;  /* of matrix products: NULL or "auto" (f32), "f32", "bf16", "int8" */
+    mohvit_backend backend;
+    mohvit_precision precision;
     /* How many of the routed heads a token picks: NULL: as trained; "K", or "P%" of them. An error for a
      * model that routes none. */
     const char *routed_heads;
@@ -88,21 +125,55 @@ MOHVIT_API mohvit_status mohvit_reroute(mohvit_model **model, const mohvit_model
 MOHVIT_API void mohvit_close(mohvit_model *model);
 
 typedef struct mohvit_info {
+    size_t size;         /* sizeof(mohvit_info) */
     const char *variant; /* published name, or "custom"; owned by the library */
     size_t img_size;     /* side of the square input, pixels */
     size_t num_classes;
+    size_t features;  /* length of mohvit_features: channels of the last stage */
     size_t blocks;    /* attention blocks over all four stages */
     size_t max_heads; /* heads of the widest block */
     size_t parameters;
     double gmacs;                /* 10^9 multiply-adds for one image with all heads */
     double gmacs_routed;         /* the same as this model performs them, unselected heads skipped */
     double active_heads_percent; /* spec 1, "Active heads" */
-    /* How it computes, such as "native", "f32", "avx512". */
-    const char *backend, *precision, *instruction_set;
+    /* How it computes; neither is AUTO. */
+    mohvit_backend backend;
+    mohvit_precision precision;
+    const char *instruction_set; /* such as "avx512" */
 } mohvit_info;
 
-/* Fills *info. Strings are the model's and live as long as it. Cannot fail; thread-safe. */
-MOHVIT_API void mohvit_get_info(const mohvit_model *model, mohvit_info *info);
+/* Fills *info, whose size the caller has set. Strings are the model's and live as long as it. Fails for a
+ * wrong size alone; thread-safe. */
+MOHVIT_API mohvit_status mohvit_get_info(const mohvit_model *model, mohvit_info *info, mohvit_error *err);
+
+/* An attention block, and how many of its heads work for a token. */
+typedef struct mohvit_block {
+    size_t size;         /* sizeof(mohvit_block) */
+    const char *name;    /* for people: "4.2" is block 2 of stage 4; the model's, and lives as long as it */
+    size_t stage, block; /* stage from 1, block in it from 0 */
+    size_t tokens;       /* of one image */
+    size_t heads;
+    size_t shared; /* heads that are always on, the first ones; all of them where routed is 0 */
+    size_t routed; /* heads that each token selects of the others */
+} mohvit_block;
+
+/* Fills *block, whose size the caller has set, with the block of that index over all stages, from 0: below
+ * mohvit_info's blocks, or MOHVIT_ERROR_ARGUMENT. Thread-safe. */
+MOHVIT_API mohvit_status mohvit_get_block(const mohvit_model *model, size_t index, mohvit_block *block,
+                                          mohvit_error *err);
+
+/* JSON texts that say what a model is. They are the model's and live as long as it. Thread-safe. */
+
+/* What options->config reads: {"embed_dims": [...], "num_heads": [...], …, "num_classes", "img_size"}. */
+MOHVIT_API const char *mohvit_config_json(const mohvit_model *model);
+/* What options->preprocess and mohvit_set_preprocess read: {"mean": [3], "std": [3], "interpolation"} of red,
+ * green, blue between 0 and 1, and "crop_pct": the shorter side becomes img_size / crop_pct, of which the
+ * middle is taken. Without it that is 8/7 · img_size, and from 384 pixels on both sides become img_size. */
+MOHVIT_API const char *mohvit_preprocess_json(const mohvit_model *model);
+/* What its results depend on: {"version", "variant", "config", "active_heads_percent", "backend",
+ * "precision", "instruction_set", "synthetic_seed"}. Either of variant and config is left out where the other
+ * says everything, the seed where the weights are not those of mohvit_open_synthetic. */
+MOHVIT_API const char *mohvit_provenance_json(const mohvit_model *model);
 
 /* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's
  * and live as long as it. Thread-safe. */
@@ -131,6 +202,12 @@ MOHVIT_API void mohvit_context_destroy(mohvit_context *ctx);
  * threads' blocks are counted when it is next called. NULL: nothing is told, and that costs nothing. */
 MOHVIT_API void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user);
 
+/* record 1: later runs keep each gate for mohvit_gates, in memory that is allocated here: a float for each
+ * token and head of every block and slot, 0.5 MiB a slot for moh_transnext_small_75 at 224 pixels. It changes
+ * no other result. 0: they do not, as in a new context, and the memory is freed. */
+MOHVIT_API mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err);
+
+/* A prediction does not grow: what else is known of a class is asked by its index. */
 typedef struct mohvit_prediction {
     size_t class_index;
     float probability; /* softmax over all classes, 0 … 1 */
@@ -151,13 +228,20 @@ MOHVIT_API mohvit_status mohvit_classify_memory(mohvit_context *ctx, const void 
 
 /* What a loader may accept, and how. Zero members take the defaults. */
 typedef struct mohvit_image_options {
+    size_t size;           /* sizeof(mohvit_image_options) */
     size_t max_file_bytes; /* default 256 MiB */
     size_t max_pixels; /* default 128 Mpx = 128 · 2^20; checked on the header, before anything is allocated */
-    int exif_orientation; /* 1: turn the picture as its EXIF says; default 0, as the reference does */
+    size_t exif_orientation; /* 1: turn the picture as its EXIF says; default 0, as the reference does */
 } mohvit_image_options;
 
-/* Applies to the mohvit_load_* calls that follow. NULL restores the defaults. */
-MOHVIT_API void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options);
+/* Applies to the mohvit_load_* calls that follow. NULL restores the defaults. Fails for a wrong size alone;
+ * then the options stay. */
+MOHVIT_API mohvit_status mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options,
+                                                  mohvit_error *err);
+
+/* Has the mohvit_load_* calls that follow preprocess as this JSON says (mohvit_preprocess_json), where
+ * missing keys take the defaults of ImageNet. NULL: as the model does. On failure the preprocessing stays. */
+MOHVIT_API mohvit_status mohvit_set_preprocess(mohvit_context *ctx, const char *json, mohvit_error *err);
 
 /* JPEG, PNG, WebP (HEIC and AVIF, where built with libheif) by content; resized, cropped and normalised (spec
  * 4) into the slot. "-" is standard input. A slot is below the context's batch; where a load fails, what the
@@ -182,20 +266,25 @@ MOHVIT_API mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error 
 
 /* Results of a slot of the last run. They are the context's, and valid until its next run or its end. A slot
  * that was not in the last run, or whose run was cancelled, has none: the pointers are NULL, and the calls
- * that return a status fail with MOHVIT_ERROR_ARGUMENT. */
+ * that return a status fail with MOHVIT_ERROR_ARGUMENT. The arrays of slots 0 … n−1 lie one behind the other:
+ * mohvit_logits(ctx, 0) is (n, num_classes), and so for the others that take a slot. */
 
 /* (num_classes) floats: scores before softmax. */
 MOHVIT_API const float *mohvit_logits(const mohvit_context *ctx, size_t slot);
+/* (features) floats: what the head scores, the mean over the tokens that leave the last stage, normalised. */
+MOHVIT_API const float *mohvit_features(const mohvit_context *ctx, size_t slot);
 /* As mohvit_classify_file ranks them; MOHVIT_ERROR_NONFINITE if any logit is NaN or infinite. */
 MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,
                                     mohvit_error *err);
 /* (blocks, max_heads): tokens of this image that selected the head; −1 where a block has fewer heads. Heads
- * count from 0, those that are always on first; figures number the others from 1. */
+ * count from 0, the shared ones first; figures number the others from 1. */
 MOHVIT_API const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot);
 /* (blocks, max_heads): the head's final gate, summed over the image's tokens; 0 where a block has fewer. */
 MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot);
-/* (blocks): tokens of one image in each block. The model's, lives as long as it. Thread-safe. */
-MOHVIT_API const size_t *mohvit_block_tokens(const mohvit_model *model);
+/* (tokens, heads) floats of that block (mohvit_get_block): the factor of the head's output for the token, 0
+ * where the token did not select it. Tokens go row by row over the stage's square map. NULL also where the
+ * run did not record gates, or past the last block. The blocks of a slot lie one behind the other. */
+MOHVIT_API const float *mohvit_gates(const mohvit_context *ctx, size_t slot, size_t block);
 
 /* ---- Head load ------------------------------------------------------------------------------- */
 
@@ -207,6 +296,8 @@ typedef struct head_load mohvit_head_load;
  * longer. */
 MOHVIT_API mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *model,
                                                  mohvit_error *err);
+/* What mohvit_head_load_save or the program has written, to be asked or counted on. */
+MOHVIT_API mohvit_status mohvit_head_load_open(mohvit_head_load **load, const char *path, mohvit_error *err);
 /* Frees it; NULL is allowed. */
 MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
 
@@ -214,6 +305,44 @@ MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
  * model, or MOHVIT_ERROR_MISMATCH. On failure nothing is added. */
 MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                               size_t class_index, mohvit_error *err);
+
+/* The same by numbers that were kept, or come from elsewhere: tokens and gate_sum (blocks, max_heads), as
+ * mohvit_head_tokens and mohvit_head_gate_sum have them. MOHVIT_ERROR_FORMAT where they cannot be an image's
+ * of this model: absent heads are −1, shared ones have all tokens, each token has its number of routed ones.
+ * On failure nothing is added. */
+MOHVIT_API mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, const int32_t *tokens,
+                                                    const double *gate_sum, size_t class_index,
+                                                    mohvit_error *err);
+
+/* Adds what `from` has counted, which stays as it is. MOHVIT_ERROR_MISMATCH where it is of another model or
+ * was counted otherwise: weights, preprocessing or precision, and unless allow_mixed backend or instruction
+ * set, which round differently. MOHVIT_ERROR_ARGUMENT where both have counted the same data, as the program's
+ * files tell. Then nothing is added; after another failure `to` can only be destroyed. */
+MOHVIT_API mohvit_status mohvit_head_load_merge(mohvit_head_load *to, const mohvit_head_load *from,
+                                                int allow_mixed, mohvit_error *err);
+
+typedef struct mohvit_head_load_info {
+    size_t size; /* sizeof(mohvit_head_load_info) */
+    size_t classes, blocks, max_heads;
+    int64_t images; /* of all classes */
+} mohvit_head_load_info;
+
+/* Fills *info, whose size the caller has set. Fails for a wrong size alone. */
+MOHVIT_API mohvit_status mohvit_head_load_get_info(const mohvit_head_load *load, mohvit_head_load_info *info,
+                                                   mohvit_error *err);
+/* As mohvit_get_block, mohvit_label and mohvit_label_id, of the model that was counted; strings are the head
+ * load's and live as long as it. */
+MOHVIT_API mohvit_status mohvit_head_load_get_block(const mohvit_head_load *load, size_t index,
+                                                    mohvit_block *block, mohvit_error *err);
+MOHVIT_API const char *mohvit_head_load_label(const mohvit_head_load *load, size_t class_index);
+MOHVIT_API const char *mohvit_head_load_label_id(const mohvit_head_load *load, size_t class_index);
+
+/* What was counted of a class, copied to the caller's arrays, each of which may be NULL: images (1), tokens
+ * (blocks), active (blocks, max_heads), the tokens that selected each head or −1 where a block has fewer, and
+ * gate_sum (blocks, max_heads), 0 there. A head's load is active / tokens. */
+MOHVIT_API mohvit_status mohvit_head_load_of_class(const mohvit_head_load *load, size_t class_index,
+                                                   int64_t *images, int64_t *tokens, int64_t *active,
+                                                   double *gate_sum, mohvit_error *err);
 
 /* Writes a safetensors file, whole or not at all; a file of that name is replaced. Tensors: images (classes),
  * tokens (classes, blocks), active (classes, blocks, max_heads) and gate_sum of the same shape. */

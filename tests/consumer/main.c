@@ -15,12 +15,13 @@ static int out_of_time(void *deadline, size_t done, size_t total)
 static void print_slot(const mohvit_context *ctx, const mohvit_model *model, const mohvit_info *info, size_t slot)
 {
     mohvit_prediction top[1];
-    size_t last = info->blocks - 1, all = mohvit_block_tokens(model)[last], busiest = 0;
-    const int32_t *tokens = mohvit_head_tokens(ctx, slot) + last * info->max_heads;
-    int32_t most = 0;
-    for (size_t head = 0; head < info->max_heads; head++)
-        if (tokens[head] > most && (size_t)tokens[head] < all)
-            most = tokens[busiest = head];
+    mohvit_block last = {.size = sizeof last};
+    mohvit_get_block(model, info->blocks - 1, &last, NULL);
+    const int32_t *tokens = mohvit_head_tokens(ctx, slot) + (info->blocks - 1) * info->max_heads;
+    size_t busiest = last.shared;
+    for (size_t head = last.shared; head < last.heads; head++)
+        if (tokens[head] > tokens[busiest])
+            busiest = head;
     if (mohvit_top(ctx, slot, top, 1, NULL) == MOHVIT_OK)
         printf("%zu: %s, %.1f %%; head %zu\n", slot, top[0].label, 100 * (double)top[0].probability, busiest);
 }
@@ -31,14 +32,14 @@ int main(int argc, char **argv)
     mohvit_model *model = NULL;
     mohvit_context *ctx = NULL;
     mohvit_error err = {MOHVIT_OK, ""};
-    mohvit_info info;
+    mohvit_info info = {.size = sizeof info};
     float *tensor = NULL;
     FILE *f = argc > 1 ? fopen(argv[1], "rb") : NULL;
     size_t size = f ? fread(file, 1, sizeof file, f) : 0;
 
     if (mohvit_open(&model, NULL, NULL, &err) || mohvit_context_create(&ctx, model, 3, 0, &err))
         goto end; /* NULL is the built-in model, 3 the batch, 0 all threads */
-    mohvit_get_info(model, &info);
+    mohvit_get_info(model, &info, NULL);
     tensor = calloc(3 * info.img_size * info.img_size, sizeof *tensor);
     if (!tensor)
         goto end;

@@ -34,7 +34,9 @@ static void check_tensors(const config *c)
 static void check_options(const uint8_t *data, size_t size)
 {
     const char *path = fuzz_file(0, data, size);
-    const mohvit_options config_alone = {.config = path, .img_size = 32 * (size % 80)},
+    const mohvit_options config_alone = {.size = sizeof config_alone,
+                                         .config = path,
+                                         .img_size = 32 * (size % 80)},
                          preprocess_too = {.config = path, .preprocess = path},
                          labels_too = {.config = path, .labels = fuzz_file(1, (const uint8_t *)"a\nb\n", 4)};
     const mohvit_options *const options[] = {&config_alone, &preprocess_too, &labels_too};

@@ -49,7 +49,7 @@ static void check_names(checkpoint *cp)
 void fuzz_read_checkpoint(const uint8_t *data, size_t size, const char *key)
 {
     const warning_sink warn = {fuzz_warn, NULL};
-    const mohvit_options options = {.warn = fuzz_warn};
+    const mohvit_options options = {.size = sizeof options, .warn = fuzz_warn};
     checkpoint *cp;
     description d;
     mohvit_error err;

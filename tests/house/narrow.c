@@ -39,10 +39,11 @@ static int refuses_what_is_too_large(void)
 
 int main(void)
 {
-    const mohvit_options options = {.backend = "native", .img_size = 64, .threads = 2};
+    const mohvit_options options = {
+        .size = sizeof options, .backend = MOHVIT_BACKEND_NATIVE, .img_size = 64, .threads = 2};
     mohvit_model *small = NULL;
     mohvit_context *context = NULL;
-    mohvit_info info = {0};
+    mohvit_info info = {.size = sizeof info};
     mohvit_error err;
     float *image = NULL;
     int failed = refuses_what_is_too_large();
@@ -50,7 +51,7 @@ int main(void)
     if (!status)
         status = mohvit_context_create(&context, small, 1, 2, &err);
     if (!status) {
-        mohvit_get_info(small, &info);
+        mohvit_get_info(small, &info, NULL);
         size_t n = 3 * info.img_size * info.img_size;
         image = malloc(n * sizeof *image);
         for (size_t i = 0; image && i < n; i++)

@@ -52,7 +52,7 @@ expect "bash completion" 'headload' "$(bash -c 'source /usr/share/bash-completio
 
 # ---- The library -----------------------------------------------------------------------------------
 
-install ./libmohvit0_*.deb ./libmohvit-dev_*.deb gcc libc6-dev pkg-config cmake make
+install ./libmohvit1_*.deb ./libmohvit-dev_*.deb gcc libc6-dev pkg-config cmake make
 read -ra flags <<<"$(pkg-config --cflags --libs mohvit)"
 cc -std=c11 -Wall -Wextra -Werror consumer/main.c -o plain "${flags[@]}"
 expect "the README's example, by pkg-config" '^0: Sneaker' "$(./plain samples/sneaker.png)"
@@ -68,15 +68,15 @@ expect "mpirun -np 2 mohvit eval" '"images":8,"failed":0,' "$(mpirun --allow-run
 
 # ---- Nobody else's libraries ---------------------------------------------------------------------------
 
-lib=$(dirname "$(readlink -f /usr/lib/*-linux-gnu/libmohvit.so.0)")
-bash strange_libraries.sh /usr/bin/mohvit samples/sneaker.png /usr/bin/mohvit "$lib/libmohvit.so.0" "$lib/mohvit/mohvit_mpi.so" ||
+lib=$(dirname "$(readlink -f /usr/lib/*-linux-gnu/libmohvit.so.1)")
+bash strange_libraries.sh /usr/bin/mohvit samples/sneaker.png /usr/bin/mohvit "$lib/libmohvit.so.1" "$lib/mohvit/mohvit_mpi.so" ||
     fail "loads libraries that are not its own"
 
 # ---- Gone ------------------------------------------------------------------------------------------
 
-packages=(mohvit mohvit-mpi libmohvit-dev libmohvit0)
+packages=(mohvit mohvit-mpi libmohvit-dev libmohvit1)
 dpkg -L "${packages[@]}" | sort -u >paths
-grep -q '/usr/lib/[^/]*-linux-gnu/libmohvit\.so\.0$' paths || fail "the library is not in the place for its architecture"
+grep -q '/usr/lib/[^/]*-linux-gnu/libmohvit\.so\.1$' paths || fail "the library is not in the place for its architecture"
 apt-get -qq -y -o Dpkg::Use-Pty=0 purge "${packages[@]}" >log 2>&1 || fail "purge: $(tail log)"
 [[ -z $(installed) ]] || fail "still there: $(installed)"
 # man-db keeps what it formatted, and forgets it in time.

@@ -174,7 +174,8 @@ static void the_official_checkpoint_scores_as_published(void **state)
     convert(conversion, checkpoint, options);
     convert(bf16, conversion, "--dtype bf16");
 
-    run_model(&official, checkpoint, &(mohvit_options){.config = config, .preprocess = preprocess});
+    run_model(&official, checkpoint,
+              &(mohvit_options){.size = sizeof(mohvit_options), .config = config, .preprocess = preprocess});
     run_model(&converted, conversion, NULL);
     run_model(&rounded, bf16, NULL);
     unlink(config);

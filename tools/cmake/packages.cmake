@@ -38,7 +38,7 @@ if(TARGET dep_heif)
     string(APPEND loaded ", libheif1")
 endif()
 
-set(library libmohvit${PROJECT_VERSION_MAJOR})
+set(library libmohvit${MOHVIT_ABI})
 set(same "(= ${PROJECT_VERSION})")
 package(lib ${library} libs "image classification with MoH-ViT (library)"
         "Computes MoH-ViT and TransNeXt, vision transformers, on the CPU. In a MoH-ViT a\nrouter picks, for each \

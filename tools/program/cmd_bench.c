@@ -281,8 +281,8 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
     output_title(info->variant);
     output_printf(", %zu x %zu, batch %zu, %d thread%s, %zu batches\n", info->img_size, info->img_size,
                   o->model.batch, o->model.open.threads, o->model.open.threads == 1 ? "" : "s", o->iters);
-    output_printf("%s, %s, %s; %.0f %% of the heads active%s\n\n", info->backend, info->precision,
-                  info->instruction_set, info->active_heads_percent,
+    output_printf("%s, %s, %s; %.0f %% of the heads active%s\n\n", mohvit_backend_name(info->backend),
+                  mohvit_precision_name(info->precision), info->instruction_set, info->active_heads_percent,
                   o->all_heads ? ", but all are computed" : "");
     output_printf("latency of a batch  %9.2f ms  median (%.2f to %.2f)\n", m->median_ms, m->min_ms,
                   m->max_ms);
@@ -353,8 +353,8 @@ static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_
                              const bench_options *o, mohvit_error *err)
 {
     size_t threads = (size_t)o->model.open.threads;
-    mohvit_info info;
-    mohvit_get_info(opened, &info);
+    mohvit_info info = {.size = sizeof info};
+    mohvit_get_info(opened, &info, NULL);
     m->gflop = 2 * (o->all_heads ? info.gmacs : info.gmacs_routed);
     m->gflop_all = 2 * info.gmacs;
     m->peak_rss_mib = peak_rss_mib(); // of loading
@@ -386,8 +386,8 @@ static int bench(const bench_options *o)
     mohvit_context *ctx = opened ? model_context_or_complain(opened, &o->model) : NULL;
     int exit = EXIT_MODEL;
     if (ctx) {
-        mohvit_info info;
-        mohvit_get_info(opened, &info);
+        mohvit_info info = {.size = sizeof info};
+        mohvit_get_info(opened, &info, NULL);
         mohvit_status status = measure(&m, opened, ctx, o, &err);
         exit = status ? EXIT_INPUT : EXIT_FINE;
         if (status)

@@ -88,7 +88,7 @@ static void take_results(trial *t, size_t slot, size_t index)
 {
     const config *c = &t->golden.config;
     size_t heads = config_max_heads(c), blocks = config_blocks(c);
-    const size_t *tokens = mohvit_block_tokens(t->model);
+    const routing_block *routing = mohvit_routing(t->model)->blocks;
     comparison *logits = golden_find(&t->golden, "logits");
     comparison *counts = golden_find(&t->golden, "head_tokens");
     comparison *gates = golden_find(&t->golden, "head_gate_mean");
@@ -99,7 +99,7 @@ static void take_results(trial *t, size_t slot, size_t index)
     if (counts)
         comparison_take(counts, index * blocks * heads, t->buffer, blocks * heads);
     for (size_t i = 0; gates && i < blocks * heads; i++)
-        t->buffer[i] = (float)(mohvit_head_gate_sum(t->ctx, slot)[i] / (double)tokens[i / heads]);
+        t->buffer[i] = (float)(mohvit_head_gate_sum(t->ctx, slot)[i] / (double)routing[i / heads].tokens);
     if (gates)
         comparison_take(gates, index * blocks * heads, t->buffer, blocks * heads);
 }

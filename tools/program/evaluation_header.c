@@ -29,8 +29,8 @@ static json_t *routed_json(const evaluation *e)
 /* How the models compute. */
 static mohvit_info computes(const evaluation *e)
 {
-    mohvit_info info;
-    mohvit_get_info(e->models[0], &info);
+    mohvit_info info = {.size = sizeof info};
+    mohvit_get_info(e->models[0], &info, NULL);
     return info;
 }
 
@@ -63,7 +63,8 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
         json_pack("{s:s, s:O, s:o, s:o, s:o, s:s, s:o, s:o}", "version", mohvit_version(), "weights_hash",
                   json_object_get(provenance, "weights_hash"), "config", config_json(c), "preprocess",
                   json_parsed(preprocess_to_json(&e->preprocess)), "data", data_json(e, false), "precision",
-                  computes(e).precision, "routed_heads", routed_json(e), "subset", subset_json(e)));
+                  mohvit_precision_name(computes(e).precision), "routed_heads", routed_json(e), "subset",
+                  subset_json(e)));
     put_exif_orientation(e, match);
     return match;
 }
@@ -98,8 +99,8 @@ static void put_costs(const evaluation *e, json_t *header)
 {
     json_t *gmacs = or_die(json_array()), *routed = or_die(json_array()), *active = or_die(json_array());
     for (size_t i = 0; i < e->top_ks; i++) {
-        mohvit_info info;
-        mohvit_get_info(e->models[i], &info);
+        mohvit_info info = {.size = sizeof info};
+        mohvit_get_info(e->models[i], &info, NULL);
         json_add(gmacs, json_real(info.gmacs));
         json_add(routed, json_real(info.gmacs_routed));
         json_add(active, json_real(info.active_heads_percent));
@@ -116,9 +117,9 @@ json_t *evaluation_header(const evaluation *e)
     put_exif_orientation(e, provenance);
     json_t *header = or_die(json_pack(
         "{s:i, s:o, s:{s:s, s:s}, s:{s:s?}, s:I, s:o, s:o}", "format", HEADER_FORMAT, "match",
-        match_json(e, provenance), "hardware", "backend", computes(e).backend, "instruction_set",
-        computes(e).instruction_set, "run", "shard", e->o->part, "images", (json_int_t)dataset_count(e->data),
-        "sections", sections_json(e), "provenance", provenance));
+        match_json(e, provenance), "hardware", "backend", mohvit_backend_name(computes(e).backend),
+        "instruction_set", computes(e).instruction_set, "run", "shard", e->o->part, "images",
+        (json_int_t)dataset_count(e->data), "sections", sections_json(e), "provenance", provenance));
     put_costs(e, header);
     json_put(header, "data", data_json(e, true));
     json_put(header, "prefixes", prefixes_json(e));

@@ -13,7 +13,10 @@
 void model_options_begin(model_options *o)
 {
     *o = (model_options){
-        .open = {.threads = mohvit_default_threads(), .warn = complain_warning, .note = complain_note},
+        .open = {.size = sizeof o->open,
+                 .threads = mohvit_default_threads(),
+                 .warn = complain_warning,
+                 .note = complain_note},
         .batch = 1,
     };
 }
@@ -37,20 +40,24 @@ static bool parse_threads(int *out, const char *text)
     return true;
 }
 
-static bool parse_backend(const char **out, const char *text)
+static bool parse_backend(mohvit_backend *out, const char *text)
 {
-    const char *const names[] = {"auto", gemm_native[PRECISION_F32].name, gemm_openblas.name, NULL};
-    *out = text;
-    return parse_choice("--backend", text, names) >= 0;
+    const char *names[8] = {NULL};
+    for (size_t i = 0; (names[i] = mohvit_backend_name((mohvit_backend)i)); i++)
+        ;
+    int choice = parse_choice("--backend", text, names);
+    *out = (mohvit_backend)choice;
+    return choice >= 0;
 }
 
-static bool parse_precision(const char **out, const char *text)
+static bool parse_precision(mohvit_precision *out, const char *text)
 {
-    const char *names[PRECISIONS + 2] = {"auto"};
-    for (precision p = 0; p < PRECISIONS; p++)
-        names[p + 1] = precision_name(p);
-    *out = text;
-    return parse_choice("--precision", text, names) >= 0;
+    const char *names[8] = {NULL};
+    for (size_t i = 0; (names[i] = mohvit_precision_name((mohvit_precision)i)); i++)
+        ;
+    int choice = parse_choice("--precision", text, names);
+    *out = (mohvit_precision)choice;
+    return choice >= 0;
 }
 
 /* Whether a model routes heads at all is seen when it is opened; how their number is written, here. */

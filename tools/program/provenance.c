@@ -3,6 +3,7 @@
 #include "base/file_io.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
+#include "vit/api/texts.h"
 #include "weights/embedded.h"
 #include "weights/safetensors_index.h"
 
@@ -100,37 +101,16 @@ json_t *cpu_name(void)
     return json_text(name && *name ? name : uname(&system) ? "unknown" : system.machine);
 }
 
-/* Members, not bytes: a config has padding. */
-static bool same_config(const config *a, const config *b)
-{
-    json_t *x = or_die(config_json(a)), *y = or_die(config_json(b));
-    bool same = json_equal(x, y);
-    json_decref(x);
-    json_decref(y);
-    return same;
-}
-
 json_t *provenance_json(const model_source *source, const config *c, const mohvit_model *m, int threads)
 {
     json_t *object = or_die(json_object());
-    config published;
-    bool named = config_variant(&published, config_name(c));
+    json_t *known =
+        or_die(m ? provenance_of_model(mohvit_describe(m), mohvit_network(m)) : provenance_of_config(c));
     json_put(object, "version", json_text(mohvit_version()));
     json_put(object, "weights_hash", hash_source(source));
-    if (named)
-        json_put(object, "variant", json_text(config_name(c)));
-    if (!named || !same_config(c, &published))
-        json_put(object, "config", config_json(c));
-    if (m) {
-        mohvit_info info;
-        mohvit_get_info(m, &info);
-        json_put(object, "active_heads_percent", json_real(info.active_heads_percent));
-        json_put(object, "backend", json_text(info.backend));
-        json_put(object, "precision", json_text(info.precision));
-        json_put(object, "instruction_set", json_text(info.instruction_set));
-        if (*mohvit_describe(m)->synthetic)
-            json_put(object, "synthetic_seed", json_text(mohvit_describe(m)->synthetic));
-    }
+    if (json_object_update(object, known))
+        or_die(NULL);
+    json_decref(known);
     json_put(object, "threads", json_integer(threads));
     json_put(object, "cpu", cpu_name());
     return object;

@@ -12,13 +12,12 @@ import numpy as np
 
 
 class Options(ctypes.Structure):
-    """mohvit_options of vit/mohvit.h."""
+    """The beginning of mohvit_options of vit/mohvit.h: its size says where it ends."""
 
-    _fields_ = [*((name, ctypes.c_char_p) for name in ("key", "config", "labels", "preprocess")),
-                ("img_size", ctypes.c_size_t),
-                *((name, ctypes.c_char_p) for name in ("backend", "precision", "routed_heads")),
-                ("threads", ctypes.c_int), ("warn", ctypes.c_void_p), ("progress", ctypes.c_void_p),
-                ("user", ctypes.c_void_p)]
+    _fields_ = [("size", ctypes.c_size_t),
+                *((name, ctypes.c_char_p) for name in ("key", "config", "labels", "preprocess")),
+                ("img_size", ctypes.c_size_t), ("backend", ctypes.c_int), ("precision", ctypes.c_int),
+                ("routed_heads", ctypes.c_char_p), ("threads", ctypes.c_int)]
 
 
 class Error(ctypes.Structure):
@@ -38,8 +37,9 @@ class Mohvit:
         self.library.mohvit_logits.restype = ctypes.POINTER(ctypes.c_float)
         self.library.mohvit_version.restype = ctypes.c_char_p
         self.version = self.library.mohvit_version().decode()
-        options = Options(precision=job["precision"].encode(), threads=job["threads"])
-        model, self.context = ctypes.c_void_p(), ctypes.c_void_p()
+        model, self.context, precision = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_int()
+        self.call("precision_by_name", ctypes.byref(precision), job["precision"].encode())
+        options = Options(size=ctypes.sizeof(Options), precision=precision, threads=job["threads"])
         self.call("open", ctypes.byref(model), os.fsencode(job["weights"]), ctypes.byref(options))
         self.call("context_create", ctypes.byref(self.context), model, ctypes.c_size_t(len(pixels)), job["threads"])
         for slot, image in enumerate(pixels):

@@ -3,6 +3,7 @@
 #include "base/parallel.h"
 #include "vit/api/internal.h"
 #include "vit/api/ranking.h"
+#include "vit/api/sized.h"
 #include "vit/headload/head_load.h"
 
 #include <stdatomic.h>
@@ -18,20 +19,24 @@ typedef struct workplace {
 struct mohvit_context {
     const mohvit_model *model;
     size_t batch, threads;
-    size_t size, classes, heads; /* side of the input; blocks · max_heads */
-    double macs;                 /* multiply-adds of an image */
+    size_t size, classes, channels, heads; /* side of the input; of the features; blocks · max_heads */
+    double macs;                           /* multiply-adds of an image */
     image_limits limits;
     bool exif_orientation;
     float *input;          /* (batch, size, size, 3) */
     float *logits;         /* (batch, classes) */
+    float *features;       /* (batch, channels) */
     int32_t *head_tokens;  /* (batch, blocks, max_heads) */
     double *gate_sum;      /* (batch, blocks, max_heads) */
+    float *gates;          /* (batch, gates_per_slot); NULL: not recorded */
+    size_t gates_per_slot; /* tokens · heads of every block */
     uint8_t *crop;         /* (size, size, 3) */
     workplace *workplaces; /* (side_by_side): one for each image that is computed at a time */
     size_t side_by_side;
     context_settings settings;
     size_t images;   /* of the current run */
     size_t answered; /* slots of the last run, whose results may be asked for */
+    size_t recorded; /* the same of their gates */
     mohvit_progress *progress;
     void *progress_user;
     atomic_size_t done;    /* blocks of the current run, over all its images */
@@ -51,11 +56,13 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
     size_t pixels = ctx->size * ctx->size * 3;
     ctx->input = calloc(ctx->batch * pixels, sizeof *ctx->input);
     ctx->logits = calloc(ctx->batch * ctx->classes, sizeof *ctx->logits);
+    ctx->features = calloc(ctx->batch * ctx->channels, sizeof *ctx->features);
     ctx->head_tokens = calloc(ctx->batch * ctx->heads, sizeof *ctx->head_tokens);
     ctx->gate_sum = calloc(ctx->batch * ctx->heads, sizeof *ctx->gate_sum);
     ctx->crop = memory_alloc(pixels, 1);
     ctx->workplaces = calloc(ctx->side_by_side, sizeof *ctx->workplaces);
-    if (!ctx->input || !ctx->logits || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop || !ctx->workplaces)
+    if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop ||
+        !ctx->workplaces)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu image%s", ctx->batch,
                          plural(ctx->batch));
     mohvit_status status = MOHVIT_OK;
@@ -86,9 +93,14 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->threads = team_size;
     ctx->size = mohvit_describe(m)->config.img_size;
     ctx->classes = mohvit_describe(m)->config.num_classes;
+    ctx->channels = mohvit_describe(m)->config.embed_dims[STAGES - 1];
     ctx->heads = mohvit_routing(m)->count * mohvit_routing(m)->max_heads;
     ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
-    ctx->settings = (context_settings){.counts_heads = true, .team_macs = TEAM_MACS};
+    ctx->settings = (context_settings){
+        .preprocess = mohvit_describe(m)->preprocess,
+        .counts_heads = true,
+        .team_macs = TEAM_MACS,
+    };
     ctx->macs = model_measure(mohvit_network(m), &(scratch){0}).routed;
     status = allocate_context(ctx, err);
     if (status)
@@ -109,8 +121,10 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free(ctx->workplaces);
     free(ctx->input);
     free(ctx->logits);
+    free(ctx->features);
     free(ctx->head_tokens);
     free(ctx->gate_sum);
+    free(ctx->gates);
     free(ctx->crop);
     free(ctx);
 }
@@ -119,6 +133,23 @@ void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *u
 {
     ctx->progress = progress;
     ctx->progress_user = user;
+}
+
+mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err)
+{
+    const routing_layout *layout = mohvit_routing(ctx->model);
+    if (!record) {
+        free(ctx->gates);
+        ctx->gates = NULL;
+        ctx->recorded = 0;
+    } else if (!ctx->gates) {
+        ctx->gates_per_slot = routing_pairs(layout, layout->count);
+        ctx->gates = memory_alloc(ctx->batch, ctx->gates_per_slot * sizeof *ctx->gates);
+        if (!ctx->gates)
+            return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the gates of a batch of %zu images",
+                             ctx->batch);
+    }
+    return MOHVIT_OK;
 }
 
 context_settings *mohvit_settings(mohvit_context *ctx)
@@ -147,10 +178,25 @@ size_t mohvit_computed_pairs(const mohvit_context *ctx)
 
 /* ---- Loading --------------------------------------------------------------------------------- */
 
-void mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options)
+mohvit_status mohvit_set_image_options(mohvit_context *ctx, const mohvit_image_options *options,
+                                       mohvit_error *err)
 {
-    ctx->limits = options ? (image_limits){options->max_file_bytes, options->max_pixels} : (image_limits){0};
-    ctx->exif_orientation = options && options->exif_orientation;
+    mohvit_image_options own;
+    mohvit_status status = sized_take(&own, sizeof own, options, "mohvit_image_options", err);
+    if (status)
+        return status;
+    ctx->limits = (image_limits){own.max_file_bytes, own.max_pixels};
+    ctx->exif_orientation = own.exif_orientation;
+    return MOHVIT_OK;
+}
+
+mohvit_status mohvit_set_preprocess(mohvit_context *ctx, const char *json, mohvit_error *err)
+{
+    preprocess *own = &ctx->settings.preprocess;
+    if (json)
+        return preprocess_from_json(own, json, strlen(json), "preprocess in memory", err);
+    *own = mohvit_describe(ctx->model)->preprocess;
+    return MOHVIT_OK;
 }
 
 const uint8_t *mohvit_last_crop(const mohvit_context *ctx)
@@ -174,8 +220,7 @@ float *mohvit_slot_input(mohvit_context *ctx, size_t slot)
 mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *rgb, size_t width,
                               size_t height, size_t stride, mohvit_error *err)
 {
-    const preprocess *own = ctx->settings.preprocess,
-                     *p = own ? own : &mohvit_describe(ctx->model)->preprocess;
+    const preprocess *p = &ctx->settings.preprocess;
     mohvit_status status = check_slot(ctx, slot, err);
     if (!status)
         status = preprocess_crop(p, rgb, width, height, stride, ctx->size, ctx->crop, err);
@@ -265,9 +310,11 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .products_only = set->products_only,
     };
     forward_result result = {
+        .features = ctx->features + slot * ctx->channels,
         .logits = ctx->logits + slot * ctx->classes,
         .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * ctx->heads : NULL,
         .gate_sum = ctx->gate_sum + slot * ctx->heads,
+        .gates = ctx->gates && !set->products_only ? ctx->gates + slot * ctx->gates_per_slot : NULL,
         .trace = set->trace,
         .routes = set->routes,
         .user = set->trace_user,
@@ -300,7 +347,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     if (!n || n > ctx->batch)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
     const gemm *g = mohvit_network(ctx->model)->numerics.gemms[PRECISION_F32];
-    ctx->answered = 0;
+    ctx->answered = ctx->recorded = 0;
     ctx->images = n;
     ctx->total = n * mohvit_routing(ctx->model)->count;
     atomic_store(&ctx->done, 0);
@@ -315,6 +362,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
         return error_set(err, MOHVIT_ERROR_CANCELLED, "cancelled after %zu of %zu blocks", ctx->told,
                          ctx->total);
     ctx->answered = n;
+    ctx->recorded = ctx->gates ? n : 0;
     return MOHVIT_OK;
 }
 
@@ -333,6 +381,11 @@ const float *mohvit_logits(const mohvit_context *ctx, size_t slot)
     return slot < ctx->answered ? ctx->logits + slot * ctx->classes : NULL;
 }
 
+const float *mohvit_features(const mohvit_context *ctx, size_t slot)
+{
+    return slot < ctx->answered ? ctx->features + slot * ctx->channels : NULL;
+}
+
 const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)
 {
     return slot < ctx->answered ? ctx->head_tokens + slot * ctx->heads : NULL;
@@ -341,6 +394,14 @@ const int32_t *mohvit_head_tokens(const mohvit_context *ctx, size_t slot)
 const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot)
 {
     return slot < ctx->answered ? ctx->gate_sum + slot * ctx->heads : NULL;
+}
+
+const float *mohvit_gates(const mohvit_context *ctx, size_t slot, size_t block_index)
+{
+    const routing_layout *layout = mohvit_routing(ctx->model);
+    if (slot >= ctx->recorded || block_index >= layout->count)
+        return NULL;
+    return ctx->gates + slot * ctx->gates_per_slot + routing_pairs(layout, block_index);
 }
 
 mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,

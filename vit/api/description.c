@@ -213,7 +213,9 @@ static mohvit_status complete(description *out, const config *c, const checkpoin
         return status;
     if (synthetic) {
         const warning_sink warn = options_sink(options);
-        snprintf(d.synthetic, sizeof d.synthetic, "%s", synthetic);
+        size_t digits = strspn(synthetic, "0123456789");
+        bool number = digits && digits < sizeof d.synthetic && !synthetic[digits];
+        snprintf(d.synthetic, sizeof d.synthetic, "%s", number ? synthetic : "unknown");
         warning_send(&warn, "%s: synthetic weights, seed %s: its answers mean nothing", name, d.synthetic);
     }
     *out = d;

@@ -13,7 +13,7 @@ typedef struct description {
     config config;
     preprocess preprocess;
     labels labels;      /* one for each class */
-    char synthetic[24]; /* the seed of test weights; "": weights of a training */
+    char synthetic[24]; /* the seed of test weights, or "unknown"; "": weights of a training */
 } description;
 
 /* From the checkpoint's metadata and tensor shapes, with what options replace; given, where not NULL, is its

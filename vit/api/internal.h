@@ -19,9 +19,12 @@ const description *mohvit_describe(const mohvit_model *model);
 const model *mohvit_network(const mohvit_model *model);
 const routing_layout *mohvit_routing(const mohvit_model *model);
 
+/* Fills *out, whose size is set, as mohvit_get_block does. */
+mohvit_status block_of_layout(mohvit_block *out, const routing_layout *l, size_t index, mohvit_error *err);
+
 /* How a context works from the next call on. A run with a trace takes images one by one. */
 typedef struct context_settings {
-    const preprocess *preprocess;  /* of the mohvit_load_* calls; NULL: the model's; borrowed */
+    preprocess preprocess;         /* of the mohvit_load_* calls */
     block_trace *trace;            /* called after each block */
     route_trace *routes;           /* the same with what its router chose */
     void *trace_user;              /* of both */

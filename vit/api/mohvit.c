@@ -2,18 +2,22 @@
 #include "vit/mohvit.h"
 
 #include "base/parallel.h"
+#include "vit/api/choices.h"
 #include "vit/api/internal.h"
-#include "vit/headload/head_load.h"
+#include "vit/api/sized.h"
+#include "vit/api/texts.h"
 #include "vit/network/synthetic.h"
 #include "weights/embedded.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct mohvit_model {
     description description;
     model *network;
-    size_t *block_tokens; /* (blocks) */
     routing_layout routing;
+    texts texts;
 };
 
 const char *mohvit_version(void)
@@ -26,7 +30,10 @@ int mohvit_default_threads(void)
     return (int)parallel_default_threads();
 }
 
-static const mohvit_options no_options;
+static mohvit_status take_options(mohvit_options *own, const mohvit_options *given, mohvit_error *err)
+{
+    return sized_take(own, sizeof *own, given, "mohvit_options", err);
+}
 
 static mohvit_status read_synthetic_tensor(void *state, const tensor_spec *spec, float *dst,
                                            mohvit_error *err)
@@ -43,24 +50,23 @@ static mohvit_status wrap_model(mohvit_model **out, description *d, model *netwo
                                 mohvit_error *err)
 {
     mohvit_model *m = calloc(1, sizeof *m);
-    size_t *block_tokens = malloc(config_blocks(&d->config) * sizeof *block_tokens);
-    routing_layout layout = {0};
-    if (!status && (!m || !block_tokens))
+    if (!status && !m)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
-    if (!status)
-        status = config_routing(&layout, &d->config, err);
     if (status) {
         model_destroy(network);
         description_free(d);
-        free(block_tokens);
         free(m);
         return status;
     }
-    for (size_t i = 0; i < layout.count; i++)
-        block_tokens[i] = layout.blocks[i].tokens;
-    *m = (mohvit_model){*d, network, block_tokens, layout};
-    *out = m;
-    return MOHVIT_OK;
+    *m = (mohvit_model){.description = *d, .network = network};
+    status = config_routing(&m->routing, &d->config, err);
+    if (!status)
+        status = texts_create(&m->texts, d, network, err);
+    if (status)
+        mohvit_close(m);
+    else
+        *out = m;
+    return status;
 }
 
 /* Takes over *d, also on failure. */
@@ -72,12 +78,15 @@ static mohvit_status create_model(mohvit_model **out, description *d, const weig
     weight_source told = *source;
     told.progress = options->progress;
     told.user = options->user;
+    const char *backend;
     precision wanted;
     mohvit_status status = parallel_threads(&threads, options->threads, err);
     if (!status)
-        status = precision_from_name(&wanted, options->precision, err);
+        status = backend_inside(&backend, options->backend, err);
     if (!status)
-        status = model_create(&network, &d->config, &told, options->backend, wanted, threads, err);
+        status = precision_inside(&wanted, options->precision, err);
+    if (!status)
+        status = model_create(&network, &d->config, &told, backend, wanted, threads, err);
     return wrap_model(out, d, network, status, err);
 }
 
@@ -119,23 +128,26 @@ mohvit_status mohvit_open_memory(mohvit_model **out, const void *data, size_t si
                                  const mohvit_options *options, mohvit_error *err)
 {
     checkpoint *cp;
-    options = options ? options : &no_options;
-    warning_sink warn = options_sink(options);
-    mohvit_status status =
-        checkpoint_open_memory(&cp, data, size, "checkpoint in memory", options->key, &warn, err);
-    return status ? status : open_checkpoint(out, cp, NULL, options, err);
+    mohvit_options own;
+    mohvit_status status = take_options(&own, options, err);
+    warning_sink warn = options_sink(&own);
+    if (!status)
+        status = checkpoint_open_memory(&cp, data, size, "checkpoint in memory", own.key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, NULL, &own, err);
 }
 
 mohvit_status mohvit_open_with_config(mohvit_model **out, const char *path, const config *c,
                                       const mohvit_options *options, mohvit_error *err)
 {
     checkpoint *cp;
-    options = options ? options : &no_options;
-    warning_sink warn = options_sink(options);
-    mohvit_status status = path ? checkpoint_open(&cp, path, options->key, &warn, err)
-                                : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(),
-                                                         "built-in model", options->key, &warn, err);
-    return status ? status : open_checkpoint(out, cp, c, options, err);
+    mohvit_options own;
+    mohvit_status status = take_options(&own, options, err);
+    warning_sink warn = options_sink(&own);
+    if (!status)
+        status = path ? checkpoint_open(&cp, path, own.key, &warn, err)
+                      : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(), "built-in model",
+                                               own.key, &warn, err);
+    return status ? status : open_checkpoint(out, cp, c, &own, err);
 }
 
 mohvit_status mohvit_open(mohvit_model **out, const char *path, const mohvit_options *options,
@@ -148,19 +160,26 @@ mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t s
                                  const mohvit_options *options, mohvit_error *err)
 {
     description d;
-    options = options ? options : &no_options;
+    mohvit_options own;
     weight_source source = {.state = &seed, .read = read_synthetic_tensor};
-    mohvit_status status = description_of_config(&d, c, options, err);
-    return status ? status : create_model(out, &d, &source, options, err);
+    mohvit_status status = take_options(&own, options, err);
+    if (!status)
+        status = description_of_config(&d, c, &own, err);
+    if (status)
+        return status;
+    snprintf(d.synthetic, sizeof d.synthetic, "%" PRIu64, seed);
+    return create_model(out, &d, &source, &own, err);
 }
 
 mohvit_status mohvit_open_synthetic(mohvit_model **out, const char *variant, uint64_t seed,
                                     const mohvit_options *options, mohvit_error *err)
 {
     config c;
-    options = options ? options : &no_options;
-    mohvit_status status = synthetic_config(&c, variant, options, err);
-    return status ? status : mohvit_open_config(out, &c, seed, options, err);
+    mohvit_options own;
+    mohvit_status status = take_options(&own, options, err);
+    if (!status)
+        status = synthetic_config(&c, variant, &own, err);
+    return status ? status : mohvit_open_config(out, &c, seed, &own, err);
 }
 
 void mohvit_close(mohvit_model *m)
@@ -169,33 +188,57 @@ void mohvit_close(mohvit_model *m)
         return;
     model_destroy(m->network);
     description_free(&m->description);
-    free(m->block_tokens);
     routing_layout_free(&m->routing);
+    texts_free(&m->texts);
     free(m);
 }
 
 /* ---- Asking a model -------------------------------------------------------------------------- */
 
-void mohvit_get_info(const mohvit_model *m, mohvit_info *info)
+mohvit_status mohvit_get_info(const mohvit_model *m, mohvit_info *info, mohvit_error *err)
 {
     const config *c = &m->description.config;
     const numerics *a = &m->network->numerics;
     scratch unused;
     cost each = model_measure(m->network, &unused);
-    *info = (mohvit_info){
+    const mohvit_info own = {
         .variant = config_name(c),
         .img_size = c->img_size,
         .num_classes = c->num_classes,
+        .features = c->embed_dims[STAGES - 1],
         .blocks = config_blocks(c),
         .max_heads = config_max_heads(c),
         .parameters = m->network->parameters,
         .gmacs = each.all_heads / 1e9,
         .gmacs_routed = each.routed / 1e9,
         .active_heads_percent = config_active_percent(c),
-        .backend = a->gemms[PRECISION_F32]->name,
-        .precision = precision_name(a->precision),
+        .backend = backend_outside(a->gemms[PRECISION_F32]),
+        .precision = precision_outside(a->precision),
         .instruction_set = a->kernels->isa,
     };
+    return sized_give(info, &own, sizeof own, "mohvit_info", err);
+}
+
+mohvit_status block_of_layout(mohvit_block *out, const routing_layout *l, size_t index, mohvit_error *err)
+{
+    if (index >= l->count)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "block %zu of a model that has %zu", index, l->count);
+    const routing_block *b = &l->blocks[index];
+    const mohvit_block own = {
+        .name = b->name,
+        .stage = b->stage,
+        .block = b->block,
+        .tokens = b->tokens,
+        .heads = b->heads,
+        .shared = b->shared,
+        .routed = b->routed,
+    };
+    return sized_give(out, &own, sizeof own, "mohvit_block", err);
+}
+
+mohvit_status mohvit_get_block(const mohvit_model *m, size_t index, mohvit_block *out, mohvit_error *err)
+{
+    return block_of_layout(out, &m->routing, index, err);
 }
 
 const char *mohvit_label(const mohvit_model *m, size_t class_index)
@@ -210,9 +253,19 @@ const char *mohvit_label_id(const mohvit_model *m, size_t class_index)
     return class_index < l->count ? l->id[class_index] : NULL;
 }
 
-const size_t *mohvit_block_tokens(const mohvit_model *m)
+const char *mohvit_config_json(const mohvit_model *m)
 {
-    return m->block_tokens;
+    return m->texts.config;
+}
+
+const char *mohvit_preprocess_json(const mohvit_model *m)
+{
+    return m->texts.preprocess;
+}
+
+const char *mohvit_provenance_json(const mohvit_model *m)
+{
+    return m->texts.provenance;
 }
 
 const description *mohvit_describe(const mohvit_model *m)
@@ -228,25 +281,4 @@ const model *mohvit_network(const mohvit_model *m)
 const routing_layout *mohvit_routing(const mohvit_model *m)
 {
     return &m->routing;
-}
-
-/* ---- Head load ------------------------------------------------------------------------------- */
-
-mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *m, mohvit_error *err)
-{
-    json_t *json = config_json(&m->description.config);
-    mohvit_status status = json ? head_load_create(load, &m->routing, json, &m->description.labels, err)
-                                : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a head load");
-    json_decref(json);
-    return status;
-}
-
-void mohvit_head_load_destroy(mohvit_head_load *load)
-{
-    head_load_destroy(load);
-}
-
-mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path, mohvit_error *err)
-{
-    return head_load_save(load, path, err);
 }

@@ -166,12 +166,12 @@ mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t ima
 
 // ---- Checking ------------------------------------------------------------------------------------
 
-mohvit_status head_load_check(const head_load *l, size_t c, size_t block, const char *name, mohvit_error *err)
+/* active (max_heads) of a class in a block, for images that have so many tokens there. */
+static mohvit_status check_counts(const int64_t *active, const routing_block *b, size_t max_heads,
+                                  int64_t tokens, size_t c, const char *name, mohvit_error *err)
 {
-    const routing_block *b = &l->routing.blocks[block];
-    const int64_t *active = l->active + head_load_at(l, c, b->index, 0);
-    int64_t tokens = head_load_tokens(l, c, b->index), routed = 0;
-    for (size_t h = 0; h < l->routing.max_heads; h++) {
+    int64_t routed = 0;
+    for (size_t h = 0; h < max_heads; h++) {
         bool absent = h >= b->heads, shared = h < b->shared;
         bool right = absent   ? active[h] == -1
                      : shared ? active[h] == tokens
@@ -192,4 +192,24 @@ mohvit_status head_load_check(const head_load *l, size_t c, size_t block, const 
                          name, c, b->name, (long long)routed, (long long)tokens, b->routed,
                          (long long)(tokens * (int64_t)b->routed));
     return MOHVIT_OK;
+}
+
+mohvit_status head_load_check(const head_load *l, size_t c, size_t block, const char *name, mohvit_error *err)
+{
+    return check_counts(l->active + head_load_at(l, c, block, 0), &l->routing.blocks[block],
+                        l->routing.max_heads, head_load_tokens(l, c, block), c, name, err);
+}
+
+mohvit_status head_load_check_image(const head_load *l, size_t c, const int32_t *tokens, mohvit_error *err)
+{
+    size_t heads = l->routing.max_heads;
+    int64_t active[ROUTING_MAX_HEADS];
+    mohvit_status status = MOHVIT_OK;
+    for (size_t b = 0; !status && b < l->routing.count; b++) {
+        const routing_block *block = &l->routing.blocks[b];
+        for (size_t h = 0; h < heads; h++)
+            active[h] = tokens[b * heads + h];
+        status = check_counts(active, block, heads, (int64_t)block->tokens, c, "image", err);
+    }
+    return status;
 }

@@ -69,6 +69,14 @@ const routing_block *routing_layout_last_routed(const routing_layout *l)
     return NULL;
 }
 
+size_t routing_pairs(const routing_layout *l, size_t count)
+{
+    size_t pairs = 0;
+    for (size_t i = 0; i < count; i++)
+        pairs += l->blocks[i].tokens * l->blocks[i].heads;
+    return pairs;
+}
+
 double routing_layout_active_percent(const routing_layout *l)
 {
     size_t active = 0, heads = 0;

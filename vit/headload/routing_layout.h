@@ -44,6 +44,9 @@ static inline double routing_balanced(const routing_block *b)
     return b->routed ? (double)b->routed / (double)routing_candidates(b) : 0;
 }
 
+/* (token, head) pairs of one image in the first `count` blocks, selected or not. */
+size_t routing_pairs(const routing_layout *l, size_t count);
+
 /* Appends a block, of which index is set here. The layout may be {0}. */
 mohvit_status routing_layout_add(routing_layout *l, const routing_block *block, mohvit_error *err);
 mohvit_status routing_layout_copy(routing_layout *out, const routing_layout *from, mohvit_error *err);

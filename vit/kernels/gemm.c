@@ -14,25 +14,6 @@ const char *precision_name(precision p)
     return precisions[p].name;
 }
 
-static bool automatic(const char *name)
-{
-    return !name || !strcmp(name, "auto");
-}
-
-mohvit_status precision_from_name(precision *out, const char *name, mohvit_error *err)
-{
-    *out = PRECISION_F32;
-    if (automatic(name))
-        return MOHVIT_OK;
-    for (precision p = 0; p < PRECISIONS; p++)
-        if (!strcmp(precisions[p].name, name)) {
-            *out = p;
-            return MOHVIT_OK;
-        }
-    return error_set(err, MOHVIT_ERROR_ARGUMENT, "precision \"%s\"; expected auto, %s, %s or %s", name,
-                     precisions[0].name, precisions[1].name, precisions[2].name);
-}
-
 /* ---- Which backend ------------------------------------------------------------------------------- */
 
 const gemm *gemm_available(size_t index)
@@ -45,6 +26,11 @@ const gemm *gemm_available(size_t index)
 const char *gemm_lacks(const gemm *g, const kernels *k)
 {
     return gemm_functions(g, k)->multiply ? NULL : precisions[g->precision].needs;
+}
+
+static bool automatic(const char *name)
+{
+    return !name || !strcmp(name, "auto");
 }
 
 mohvit_status gemm_choose(const gemm **out, const char *name, precision wanted, const kernels *k,

@@ -51,9 +51,8 @@ const char *gemm_lacks(const gemm *g, const kernels *k);
 mohvit_status gemm_choose(const gemm **out, const char *name, precision p, const kernels *k,
                           mohvit_error *err);
 
-/* "f32", "bf16", "int8"; and back, where NULL or "auto" is float32. */
+/* "f32", "bf16", "int8". */
 const char *precision_name(precision p);
-mohvit_status precision_from_name(precision *out, const char *name, mohvit_error *err);
 
 /* Every backend that can be loaded in each of its precisions; NULL past the end. */
 const gemm *gemm_available(size_t index);

@@ -30,14 +30,14 @@ static void mean_tokens(void *arg, size_t task, size_t worker)
         features[c] /= (float)job->N;
 }
 
-void classifier_forward(const pass *p, const linear *head, const float *x, size_t N, float *logits)
+void classifier_forward(const pass *p, const linear *head, const float *x, size_t N, float *features,
+                        float *logits)
 {
-    size_t C = head->in, mark = p->scratch->used;
-    mean_job mean = {scratch_floats(p->scratch, 1, C), x, N, C};
+    size_t C = head->in;
+    mean_job mean = {features, x, N, C};
     pass_products(p, 1, mean_tokens, &mean);
-    encode_rows(p, head, mean.features, C, 1);
-    linear_call scores = {head, encoded(p, head, mean.features, C), logits, head->out, 1, false};
+    encode_rows(p, head, features, C, 1);
+    linear_call scores = {head, encoded(p, head, features, C), logits, head->out, 1, false};
     pass_linear(p, &scores, 1);
     profile_lap(p->profile, OP_HEAD);
-    scratch_release(p->scratch, mark);
 }

@@ -9,7 +9,8 @@
 /* C → num_classes. */
 linear classifier_bind(binder *b, const config *c);
 
-/* logits (num_classes) = head(mean of x (N, C) over the tokens). */
-void classifier_forward(const pass *p, const linear *head, const float *x, size_t N, float *logits);
+/* features (C) = mean of x (N, C) over the tokens; logits (num_classes) = head(features). */
+void classifier_forward(const pass *p, const linear *head, const float *x, size_t N, float *features,
+                        float *logits);
 
 #endif

@@ -3,10 +3,12 @@
 #include "vit/network/classifier.h"
 #include "vit/network/model.h"
 
+#include <string.h>
+
 void model_forward(const model *m, const pass *p, const float *input, const forward_result *result)
 {
     size_t max_heads = config_max_heads(&m->config), at = 0, N = 0, mark = p->scratch->used;
-    float *x = scratch_floats(p->scratch, config_widest(&m->config), 1);
+    float *x = scratch_floats(p->scratch, config_widest(&m->config), 1), *gates = result->gates;
 
     p->profile->last = clock_ns();
     for (size_t s = 0; s < STAGES; s++) {
@@ -19,6 +21,10 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
             if (result->head_tokens)
                 router_report(&now->blocks[b].attention.router, &r, N, max_heads, result->head_tokens + at,
                               result->gate_sum + at);
+            if (gates) {
+                memcpy(gates, r.gate, N * heads * sizeof *gates);
+                gates += N * heads;
+            }
             profile_lap(p->profile, OP_COUNT);
             if (result->routes)
                 result->routes(result->user, s, b, r.gate, r.pick, N, heads);
@@ -34,7 +40,7 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
         profile_lap(p->profile, OP_NORM);
     }
 
-    classifier_forward(p, &m->head, x, N, result->logits);
+    classifier_forward(p, &m->head, x, N, result->features, result->logits);
     scratch_release(p->scratch, mark);
 }
 

@@ -53,10 +53,12 @@ typedef void route_trace(void *user, size_t stage, size_t block, const float *ga
 
 /* What a forward pass reports of one image; pointers owned by the caller. */
 typedef struct forward_result {
-    float *logits; /* (num_classes) */
+    float *features; /* (C) of the last stage: what the head scores */
+    float *logits;   /* (num_classes) */
     /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: not wanted. */
     int32_t *head_tokens;
     double *gate_sum; /* (blocks, max_heads) */
+    float *gates;     /* of each block (tokens, heads), 0 where not selected. NULL: not wanted */
     /* Called after each block, unless NULL. */
     block_trace *trace;
     route_trace *routes;

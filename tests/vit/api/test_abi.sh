@@ -36,7 +36,7 @@ difference=$(diff <(sed "s/\$/@@$version/" <<<"$listed") <(echo "$exported")) ||
 
 soname=$(readelf -d "$library" | sed -n 's/.*Library soname: \[\(.*\)\]$/\1/p')
 [[ $soname == "libmohvit.so.${version#MOHVIT_}" ]] ||
-    fail "$library: soname \"$soname\" does not carry the ABI version of $map, $version: SOVERSION in vit/api/CMakeLists.txt" \
+    fail "$library: soname \"$soname\" does not carry the ABI version of $map, $version: MOHVIT_ABI in CMakeLists.txt" \
         "and the name in the list change together"
 
 [[ $failures == 0 ]] || exit 1

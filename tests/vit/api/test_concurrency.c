@@ -24,7 +24,7 @@ static float *input; /* (CALLERS, 3, size, size) */
 static int setup(void **state)
 {
     (void)state;
-    if (mohvit_open(&shared, NULL, &(mohvit_options){.threads = 2}, NULL))
+    if (mohvit_open(&shared, NULL, &(mohvit_options){.size = sizeof(mohvit_options), .threads = 2}, NULL))
         return -1;
     size_t side = mohvit_describe(shared)->config.img_size;
     input = malloc(CALLERS * 3 * side * side * sizeof *input);
@@ -93,7 +93,8 @@ static void *open_another(void *arg)
     caller *c = arg;
     for (size_t i = 0; !c->status && i < 3; i++) {
         mohvit_model *another = NULL;
-        c->status = mohvit_open(&another, NULL, &(mohvit_options){.threads = 2}, NULL);
+        c->status = mohvit_open(&another, NULL,
+                                &(mohvit_options){.size = sizeof(mohvit_options), .threads = 2}, NULL);
         mohvit_close(another);
     }
     return NULL;
@@ -179,8 +180,11 @@ static mohvit_status load(listener *l)
 {
     mohvit_model *opened = NULL;
     l->calls = 0;
-    mohvit_status status = mohvit_open(
-        &opened, NULL, &(mohvit_options){.threads = l->c.threads, .progress = tell, .user = l}, NULL);
+    mohvit_status status =
+        mohvit_open(&opened, NULL,
+                    &(mohvit_options){
+                        .size = sizeof(mohvit_options), .threads = l->c.threads, .progress = tell, .user = l},
+                    NULL);
     mohvit_close(opened);
     return status;
 }

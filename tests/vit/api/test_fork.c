@@ -41,7 +41,10 @@ static int unshare_answer(void **state)
 
 static bool open_model(mohvit_model **opened, mohvit_context **ctx)
 {
-    const mohvit_options options = {.backend = getenv("BACKEND"), .threads = THREADS};
+    const char *backend = getenv("BACKEND");
+    mohvit_options options = {.size = sizeof options, .threads = THREADS};
+    if (backend && mohvit_backend_by_name(&options.backend, backend, NULL))
+        return false;
     if (mohvit_open(opened, NULL, &options, NULL) || mohvit_context_create(ctx, *opened, 1, THREADS, NULL))
         return false;
     mohvit_settings(*ctx)->team_macs = 0; // a team even for the built-in model

@@ -55,7 +55,9 @@ static void a_team_is_woken_for_work_that_is_worth_it(void **state)
     (void)state;
     mohvit_model *m;
     float small[CLASSES], large[CLASSES], forced[CLASSES];
-    assert_int_equal(mohvit_open(&m, NULL, &(mohvit_options){.threads = 1}, NULL), MOHVIT_OK);
+    assert_int_equal(
+        mohvit_open(&m, NULL, &(mohvit_options){.size = sizeof(mohvit_options), .threads = 1}, NULL),
+        MOHVIT_OK);
     size_t before = threads_of_process(); // OpenBLAS's among them
     run_batch(m, 1, -1, small);
     assert_int_equal(threads_of_process(), before);
@@ -74,15 +76,17 @@ static void a_team_is_woken_for_work_that_is_worth_it(void **state)
 #endif
 
 typedef struct {
-    const char *weights, *backend, *picture;
+    const char *weights;
+    mohvit_backend backend;
+    const char *picture;
 } visit;
 
 static const visit visits[] = {
-    {NULL, "native", "/images/cat_420.jpg"},
-    {NULL, "openblas", "/images/coffee.png"},
-    {"/pth/plain.pth", NULL, "/images/coffee_422_progressive.jpg"},
-    {"/pth/training.pth", NULL, "/images/cat_cmyk.jpg"},
-    {"/pth/bf16_with_ema.pth", NULL, "/images/cat_palette.png"},
+    {NULL, MOHVIT_BACKEND_NATIVE, "/images/cat_420.jpg"},
+    {NULL, MOHVIT_BACKEND_OPENBLAS, "/images/coffee.png"},
+    {"/pth/plain.pth", MOHVIT_BACKEND_AUTO, "/images/coffee_422_progressive.jpg"},
+    {"/pth/training.pth", MOHVIT_BACKEND_AUTO, "/images/cat_cmyk.jpg"},
+    {"/pth/bf16_with_ema.pth", MOHVIT_BACKEND_AUTO, "/images/cat_palette.png"},
 };
 
 static char *in_golden(const char *name)
@@ -104,7 +108,7 @@ static void *pay(void *arg)
     mohvit_prediction top[5];
     mohvit_error err = {0};
     const mohvit_options options = {
-        .backend = v->backend, .threads = 2, .config = v->weights ? described : NULL};
+        .size = sizeof options, .backend = v->backend, .threads = 2, .config = v->weights ? described : NULL};
     mohvit_status status = mohvit_open(&opened, weights, &options, &err);
     if (!status)
         status = mohvit_reroute(&rerouted, opened, "1", &err);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "vit/api/choices.h"
 #include "vit/api/internal.h"
 #include "vit/network/synthetic.h"
 
@@ -33,6 +34,7 @@ static config small = {.embed_dims = {72, 144, 288, 576},
                        .img_size = 224,
                        .pretrain_size = 224};
 
+static mohvit_options options = {.size = sizeof options}; /* as BACKEND and PRECISION ask for */
 static mohvit_model *model_small;
 static float *input; /* (BATCH, 3, 224, 224) */
 
@@ -48,7 +50,6 @@ static int setup(void **state)
     size_t floats = BATCH * 3 * small.img_size * small.img_size;
     mohvit_error err;
     input = malloc(floats * sizeof *input);
-    mohvit_options options = {.backend = getenv("BACKEND"), .precision = getenv("PRECISION")};
     if (!input || mohvit_open_config(&model_small, &small, 11, &options, &err))
         return 1;
     synthetic_input(input, BATCH, small.img_size, 11);
@@ -286,7 +287,6 @@ static void settings_are_as_before_once_the_last_context_is_gone(void **state)
     (void)state;
     static caller callers[CALLERS];
     mohvit_model *another;
-    const mohvit_options options = {.backend = getenv("BACKEND"), .precision = getenv("PRECISION")};
     omp_set_num_threads(3);
     openblas_set_num_threads(2);
     int blas = openblas_get_num_threads(), omp = omp_get_max_threads();
@@ -341,11 +341,16 @@ int main(void)
     const kernels *k;
     const gemm *g;
     precision wanted;
+    const char *backend = getenv("BACKEND"), *named = getenv("PRECISION");
     mohvit_status status = kernels_choose(&k, NULL);
+    if (!status && backend)
+        status = mohvit_backend_by_name(&options.backend, backend, NULL);
+    if (!status && named)
+        status = mohvit_precision_by_name(&options.precision, named, NULL);
     if (!status)
-        status = precision_from_name(&wanted, getenv("PRECISION"), NULL);
+        status = precision_inside(&wanted, options.precision, NULL);
     if (!status)
-        status = gemm_choose(&g, getenv("BACKEND"), wanted, k, NULL);
+        status = gemm_choose(&g, backend, wanted, k, NULL);
     if (status == MOHVIT_ERROR_UNSUPPORTED)
         return 77; // this processor lacks what MOHVIT_ISA or PRECISION names: ctest reports a skip
     const struct CMUnitTest tests[] = {

@@ -56,13 +56,13 @@ static const char *in_scratch(const char *name)
 
 /* What is wrong with a checkpoint of synthetic weights. All zero: nothing. */
 typedef struct {
-    const char *missing;                      /* a tensor left out */
-    const char *misshaped;                    /* one of other dimensions, as many elements at most */
-    size_t rank, shape[4];                    /* … which are these */
-    const char *extra;                        /* one that no model has */
-    const char *spoiled;                      /* one with `spoiler` as its last element; "*": all */
-    float spoiler;                            /* … */
-    const char *config, *preprocess, *labels; /* metadata */
+    const char *missing;   /* a tensor left out */
+    const char *misshaped; /* one of other dimensions, as many elements at most */
+    size_t rank, shape[4]; /* … which are these */
+    const char *extra;     /* one that no model has */
+    const char *spoiled;   /* one with `spoiler` as its last element; "*": all */
+    float spoiler;         /* … */
+    const char *config, *preprocess, *labels, *synthetic; /* metadata */
 } flaw;
 
 static tensor_info info_of(const char *name, size_t rank, const size_t *shape)
@@ -100,11 +100,13 @@ static void write_checkpoint(const char *path, const config *c, const flaw *f)
     }
     if (f->extra)
         infos[count++] = info_of(f->extra, 1, (const size_t[]){3});
-    const metadata_entry all[] = {
-        {"config", f->config}, {"preprocess", f->preprocess}, {"labels", f->labels}};
-    metadata_entry metadata[3];
+    const metadata_entry all[] = {{"config", f->config},
+                                  {"preprocess", f->preprocess},
+                                  {"labels", f->labels},
+                                  {"synthetic", f->synthetic}};
+    metadata_entry metadata[4];
     size_t entries = 0;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         if (all[i].value)
             metadata[entries++] = all[i];
     expect_ok(safetensors_writer_create(&w, path, infos, count, metadata, entries, &err), &err);
@@ -150,6 +152,7 @@ static mohvit_status open_flawed(mohvit_model **m, const flaw *f, mohvit_options
         with_config.config = config_text;
     write_checkpoint(path, &small, &with_config);
     memset(h, 0, sizeof *h);
+    options.size = sizeof options;
     options.warn = hear;
     options.user = h;
     *m = NULL;
@@ -187,10 +190,10 @@ static void a_whole_checkpoint_opens_without_a_warning(void **state)
 {
     (void)state;
     heard h;
-    mohvit_info info;
+    mohvit_info info = {.size = sizeof info};
     mohvit_model *m = expect_open(&(flaw){0}, plain, &h);
     assert_int_equal(h.count, 0);
-    mohvit_get_info(m, &info);
+    mohvit_get_info(m, &info, NULL);
     assert_string_equal(info.variant, "custom");
     assert_int_equal(info.img_size, 64);
     assert_int_equal(info.num_classes, CLASSES);
@@ -299,7 +302,9 @@ static void unknown_shapes_need_a_config(void **state)
     assert_null(m);
     expect_error(status, &err, MOHVIT_ERROR_MISMATCH, "bare.safetensors", "config");
     blob_write(config_path, config_text, strlen(config_text));
-    expect_ok(mohvit_open(&m, path, &(mohvit_options){.config = config_path}, &err), &err);
+    expect_ok(
+        mohvit_open(&m, path, &(mohvit_options){.size = sizeof(mohvit_options), .config = config_path}, &err),
+        &err);
     mohvit_close(m);
     write_checkpoint(path, &small, &(flaw){.missing = "head.weight"});
     status = mohvit_open(&m, path, NULL, &err);
@@ -314,10 +319,10 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     const char *path = in_scratch("micro.safetensors");
     config micro;
     heard h = {0};
-    mohvit_options options = {.note = hear, .user = &h};
+    mohvit_options options = {.size = sizeof options, .note = hear, .user = &h};
     mohvit_model *m = NULL;
     mohvit_error err;
-    mohvit_info info;
+    mohvit_info info = {.size = sizeof info};
     assert_true(config_variant(&micro, "transnext_micro"));
     write_checkpoint(path, &micro, &(flaw){0});
     expect_ok(mohvit_open(&m, path, &options, &err), &err);
@@ -327,7 +332,7 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     micro.num_classes = 7;
     write_checkpoint(path, &micro, &(flaw){0});
     expect_ok(mohvit_open(&m, path, &options, &err), &err);
-    mohvit_get_info(m, &info);
+    mohvit_get_info(m, &info, NULL);
     assert_string_equal(info.variant, "transnext_micro");
     assert_int_equal(info.num_classes, 7);
     assert_int_equal(info.img_size, 224);
@@ -365,12 +370,14 @@ static void a_size_may_replace_that_of_the_config(void **state)
     const size_t good[] = {64, 96, 128}, bad[] = {1, 32, 63, 65, 100, 2080, (size_t)1 << 40};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         heard h;
-        mohvit_info info;
+        mohvit_info info = {.size = sizeof info};
         mohvit_model *m = expect_open(&(flaw){0}, (mohvit_options){.img_size = good[i]}, &h);
-        mohvit_get_info(m, &info);
+        mohvit_get_info(m, &info, NULL);
         assert_int_equal(info.img_size, good[i]);
         assert_int_equal(mohvit_describe(m)->config.pretrain_size, 64); // what it was trained at stays
-        assert_int_equal(mohvit_block_tokens(m)[0], good[i] / 4 * (good[i] / 4));
+        mohvit_block first = {.size = sizeof first};
+        assert_int_equal(mohvit_get_block(m, 0, &first, NULL), MOHVIT_OK);
+        assert_int_equal(first.tokens, good[i] / 4 * (good[i] / 4));
         mohvit_close(m);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -381,24 +388,46 @@ static void a_size_may_replace_that_of_the_config(void **state)
 static void a_backend_must_be_known(void **state)
 {
     (void)state;
-    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "abacus"}, MOHVIT_ERROR_ARGUMENT, "abacus", "native");
+    expect_flaw(&(flaw){0}, (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS + 1}, MOHVIT_ERROR_ARGUMENT,
+                "backend 3", mohvit_version());
     heard h;
-    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = "openblas"}, &h));
-    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = "native"}, &h));
+    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS}, &h));
+    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.backend = MOHVIT_BACKEND_NATIVE}, &h));
 }
 
 static void a_precision_must_be_known_and_computed_by_the_backend(void **state)
 {
     (void)state;
-    expect_flaw(&(flaw){0}, (mohvit_options){.precision = "fp8"}, MOHVIT_ERROR_ARGUMENT, "fp8", "bf16");
-    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "openblas", .precision = "int8"},
+    expect_flaw(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_INT8 + 1}, MOHVIT_ERROR_ARGUMENT,
+                "precision 4", mohvit_version());
+    expect_flaw(&(flaw){0},
+                (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS, .precision = MOHVIT_PRECISION_INT8},
                 MOHVIT_ERROR_UNSUPPORTED, "openblas", "int8");
     setenv("MOHVIT_ISA", "baseline", 1);
-    expect_flaw(&(flaw){0}, (mohvit_options){.backend = "native", .precision = "bf16"},
+    expect_flaw(&(flaw){0},
+                (mohvit_options){.backend = MOHVIT_BACKEND_NATIVE, .precision = MOHVIT_PRECISION_BF16},
                 MOHVIT_ERROR_UNSUPPORTED, "AVX512-BF16", "baseline");
     unsetenv("MOHVIT_ISA");
     heard h;
-    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.precision = "f32"}, &h));
+    mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_F32}, &h));
+}
+
+static void a_seed_is_told_only_where_it_is_a_number(void **state)
+{
+    (void)state;
+    heard h;
+    const char *const seeds[][2] = {{"77", "77"},
+                                    {"", "unknown"},
+                                    {"7\xc2\x9b", "unknown"}, /* CSI */
+                                    {"123456789012345678901234567890", "unknown"}};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        mohvit_model *m = expect_open(&(flaw){.synthetic = seeds[i][0]}, plain, &h);
+        char expected[64];
+        snprintf(expected, sizeof expected, "\"synthetic_seed\":\"%s\"", seeds[i][1]);
+        assert_non_null(strstr(mohvit_provenance_json(m), expected));
+        assert_non_null(strstr(h.text, "its answers mean nothing"));
+        mohvit_close(m);
+    }
 }
 
 /* ---- Labels and preprocessing ------------------------------------------------------------------ */
@@ -480,9 +509,12 @@ static void batches_and_threads_have_limits(void **state)
                          MOHVIT_ERROR_ARGUMENT);
     }
     mohvit_close(m);
-    assert_int_equal(mohvit_open(&m, NULL, &(mohvit_options){.threads = 100000}, NULL),
-                     MOHVIT_ERROR_ARGUMENT);
-    assert_int_equal(mohvit_open(&m, NULL, &(mohvit_options){.threads = -1}, NULL), MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(
+        mohvit_open(&m, NULL, &(mohvit_options){.size = sizeof(mohvit_options), .threads = 100000}, NULL),
+        MOHVIT_ERROR_ARGUMENT);
+    assert_int_equal(
+        mohvit_open(&m, NULL, &(mohvit_options){.size = sizeof(mohvit_options), .threads = -1}, NULL),
+        MOHVIT_ERROR_ARGUMENT);
 }
 
 static void a_config_within_its_maxima_may_still_need_too_much_memory(void **state)
@@ -638,12 +670,11 @@ static void a_nan_in_the_input_is_an_error_and_not_a_crash(void **state)
     expect_ok(mohvit_load_tensor(ctx, 0, tensor, &err), &err);
     expect_ok(mohvit_run(ctx, 1, &err), &err);
     expect_error(mohvit_top(ctx, 0, top, 1, &err), &err, MOHVIT_ERROR_NONFINITE, "class 0", "nan");
-    const size_t *tokens = mohvit_block_tokens(m);
     for (size_t b = 0; b < 4; b++) { // every token still chose its heads
         size_t sum = 0;
         for (size_t i = 0; i < small.num_heads[b]; i++)
             sum += (size_t)mohvit_head_tokens(ctx, 0)[b * 6 + i];
-        assert_int_equal(sum, tokens[b] * config_active_heads(&small, b));
+        assert_int_equal(sum, mohvit_routing(m)->blocks[b].tokens * config_active_heads(&small, b));
     }
     memset(tensor, 0, sizeof tensor); // the next image is none the worse for it
     expect_ok(mohvit_load_tensor(ctx, 0, tensor, &err), &err);
@@ -666,6 +697,7 @@ int main(void)
         cmocka_unit_test(a_published_variant_is_recognised_by_its_shapes),
         cmocka_unit_test(a_config_that_does_not_fit_is_refused),
         cmocka_unit_test(a_size_may_replace_that_of_the_config),
+        cmocka_unit_test(a_seed_is_told_only_where_it_is_a_number),
         cmocka_unit_test(a_backend_must_be_known),
         cmocka_unit_test(a_precision_must_be_known_and_computed_by_the_backend),
         cmocka_unit_test(labels_must_name_every_class),

@@ -28,7 +28,8 @@ typedef struct work {
 static mohvit_status classify(work *w, mohvit_context *ctx, mohvit_error *err)
 {
     mohvit_prediction top[3];
-    mohvit_set_image_options(ctx, &(mohvit_image_options){.exif_orientation = 1});
+    const mohvit_image_options turned = {.size = sizeof turned, .exif_orientation = 1};
+    mohvit_set_image_options(ctx, &turned, NULL);
     mohvit_status status = mohvit_classify_file(ctx, w->picture, top, 3, err);
     if (!status)
         memcpy(w->logits, mohvit_logits(ctx, 0), 5 * sizeof *w->logits);
@@ -52,6 +53,8 @@ static mohvit_status do_all(work *w, mohvit_error *err)
         status = mohvit_reroute(&rerouted, m, NULL, err);
     if (!status)
         status = mohvit_context_create(&ctx, rerouted, 1, 1, err);
+    if (!status)
+        status = mohvit_record_gates(ctx, 1, err);
     if (!status)
         status = classify(w, ctx, err);
     if (!status)
@@ -130,7 +133,8 @@ static void starve_both_ways(const char *name, work *w)
 
 /* ---- Pictures -------------------------------------------------------------------------------------- */
 
-static const mohvit_options golden_options = {.config = PTH "config.json", .threads = 1};
+static const mohvit_options golden_options = {
+    .size = sizeof golden_options, .config = PTH "config.json", .threads = 1};
 
 /* No lossless WebP: the decoder of libwebp 1.2.4 reads through NULL where it finds no memory. */
 static void write_pictures(void)
@@ -202,11 +206,12 @@ static void the_model_that_is_built_in_needs_memory_and_says_so(void **state)
     (void)state;
     write_text("labels.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
     write_text("preprocess.json", "{\"mean\": [0, 0, 0], \"std\": [1, 1, 1]}");
-    starve_both_ways("built in", &(work){do_all, NULL, "turned.png", .options.threads = 1});
-    starve_both_ways(
-        "with files beside it",
-        &(work){do_all, NULL, "turned.png",
-                .options = {.labels = "labels.txt", .preprocess = "preprocess.json", .threads = 1}});
+    work alone = {do_all, NULL, "turned.png", .options = {.size = sizeof alone.options, .threads = 1}},
+         described = alone;
+    described.options.labels = "labels.txt";
+    described.options.preprocess = "preprocess.json";
+    starve_both_ways("built in", &alone);
+    starve_both_ways("with files beside it", &described);
 }
 
 static int enter(void **state)

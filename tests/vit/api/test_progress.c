@@ -249,11 +249,12 @@ static void loading_tells_of_every_parameter_once(void **state)
         for (int threads = 1; threads <= 3; threads++) {
             mohvit_model *m;
             mohvit_error err;
-            mohvit_info info;
+            mohvit_info info = {.size = sizeof info};
             told t = listening(0);
-            mohvit_options options = {.threads = threads, .progress = tell, .user = &t};
+            mohvit_options options = {
+                .size = sizeof options, .threads = threads, .progress = tell, .user = &t};
             expect_ok(openers[i](&m, &options, &err), &err);
-            mohvit_get_info(m, &info);
+            mohvit_get_info(m, &info, NULL);
             assert_int_equal(t.last, info.parameters);
             assert_int_equal(t.total, info.parameters);
             assert_true(t.calls > 10 && !t.falling);
@@ -270,7 +271,8 @@ static void loading_may_be_cancelled_at_any_tensor(void **state)
                 mohvit_model *m = NULL;
                 mohvit_error err;
                 told t = listening(at);
-                mohvit_options options = {.threads = threads, .progress = tell, .user = &t};
+                mohvit_options options = {
+                    .size = sizeof options, .threads = threads, .progress = tell, .user = &t};
                 mohvit_status status = openers[i](&m, &options, &err);
                 if (!status) {
                     assert_true(at > 10);

@@ -112,7 +112,8 @@ static void take_warning(void *user, const char *message)
 
 static mohvit_status open_written(mohvit_model **m, const char *key, mohvit_error *err)
 {
-    const mohvit_options options = {.key = key, .note = take_note, .warn = take_warning, .threads = 1};
+    const mohvit_options options = {
+        .size = sizeof options, .key = key, .note = take_note, .warn = take_warning, .threads = 1};
     *note = *warning = '\0';
     *m = NULL;
     return mohvit_open(m, path, &options, err);
@@ -180,12 +181,12 @@ static void a_prefix_is_found_without_a_config(void **state)
     (void)state;
     mohvit_model *m;
     mohvit_error err;
-    mohvit_info info;
+    mohvit_info info = {.size = sizeof info};
     config micro;
     assert_true(config_variant(&micro, "transnext_micro"));
     write_parts(&micro, false, &(part){"model.", "", NULL, 1}, 1);
     expect_ok(open_written(&m, NULL, &err), &err);
-    mohvit_get_info(m, &info);
+    mohvit_get_info(m, &info, NULL);
     assert_string_equal(info.variant, "transnext_micro");
     assert_non_null(strstr(note, "\"model.\" is taken off"));
     mohvit_close(m);

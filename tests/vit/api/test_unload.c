@@ -42,7 +42,7 @@ static int load_run_unload(void)
     if (!find(library, "mohvit_open", &open) || !find(library, "mohvit_context_create", &create) ||
         !find(library, "mohvit_load_rgb", &load) || !find(library, "mohvit_run", &run))
         return 2;
-    if (open(&model, NULL, &(mohvit_options){.threads = THREADS}, NULL) ||
+    if (open(&model, NULL, &(mohvit_options){.size = sizeof(mohvit_options), .threads = THREADS}, NULL) ||
         create(&ctx, model, BATCH, THREADS, NULL))
         return 3;
     for (size_t slot = 0; slot < BATCH; slot++)

@@ -395,25 +395,6 @@ static void without_a_name_vectorised_kernels_are_chosen(void **state)
     }
 }
 
-static void a_precision_is_known_by_its_name(void **state)
-{
-    (void)state;
-    precision found;
-    mohvit_error err;
-    for (precision p = 0; p < PRECISIONS; p++) {
-        assert_int_equal(precision_from_name(&found, precision_name(p), NULL), MOHVIT_OK);
-        assert_int_equal(found, p);
-    }
-    const char *const automatic[] = {NULL, "auto"};
-    for (size_t i = 0; i < LENGTH(automatic); i++) {
-        found = PRECISION_INT8;
-        assert_int_equal(precision_from_name(&found, automatic[i], NULL), MOHVIT_OK);
-        assert_int_equal(found, PRECISION_F32);
-    }
-    assert_int_equal(precision_from_name(&found, "fp8", &err), MOHVIT_ERROR_ARGUMENT);
-    assert_string_equal(err.message, "precision \"fp8\"; expected auto, f32, bf16 or int8");
-}
-
 static void what_no_backend_offers_is_refused(void **state)
 {
     (void)state;
@@ -460,7 +441,6 @@ int main(void)
         cmocka_unit_test(columns_on_one_thread_agree_with_the_reference),
         cmocka_unit_test(a_backend_is_chosen_by_name_and_precision),
         cmocka_unit_test(without_a_name_vectorised_kernels_are_chosen),
-        cmocka_unit_test(a_precision_is_known_by_its_name),
         cmocka_unit_test(what_no_backend_offers_is_refused),
         cmocka_unit_test(transpose_turns_any_rectangle),
     };

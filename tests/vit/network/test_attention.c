@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "vit/api/choices.h"
 #include "vit/api/internal.h"
 #include "vit/network/pairs.h"
 #include "tests/vit/kernels/reference.h"
@@ -73,7 +74,9 @@ static int open_models(void **state)
     const gemm *g;
     for (size_t set = 0; (k = kernels_available(set)); set++)
         for (size_t backend = 0; (g = gemm_available(backend)); backend++) {
-            mohvit_options options = {.backend = g->name, .precision = precision_name(g->precision)};
+            mohvit_options options = {.size = sizeof options,
+                                      .backend = backend_outside(g),
+                                      .precision = precision_outside(g->precision)};
             if (gemm_lacks(g, k) || (set && strcmp(g->name, "native")))
                 continue;
             assert_true(setups < MAX_SETUPS);

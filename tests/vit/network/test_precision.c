@@ -53,11 +53,11 @@ static golden_file golden_read(const char *name)
 }
 
 /* RMS of the difference over the standard deviation. */
-static double stray(const golden_file *g, const char *name)
+static double stray(const golden_file *g, mohvit_precision p)
 {
     mohvit_model *m;
     mohvit_context *ctx;
-    mohvit_options options = {.precision = name};
+    mohvit_options options = {.size = sizeof options, .precision = p};
     size_t S = g->config.img_size, classes = g->config.num_classes, n = g->batch * classes;
     float *input = malloc(g->batch * 3 * S * S * sizeof *input);
     double squares = 0, sum = 0, sum_of_squares = 0;
@@ -81,12 +81,12 @@ static double stray(const golden_file *g, const char *name)
     return sqrt(squares / (double)n) / sqrt(sum_of_squares / (double)n - mean * mean);
 }
 
-static void check(const char *name, double limit, double at_least)
+static void check(mohvit_precision p, double limit, double at_least)
 {
     mohvit_error err;
     mohvit_model *m;
     golden_file first = golden_read(files[0]);
-    mohvit_options options = {.precision = name};
+    mohvit_options options = {.size = sizeof options, .precision = p};
     mohvit_status status = mohvit_open_config(&m, &first.config, 0, &options, &err);
     free(first.logits);
     if (status == MOHVIT_ERROR_UNSUPPORTED) {
@@ -97,8 +97,9 @@ static void check(const char *name, double limit, double at_least)
     mohvit_close(m);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         golden_file g = golden_read(files[i]);
-        double found = stray(&g, name);
-        print_message("%-30s %s %.4f of the logits' standard deviation\n", files[i], name, found);
+        double found = stray(&g, p);
+        print_message("%-30s %s %.4f of the logits' standard deviation\n", files[i], mohvit_precision_name(p),
+                      found);
         assert_true(found <= limit);
         assert_true(found >= at_least); // it is not float32 by another name
         free(g.logits);
@@ -108,13 +109,13 @@ static void check(const char *name, double limit, double at_least)
 static void bf16_strays_by_at_most_a_tenth_of_a_standard_deviation(void **state)
 {
     (void)state;
-    check("bf16", 0.10, 1e-4);
+    check(MOHVIT_PRECISION_BF16, 0.10, 1e-4);
 }
 
 static void int8_strays_by_at_most_a_fifth_of_a_standard_deviation(void **state)
 {
     (void)state;
-    check("int8", 0.20, 1e-4);
+    check(MOHVIT_PRECISION_INT8, 0.20, 1e-4);
 }
 
 int main(void)

@@ -1,0 +1,62 @@
+#include "vit/api/texts.h"
+
+#include <stdlib.h>
+
+json_t *provenance_of_config(const config *c)
+{
+    config published;
+    bool named = config_variant(&published, config_name(c));
+    json_t *object = json_pack("{s:s}", "version", mohvit_version()), *own = config_json(c),
+           *usual = named ? config_json(&published) : NULL;
+    bool fine = object && own && !named == !usual;
+    if (fine && named)
+        fine = !json_object_set_new(object, "variant", json_string(config_name(c)));
+    if (fine && !json_equal(own, usual)) // as JSON: a config has padding
+        fine = !json_object_set(object, "config", own);
+    json_decref(own);
+    json_decref(usual);
+    if (fine)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *provenance_of_model(const description *d, const model *network)
+{
+    const numerics *a = &network->numerics;
+    json_t *object = provenance_of_config(&d->config);
+    json_t *how = json_pack("{s:f, s:s, s:s, s:s}", "active_heads_percent", config_active_percent(&d->config),
+                            "backend", a->gemms[PRECISION_F32]->name, "precision",
+                            precision_name(a->precision), "instruction_set", a->kernels->isa);
+    bool fine = object && how && !json_object_update(object, how);
+    if (fine && *d->synthetic)
+        fine = !json_object_set_new(object, "synthetic_seed", json_string(d->synthetic));
+    json_decref(how);
+    if (fine)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+mohvit_status texts_create(texts *out, const description *d, const model *network, mohvit_error *err)
+{
+    json_t *provenance = provenance_of_model(d, network);
+    *out = (texts){
+        .config = config_to_json(&d->config),
+        .preprocess = preprocess_to_json(&d->preprocess),
+        .provenance = provenance ? json_dumps(provenance, JSON_COMPACT) : NULL,
+    };
+    json_decref(provenance);
+    if (out->config && out->preprocess && out->provenance)
+        return MOHVIT_OK;
+    texts_free(out);
+    return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model's description");
+}
+
+void texts_free(texts *t)
+{
+    free(t->config);
+    free(t->preprocess);
+    free(t->provenance);
+    *t = (texts){0};
+}

@@ -1,0 +1,25 @@
+/* texts.h - what a model is and how it computes, as JSON. */
+#ifndef MOHVIT_TEXTS_H
+#define MOHVIT_TEXTS_H
+
+#include "vit/api/description.h"
+
+#include <jansson.h>
+
+typedef struct texts {
+    char *config, *preprocess, *provenance; /* malloc'd */
+} texts;
+
+/* *out is all NULL after a failure; free with texts_free. */
+mohvit_status texts_create(texts *out, const description *d, const model *network, mohvit_error *err);
+void texts_free(texts *t);
+
+/* {version, variant, config}: a published variant is given by name, and config is there where the name does
+ * not say everything. NULL without memory. */
+json_t *provenance_of_config(const config *c);
+
+/* The same with {active_heads_percent, backend, precision, instruction_set} and, where the weights are those
+ * of a seed, synthetic_seed. */
+json_t *provenance_of_model(const description *d, const model *network);
+
+#endif
