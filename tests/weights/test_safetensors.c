@@ -477,8 +477,8 @@ static void memory_is_read_to_its_end_and_no_further(void **state)
     assert_int_equal(byte_source_read(&s, 1, out, 2, NULL), MOHVIT_OK);
     assert_memory_equal(out, bytes + 1, 2);
     expect_error(byte_source_read(&s, 1, out, 3, &err), &err, MOHVIT_ERROR_IO, "some bytes",
-                 "ends at byte 3, 1 bytes short");
-    expect_error(byte_source_read(&s, 9, out, 1, &err), &err, MOHVIT_ERROR_IO, "some bytes", "1 bytes short");
+                 "ends at byte 3, 1 byte short");
+    expect_error(byte_source_read(&s, 9, out, 1, &err), &err, MOHVIT_ERROR_IO, "some bytes", "1 byte short");
     assert_int_equal(out[2], 0);
 }
 
