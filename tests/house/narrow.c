@@ -1,7 +1,7 @@
-/* What test_32_bits.sh runs: a synthetic model's logits, which need no library but ours; and that configs too
- * large for the addresses at hand are refused. */
-#include "vit/mohvit.h"
+/* What test_32_bits.sh runs: a synthetic network's logits, which need no library but ours; and that configs
+ * too large for the addresses at hand are refused. */
 #include "vit/network/model.h"
+#include "vit/network/synthetic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,35 +37,72 @@ static int refuses_what_is_too_large(void)
            refuses("too many activations", &large);
 }
 
+static mohvit_status read_tensor(void *seed, const tensor_spec *spec, float *dst, mohvit_error *err)
+{
+    (void)err;
+    synthetic_tensor(dst, spec, *(const uint64_t *)seed);
+    return MOHVIT_OK;
+}
+
+typedef struct {
+    const model *model;
+    scratch scratch;
+    profile profile;
+    float *input;
+    forward_result result;
+} image_run;
+
+static void run(void *arg, team *t)
+{
+    image_run *r = arg;
+    pass p = {
+        .kernels = r->model->numerics.kernels, .team = t, .scratch = &r->scratch, .profile = &r->profile};
+    model_forward(r->model, &p, r->input, &r->result);
+}
+
+static float *floats(size_t n)
+{
+    return calloc(n, sizeof(float));
+}
+
 int main(void)
 {
-    const mohvit_options options = {
-        .size = sizeof options, .backend = MOHVIT_BACKEND_NATIVE, .img_size = 64, .threads = 2};
-    mohvit_model *small = NULL;
-    mohvit_context *context = NULL;
-    mohvit_info info = {.size = sizeof info};
+    enum { THREADS = 2 };
+    uint64_t seed = 1;
+    const weight_source source = {.state = &seed, .read = read_tensor};
+    config c;
+    model *small = NULL;
+    image_run r = {0};
     mohvit_error err;
-    float *image = NULL;
     int failed = refuses_what_is_too_large();
-    mohvit_status status = mohvit_open_synthetic(&small, "moh_transnext_small_75", 1, &options, &err);
+    config_variant(&c, "moh_transnext_small_75");
+    c.img_size = 64;
+    mohvit_status status = model_create(&small, &c, &source, "native", PRECISION_F32, THREADS, &err);
     if (!status)
-        status = mohvit_context_create(&context, small, 1, 2, &err);
-    if (!status) {
-        mohvit_get_info(small, &info, NULL);
-        size_t n = 3 * info.img_size * info.img_size;
-        image = malloc(n * sizeof *image);
-        for (size_t i = 0; image && i < n; i++)
-            image[i] = (float)(i * 37 % 101) / 50 - 1;
-        status = image ? mohvit_load_tensor(context, 0, image, &err) : MOHVIT_ERROR_MEMORY;
+        status = model_scratch(small, &r.scratch, THREADS, &err);
+    if (!status)
+        status = profile_create(&r.profile, THREADS, &err);
+    size_t pixels = 3 * c.img_size * c.img_size, sums = config_blocks(&c) * config_max_heads(&c);
+    float *input = r.input = floats(pixels), *logits = floats(c.num_classes),
+          *features = floats(c.embed_dims[STAGES - 1]);
+    double *gate_sum = calloc(sums, sizeof *gate_sum);
+    if (!status && input && logits && features && gate_sum) {
+        for (size_t i = 0; i < pixels; i++)
+            input[i] = (float)(i * 37 % 101) / 50 - 1;
+        r.model = small;
+        r.result = (forward_result){.features = features, .logits = logits, .gate_sum = gate_sum};
+        parallel_run(THREADS, run, &r);
+        for (size_t i = 0; i < c.num_classes; i++)
+            printf("%.7f\n", (double)logits[i]);
     }
-    if (!status)
-        status = mohvit_run(context, 1, &err);
-    for (size_t i = 0; !status && i < info.num_classes; i++)
-        printf("%.7f\n", (double)mohvit_logits(context, 0)[i]);
     if (status)
         fprintf(stderr, "%s\n", err.message);
-    free(image);
-    mohvit_context_destroy(context);
-    mohvit_close(small);
+    free(input);
+    free(logits);
+    free(features);
+    free(gate_sum);
+    scratch_free(&r.scratch);
+    profile_free(&r.profile);
+    model_destroy(small);
     return failed || status;
 }
