@@ -664,7 +664,7 @@ pictures_that_cannot_be_read_for_a_moment_are_read_another_time() {
             equal "$(grep -c '^mohvit: .*png: cannot be read: Stale file handle' fault-err.txt)" 3
             has "$(cat fault-err.txt)" "3 of these could not be read; with --state the same command looks again"
             goes_on $source
-            has "$err" "its records are made anew"
+            has "$err" " made anew: pictures that failed are others now"
         done
         rm -f state
     done
@@ -731,11 +731,11 @@ a_picture_that_is_mended_counts() {
     cp "good/${one##*/}" "$one"
     scores 1 list
     has "$err" "136 of 200 images are done already, of this data as it was (6"
-    has "$err" "1 of its records are made anew"
+    has "$err" "1 of its records is made anew"
     has "$err" "2 of 200 images failed"
     printf 'damaged in another way' >"$two"
     scores 1 list
-    has "$err" "1 of its records are made anew"
+    has "$err" "1 of its records is made anew"
     has "$err" "2 of 200 images failed"
     cp "good/${two##*/}" "$two"
     cp "good/${three##*/}" "$three"

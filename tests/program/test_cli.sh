@@ -327,7 +327,7 @@ progress_is_shown_where_answers_are_not() {
     lacks "$(cat terminal)" "of 2 images"
     echo missing >list
     shown "slow --from-file list >out.txt" >terminal # whose length nobody knows
-    has "$(cat terminal)" $'\r\033[K1 images, '
+    has "$(cat terminal)" $'\r\033[K1 image, '
 }
 
 # One that writes a path and waits for its answer, as another program does.
