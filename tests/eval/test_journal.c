@@ -705,6 +705,11 @@ static void a_torn_end_is_dropped_wherever_it_is_torn(void **state)
         assert_int_equal(journal_done(j), kept);
         bool clean = size < ends[0] || size == ends[0] || size == ends[1] || size == ends[2];
         assert_int_equal(*warnings == '\0', clean);
+        if (!clean) {
+            char dropped[64];
+            snprintf(dropped, sizeof dropped, "its last %ld byte", (long)(size - ends[kept]));
+            assert_non_null(strstr(warnings, dropped));
+        }
         for (size_t i = kept; i < 3; i++)
             append(j, i);
         expect_totals(&j, 1);

@@ -79,6 +79,14 @@ evaluating_needs_memory_and_goes_on_later() {
         --head-load l.safetensors
 }
 
+statistics_need_memory_and_say_so() {
+    "$tools/make_pictures" unpack $idx/t10k-{images-idx3,labels-idx1}-ubyte.gz 0 5 png data "${folders[@]}" ||
+        fail make_pictures
+    run 0 headload count data --quiet -o l.safetensors
+    again() { :; }
+    starve $((2 * step)) headload stats l.safetensors
+}
+
 # ---- Reading ---------------------------------------------------------------------------------------
 
 # unread ARGUMENT …: reads what is in the folder `files` in small pieces, from a disk that breaks at a call, and while
@@ -211,7 +219,7 @@ nobody_has_to_read_the_output() {
 }
 
 case $group in
-memory) tests='classifying_needs_memory_and_says_so evaluating_needs_memory_and_goes_on_later' ;;
+memory) tests='classifying_needs_memory_and_says_so evaluating_needs_memory_and_goes_on_later statistics_need_memory_and_say_so' ;;
 reading) tests='pictures_and_checkpoints_that_cannot_be_read_are_errors data_sets_and_results_that_cannot_be_read_are_errors' ;;
 writing) tests='what_cannot_be_written_is_an_error_and_never_half_a_file nobody_has_to_read_the_output' ;;
 *) echo "no group $group" && exit 2 ;;

@@ -440,6 +440,11 @@ routes_are_those_that_are_counted() {
                 <(get blocks $block heads $h gate | tr -d '[]' | tr ',' '\n') |
                 awk '($1 == 0) != ($2 == 0) { bad = 1 } END { exit bad }' || fail "block $name, head $h: mask and gates"
         done
+        # Of the gates of selected pairs a fiftieth is above the strong one.
+        for ((h = 0; h < heads; h++)); do
+            get blocks $block heads $h gate | tr -d '[]' | tr ',' '\n'
+        done | grep -v '^0\(\.0\)\?$' | sort -g >gates.txt
+        equal "$(get blocks $block strong)" "$(sed -n "$((($(wc -l <gates.txt) - 1) * 49 / 50 + 1))p" gates.txt)"
     done
 }
 

@@ -28,9 +28,9 @@ static const char help[] =
     "  --exif-orientation  turn the picture as its EXIF says; the reference does not\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nJSON is one line: "
     "{\"path\",\"size\",\"top\",\"blocks\":[{\"stage\",\"block\",\"side\",\"shared\",\"routed\",\n"
-    "\"heads\":[{\"head\",\"kind\",\"load\",\"mask\":[...],\"gate\":[...]}]}],\"provenance\"}; mask and gate "
-    "have a\n"
-    "number for each patch, row by row. \"-\" for IMAGE is a picture on standard input.\n";
+    "\"strong\",\"heads\":[{\"head\",\"kind\",\"load\",\"mask\":[...],\"gate\":[...]}]}],\"provenance\"};\n"
+    "mask and gate have a number for each patch, row by row; gates from \"strong\" on have the\n"
+    "strongest tint. \"-\" for IMAGE is a picture on standard input.\n";
 
 typedef struct routes_options {
     model_options model;
@@ -121,9 +121,10 @@ static json_t *block_json(const routes *r)
     json_t *heads = or_die(json_array());
     for (size_t h = 0; h < r->block->heads; h++)
         json_add(heads, head_json(r, h));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "stage", (json_int_t)r->block->stage, "block",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "stage", (json_int_t)r->block->stage, "block",
                      (json_int_t)r->block->block, "side", (json_int_t)r->side, "shared",
-                     (json_int_t)r->block->shared, "routed", (json_int_t)r->block->routed, "heads", heads);
+                     (json_int_t)r->block->shared, "routed", (json_int_t)r->block->routed, "strong",
+                     (double)r->strong, "heads", heads);
 }
 
 /* To standard output, or to the file with a newline. */
