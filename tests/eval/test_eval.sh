@@ -758,7 +758,10 @@ damaged_pictures_cost_an_interrupted_run_nothing() {
         equal $? 137
     done
     run 1 eval list --state state --format json
-    has "$err" "$((64 * interruptions)) of $((64 * interruptions + 10)) images are done already"
+    local all=$((64 * interruptions + 10)) finished
+    finished=$(sed -n "s/.*: \([0-9]*\) of $all images are done already.*/\1/p" <<<"$err")
+    # The last chunk has ten pictures, and may be done before one of 64.
+    [ "$finished" = $((all - 10)) ] || [ "$finished" = $((all - 64)) ] || fail "\"$finished\" done: $err"
     equal "$(result <out.txt)" "$(cat whole.json)"
     equal "$(stat -c %s state)" "$(stat -c %s whole)"
 }
@@ -896,7 +899,7 @@ shards_add_up_to_the_whole() {
     run 0 merge s4 s2 s1 s3
     has "$out" "images/s/thread"
     run 1 merge s1 s3 s4
-    has "$err" "are missing"
+    [[ $err =~ chunks?\ .*\ (is|are)\ missing ]] || fail "$err"
     [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are missing"
     equal "$out" ""
     run 1 merge s1 s2 s3 s4 s2
