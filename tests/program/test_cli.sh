@@ -26,6 +26,8 @@ every_command_explains_itself() {
         run 0 "$c" -h
         equal "$out" "$help"
         equal "$(sed -n 's/^  \(-., \)\?\(--[a-z-]*\).*/\2/p' out.txt | sort | uniq -d)" "" # each option once
+        # By two blanks the manual's pages tell an option from what it does.
+        equal "$(grep -E '^  (-., )?--[a-z-]+( [A-Z]+)? [a-z]' out.txt)" ""
     done
     run 0 help
     has "$out" "Commands:"

@@ -79,7 +79,8 @@ enum {
     "                     file_name,label, as Kaggle's LOC_val_solution.csv\n"                               \
     "  --truth-in-order FILE\n"                                                                              \
     "                     the same without names: a class a line, for the pictures in their order\n"         \
-    "  --classes-by-order folders are the classes in the order of their names\n"                             \
+    "  --classes-by-order\n"                                                                                 \
+    "                     folders are the classes in the order of their names\n"                             \
     "  --classes-by-number\n"                                                                                \
     "                     folders are called by the indices of classes\n"                                    \
     "  --classes-from-names\n"                                                                               \
@@ -94,7 +95,8 @@ enum {
     "  --sample N         N pictures at random, in their order\n"                                            \
     "  --seed S           of --sample; default 0\n"                                                          \
     "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
-    "  --exif-orientation turns pictures as their EXIF says; published scores do not\n"                      \
+    "  --exif-orientation\n"                                                                                 \
+    "                     turns pictures as their EXIF says; published scores do not\n"                      \
     "  --skip-other-formats\n"                                                                               \
     "                     leaves out BMP, PPM and TIFF, which are an error otherwise; GIF, HEIC and\n"       \
     "                     AVIF are left out as ImageFolder does\n"                                           \
