@@ -146,8 +146,8 @@ mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error 
         ctx->gates_per_slot = routing_pairs(layout, layout->count);
         ctx->gates = memory_alloc(ctx->batch, ctx->gates_per_slot * sizeof *ctx->gates);
         if (!ctx->gates)
-            return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the gates of a batch of %zu images",
-                             ctx->batch);
+            return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the gates of a batch of %zu image%s",
+                             ctx->batch, plural(ctx->batch));
     }
     return MOHVIT_OK;
 }
