@@ -37,6 +37,8 @@ static mohvit_status idx_error(gzFile f, const char *path, mohvit_error *err)
     const char *cause = gzerror(f, &code);
     if (code == Z_ERRNO)
         return error_errno(err, "%s", path);
+    if (code == Z_MEM_ERROR)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
     if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
         size_t length = strlen(path);
         if (!strncmp(cause, path, length) && !strncmp(cause + length, ": ", 2)) // zlib names the file, too

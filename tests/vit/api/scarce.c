@@ -36,7 +36,8 @@ static bool is_spared(const void *caller)
 
 static int note_library(struct dl_phdr_info *info, size_t size, void *user)
 {
-    static const char *const names[] = {"/libgomp.so", "/libopenblas", "/libjansson", "/ld-linux"};
+    static const char *const names[] = {"/libgomp.so", "/libopenblas", "/libjansson", "/libarchive",
+                                        "/ld-linux"};
     (void)size;
     (void)user;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
