@@ -73,6 +73,10 @@ static void damaged_idx_files_are_refused(void **state)
     bad[11] = 0;
     write_idx("i", bad, sizeof bad, false);
     refused("idx:i,l", (dataset_options){0}, "dimension 1 is 0", "");
+    static const uint8_t four_channels[] = {0, 0, 8, 4, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0,
+                                            0, 1, 0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8};
+    write_idx("i", four_channels, sizeof four_channels, false);
+    refused("idx:i,l", (dataset_options){0}, "i: 4 dimensions", "with 3 channels");
     write_idx("i", images, sizeof images, false);
     write_idx("l", (const uint8_t[]){0, 0, 8, 1, 0, 0, 0, 3, 2, 0, 1}, 11, false);
     refused("idx:i,l", (dataset_options){0}, "3 labels", "expected 2");

@@ -289,6 +289,13 @@ static void only_counts_of_one_model_are_merged(void **state)
                  MOHVIT_ERROR_MISMATCH, "b.safetensors: was counted otherwise than a.safetensors",
                  "weights_hash is \"synthetic:2\"");
     head_load_destroy(b);
+    b = make(&c, 1); // what one has and the other lacks
+    json_object_set_new(b->provenance, "subset", json_string("first 10"));
+    expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH, "b",
+                 "subset is \"first 10\", expected absent");
+    expect_error(head_load_merge(b, a, "b", "a", false, &err), &err, MOHVIT_ERROR_MISMATCH, "a",
+                 "subset is absent, expected \"first 10\"");
+    head_load_destroy(b);
     other.routed_head[3] = 5;
     b = make(&other, 1);
     expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH, "b",
@@ -485,6 +492,18 @@ static void a_gate_sum_beyond_53_bits_is_rounded_and_read_back(void **state)
     unlink(path);
 }
 
+static void a_gate_sum_is_counted_to_the_nearest_unit(void **state)
+{
+    (void)state;
+    static const double part[] = {0.25, 0.5, 0.75, 1.5, -0.75}; // ties go to the even one
+    static const int64_t nearest[] = {0, 0, 1, 2, -1};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        int64_t units = 99;
+        assert_true(head_load_units(&units, part[i] / HEAD_LOAD_GATE_UNIT));
+        assert_int_equal(units, nearest[i]);
+    }
+}
+
 static void the_file_is_laid_out_as_documented(void **state)
 {
     (void)state;
@@ -563,6 +582,9 @@ static void numbers_that_do_not_belong_together_are_refused(void **state)
     config c = small_config();
     head_load *l = make(&c, 9);
     l->active[head_load_at(l, 2, 4, 7)]++;
+    expect_refused(l, MOHVIT_ERROR_FORMAT, "active: class 2, block 4.0: routed heads add up to");
+    l = make(&c, 9);
+    l->active[head_load_at(l, 2, 4, 7)]--;
     expect_refused(l, MOHVIT_ERROR_FORMAT, "active: class 2, block 4.0: routed heads add up to");
     l = make(&c, 9);
     l->active[head_load_at(l, 2, 4, 1)]--;
@@ -818,6 +840,7 @@ int main(void)
         cmocka_unit_test(parts_that_are_missing_are_named),
         cmocka_unit_test(a_file_brings_back_every_bit),
         cmocka_unit_test(a_gate_sum_beyond_53_bits_is_rounded_and_read_back),
+        cmocka_unit_test(a_gate_sum_is_counted_to_the_nearest_unit),
         cmocka_unit_test(the_file_is_laid_out_as_documented),
         cmocka_unit_test(a_file_cut_short_is_refused),
         cmocka_unit_test(numbers_that_do_not_belong_together_are_refused),

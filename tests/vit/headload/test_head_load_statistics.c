@@ -93,6 +93,26 @@ static void classes_that_share_no_head_are_a_bit_apart(void **state)
     head_load_destroy(l);
 }
 
+static void the_most_specific_head_stands_first(void **state)
+{
+    (void)state;
+    head_load *l = make(2);
+    add(l, 0, 4, 1, 3, 0);
+    add(l, 1, 4, 2, 1, 1);
+    block_statistics s = compute(l, 3);
+    assert_int_equal(s.specific_count, 4);
+    static const size_t heads[] = {4, 3, 2, 1}, of_class[] = {1, 0, 1, 0};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(s.specific[i].head, heads[i]);
+        assert_int_equal(s.specific[i].class_index, of_class[i]);
+    }
+    assert_near(s.specific[0].information, 1);
+    assert_near(s.specific[1].information, 1 + 0.75 * log2(0.75) + 0.25 * log2(0.25));
+    assert_near(s.specific[3].information, 0);
+    block_statistics_free(&s);
+    head_load_destroy(l);
+}
+
 static void balance_is_of_the_loads_of_all_tokens(void **state)
 {
     (void)state;
@@ -217,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_divergence_is_lins),
         cmocka_unit_test(classes_that_share_no_head_are_a_bit_apart),
+        cmocka_unit_test(the_most_specific_head_stands_first),
         cmocka_unit_test(balance_is_of_the_loads_of_all_tokens),
         cmocka_unit_test(there_is_nothing_to_say_of_no_images_or_no_router),
         cmocka_unit_test(classes_that_route_alike_stand_together),
