@@ -20,12 +20,10 @@ import tensor_file
 
 
 def pytorch_predictions(weights):
-    tensors, metadata = tensor_file.load(weights)
-    config = json.loads(metadata["config"])
+    _, metadata = tensor_file.load(weights)
     assert json.loads(metadata["preprocess"]) == fashion_mnist.PREPROCESS, metadata["preprocess"]
-    model = moh_vit.MoHViT(config)
-    model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    pictures, classes = fashion_mnist.load("t10k", config["img_size"])
+    model = moh_vit.load(weights)
+    pictures, classes = fashion_mnist.load("t10k", json.loads(metadata["config"])["img_size"])
     with torch.no_grad():
         logits = torch.cat([model(fashion_mnist.pixels(pictures[first:first + 100]))
                             for first in range(0, len(pictures), 100)])

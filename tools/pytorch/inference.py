@@ -9,7 +9,6 @@ are numbers and not read from tensors: the exporter traces what reads them, and 
 traced. Images come first here: (B, h, N, d). Every head is computed and then weighted, as in the published code.
 """
 
-import json
 import warnings
 
 import torch
@@ -17,7 +16,6 @@ import torch.nn.functional as F
 from torch import nn
 
 import moh_vit
-import tensor_file
 
 PADDING = (0, 0, 1, 1, 1, 1)  # of a map (..., H, W, d): one token on each side
 
@@ -148,10 +146,7 @@ def inference_form(model):
 
 def load(path):
     """The model of a safetensors file that describes itself, in its inference form."""
-    tensors, metadata = tensor_file.load(path)
-    model = moh_vit.MoHViT(json.loads(metadata["config"]))
-    model.load_state_dict(tensors)
-    return inference_form(model)
+    return inference_form(moh_vit.load(path))
 
 
 def export(model, path, pixels):

@@ -1,6 +1,7 @@
 """MoH-ViT and dense TransNeXt in PyTorch: the network of spec 1 to 3, to train it and as a second opinion.
 
     model = MoHViT(config)           # config: the JSON object of spec 1
+    model = load(path)               # of a safetensors file that names its config
     logits = model(pixels)           # (B, 3, S, S) -> (B, classes)
     logits, routings = model.routed(pixels)
     loss = loss_function(logits, labels) + balance_loss(routings)
@@ -11,12 +12,15 @@ a neighbour or a pooled key is then a slice with long rows, products stay whole,
 """
 
 import hashlib
+import json
 import math
 from typing import NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import tensor_file
 
 TOKEN_EPS, MAP_EPS = 1e-6, 1e-5  # of LayerNorm: in blocks and after stages; in patch embedding and of the pooled map
 BALANCE_WEIGHT = 0.01
@@ -483,3 +487,11 @@ class MoHViT(nn.Module):
 
     def forward(self, pixels):
         return self.routed(pixels)[0]
+
+
+def load(path):
+    """The model of a safetensors file whose metadata has its config, in float32."""
+    tensors, metadata = tensor_file.load(path)
+    model = MoHViT(json.loads(metadata["config"]))
+    model.load_state_dict({name: value.float() for name, value in tensors.items()})
+    return model
