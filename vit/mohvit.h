@@ -171,8 +171,10 @@ MOHVIT_API const char *mohvit_config_json(const mohvit_model *model);
  * middle is taken. Without it that is 8/7 · img_size, and from 384 pixels on both sides become img_size. */
 MOHVIT_API const char *mohvit_preprocess_json(const mohvit_model *model);
 /* What its results depend on: {"version", "variant", "config", "active_heads_percent", "backend",
- * "precision", "instruction_set", "synthetic_seed"}. Either of variant and config is left out where the other
- * says everything, the seed where the weights are not those of mohvit_open_synthetic. */
+ * "precision", "instruction_set", "weights_hash", "synthetic_seed"}. Either of variant and config is left out
+ * where the other says everything, the seed where the weights are not those of mohvit_open_synthetic.
+ * weights_hash is the XXH3-128 of the checkpoint as xxh128sum prints it, of an index with shards that of "cat
+ * INDEX SHARD ...", sorted by name, or "synthetic:SEED". */
 MOHVIT_API const char *mohvit_provenance_json(const mohvit_model *model);
 
 /* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's

@@ -176,7 +176,8 @@ mohvit_model *model_open_or_complain(const model_source *source, const model_opt
     mohvit_status status =
         source->kind == SOURCE_SYNTHETIC
             ? mohvit_open_synthetic(&m, o->variant, source->seed, &o->open, &err)
-            : mohvit_open(&m, source->kind == SOURCE_FILE ? source->path : NULL, &o->open, &err);
+            : mohvit_open_with_config(&m, source->kind == SOURCE_FILE ? source->path : NULL, NULL, &o->open,
+                                      &err);
     if (!fine_or_complain(status, &err))
         return NULL;
     model_warn_routed(&mohvit_describe(m)->config, o->open.routed_heads, o);

@@ -1,70 +1,36 @@
 #include "tools/program/provenance.h"
 
-#include "base/file_io.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "vit/api/texts.h"
 #include "weights/embedded.h"
-#include "weights/safetensors_index.h"
+#include "weights/weights_hash.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
-#include <xxhash.h>
 
-#define HASH_CHUNK ((size_t)1 << 20)
-
-static json_t *hash_text(XXH128_hash_t hash)
-{
-    char text[33];
-    snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64, (uint64_t)hash.low64);
-    return json_text(text);
-}
-
-static bool hash_stream(XXH3_state_t *state, int fd)
-{
-    char *chunk = or_die(malloc(HASH_CHUNK));
-    ssize_t n;
-    while ((n = file_read(fd, chunk, HASH_CHUNK)) > 0)
-        XXH3_128bits_update(state, chunk, (size_t)n);
-    free(chunk);
-    return n == 0;
-}
-
-static bool hash_file(XXH3_state_t *state, const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool hashed = fd >= 0 && hash_stream(state, fd);
-    if (!hashed)
-        complain("warning: %s: could not be hashed: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return hashed;
-}
-
-/* Of the file and, where it is an index, of the shards behind it. */
+/* null where the file can no longer be read. */
 static json_t *hash_checkpoint(const char *path)
 {
-    char **shards = NULL;
-    size_t count = 0;
+    char hash[WEIGHTS_HASH_SIZE];
     mohvit_error err;
-    XXH3_state_t *state = or_die(XXH3_createState());
-    XXH3_128bits_reset(state);
-    bool hashed = hash_file(state, path) &&
-                  fine_or_complain(safetensors_index_shards(&shards, &count, path, &err), &err);
-    for (size_t i = 0; hashed && i < count; i++)
-        hashed = hash_file(state, shards[i]);
-    json_t *text = hashed ? hash_text(XXH3_128bits_digest(state)) : json_null();
-    for (size_t i = 0; shards && i < count; i++)
-        free(shards[i]);
-    free(shards);
-    XXH3_freeState(state);
-    return text;
+    if (!weights_hash_file(hash, path, &err))
+        return json_text(hash);
+    if (err.status == MOHVIT_ERROR_MEMORY)
+        or_die(NULL);
+    complain("warning: %s; its hash is left out", err.message);
+    return json_null();
+}
+
+static json_t *hash_built_in(void)
+{
+    char hash[WEIGHTS_HASH_SIZE];
+    weights_hash_bytes(hash, embedded_model, embedded_model_size());
+    return json_text(hash);
 }
 
 static json_t *hash_source(const model_source *source)
@@ -73,7 +39,7 @@ static json_t *hash_source(const model_source *source)
     case SOURCE_FILE:
         return hash_checkpoint(source->path);
     case SOURCE_BUILT_IN:
-        return hash_text(XXH3_128bits(embedded_model, embedded_model_size()));
+        return hash_built_in();
     case SOURCE_SYNTHETIC:
         return or_die(json_sprintf("synthetic:%" PRIu64, source->seed));
     default:

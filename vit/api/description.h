@@ -7,6 +7,7 @@
 #include "vit/network/model.h"
 #include "weights/checkpoint.h"
 #include "weights/labels.h"
+#include "weights/weights_hash.h"
 
 /* What a checkpoint is, before any weight is read. */
 typedef struct description {
@@ -14,6 +15,9 @@ typedef struct description {
     preprocess preprocess;
     labels labels;      /* one for each class */
     char synthetic[24]; /* the seed of test weights, or "unknown"; "": weights of a training */
+    /* What the weights are, once they are read (weights_hash.h), or "synthetic:" and a seed; "": not known.
+     */
+    char weights_hash[WEIGHTS_HASH_SIZE];
 } description;
 
 /* From the checkpoint's metadata and tensor shapes, with what options replace; given, where not NULL, is its

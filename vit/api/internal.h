@@ -7,7 +7,8 @@
 
 #define CONTEXT_MAX_BATCH 4096
 
-/* mohvit_open with a config at hand in place of the checkpoint's. */
+/* mohvit_open with a config at hand in place of the checkpoint's, unless it is NULL. The weights are not
+ * hashed: 200 MB take 0.1 s on Zen 3, which only those pay who ask for the provenance. */
 mohvit_status mohvit_open_with_config(mohvit_model **model, const char *path, const config *c,
                                       const mohvit_options *options, mohvit_error *err);
 

@@ -104,9 +104,9 @@ mohvit_status mohvit_reroute(mohvit_model **out, const mohvit_model *base, const
     return wrap_model(out, &d, network, status, err);
 }
 
-/* Takes over cp. */
+/* Takes over cp. hash may be "". */
 static mohvit_status open_checkpoint(mohvit_model **out, checkpoint *cp, const config *given,
-                                     const mohvit_options *options, mohvit_error *err)
+                                     const char *hash, const mohvit_options *options, mohvit_error *err)
 {
     description d;
     warning_sink warn = options_sink(options);
@@ -115,6 +115,7 @@ static mohvit_status open_checkpoint(mohvit_model **out, checkpoint *cp, const c
         status = checkpoint_check(cp, &d.config, &warn, err);
         checkpoint_reader reader = {.cp = cp, .warn = warn};
         weight_source source = checkpoint_source(&reader);
+        snprintf(d.weights_hash, sizeof d.weights_hash, "%s", hash);
         if (status)
             description_free(&d);
         else
@@ -129,31 +130,50 @@ mohvit_status mohvit_open_memory(mohvit_model **out, const void *data, size_t si
 {
     checkpoint *cp;
     mohvit_options own;
+    char hash[WEIGHTS_HASH_SIZE];
     mohvit_status status = take_options(&own, options, err);
     warning_sink warn = options_sink(&own);
     if (!status)
         status = checkpoint_open_memory(&cp, data, size, "checkpoint in memory", own.key, &warn, err);
-    return status ? status : open_checkpoint(out, cp, NULL, &own, err);
+    if (status)
+        return status;
+    weights_hash_bytes(hash, data, size);
+    return open_checkpoint(out, cp, NULL, hash, &own, err);
 }
 
-mohvit_status mohvit_open_with_config(mohvit_model **out, const char *path, const config *c,
-                                      const mohvit_options *options, mohvit_error *err)
+/* path NULL: the built-in model. */
+static mohvit_status open_path(mohvit_model **out, const char *path, const config *c, bool hashed,
+                               const mohvit_options *options, mohvit_error *err)
 {
-    checkpoint *cp;
+    checkpoint *cp = NULL;
     mohvit_options own;
+    char hash[WEIGHTS_HASH_SIZE] = "";
     mohvit_status status = take_options(&own, options, err);
     warning_sink warn = options_sink(&own);
     if (!status)
         status = path ? checkpoint_open(&cp, path, own.key, &warn, err)
                       : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(), "built-in model",
                                                own.key, &warn, err);
-    return status ? status : open_checkpoint(out, cp, c, &own, err);
+    if (!status && hashed && path)
+        status = weights_hash_file(hash, path, err);
+    else if (!status && hashed)
+        weights_hash_bytes(hash, embedded_model, embedded_model_size());
+    if (!status)
+        return open_checkpoint(out, cp, c, hash, &own, err);
+    checkpoint_close(cp);
+    return status;
+}
+
+mohvit_status mohvit_open_with_config(mohvit_model **out, const char *path, const config *c,
+                                      const mohvit_options *options, mohvit_error *err)
+{
+    return open_path(out, path, c, false, options, err);
 }
 
 mohvit_status mohvit_open(mohvit_model **out, const char *path, const mohvit_options *options,
                           mohvit_error *err)
 {
-    return mohvit_open_with_config(out, path, NULL, options, err);
+    return open_path(out, path, NULL, true, options, err);
 }
 
 mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t seed,
@@ -168,6 +188,7 @@ mohvit_status mohvit_open_config(mohvit_model **out, const config *c, uint64_t s
     if (status)
         return status;
     snprintf(d.synthetic, sizeof d.synthetic, "%" PRIu64, seed);
+    snprintf(d.weights_hash, sizeof d.weights_hash, "synthetic:%" PRIu64, seed);
     return create_model(out, &d, &source, &own, err);
 }
 

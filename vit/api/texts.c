@@ -29,6 +29,8 @@ json_t *provenance_of_model(const description *d, const model *network)
                             "backend", a->gemms[PRECISION_F32]->name, "precision",
                             precision_name(a->precision), "instruction_set", a->kernels->isa);
     bool fine = object && how && !json_object_update(object, how);
+    if (fine && *d->weights_hash)
+        fine = !json_object_set_new(object, "weights_hash", json_string(d->weights_hash));
     if (fine && *d->synthetic)
         fine = !json_object_set_new(object, "synthetic_seed", json_string(d->synthetic));
     json_decref(how);

@@ -12,6 +12,9 @@
 #include "tests/vit/api/small_model.h"
 #include "tests/vit/kernels/reference.h"
 #include "vit/network/synthetic.h"
+#include "base/file_io.h"
+#include "base/replace_file.h"
+#include "weights/embedded.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +214,47 @@ static void provenance_says_what_results_depend_on(void **state)
     assert_string_equal(text_of(found, "variant"), "moh_transnext_small_75");
     assert_non_null(json_object_get(found, "config"));
     json_decref(found);
+}
+
+/* Closes m. */
+static void expect_weights_hash(mohvit_model *m, const char *expected)
+{
+    json_t *provenance = parsed(mohvit_provenance_json(m));
+    assert_string_equal(text_of(provenance, "weights_hash"), expected);
+    json_decref(provenance);
+    mohvit_close(m);
+}
+
+static void weights_are_known_by_their_hash_wherever_they_lie(void **state)
+{
+    (void)state;
+    static const char path[] = GOLDEN_DIR "/pth/plain.pth", hash[] = "0f0c18eb53506456887949e6840acab9",
+                      copy[] = "interface_weights.safetensors";
+    mohvit_model *m, *half;
+    mohvit_error err;
+    const mohvit_options o = {.size = sizeof o, .config = GOLDEN_DIR "/pth/config.json", .threads = 1};
+    char *data;
+    size_t size;
+    assert_int_equal(mohvit_open(&m, path, &o, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_reroute(&half, m, "1", NULL), MOHVIT_OK);
+    expect_weights_hash(m, hash); // as xxh128sum prints it
+    expect_weights_hash(half, hash);
+    assert_int_equal(file_load_path(&data, &size, path, SIZE_MAX, &err), MOHVIT_OK);
+    assert_int_equal(mohvit_open_memory(&m, data, size, &o, NULL), MOHVIT_OK);
+    free(data);
+    expect_weights_hash(m, hash);
+
+    assert_int_equal(mohvit_open(&m, NULL, NULL, NULL), MOHVIT_OK);
+    json_t *built_in = parsed(mohvit_provenance_json(m));
+    mohvit_close(m);
+    assert_int_equal(replace_with_bytes(copy, embedded_model, embedded_model_size(), &err), MOHVIT_OK);
+    assert_int_equal(mohvit_open(&m, copy, NULL, NULL), MOHVIT_OK);
+    expect_weights_hash(m, text_of(built_in, "weights_hash"));
+    json_decref(built_in);
+    remove(copy);
+
+    assert_int_equal(mohvit_open_config(&m, &small, 5, NULL, NULL), MOHVIT_OK);
+    expect_weights_hash(m, "synthetic:5");
 }
 
 static void a_caller_may_replace_the_preprocessing(void **state)
@@ -589,9 +633,14 @@ static void head_loads_that_differ_are_not_merged(void **state)
 {
     (void)state;
     mohvit_error err;
-    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE), *blas = small_with(MOHVIT_BACKEND_OPENBLAS), *half;
+    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE), *blas = small_with(MOHVIT_BACKEND_OPENBLAS), *half,
+                 *other;
     assert_int_equal(mohvit_reroute(&half, m, "1", NULL), MOHVIT_OK);
-    mohvit_head_load *a = nothing_counted(m), *b = nothing_counted(blas), *c = nothing_counted(half);
+    assert_int_equal(mohvit_open_config(&other, &small, 6, NULL, NULL), MOHVIT_OK);
+    mohvit_head_load *a = nothing_counted(m), *b = nothing_counted(blas), *c = nothing_counted(half),
+                     *d = nothing_counted(other);
+    assert_int_equal(mohvit_head_load_merge(a, d, 1, &err), MOHVIT_ERROR_MISMATCH);
+    assert_non_null(strstr(err.message, "weights_hash is \"synthetic:6\", expected \"synthetic:5\""));
     assert_int_equal(mohvit_head_load_merge(a, a, 0, &err), MOHVIT_ERROR_ARGUMENT);
     assert_int_equal(mohvit_head_load_merge(a, c, 1, &err), MOHVIT_ERROR_MISMATCH);
     assert_int_equal(mohvit_head_load_merge(a, b, 0, &err), MOHVIT_ERROR_MISMATCH);
@@ -600,6 +649,8 @@ static void head_loads_that_differ_are_not_merged(void **state)
     mohvit_head_load_destroy(a);
     mohvit_head_load_destroy(b);
     mohvit_head_load_destroy(c);
+    mohvit_head_load_destroy(d);
+    mohvit_close(other);
     mohvit_close(half);
     mohvit_close(blas);
     mohvit_close(m);
@@ -615,6 +666,7 @@ int main(void)
         cmocka_unit_test(a_model_tells_its_heads_block_by_block),
         cmocka_unit_test(the_texts_of_a_model_read_back),
         cmocka_unit_test(provenance_says_what_results_depend_on),
+        cmocka_unit_test(weights_are_known_by_their_hash_wherever_they_lie),
         cmocka_unit_test(a_caller_may_replace_the_preprocessing),
         cmocka_unit_test(features_are_what_the_golden_logits_are_scored_from),
         cmocka_unit_test(results_of_slots_lie_one_behind_the_other),
