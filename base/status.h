@@ -19,7 +19,7 @@ typedef enum mohvit_status {
     MOHVIT_ERROR_LIMIT,       /* larger than a limit set by the caller or stated in the documentation */
     MOHVIT_ERROR_MISMATCH,    /* the checkpoint does not fit its config */
     MOHVIT_ERROR_NONFINITE,   /* the network answered with NaN or infinity */
-    MOHVIT_ERROR_CANCELLED,   /* a mohvit_progress asked for it */
+    MOHVIT_ERROR_CANCELLED,   /* a mohvit_progress or mohvit_trace asked for it */
     MOHVIT_ERROR_SYSTEM /* the operating system failed, whatever the file: a disk that is broken or full, too
                            many open files. Another time it may go better, as after MOHVIT_ERROR_MEMORY */
 } mohvit_status;

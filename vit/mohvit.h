@@ -204,6 +204,19 @@ MOHVIT_API void mohvit_context_destroy(mohvit_context *ctx);
  * threads' blocks are counted when it is next called. NULL: nothing is told, and that costs nothing. */
 MOHVIT_API void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user);
 
+/* Sees what an attention block made of an image: x (tokens, channels) floats, the tokens that leave the
+ * block, which are what the next one gets, before the norm at the end of a stage. Tokens go row by row over
+ * the stage's square map; the scale is the network's own. block counts over all stages, as in
+ * mohvit_get_block. x may be read until the function returns; 0 goes on, anything else cancels the run as a
+ * mohvit_progress does, under the same rules. */
+typedef int mohvit_trace(void *user, size_t slot, size_t block, const float *x, size_t tokens,
+                         size_t channels);
+
+/* Has later runs call trace after each block: block by block for slot 0, then for slot 1, … It is called by
+ * the thread that called mohvit_run and by no other. Images no longer run side by side, but one by one over
+ * all threads, which takes longer and changes no result. NULL: nothing is called, and that costs nothing. */
+MOHVIT_API void mohvit_set_trace(mohvit_context *ctx, mohvit_trace *trace, void *user);
+
 /* record 1: later runs keep each gate for mohvit_gates, in memory that is allocated here: a float for each
  * token and head of every block and slot, 0.5 MiB a slot for moh_transnext_small_75 at 224 pixels. It changes
  * no other result. 0: they do not, as in a new context, and the memory is freed. */

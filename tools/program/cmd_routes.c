@@ -199,7 +199,7 @@ static mohvit_status trace(recorder *r, picture *p, mohvit_context *ctx, const r
     if (status)
         return status;
     mohvit_settings(ctx)->routes = record;
-    mohvit_settings(ctx)->trace_user = r;
+    mohvit_settings(ctx)->routes_user = r;
     status = mohvit_run(ctx, 1, err);
     return status ? status : mohvit_top(ctx, 0, &p->top, 1, err);
 }

@@ -42,7 +42,7 @@ typedef struct trial {
     model_source source;
     mohvit_model *model;
     mohvit_context *ctx;
-    size_t image;  /* that the trace is in, counted from 1 */
+    size_t first;  /* image of the run at hand */
     float *buffer; /* (blocks, max_heads) */
 } trial;
 
@@ -65,15 +65,16 @@ static mohvit_status open_model(trial *t, mohvit_error *err)
 
 // ---- Running ---------------------------------------------------------------------------------------
 
-static void take_block(void *user, size_t stage_index, size_t block_index, const float *x, size_t N, size_t C)
+static int take_block(void *user, size_t slot, size_t block_index, const float *x, size_t N, size_t C)
 {
     trial *t = user;
     char name[64];
-    t->image += stage_index == 0 && block_index == 0;
-    snprintf(name, sizeof name, "block%zu.%zu", stage_index + 1, block_index);
+    const routing_block *b = &mohvit_routing(t->model)->blocks[block_index];
+    snprintf(name, sizeof name, "block%zu.%zu", b->stage, b->block);
     comparison *c = golden_find(&t->golden, name);
     if (c)
-        comparison_take(c, (t->image - 1) * N * C, x, N * C);
+        comparison_take(c, (t->first + slot) * N * C, x, N * C);
+    return 0;
 }
 
 static bool compares_blocks(const golden *g)
@@ -107,6 +108,7 @@ static void take_results(trial *t, size_t slot, size_t index)
 static mohvit_status run_images(trial *t, size_t first, size_t n, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
+    t->first = first;
     for (size_t i = 0; !status && i < n; i++)
         status = mohvit_load_tensor(t->ctx, i, golden_input(&t->golden, first + i), err);
     if (!status)
@@ -130,8 +132,7 @@ static mohvit_status run_model(trial *t, mohvit_error *err)
     status = mohvit_context_create(&t->ctx, t->model, batch, t->options->model.open.threads, err);
     if (status)
         return status;
-    mohvit_settings(t->ctx)->trace = compares_blocks(g) ? take_block : NULL;
-    mohvit_settings(t->ctx)->trace_user = t;
+    mohvit_set_trace(t->ctx, compares_blocks(g) ? take_block : NULL, t);
     t->buffer =
         or_die(memory_alloc(config_blocks(&g->config) * config_max_heads(&g->config), sizeof *t->buffer));
     for (size_t first = 0; !status && first < g->batch; first += batch)

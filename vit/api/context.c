@@ -39,9 +39,12 @@ struct mohvit_context {
     size_t recorded; /* the same of their gates */
     mohvit_progress *progress;
     void *progress_user;
-    atomic_size_t done;    /* blocks of the current run, over all its images */
-    size_t total, told;    /* of which `told` is what progress was last called with */
-    atomic_bool cancelled; /* by progress */
+    mohvit_trace *trace;
+    void *trace_user;
+    size_t traced_slot, traced_block; /* what it is called with next */
+    atomic_size_t done;               /* blocks of the current run, over all its images */
+    size_t total, told;               /* of which the caller of mohvit_run knows that `told` are done */
+    atomic_bool cancelled;            /* by progress or trace */
 };
 
 /* Some 4 ms of one thread. To begin and end with a team takes microseconds, but 3 ms where another process
@@ -133,6 +136,12 @@ void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *u
 {
     ctx->progress = progress;
     ctx->progress_user = user;
+}
+
+void mohvit_set_trace(mohvit_context *ctx, mohvit_trace *trace, void *user)
+{
+    ctx->trace = trace;
+    ctx->trace_user = user;
 }
 
 mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err)
@@ -272,11 +281,21 @@ mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
-/* Only the thread that called mohvit_run does this. */
+/* Only the thread that called mohvit_run does this. One that has cancelled hears no more. */
 static void tell_progress(mohvit_context *ctx, size_t done)
 {
     ctx->told = done;
-    if (ctx->progress(ctx->progress_user, done, ctx->total))
+    if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->progress(ctx->progress_user, done, ctx->total))
+        atomic_store(&ctx->cancelled, true);
+}
+
+/* The same thread, which then does all images. */
+static void tell_trace(void *context, size_t stage_index, size_t block_index, const float *x, size_t N,
+                       size_t C)
+{
+    (void)stage_index, (void)block_index; // of the stage; the interface counts over all
+    mohvit_context *ctx = context;
+    if (ctx->trace(ctx->trace_user, ctx->traced_slot, ctx->traced_block++, x, N, C))
         atomic_store(&ctx->cancelled, true);
 }
 
@@ -301,6 +320,10 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         return;
     const model *network = mohvit_network(ctx->model);
     const context_settings *set = &ctx->settings;
+    if (ctx->trace) {
+        ctx->traced_slot = slot;
+        ctx->traced_block = 0;
+    }
     pass p = {
         .kernels = network->numerics.kernels,
         .team = t,
@@ -315,12 +338,13 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * ctx->heads : NULL,
         .gate_sum = ctx->gate_sum + slot * ctx->heads,
         .gates = ctx->gates && !set->products_only ? ctx->gates + slot * ctx->gates_per_slot : NULL,
-        .trace = set->trace,
         .routes = set->routes,
-        .user = set->trace_user,
-        .step = !ctx->progress ? NULL
-                : worker       ? step_of_others
-                               : step_of_caller,
+        .routes_user = set->routes_user,
+        .trace = ctx->trace ? tell_trace : NULL,
+        .trace_user = ctx,
+        .step = !ctx->progress && !ctx->trace ? NULL
+                : worker                      ? step_of_others
+                                              : step_of_caller,
         .step_user = ctx,
     };
     model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
@@ -335,7 +359,7 @@ static void run_alone(void *arg, size_t slot, size_t worker)
 static void run_batch(void *arg, team *t)
 {
     mohvit_context *ctx = arg;
-    bool traced = ctx->settings.trace || ctx->settings.routes;
+    bool traced = ctx->trace || ctx->settings.routes;
     size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : ctx->images / threads * threads;
     parallel_for(t, side_by_side, run_alone, ctx);
     for (size_t slot = side_by_side; slot < ctx->images; slot++)
@@ -352,8 +376,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     ctx->total = n * mohvit_routing(ctx->model)->count;
     atomic_store(&ctx->done, 0);
     atomic_store(&ctx->cancelled, false);
-    if (ctx->progress)
-        tell_progress(ctx, 0);
+    tell_progress(ctx, 0);
     if (!atomic_load(&ctx->cancelled))
         g->run((double)n * ctx->macs < ctx->settings.team_macs ? 1 : ctx->threads, run_batch, ctx);
     if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->told < ctx->total)

@@ -23,12 +23,11 @@ const routing_layout *mohvit_routing(const mohvit_model *model);
 /* Fills *out, whose size is set, as mohvit_get_block does. */
 mohvit_status block_of_layout(mohvit_block *out, const routing_layout *l, size_t index, mohvit_error *err);
 
-/* How a context works from the next call on. A run with a trace takes images one by one. */
+/* How a context works from the next call on. A run with routes takes images one by one. */
 typedef struct context_settings {
-    preprocess preprocess;         /* of the mohvit_load_* calls */
-    block_trace *trace;            /* called after each block */
-    route_trace *routes;           /* the same with what its router chose */
-    void *trace_user;              /* of both */
+    preprocess preprocess; /* of the mohvit_load_* calls */
+    route_trace *routes;   /* called after each block with what its router chose */
+    void *routes_user;
     bool all_heads, products_only; /* as in pass.h */
     /* True unless told otherwise, for measuring what that costs. Without, head tokens and gate sums stay
      * those of the last run that did. */

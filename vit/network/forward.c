@@ -27,9 +27,9 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
             }
             profile_lap(p->profile, OP_COUNT);
             if (result->routes)
-                result->routes(result->user, s, b, r.gate, r.pick, N, heads);
+                result->routes(result->routes_user, s, b, r.gate, r.pick, N, heads);
             if (result->trace)
-                result->trace(result->user, s, b, x, N, now->norm.C);
+                result->trace(result->trace_user, s, b, x, N, now->norm.C);
             scratch_release(p->scratch, before);
             if (result->step && !result->step(result->step_user)) {
                 scratch_release(p->scratch, mark);

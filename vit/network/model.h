@@ -59,12 +59,12 @@ typedef struct forward_result {
     int32_t *head_tokens;
     double *gate_sum; /* (blocks, max_heads) */
     float *gates;     /* of each block (tokens, heads), 0 where not selected. NULL: not wanted */
-    /* Called after each block, unless NULL. */
-    block_trace *trace;
+    /* Called after each block, unless NULL, in this order. */
     route_trace *routes;
-    void *user;
-    /* The same, with step_user; false ends the pass there, and nothing it wrote means anything. */
-    bool (*step)(void *step_user);
+    void *routes_user;
+    block_trace *trace;
+    void *trace_user;
+    bool (*step)(void *step_user); /* false ends the pass there, and nothing it wrote means anything */
     void *step_user;
 } forward_result;
 

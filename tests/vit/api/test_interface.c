@@ -456,7 +456,7 @@ static void recorded_gates_are_those_of_the_routers_and_change_no_answer(void **
         mohvit_load_tensor(ctx, slot, input + slot * PIXELS, NULL);
         mohvit_load_tensor(alone, 0, input + slot * PIXELS, NULL);
         mohvit_settings(alone)->routes = keep_routes;
-        mohvit_settings(alone)->trace_user = &traces[slot];
+        mohvit_settings(alone)->routes_user = &traces[slot];
         assert_int_equal(mohvit_run(alone, 1, NULL), MOHVIT_OK);
     }
     assert_int_equal(mohvit_run(ctx, SLOTS, NULL), MOHVIT_OK);

@@ -670,7 +670,7 @@ static void reported_gate_sums_are_those_of_every_selected_token(void **state)
         synthetic_input(input, 1, c->img_size, SEED);
         assert_int_equal(mohvit_load_tensor(ctx, 0, input, NULL), MOHVIT_OK);
         mohvit_settings(ctx)->routes = sum_gates;
-        mohvit_settings(ctx)->trace_user = &seen;
+        mohvit_settings(ctx)->routes_user = &seen;
         assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
         const double *reported = mohvit_head_gate_sum(ctx, 0);
         for (size_t s = 0; s < STAGES; s++) {
