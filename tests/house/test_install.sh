@@ -97,6 +97,12 @@ check() {
         cmake --build "$work/consumer"
 } >"$work/log" 2>&1 || fail "find_package: $(cat "$work/log")"
 check "the find_package consumer" "$work/consumer/consumer"
+heads=$("$work/consumer/heads" $doc/tools/samples/{sneaker,trousers}.png) || fail "heads does not run"
+blocks=$(grep -c '^block ' <<<"$heads")
+expect "heads" "^cosine -?[01]\.[0-9]+ over [0-9]+ features, $((2 * blocks)) blocks\$" "$heads"
+expect "heads" '^block 4\.0: head [0-9]+, mean gate [0-9]+\.[0-9]+$' "$heads"
+expect "heads" '^counted 2 images of 10 classes$' "$heads"
+expect "heads" '"weights_hash":"[0-9a-f]{32}"' "$heads"
 
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 read -ra flags <<<"${CFLAGS:-} $(pkg-config --cflags mohvit) ${LDFLAGS:-}"
