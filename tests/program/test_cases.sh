@@ -25,7 +25,7 @@ scores() {
 
 # as_pillow PICTURE CROP: preprocessing it comes to Pillow's crop.
 as_pillow() {
-    run 0 preprocess "$1" -o out.png
+    run 0 preprocess --variant moh_transnext_small_75 "$1" -o out.png
     local differ
     differ=$("$tools/compare_pictures" out.png "$cases/expected/$2.png") || fail "$1"
     awk '{ exit !($1 <= 2 && $2 < 2e-3) }' <<<"$differ" || fail "$1: differs from Pillow's crop: $differ"

@@ -783,21 +783,62 @@ each_instruction_set_and_backend_verifies() {
 
 # ---- preprocess, bench -----------------------------------------------------------------------------
 
-preprocess_takes_imagenet_defaults_and_never_the_demo_model() {
-    run 0 preprocess "$images/coffee.png" -o crop.png
+preprocess_writes_crops_and_tensors() {
+    run 0 preprocess --variant moh_transnext_base_50 "$images/coffee.png" -o crop.png # as any published variant
     equal "$err" ""
     has "$out" "crop.png: 224 x 224 of $images/coffee.png (600 x 400)"
-    run 0 preprocess "$images/coffee.png" -o crop64.png --size 64
+    run 0 preprocess --variant moh_transnext_base_50 "$images/coffee.png" -o crop64.png --size 64
     has "$out" "64 x 64"
-    run 0 convert --config "$pth/config.json" "$pth/plain.pth" a.safetensors
-    run 0 preprocess "$images/coffee.png" -o crop.safetensors --weights a.safetensors
-    has "$out" "64 x 64"
+    run 0 preprocess "$images/coffee.png" -o crop.safetensors --size 64
     [ "$(stat -c %s crop.safetensors)" -gt $((64 * 64 * 3 * 4)) ] || fail "no tensor in crop.safetensors"
     run 0 classify --format json --size 224 crop.png # the crop is a picture again
     equal "$(get size)" '[224,224]'
     run 1 preprocess missing.png -o never.png
     run 1 preprocess "$images/coffee.png" -o missing/never.png
+    run 2 preprocess --variant moh_transnext_base_50 --config "$pth/config.json" "$images/coffee.png" -o never.png
     equal "$(ls -A | grep -c 'never\|tmp')" 0
+}
+
+# sees ARGUMENT ...: the crop and the tensor that preprocess writes are those of a model that `info` describes so.
+sees() {
+    local size file
+    run 0 info "$@" --format json
+    size=$(get config img_size)
+    get preprocess >seen.json
+    for file in seen.png seen.safetensors; do
+        run 0 preprocess "$@" "$images/coffee.png" -o $file
+        run 0 preprocess --variant moh_transnext_base_50 --preprocess seen.json --size "$size" "$images/coffee.png" -o told.${file#*.}
+        same $file told.${file#*.}
+    done
+}
+
+# With the same options and environment: the model that is built in, that of MOHVIT_WEIGHTS, and what both refuse.
+preprocess_shows_what_classify_would_see() {
+    echo '{"crop_pct": 0.5, "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1]}' >other.json
+    run 0 convert --config "$pth/config.json" --preprocess other.json "$pth/plain.pth" a.safetensors
+    sees
+    has "$(cat seen.json)" '"mean"'
+    run 0 preprocess "$images/coffee.png" -o built-in.png
+    has "$err" "built-in model"
+    sees --weights a.safetensors
+    cp seen.png given.png
+    export MOHVIT_WEIGHTS=a.safetensors
+    sees
+    same seen.png given.png
+    run 2 preprocess "$images/coffee.png" -o ./a.safetensors
+    has "$err" "would replace MOHVIT_WEIGHTS"
+    unset MOHVIT_WEIGHTS
+    cmp -s built-in.png given.png && fail "the same crop of two models"
+    sed 's/"num_classes": *[0-9]*/"num_classes": 7/' "$pth/config.json" >misfit.json
+    local command
+    for command in "classify" "preprocess -o never.png"; do
+        # shellcheck disable=SC2086 # words
+        run 3 $command --config misfit.json --weights a.safetensors "$images/coffee.png"
+        has "$err" "does not fit config"
+        # shellcheck disable=SC2086
+        run 3 $command --config misfit.json "$images/coffee.png"
+    done
+    absent never.png
 }
 
 bench_reports_all_its_keys() {
@@ -908,7 +949,7 @@ checkpoints)
     a_conversion_that_fails_leaves_nothing
     extra_tensors_are_named_and_left_out
     synthetic_weights_are_those_of_the_golden_files
-    preprocess_takes_imagenet_defaults_and_never_the_demo_model
+    preprocess_writes_crops_and_tensors preprocess_shows_what_classify_would_see
     ;;
 verify)
     the_trace_is_within_one_hundred_thousandth

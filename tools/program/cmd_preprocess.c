@@ -16,15 +16,17 @@
 
 static const char help[] =
     "[OPTION ...] IMAGE -o crop.png|tensor.safetensors\n"
-    "Writes what the network will see of a picture: the crop as a PNG, or the normalised values\n"
-    "as tensor \"input\" (1, 3, S, S). \"-\" is a picture on standard input.\n\n"
-    "Without --weights, --config or --preprocess: the ImageNet defaults at 224 pixels.\n\n"
+    "Writes what the network will see of a picture that classify gets with the same options: the\n"
+    "crop as a PNG, or the normalised values as tensor \"input\" (1, 3, S, S). \"-\" is a picture on\n"
+    "standard input.\n\n"
     "  -o, --output FILE   ends in .png or .safetensors, which tells what is written\n"
-    "  --size S            side of the crop: 64 to 2048, a multiple of 32\n"
-    "  --weights FILE      as this checkpoint says\n"
+    "  --weights FILE      as this checkpoint says; default: what the environment variable\n"
+    "                      MOHVIT_WEIGHTS names, else the built-in model\n"
+    "  --variant NAME      no checkpoint, but a published variant: ImageNet's preprocessing, 224 pixels\n"
     "  --key NAME          weight set of a .pth\n"
     "  --config FILE       JSON config in place of the checkpoint's own\n"
     "  --preprocess FILE   JSON preprocessing in place of the checkpoint's whole\n"
+    "  --size S            side of the crop: 64 to 2048, a multiple of 32\n"
     "  --exif-orientation  turn the picture as its EXIF says\n"
     "  -h, --help          show this\n";
 
@@ -35,17 +37,20 @@ typedef struct preprocess_options {
     bool png;
 } preprocess_options;
 
-/* The size and preprocessing that the options ask for. */
+/* The model that classify would open, without its weights; what it refuses is refused. */
 static mohvit_status describe(description *d, const model_options *o, mohvit_error *err)
 {
-    if (!o->weights) // any published variant: all are at 224
+    if (o->variant)
         return model_describe_synthetic(d, o, err);
     checkpoint *cp;
-    const model_source source = {.kind = SOURCE_FILE, .path = o->weights};
+    const warning_sink warn = {o->open.warn, o->open.user};
+    const model_source source = model_source_choose(o);
     mohvit_status status = model_source_checkpoint(&cp, &source, o, err);
     if (status)
         return status;
     status = description_read(d, cp, NULL, &o->open, err);
+    if (!status)
+        status = checkpoint_check(cp, &d->config, &warn, err);
     checkpoint_close(cp);
     return status;
 }
@@ -154,6 +159,7 @@ static int run_preprocess(int argc, char **argv)
         {"output", required_argument, NULL, 'o'},
         {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
         {"weights", required_argument, NULL, OPTION_WEIGHTS},
+        {"variant", required_argument, NULL, OPTION_VARIANT},
         {"key", required_argument, NULL, OPTION_KEY},
         {"config", required_argument, NULL, OPTION_CONFIG},
         {"preprocess", required_argument, NULL, OPTION_PREPROCESS},
@@ -166,6 +172,9 @@ static int run_preprocess(int argc, char **argv)
         return parsed;
     if (argc - optind != 1)
         return usage_error("preprocess", "expected one picture");
+    if (o.model.variant && (o.model.weights || o.model.open.config))
+        return usage_error("preprocess", "--variant stands for a config without weights; leave out --weights "
+                                         "and --config");
     if (!o.output)
         return usage_error("preprocess", "expected -o and the name of the file to write");
     o.png = ends_in(o.output, ".png");
@@ -173,16 +182,18 @@ static int run_preprocess(int argc, char **argv)
         return usage_error("preprocess", "-o %s: expected a name that ends in .png or .safetensors",
                            o.output);
     names_file(FILE_READ, NULL, unless_stream(argv[optind]));
+    if (!o.model.variant)
+        model_names_weights(&o.model);
     parsed = outputs_check("preprocess");
     if (parsed != PARSED)
         return parsed;
     description d = {0};
     mohvit_error err;
-    if (!fine_or_complain(describe(&d, &o.model, &err), &err))
-        return EXIT_MODEL;
-    bool fine = fine_or_complain(preprocess_file(argv[optind], &o, &d, &err), &err);
+    int status = EXIT_MODEL;
+    if (fine_or_complain(describe(&d, &o.model, &err), &err))
+        status = fine_or_complain(preprocess_file(argv[optind], &o, &d, &err), &err) ? EXIT_FINE : EXIT_INPUT;
     description_free(&d);
-    return fine ? EXIT_FINE : EXIT_INPUT;
+    return status;
 }
 
 const command command_preprocess = {"preprocess", "write what the network will see of a picture", help,
