@@ -54,7 +54,7 @@ typedef struct run {
     pthread_cond_t ready; /* workers wait for images; `idle` of them do */
     pthread_cond_t room;  /* readers wait for room, until half of the queue is free: few and long naps */
     size_t idle;
-    chunk *live; /* those under way */
+    chunk *live; /* those under way, in the order of the data */
     size_t live_count;
     chunk *current; /* from which images are being claimed */
     size_t claimed; /* of it */
@@ -221,8 +221,10 @@ static bool fetch_chunk(run *r)
     r->fetching = false;
     r->current = c;
     if (c) {
-        c->next = r->live;
-        r->live = c;
+        chunk **end = &r->live;
+        while (*end)
+            end = &(*end)->next;
+        *end = c;
         r->live_count++;
     }
     r->claimed = 0;
@@ -561,6 +563,9 @@ static void drop_rest(run *r)
     while (r->live) {
         chunk *c = r->live;
         r->live = c->next;
+        for (size_t i = 0; !r->err.status && r->p->dropped && i < c->result.images; i++)
+            if (c->results[i].error)
+                r->p->dropped(r->p->user, c->results[i].error);
         chunk_free(r->p, c);
     }
 }

@@ -233,6 +233,13 @@ several_top_ks_are_scored_in_one_pass() {
     for value in 0 x 101% 1, -1 1.5; do run 2 eval "$data" --routed-heads $value; done
 }
 
+# listed N PICTURE ...: the messages name N of these, each once.
+listed() {
+    sed -n 's/^mohvit: \(folder\/[^:]*\): .*/\1/p' err.txt >listed
+    equal "$(wc -l <listed) $(sort -u listed | wc -l)" "$1 $1"
+    equal "$(printf '%s\n' "${@:2}" | grep -cxFf - listed)" "$1"
+}
+
 # Five of a hundred, each broken in another way.
 pictures_that_fail_are_listed_and_left_out_of_the_percentages() {
     "$tools/make_pictures" unpack $images $labels 0 100 png folder "${folders[@]}" || fail make_pictures
@@ -269,6 +276,17 @@ pictures_that_fail_are_listed_and_left_out_of_the_percentages() {
     equal "$(get complete)" false
     run 1 eval folder --max-errors $n --format json
     equal "$(get complete)" true
+    # Of a chunk that was not finished there is no record, but the reasons and their number.
+    run 1 eval folder --max-errors 0 --threads 1
+    has "$out" "images           0 of 100"
+    has "$out" "failed           1"
+    listed 1 "${broken[@]}"
+    run 1 eval folder --max-errors 2 --threads 1 --format json
+    equal "$(get failed)" 3
+    listed 3 "${broken[@]}"
+    run 1 headload count folder --max-errors 3 --threads 1 -o never
+    listed 4 "${broken[@]}"
+    absent never
 }
 
 # Half of the state is cut off, so that the second run has chunks to pass over.

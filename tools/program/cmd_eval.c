@@ -32,6 +32,7 @@ static int report(const eval_options *o, const evaluation *e)
         .images = e->images,
         .rate = e->rate,
         .incomplete = e->stopped,
+        .dropped = e->dropped,
         .shard = o->run.part,
     };
     return eval_report_print(&r);

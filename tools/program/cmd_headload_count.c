@@ -57,11 +57,12 @@ static int finish(const void *user, const evaluation *e)
     const record_set set = {&e->journal, 1};
     counted c = {0};
     mohvit_error err;
-    if (e->stopped) {
+    mohvit_status status = eval_count(&c.totals, &set, &err);
+    if (!status && e->stopped) {
         complain("%s: not written: the run is not complete", o->output);
+        totals_free(&c.totals);
         return EXIT_INPUT;
     }
-    mohvit_status status = eval_count(&c.totals, &set, &err);
     if (!status)
         status = eval_write_head_load(o->output, &set, o->run.part, &c.images, &c.classes, &err);
     if (status)

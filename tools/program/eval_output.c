@@ -278,7 +278,7 @@ static void print_json(const eval_report *r, const totals *t)
     json_t *object = or_die(json_object());
     put_scores(object, t, 0);
     json_put(object, "images", json_integer((json_int_t)t->images));
-    json_put(object, "failed", json_integer((json_int_t)t->failed));
+    json_put(object, "failed", json_integer((json_int_t)(t->failed + r->dropped)));
     json_put(object, "images_per_s", r->rate > 0 ? json_rounded(r->rate) : json_null());
     json_put(object, "decode_ms", json_rounded(milliseconds(t, t->decode_ns)));
     json_put(object, "network_ms", json_rounded(milliseconds(t, t->of[0].network_ns)));
@@ -322,7 +322,7 @@ static void print_text(const eval_report *r, const totals *t)
     if (t->images + t->failed < r->images)
         output_printf(" of %zu", r->images);
     output_printf("\n");
-    output_printf("%-8s %9" PRIu64 "\n", "failed", t->failed);
+    output_printf("%-8s %9" PRIu64 "\n", "failed", t->failed + r->dropped);
     if (r->rate > 0)
         output_printf("%-8s %9.2f images/s\n", "rate", r->rate);
     else if (t->top_ks == 1) // how long all of it took, nobody has written down
@@ -357,8 +357,9 @@ int eval_report_print(const eval_report *r)
     if (r->incomplete && (r->per_class || r->predictions))
         complain("%s: not written: the run is not complete", r->predictions ? r->predictions : r->per_class);
     fine = write_files(r, &t, predictions) && fine && !r->incomplete && !t.failed;
-    if (t.failed)
-        complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed, t.failed + t.images);
+    if (t.failed + r->dropped)
+        complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed + r->dropped,
+                 t.failed + r->dropped + t.images);
     if (t.unread)
         complain("%" PRIu64 " of these could not be read; with --state the same command looks again",
                  t.unread);

@@ -12,6 +12,7 @@ typedef struct eval_report {
     size_t images;                       /* that there should be: of the data set, or of a shard */
     double rate;                         /* images/s of this run; 0: it had nothing to do */
     bool incomplete;                     /* the run was stopped: files are not written */
+    size_t dropped;                      /* images that failed then, of which there is no record */
     const char *shard;                   /* "1/4", or NULL */
 } eval_report;
 

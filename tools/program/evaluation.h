@@ -37,9 +37,10 @@ typedef struct evaluation {
     size_t next;          /* from which on chunks may still be handed out */
     size_t images;        /* of the shard */
     progress progress;
-    double rate;  /* images/s of this run; 0 where it had nothing to do */
-    bool stopped; /* before it was complete */
-    bool broken;  /* by something other than a picture: a full disk, no memory, data that are gone */
+    double rate;    /* images/s of this run; 0 where it had nothing to do */
+    bool stopped;   /* before it was complete */
+    size_t dropped; /* images that failed in chunks which were not finished then */
+    bool broken;    /* by something other than a picture: a full disk, no memory, data that are gone */
 } evaluation;
 
 /* Rank 0 speaks for all; the others speak only of what fails. */

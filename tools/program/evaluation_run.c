@@ -56,6 +56,14 @@ static bool count_image(void *user, bool failed)
     return stop;
 }
 
+/* What no record will tell. */
+static void tell_dropped(void *user, const char *error)
+{
+    evaluation *e = user;
+    complain("%s", error);
+    e->dropped++;
+}
+
 // ---- Over ranks ------------------------------------------------------------------------------------
 
 static mohvit_status keep_remote(void *user, const bytes *record, mohvit_error *err)
@@ -118,6 +126,7 @@ static pipeline make_pipeline(evaluation *e)
         .next = next_chunk,
         .done = keep_own,
         .image = count_image,
+        .dropped = tell_dropped,
     };
     if (e->ranks && evaluation_speaks(e)) {
         p.serve = serve_ranks;
@@ -125,6 +134,7 @@ static pipeline make_pipeline(evaluation *e)
         p.next = next_from_host;
         p.done = send_record;
         p.image = told_to_stop;
+        p.dropped = NULL; // rank 0 has not counted them
     }
     return p;
 }
@@ -184,8 +194,10 @@ static void explain_stop(const evaluation *e)
     if (interrupt_pending())
         complain("interrupted");
     else
-        complain("stopped: %zu image%s failed, more than --max-errors %zu", e->progress.failed,
-                 e->progress.failed == 1 ? " has" : "s have", e->o->max_errors);
+        complain(
+            "stopped: %zu image%s failed, more than --max-errors %zu. Images count in chunks of %zu; those "
+            "of unfinished chunks are left out",
+            e->progress.failed, e->progress.failed == 1 ? " has" : "s have", e->o->max_errors, CHUNK_IMAGES);
 }
 
 static int run(evaluation *e)
