@@ -531,7 +531,8 @@ static mohvit_status scan_sources(dataset *d, char *const *arguments, const data
     if (!status && o->image_ext && !samples)
         status =
             error_set(err, MOHVIT_ERROR_ARGUMENT,
-                      "--image-ext %s: no tar with classes beside its pictures (x.cls) is among the data",
+                      "--image-ext %s: no tar of samples (x.cls beside x.jpg), whose pictures it names, is "
+                      "among the data; elsewhere a LIST of paths reads pictures with other endings",
                       o->image_ext);
     return status;
 }

@@ -19,8 +19,8 @@
  *     idx:IMAGES,LABELS         MNIST's format, .gz or not; idx:IMAGES alone with truth or without classes
  *
  * JPEG, PNG and WebP are scored. GIF, HEIC and AVIF are left out of folders and tars, as torchvision's
- * ImageFolder leaves them out, unless image_ext asks for them. What it takes and we cannot read is an error,
- * or left out on demand.
+ * ImageFolder leaves them out, but for samples' with an ending of image_ext. What it takes and we cannot read
+ * is an error, or left out on demand.
  *
  * Opening reads names, sizes and classes, and of idx all pixels once; no picture is decoded and no archive
  * unpacked. */

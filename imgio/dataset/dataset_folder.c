@@ -103,4 +103,6 @@ static mohvit_status scan_folder(dataset_source *s, mohvit_error *err)
     return status;
 }
 
-const source_kind source_folder = {scan_folder, source_read_item, NULL};
+const source_kind source_folder = {
+    "put a PNG in the place of each (ImageMagick: convert \"FILE[0]\" FILE.png && rm FILE)", scan_folder,
+    source_read_item, NULL};

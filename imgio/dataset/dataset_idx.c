@@ -308,4 +308,4 @@ static void close_idx(dataset_source *s)
     free(state);
 }
 
-const source_kind source_idx = {scan_idx, read_idx, close_idx};
+const source_kind source_idx = {NULL, scan_idx, read_idx, close_idx};

@@ -51,4 +51,5 @@ static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
     return status;
 }
 
-const source_kind source_list = {scan_list, source_read_item, NULL};
+const source_kind source_list = {"name a PNG of each in the list (ImageMagick: convert \"FILE[0]\" FILE.png)",
+                                 scan_list, source_read_item, NULL};

@@ -70,15 +70,21 @@ mohvit_status source_skip(dataset_source *s, const char *name, const char *endin
     return MOHVIT_OK;
 }
 
-static void count_left_out(left_out *l, const char *format)
+static mohvit_status count_left_out(dataset_source *s, const char *format, const char *name,
+                                    mohvit_error *err)
 {
-    for (size_t i = 0; i < sizeof l->kinds / sizeof *l->kinds; i++) {
-        if (l->kinds[i].format && strcmp(l->kinds[i].format, format) != 0)
-            continue;
+    left_out *l = s->left_out;
+    size_t i = 0, most = sizeof l->kinds / sizeof *l->kinds;
+    while (i < most && l->kinds[i].format && strcmp(l->kinds[i].format, format) != 0)
+        i++;
+    if (i == most)
+        return MOHVIT_OK;
+    if (!l->kinds[i].files++) {
         l->kinds[i].format = format;
-        l->kinds[i].files++;
-        return;
+        l->kinds[i].prefix = s->prefix;
+        l->kinds[i].name = arena_copy(s->strings, name, strlen(name));
     }
+    return l->kinds[i].name ? MOHVIT_OK : source_no_memory(s, err);
 }
 
 mohvit_status source_scores(bool *scores, dataset_source *s, const picture_format *format, const char *name,
@@ -89,18 +95,18 @@ mohvit_status source_scores(bool *scores, dataset_source *s, const picture_forma
         return MOHVIT_OK;
     if (format->scored && !s->left_out->others)
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
-                         "%s%s: %s is not supported, and published scores count such pictures; convert them "
-                         "(ImageMagick: convert FILE FILE.png), or leave them out with --skip-other-formats",
-                         s->prefix, name, format->name);
-    count_left_out(s->left_out, format->name);
-    return MOHVIT_OK;
+                         "%s%s: %s is not supported, and published scores count such pictures; %s, or leave "
+                         "them out with --skip-other-formats",
+                         s->prefix, name, format->name, s->kind->conversion);
+    return count_left_out(s, format->name, name, err);
 }
 
 void left_out_warn(const left_out *l, const warning_sink *warn)
 {
     for (size_t i = 0; i < sizeof l->kinds / sizeof *l->kinds && l->kinds[i].format; i++)
-        warning_send(warn, "left out %zu %s %s", l->kinds[i].files, l->kinds[i].format,
-                     l->kinds[i].files == 1 ? "file" : "files");
+        warning_send(warn, "left out %zu %s file%s: %s%s%s", l->kinds[i].files, l->kinds[i].format,
+                     plural(l->kinds[i].files), l->kinds[i].prefix, l->kinds[i].name,
+                     l->kinds[i].files == 1 ? "" : " ...");
 }
 
 mohvit_status source_parent(dataset_source *s, const char *path, const char **out, mohvit_error *err)

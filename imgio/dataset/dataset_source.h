@@ -13,6 +13,8 @@ typedef struct dataset_source dataset_source;
 
 /* A way to keep pictures. */
 typedef struct source_kind {
+    const char
+        *conversion; /* how its pictures are turned into PNGs, for messages; NULL where none has to be */
     /* Adds every item, in the order of the source, and sets the prefix and what read needs. */
     mohvit_status (*scan)(dataset_source *s, mohvit_error *err);
     /* Thread-safe. Messages leave the item's name out. */
@@ -47,7 +49,7 @@ typedef struct skipped {
 typedef struct left_out {
     bool others; /* those that they count, and for which there is no decoder, are left out as well */
     struct {
-        const char *format;
+        const char *format, *prefix, *name; /* of the first file: prefix + name */
         size_t files;
     } kinds[8]; /* in the order of their appearance; the rest is NULL */
 } left_out;

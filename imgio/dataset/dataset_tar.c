@@ -337,4 +337,6 @@ static mohvit_status read_tar(const dataset_source *s, const dataset_item *item,
     return sample_read_at(s->fd, item->place, item->size, out, err);
 }
 
-const source_kind source_tar = {scan_tar, read_tar, NULL};
+const source_kind source_tar = {
+    "make the tar of PNGs in their place (ImageMagick: convert \"FILE[0]\" FILE.png)", scan_tar, read_tar,
+    NULL};

@@ -137,13 +137,14 @@ static void pictures_that_published_scores_do_not_count_are_left_out(void **stat
     write_text("mixed/dog/f", "GIF89a");
     write_text("mixed/dog/g.png", "GIF89a"); // called a PNG, it is one that cannot be read
     shell("tar cf mixed.tar -C mixed cat dog");
+    refused("mixed", (dataset_options){.image_ext = "heic"}, "--image-ext heic", "a LIST of paths");
     static const char *const arguments[] = {"mixed", "mixed.tar"};
     for (size_t i = 0; i < 2; i++) {
         dataset *d = open_one(arguments[i]);
         holds(d, "cat/a.jpg=0 dog/g.png=1");
-        assert_non_null(strstr(warnings, "left out 1 HEIC file\n"));
-        assert_non_null(strstr(warnings, "left out 1 AVIF file\n"));
-        assert_non_null(strstr(warnings, "left out 3 GIF files\n"));
+        assert_non_null(strstr(warnings, "left out 1 HEIC file: mixed"));
+        assert_non_null(strstr(warnings, "cat/c.AVIF\n"));
+        assert_non_null(strstr(warnings, "left out 3 GIF files: mixed"));
         dataset_close(d);
     }
 }
@@ -164,9 +165,13 @@ static void formats_that_published_scores_count_are_an_error_unless_skipped(void
             shell("printf 'II*\\0' >other/dog/b");
         write_text("list", list);
         shell("tar cf other.tar -C other cat dog");
-        static const char *const arguments[] = {"other", "other.tar", "list"};
+        static const char *const arguments[] = {"other", "other.tar", "list"}, *const in_its_place[] = {
+                                                                                   "&& rm FILE",
+                                                                                   "make the tar",
+                                                                                   "in the list"};
         for (size_t k = 0; k < (named ? 3 : 2); k++) {
             refused(arguments[k], (dataset_options){0}, names[i], "--skip-other-formats");
+            assert_non_null(strstr(last.message, in_its_place[k]));
             dataset *d = open_with(arguments[k], (dataset_options){.skip_other_formats = true});
             assert_non_null(d);
             assert_int_equal(dataset_count(d), 1);

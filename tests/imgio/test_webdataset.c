@@ -110,8 +110,8 @@ static void samples_count_in_the_formats_that_count_in_folders(void **state)
 {
     (void)state;
     samples_hold("a.jpg a.cls=1 b.heic b.cls=2 c.gif c.cls=0", "a.jpg=1");
-    assert_non_null(strstr(warnings, "left out 1 HEIC file\n"));
-    assert_non_null(strstr(warnings, "left out 1 GIF file\n"));
+    assert_non_null(strstr(warnings, "left out 1 HEIC file: w.tar/b.heic\n"));
+    assert_non_null(strstr(warnings, "left out 1 GIF file: w.tar/c.gif\n"));
     dataset *d = open_with("w.tar", (dataset_options){.image_ext = "jpg,heic,gif"}); // asked for
     holds(d, "a.jpg=1 b.heic=2 c.gif=0");
     dataset_close(d);
@@ -119,7 +119,7 @@ static void samples_count_in_the_formats_that_count_in_folders(void **state)
                         "--skip-other-formats");
     d = open_with("w.tar", (dataset_options){.skip_other_formats = true});
     holds(d, "a.jpg=1");
-    assert_non_null(strstr(warnings, "left out 1 TIFF file\n"));
+    assert_non_null(strstr(warnings, "left out 1 TIFF file: w.tar/b.tif\n"));
     dataset_close(d);
 }
 

@@ -85,7 +85,8 @@ enum {
     "                     folders are called by the indices of classes\n"                                    \
     "  --classes-from-names\n"                                                                               \
     "                     a WordNet id in each picture's name is its class: x_n02123045.JPEG\n"              \
-    "  --image-ext EXT    of WebDataset's pictures, as seg.png; several with commas between them\n"          \
+    "  --image-ext EXT    ending of WebDataset's pictures in place of the usual ones, as seg.png;\n"         \
+    "                     several with commas between them\n"                                                \
     "  -0, --null         zero bytes end the lines of LIST, as find -print0 writes them\n"                   \
     "  --escaped          names in LIST and --truth are written as results write them: \\\\, \\xNN\n"        \
     "  --real-labels FILE\n"                                                                                 \
