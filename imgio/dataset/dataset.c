@@ -120,7 +120,7 @@ static mohvit_status classes_by_label(dataset_source *s, const class_table *t, m
         size_t index;
         if (!item->label)
             continue;
-        snprintf(where, sizeof where, "%s%s", s->prefix, item->name);
+        snprintf(where, sizeof where, "%s%s", s->prefix, item->labeller);
         mohvit_status status = class_parse(t, item->label, where, &item->class_index, err);
         if (status)
             return status;
@@ -226,7 +226,7 @@ static mohvit_status check_range(dataset_source *s, const class_table *t, mohvit
         size_t index = s->items[i].class_index;
         if (index == CLASS_NONE || index < class_count(t))
             continue;
-        snprintf(where, sizeof where, "%s%s", s->prefix, s->items[i].name);
+        snprintf(where, sizeof where, "%s#%s", s->labels, s->items[i].name);
         return class_out_of_range(t, index, where, err);
     }
     return MOHVIT_OK;
@@ -433,6 +433,22 @@ static mohvit_status choose(dataset *d, const dataset_options *o, mohvit_error *
     return MOHVIT_OK;
 }
 
+/* A picture without a class in a tar that was taken for samples, perhaps for a .cls that strayed into it. */
+static mohvit_status refuse_unlabelled(const dataset_source *s, const char *name, mohvit_error *err)
+{
+    char first[512] = "of a format that is left out";
+    size_t labelled = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->items[i].label && !labelled++)
+            snprintf(first, sizeof first, "%s", s->items[i].labeller);
+    return error_set(
+        err, MOHVIT_ERROR_MISMATCH,
+        "%s%s: has no class: %zu of %zu picture%s has a .cls of its key (the first: %s), which makes "
+        "this a tar of samples, each with a .cls; give --truth FILE, or, for folders to count, "
+        "delete what is called .cls from the tar",
+        s->prefix, name, labelled, s->count, plural(s->count), first);
+}
+
 static mohvit_status check_classes(const dataset *d, const dataset_options *o, mohvit_error *err)
 {
     for (size_t i = 0; !o->unlabelled && i < d->count; i++) {
@@ -444,10 +460,7 @@ static mohvit_status check_classes(const dataset *d, const dataset_options *o, m
             return error_set(err, MOHVIT_ERROR_MISMATCH, "%s%s: has no class: %s does not name it", prefix,
                              item->name, o->truth);
         if (d->sources[item->source].as_samples)
-            return error_set(err, MOHVIT_ERROR_MISMATCH,
-                             "%s%s: has no class: other pictures of this tar have theirs in a .cls of the "
-                             "same key; give --truth FILE, or a tar without .cls for folders to count",
-                             prefix, item->name);
+            return refuse_unlabelled(&d->sources[item->source], item->name, err);
         return error_set(err, MOHVIT_ERROR_MISMATCH,
                          "%s%s: has no class: it is in no class folder and has no label; give --truth FILE",
                          prefix, item->name);

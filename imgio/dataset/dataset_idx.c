@@ -270,6 +270,9 @@ static mohvit_status scan_idx(dataset_source *s, mohvit_error *err)
     } else {
         s->argument = arena_copy(s->strings, images, strlen(images));
         status = s->argument ? source_set_prefix(s, "#", err) : source_no_memory(s, err);
+        s->labels = labels ? arena_copy(s->strings, labels, strlen(labels)) : NULL;
+        if (!status && labels && !s->labels)
+            status = source_no_memory(s, err);
         if (!status)
             status = scan_files(s, images, labels, err);
     }

@@ -27,9 +27,10 @@ extern const source_kind source_folder, source_list, source_tar, source_idx;
 /* An item as its source knows it. Strings live in the data set's arena. */
 typedef struct found_item {
     const char *name;
-    const char *folder; /* that may name its class; NULL: none */
-    const char *label;  /* its class as text; NULL: none */
-    size_t class_index; /* its class as a number; CLASS_NONE: none */
+    const char *folder;   /* that may name its class; NULL: none */
+    const char *label;    /* its class as text; NULL: none */
+    const char *labeller; /* of what name the file is that has it */
+    size_t class_index;   /* its class as a number; CLASS_NONE: none */
     uint64_t size, mtime, place;
     uint32_t check;
 } found_item;
@@ -70,7 +71,8 @@ struct dataset_source {
     bool find_samples; /* x.cls beside x.jpg in a tar names its class */
     /* Extensions of samples' pictures, with commas between them; NULL: the known ones. */
     const char *image_ext;
-    uint64_t mtime; /* of the file that all items are in; 0: each has its own */
+    const char *labels; /* the file of the numbers of all items' classes; NULL: none */
+    uint64_t mtime;     /* of the file that all items are in; 0: each has its own */
     found_item *items;
     size_t count, capacity;
     class_folder *folders; /* of the items, and empty ones; one may be there more than once */

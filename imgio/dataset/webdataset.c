@@ -272,6 +272,8 @@ static mohvit_status read_label(const char **out, const dataset_source *s, const
     if (memchr(text, 0, size))
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s/%s: a zero byte; expected a class as text",
                          s->argument, m->name);
+    if (!size)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s/%s: is empty; expected a class", s->argument, m->name);
     text[size] = '\0';
     *out = arena_copy(s->strings, text, size);
     return *out ? MOHVIT_OK : source_no_memory(s, err);
@@ -295,8 +297,10 @@ static mohvit_status add_item(grouping *w, const group *g, mohvit_error *err)
     mohvit_status status = counts(&wanted, w->s, m->name, err);
     if (status || !wanted)
         return status;
-    if (g->label)
+    if (g->label) {
+        item.labeller = g->label->name;
         status = read_label(&item.label, w->s, g->label, err);
+    }
     return status ? status : source_add(w->s, &item, err);
 }
 

@@ -81,7 +81,7 @@ static void damaged_idx_files_are_refused(void **state)
     write_idx("l", (const uint8_t[]){0, 0, 8, 1, 0, 0, 0, 3, 2, 0, 1}, 11, false);
     refused("idx:i,l", (dataset_options){0}, "3 labels", "expected 2");
     write_idx("l", (const uint8_t[]){0, 0, 8, 1, 0, 0, 0, 2, 2, 3}, 10, false);
-    refused("idx:i,l", (dataset_options){0}, "i#1: class 3", "expected 0 to 2");
+    refused("idx:i,l", (dataset_options){0}, "l#1: class 3", "expected 0 to 2");
 }
 
 static void packed_idx_files_are_read_up_to_their_checksum(void **state)

@@ -43,7 +43,9 @@ static void neighbours_with_one_key_are_a_sample(void **state)
     (void)state;
     samples_hold("0001.jpg 0001.cls=2 0001.json 0002.cls=dog\\\\n 0002.png d.1/3.JPEG d.1/3.cls=0",
                  "0001.jpg=2 0002.png=1 d.1/3.JPEG=0");
-    samples_are_refused("0001.jpg 0001.cls=3", "w.tar/0001.jpg: class 3", "expected 0 to 2");
+    samples_are_refused("0001.jpg 0001.cls=3", "w.tar/0001.cls: class 3", "expected 0 to 2");
+    samples_are_refused("0001.jpg 0001.cls=wolf", "w.tar/0001.cls: \"wolf\" is not a class", "");
+    samples_are_refused("0001.jpg 0001.cls=\\\\n", "w.tar/0001.cls: is empty; expected a class", "");
     samples_are_refused("0001.jpg 0002.jpg 0002.cls=1", "w.tar/0001.jpg: has no class", "");
     make_samples(
         "cat/1.jpg cat/1.cls=2"); // what the user says goes first, and then these are paths and no samples
@@ -95,8 +97,11 @@ static void a_class_that_is_no_pictures_makes_no_samples(void **state)
     samples_hold("cat/a.jpg cat/x.json dog/x.json cat/a.cls=2", "cat/a.jpg=2");
     samples_hold("cat/a.CLS=2 cat/a.npy cat/a.jpg", "cat/a.jpg=2");
     samples_are_refused("cat/a.jpg cat/a.cls=0 dog/b.jpg",
-                        "w.tar/dog/b.jpg: has no class: other pictures of this tar have theirs in a .cls",
-                        "a tar without .cls for folders to count");
+                        "w.tar/dog/b.jpg: has no class: 1 of 2 pictures has a .cls of its key (the first: "
+                        "cat/a.cls), which",
+                        "--truth FILE, or, for folders to count, delete");
+    samples_are_refused("cat/a.gif cat/a.cls=0 dog/b.jpg",
+                        "w.tar/dog/b.jpg: has no class: 0 of 1 picture has", "a format that is left out");
     samples_are_refused("cat/a.seg.png dog/b.jpg cat/a.cls=0", "key \"cat/a\": a class without a picture",
                         "--image-ext");
     samples_are_refused("x.cls x.npy", "w.tar: no pictures", "");
