@@ -92,8 +92,23 @@ enum { MAX_COLUMNS = 256 };
 
 typedef struct columns {
     size_t count, name, class_text;
-    bool boxes; /* Kaggle's PredictionString: a class and four numbers for each box of a picture */
+    size_t names, classes; /* how many may be which */
+    bool boxes;            /* Kaggle's PredictionString: a class and four numbers for each box of a picture */
 } columns;
+
+/* What their columns are called, as is_one_of compares. */
+static const char *const name_words[] = {"filename",  "file",      "imageid", "image",     "id",
+                                         "path",      "name",      "img",     "imagepath", "filepath",
+                                         "imagename", "imagefile", NULL},
+                         *const class_words[] = {"label",      "class",      "category",   "target",
+                                                 "classid",    "labelid",    "classname",  "labelname",
+                                                 "classindex", "classlabel", "categoryid", "predictionstring",
+                                                 "synset",     "wnid",       "wordnetid",  NULL};
+
+static bool is_header(const columns *c)
+{
+    return c->names && c->classes;
+}
 
 /* Whether a header's field is one of words (ended by NULL), whatever its case, blanks and underscores. */
 static bool is_one_of(const char *field, const char *const *words)
@@ -109,40 +124,45 @@ static bool is_one_of(const char *field, const char *const *words)
     return !*field && *words;
 }
 
-/* Whether the first line is a CSV's header: fields for a name and for a class are in it. Cuts it up then. */
-static mohvit_status find_columns(columns *c, bool *found, const line_reader *r, mohvit_error *err)
+/* The columns of the first line, if it is a CSV's header: those for a name and for a class are in it. */
+static mohvit_status find_columns(columns *c, const line_reader *r, mohvit_error *err)
 {
-    static const char *const names[] = {"filename",  "file",      "imageid", "image",     "id",
-                                        "path",      "name",      "img",     "imagepath", "filepath",
-                                        "imagename", "imagefile", NULL},
-                             *const classes[] = {"label",      "class",      "category",   "target",
-                                                 "classid",    "labelid",    "classname",  "labelname",
-                                                 "classindex", "classlabel", "categoryid", "predictionstring",
-                                                 "synset",     "wnid",       "wordnetid",  NULL};
     char *fields[MAX_COLUMNS], *copy = strdup(r->line);
-    size_t name_columns = 0, class_columns = 0;
     if (!copy)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", r->path);
     *c = (columns){0};
     bool whole = csv_split(copy, fields, MAX_COLUMNS, &c->count);
     for (size_t i = 0; whole && i < c->count; i++) {
-        if (is_one_of(fields[i], names)) {
+        if (is_one_of(fields[i], name_words)) {
             c->name = i;
-            name_columns++;
-        } else if (is_one_of(fields[i], classes)) {
+            c->names++;
+        } else if (is_one_of(fields[i], class_words)) {
             c->class_text = i;
-            class_columns++;
+            c->classes++;
             c->boxes = is_one_of(fields[i], (const char *const[]){"predictionstring", NULL});
         }
     }
     free(copy);
-    *found = name_columns && class_columns;
-    if (*found && name_columns + class_columns > 2)
+    if (is_header(c) && c->names + c->classes > 2)
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: line %zu: the header has %zu column%s that may name a picture and %zu that may "
                          "be its class; leave one of each",
-                         r->path, r->number, name_columns, plural(name_columns), class_columns);
+                         r->path, r->number, c->names, plural(c->names), c->classes);
     return MOHVIT_OK;
+}
+
+/* A first line that is nothing else, and may be meant as a header. */
+static mohvit_status refuse_header(const columns *c, const line_reader *r, mohvit_error *err)
+{
+    char known[512] = "";
+    const char *const *words = c->names ? class_words : name_words;
+    for (size_t used = 0; *words; words++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", *words);
+    return error_set(
+        err, MOHVIT_ERROR_FORMAT,
+        "%s: line %zu: \"%.200s\": a CSV's header without a column for %s; expected one called %s "
+        "(case, blanks and underscores do not count)",
+        r->path, r->number, r->line, c->names ? "the class" : "the name of a picture", known);
 }
 
 /* "n01978287 240 170 260 240 n01978287 24 180 230 250" is n01978287; false where it is not that of one class.
@@ -163,15 +183,29 @@ static mohvit_status take_record(truth_reader *r, const columns *c, mohvit_error
 {
     char *fields[MAX_COLUMNS];
     size_t count;
+    char where[512], boxes[128];
     bool whole = csv_split(r->lines.line, fields, MAX_COLUMNS, &count);
-    if (!whole || count != c->count || !*fields[c->name])
-        return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: line %zu: %s; expected %zu fields, as in the header, and a name", r->lines.path,
-                         r->lines.number, whole ? "the fields do not fit" : "a quote does not end", c->count);
+    lines_where(&r->lines, where, sizeof where);
+    if (!whole && count < MAX_COLUMNS)
+        return error_set(
+            err, MOHVIT_ERROR_FORMAT,
+            "%s: field %zu: a quote does not end, or something follows it; expected \"...\" with each "
+            "quote within it doubled",
+            where, count + 1);
+    if (!whole || count != c->count)
+        return error_set(
+            err, MOHVIT_ERROR_FORMAT,
+            "%s: %s%zu field%s; expected %zu, as in the header (a comma within a field wants quotes "
+            "around it)",
+            where, whole ? "" : "more than ", count, plural(count), c->count);
+    if (!*fields[c->name])
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: field %zu is empty; expected the name of a picture",
+                         where, c->name + 1);
+    snprintf(boxes, sizeof boxes, "%s", fields[c->class_text]);
     if (c->boxes && !class_of_boxes(fields[c->class_text]))
         return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: line %zu: expected boxes of one class: a WordNet id and four numbers for each",
-                         r->lines.path, r->lines.number);
+                         "%s: \"%s\"; expected boxes of one class: a WordNet id and four numbers for each",
+                         where, boxes);
     return add_picture(r, fields[c->name], strlen(fields[c->name]), fields[c->class_text], err);
 }
 
@@ -218,20 +252,21 @@ static mohvit_status check_numbers(const truth_reader *r, const warning_sink *wa
 
 static mohvit_status read_lines(truth_reader *r, bool in_order, mohvit_error *err)
 {
-    bool more, first = true, csv = false;
-    columns c;
+    bool more, first = true;
+    columns c = {0};
     mohvit_status status;
     while (!(status = lines_next(&r->lines, &more, err)) && more) {
         if (!lines_trim(&r->lines))
             continue;
-        if (first && !in_order && (status = find_columns(&c, &csv, &r->lines, err)))
-            return status;
-        if (first && csv) {
-            first = false;
-            continue;
-        }
+        bool may_be_header = first && !in_order;
         first = false;
-        status = csv ? take_record(r, &c, err) : in_order ? take_class(r, err) : take_line(r, err);
+        if (may_be_header && (status = find_columns(&c, &r->lines, err)))
+            return status;
+        if (may_be_header && is_header(&c))
+            continue;
+        status = is_header(&c) ? take_record(r, &c, err) : in_order ? take_class(r, err) : take_line(r, err);
+        if (status == MOHVIT_ERROR_FORMAT && may_be_header && c.names + c.classes && c.count > 1)
+            return refuse_header(&c, &r->lines, err);
         if (status)
             return status;
     }

@@ -82,16 +82,22 @@ static void a_truth_file_may_be_a_csv_with_a_header(void **state)
         "\xef\xbb\xbfLabel , split,Image ID\r\n2,x,a.jpg\r\nbird,,\"b,\"\"c\"\r\n",
         "\n path,class,top1\na,2,7\n\"flat/b,\"\"c.jpg\" ,\"bird\",8"};
     static const char *const bad[][2] = {
-        {"file_name,label\na.jpg\n", "line 2: the fields do not fit; expected 2 fields"},
-        {"file_name,label\na.jpg,2,\n", "line 2: the fields do not fit; expected 2 fields"},
-        {"file_name,label\n,2\n", "line 2: the fields do not fit"},
-        {"file_name,label\n\"a.jpg,2\n", "line 2: a quote does not end"},
-        {"file_name,label\n\"a\".jpg,2\n", "line 2: a quote does not end"},
+        {"file_name,label\na.jpg\n", "line 2: 1 field; expected 2, as in the header"},
+        {"file_name,label\na.jpg,2,\n", "line 2: 3 fields; expected 2, as in the header"},
+        {"label,file_name\n2,\n", "line 2: field 2 is empty; expected the name"},
+        {"file_name,label\n\"a.jpg,2\n", "line 2: field 1: a quote does not end"},
+        {"file_name,label\na.jpg,\"2\"0\n", "line 2: field 2: a quote does not end, or something follows"},
         {"file_name,label\na.jpg,wolf\n", "line 2: \"wolf\" is not a class"},
         {"file_name,label\na.jpg,3\n", "line 2: class 3"},
         {"file_name,id,label\na.jpg,2,2\n", "line 1: the header has 2 columns that may name a picture"},
         {"file_name,label,class_name\na.jpg,2,cat\n", "and 2 that may be its class"},
         {"a.jpg,2\n", "a CSV's header such as file_name,label"},
+        {"\nfile_name,breed\na.jpg,2\n",
+         "line 2: \"file_name,breed\": a CSV's header without a column for the class; "
+         "expected one called label, class"},
+        {"file name,breed\na.jpg,2\n", "without a column for the class"},
+        {"key,label\na.jpg,2\n",
+         "without a column for the name of a picture; expected one called filename, file"},
         {"file_name,label\n", "truth: is empty"},
     };
     shell("mkdir flat; touch flat/a.jpg 'flat/b,\"c.jpg'");
@@ -103,6 +109,13 @@ static void a_truth_file_may_be_a_csv_with_a_header(void **state)
         holds(d, "a.jpg=2 b,\"c.jpg=2");
         dataset_close(d);
     }
+    char wide[1024] = "name,label";
+    memset(wide + 10, ',', 254);
+    strcpy(wide + 264, "\na.jpg,2");
+    memset(wide + 272, ',', 255);
+    write_text("truth", wide);
+    refused("flat", (dataset_options){.truth = "truth"}, "truth: line 2: more than 256 fields; expected 256",
+            "");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         write_text("truth", bad[i][0]);
         refused("flat", (dataset_options){.truth = "truth"}, "truth: ", bad[i][1]);
@@ -127,6 +140,8 @@ static void kaggles_solution_is_a_class_and_its_boxes(void **state)
         snprintf(text, sizeof text, "ImageId,PredictionString\nILSVRC2012_val_00000002,%s\n", bad[i]);
         write_text("truth", text);
         refused("flat", o, "truth: line 2", "expected boxes of one class");
+        snprintf(text, sizeof text, "line 2: \"%s\"; expected", bad[i]);
+        refused("flat", o, text, "");
     }
 }
 
