@@ -96,6 +96,12 @@ mohvit_status replace_write(const replace_file *f, const void *data, size_t size
     return file_write(f->fd, data, size) ? MOHVIT_OK : error_errno(err, "%s: writing", f->path);
 }
 
+mohvit_status replace_write_at(const replace_file *f, uint64_t offset, const void *data, size_t size,
+                               mohvit_error *err)
+{
+    return file_write_at(f->fd, offset, data, size) ? MOHVIT_OK : error_errno(err, "%s: writing", f->path);
+}
+
 mohvit_status replace_sync_directory(const char *path, mohvit_error *err)
 {
     char directory[PATH_MAX];

@@ -26,6 +26,9 @@ mohvit_status replace_create(replace_file *f, mohvit_error *err);
 
 /* Appends to it. */
 mohvit_status replace_write(const replace_file *f, const void *data, size_t size, mohvit_error *err);
+/* Writes at a place, and leaves alone where replace_write goes on. */
+mohvit_status replace_write_at(const replace_file *f, uint64_t offset, const void *data, size_t size,
+                               mohvit_error *err);
 
 /* Syncs and closes the temporary file and gives it its name. Frees, also on failure: then nothing is left
  * behind, unless it was the syncing of the directory that failed, after the renaming. */

@@ -12,15 +12,16 @@
 typedef struct writer_entry {
     char *name;
     tensor_dtype dtype;
-    size_t elements;
+    size_t elements, written; /* written: bytes */
+    uint64_t offset;          /* in the file, once the header is written */
 } writer_entry;
 
 struct safetensors_writer {
     char *path;
     replace_file file;
     writer_entry *entries; /* (count), in the order of the data */
-    size_t count, added;
-    bool failed; /* a tensor was not written whole: finish must not give the file its name */
+    size_t count, added;   /* added: as wholes */
+    bool failed;           /* a tensor was not written whole: finish must not give the file its name */
 };
 
 /* Data begin at a multiple of this, so that a reader that maps the file finds aligned tensors. */
@@ -84,6 +85,19 @@ static mohvit_status write_all(safetensors_writer *w, const void *bytes, size_t 
     return status;
 }
 
+static size_t entry_bytes(const writer_entry *e)
+{
+    return e->elements * tensor_dtype_size(e->dtype);
+}
+
+static void place_tensors(safetensors_writer *w, uint64_t offset)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        w->entries[i].offset = offset;
+        offset += entry_bytes(&w->entries[i]);
+    }
+}
+
 static mohvit_status write_header(safetensors_writer *w, const json_t *header, mohvit_error *err)
 {
     char *text = json_dumps(header, JSON_COMPACT);
@@ -102,6 +116,7 @@ static mohvit_status write_header(safetensors_writer *w, const json_t *header, m
         memcpy(block + sizeof stored, text, length);
         memset(block + sizeof stored + length, ' ', padded - sizeof stored - length);
         status = write_all(w, block, padded, err);
+        place_tensors(w, padded);
     }
     free(block);
     free(text);
@@ -119,7 +134,8 @@ static mohvit_status writer_start(safetensors_writer *w, const char *path, const
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
     for (w->count = 0; w->count < count; w->count++) {
         const tensor_info *t = &tensors[w->count];
-        w->entries[w->count] = (writer_entry){strdup(t->name), t->dtype, t->elements};
+        w->entries[w->count] =
+            (writer_entry){.name = strdup(t->name), .dtype = t->dtype, .elements = t->elements};
         if (!w->entries[w->count].name)
             return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
     }
@@ -171,8 +187,11 @@ mohvit_status safetensors_writer_create(safetensors_writer **out, const char *pa
 /* The entry of the tensor that is added now, or NULL and an error where all have been. */
 static const writer_entry *writer_next(safetensors_writer *w, mohvit_error *err)
 {
-    if (w->added < w->count)
-        return &w->entries[w->added++];
+    if (w->added < w->count) {
+        writer_entry *e = &w->entries[w->added++];
+        e->written = entry_bytes(e);
+        return e;
+    }
     error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: all %zu tensors have been added already", w->path, w->count);
     return NULL;
 }
@@ -180,7 +199,22 @@ static const writer_entry *writer_next(safetensors_writer *w, mohvit_error *err)
 mohvit_status safetensors_writer_add_raw(safetensors_writer *w, const void *bytes, mohvit_error *err)
 {
     const writer_entry *e = writer_next(w, err);
-    return e ? write_all(w, bytes, e->elements * tensor_dtype_size(e->dtype), err) : MOHVIT_ERROR_ARGUMENT;
+    return e ? write_all(w, bytes, entry_bytes(e), err) : MOHVIT_ERROR_ARGUMENT;
+}
+
+mohvit_status safetensors_writer_put(safetensors_writer *w, size_t tensor, const void *bytes, size_t size,
+                                     mohvit_error *err)
+{
+    writer_entry *e = &w->entries[tensor];
+    if (size > entry_bytes(e) - e->written) {
+        w->failed = true;
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: has %zu bytes, to which %zu are added", w->path,
+                         e->name, e->written, size);
+    }
+    mohvit_status status = replace_write_at(&w->file, e->offset + e->written, bytes, size, err);
+    e->written += size;
+    w->failed = w->failed || status;
+    return status;
 }
 
 static mohvit_status write_half(safetensors_writer *w, const writer_entry *e, const float *values,
@@ -221,12 +255,22 @@ mohvit_status safetensors_writer_add_f32(safetensors_writer *w, const float *val
     }
 }
 
+/* The first tensor that is not there; NULL where all are. */
+static const writer_entry *first_lacking(const safetensors_writer *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (w->entries[i].written < entry_bytes(&w->entries[i]))
+            return &w->entries[i];
+    return NULL;
+}
+
 mohvit_status safetensors_writer_finish(safetensors_writer *w, mohvit_status before, mohvit_error *err)
 {
     mohvit_status status = before;
-    if (!before && w->added < w->count)
-        status = error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: was never added", w->path,
-                           w->entries[w->added].name);
+    const writer_entry *lacking = before ? NULL : first_lacking(w);
+    if (lacking)
+        status = error_set(err, MOHVIT_ERROR_ARGUMENT, "%s: %s: was never added%s", w->path, lacking->name,
+                           lacking->written ? " whole" : "");
     else if (!before && w->failed)
         status = error_set(err, MOHVIT_ERROR_IO, "%s: a tensor could not be written", w->path);
     else if (!before)

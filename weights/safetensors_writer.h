@@ -27,6 +27,11 @@ mohvit_status safetensors_writer_add_f32(safetensors_writer *w, const float *val
 /* Adds the next tensor from its bytes as they are to be stored. */
 mohvit_status safetensors_writer_add_raw(safetensors_writer *w, const void *bytes, mohvit_error *err);
 
+/* Adds the next `size` bytes of the tensor of that index, as they are to be stored: for tensors that grow
+ * side by side, piece by piece, in place of the two above. */
+mohvit_status safetensors_writer_put(safetensors_writer *w, size_t tensor, const void *bytes, size_t size,
+                                     mohvit_error *err);
+
 /* Syncs and renames to PATH, and frees w; every tensor must have been added, without a failure. Where before,
  * or this, has failed, nothing is left behind, unless it was the syncing of the directory that failed, after
  * the rename. w may be NULL where before has failed. */

@@ -349,6 +349,47 @@ static void a_file_given_up_leaves_nothing_behind(void **state)
     leave_scratch(dir);
 }
 
+static void tensors_may_grow_side_by_side(void **state)
+{
+    (void)state;
+    const tensor_info parts[] = {
+        {"a", DTYPE_F32, 2, {2, 3}, 6}, {"none", DTYPE_I64, 1, {0}, 0}, {"c", DTYPE_U8, 1, {5}, 5}};
+    safetensors_writer *w;
+    checkpoint *cp;
+    mohvit_error err;
+    char dir[64], path[128];
+    uint8_t bytes[5];
+    enter_scratch(dir);
+    snprintf(path, sizeof path, "%s/m.safetensors", dir);
+    expect_ok(safetensors_writer_create(&w, path, parts, 3, NULL, 0, &err), &err);
+    expect_ok(safetensors_writer_put(w, 2, "ab", 2, &err), &err);
+    expect_ok(safetensors_writer_put(w, 0, values, 8, &err), &err);
+    expect_ok(safetensors_writer_put(w, 2, "cde", 3, &err), &err);
+    expect_ok(safetensors_writer_put(w, 0, values + 2, 16, &err), &err);
+    expect_ok(safetensors_writer_finish(w, MOHVIT_OK, &err), &err);
+    expect_ok(checkpoint_open(&cp, path, NULL, NULL, &err), &err);
+    float *a = read_tensor(cp, "a");
+    assert_memory_equal(a, values, sizeof values);
+    expect_ok(checkpoint_read_raw(cp, checkpoint_find(cp, "c"), bytes, &err), &err);
+    assert_memory_equal(bytes, "abcde", 5);
+    free(a);
+    checkpoint_close(cp);
+    unlink(path);
+
+    expect_ok(safetensors_writer_create(&w, path, parts, 3, NULL, 0, &err), &err);
+    expect_ok(safetensors_writer_put(w, 0, values, 24, &err), &err);
+    expect_ok(safetensors_writer_put(w, 2, "abcd", 4, &err), &err);
+    expect_error(safetensors_writer_finish(w, MOHVIT_OK, &err), &err, MOHVIT_ERROR_ARGUMENT, path,
+                 "c: was never added whole");
+    expect_ok(safetensors_writer_create(&w, path, parts, 3, NULL, 0, &err), &err);
+    expect_error(safetensors_writer_put(w, 2, "abcdef", 6, &err), &err, MOHVIT_ERROR_ARGUMENT, path,
+                 "c: has 0 bytes");
+    expect_ok(safetensors_writer_put(w, 0, values, 24, &err), &err);
+    expect_ok(safetensors_writer_put(w, 2, "abcde", 5, &err), &err);
+    assert_int_equal(safetensors_writer_finish(w, MOHVIT_OK, &err), MOHVIT_ERROR_IO);
+    leave_scratch(dir);
+}
+
 /* A full disk, as RLIMIT_FSIZE plays it. Returns, in a child, whether the writer failed and said so. */
 static int write_past_limit(const char *path)
 {
@@ -510,6 +551,7 @@ int main(void)
         cmocka_unit_test(what_was_written_reads_back),
         cmocka_unit_test(a_new_file_has_the_mode_of_any_new_file),
         cmocka_unit_test(a_file_given_up_leaves_nothing_behind),
+        cmocka_unit_test(tensors_may_grow_side_by_side),
         cmocka_unit_test(a_full_disk_is_an_error_and_keeps_the_old_file),
         cmocka_unit_test(targets_that_are_no_files_are_refused),
         cmocka_unit_test(a_symbolic_link_is_replaced_and_its_target_kept),
