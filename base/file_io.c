@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -114,4 +115,21 @@ mohvit_status file_load_path(char **out, size_t *size, const char *path, size_t 
     mohvit_status status = file_load(out, size, fd, max, path, err);
     close(fd);
     return status;
+}
+
+int file_open_unnamed(void)
+{
+    const char *directory = getenv("TMPDIR");
+    directory = directory && *directory ? directory : "/tmp";
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return fd;
+    char *path; // a file system without O_TMPFILE
+    if (asprintf(&path, "%s/mohvit-XXXXXX", directory) < 0)
+        return -1;
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    free(path);
+    return fd;
 }

@@ -57,15 +57,14 @@ static class_counts *counts_of(load_chunk *c, size_t class_index)
     return k;
 }
 
-static void add_image(void *user, void *chunk, const int32_t *head_tokens, const double *gate_sum,
-                      size_t top_k, const dataset_item *item, size_t predicted)
+static void add_image(void *user, void *chunk, const image_answer *a)
 {
     const head_load_record *s = user;
     load_chunk *c = chunk;
-    size_t class_index = item->class_index;
+    size_t class_index = a->item->class_index;
     if (class_index == CLASS_NONE && s->by_prediction)
-        class_index = predicted;
-    if (top_k || class_index == CLASS_NONE)
+        class_index = a->predicted;
+    if (a->top_k || class_index == CLASS_NONE)
         return;
     class_counts *k = counts_of(c, class_index);
     if (!k) {
@@ -75,11 +74,11 @@ static void add_image(void *user, void *chunk, const int32_t *head_tokens, const
     k->images++;
     for (size_t i = 0; i < c->cells; i++) {
         int64_t units;
-        if (!head_load_units(&units, gate_sum[i])) {
+        if (!head_load_units(&units, a->gate_sum[i])) {
             c->not_finite = true;
             return;
         }
-        k->active[i] += head_tokens[i];
+        k->active[i] += a->head_tokens[i];
         k->gate[i] += units;
     }
 }

@@ -334,29 +334,11 @@ static mohvit_status load_records(journal *j, uint64_t file_size, const warning_
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-/* A file that lies nowhere and goes with the process. */
-static int open_unnamed(void)
-{
-    const char *directory = getenv("TMPDIR");
-    directory = directory && *directory ? directory : "/tmp";
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        return fd;
-    char *path; // a file system without O_TMPFILE
-    if (asprintf(&path, "%s/mohvit-XXXXXX", directory) < 0)
-        return -1;
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
-    free(path);
-    return fd;
-}
-
 static mohvit_status open_file(journal *j, const char *path, uint64_t *size, mohvit_error *err)
 {
     struct stat st;
     if (!path)
-        j->fd = open_unnamed();
+        j->fd = file_open_unnamed();
     else if (j->writable)
         j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     else

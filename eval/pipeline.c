@@ -22,7 +22,7 @@ typedef struct chunk {
     chunk_result result;
     size_t first;     /* item of its first image */
     size_t remaining; /* images without a result */
-    void *section;
+    void *sections[PIPELINE_MAX_SECTIONS];
     score *scores; /* (images, top_ks) */
     image_result results[CHUNK_IMAGES];
     struct chunk *next; /* of the few that are under way */
@@ -128,8 +128,9 @@ static void chunk_free(const pipeline *p, chunk *c)
 {
     for (size_t i = 0; i < CHUNK_IMAGES; i++)
         free(c->results[i].error);
-    if (c->section)
-        p->section->end(p->section->user, c->section);
+    for (size_t i = 0; i < p->section_count; i++)
+        if (c->sections[i])
+            p->sections[i].end(p->sections[i].user, c->sections[i]);
     free(c->scores);
     free(c);
 }
@@ -146,13 +147,14 @@ static chunk *chunk_create(const pipeline *p, size_t number)
     c->result = (chunk_result){.chunk = number, .images = c->remaining, .top_ks = p->top_ks};
     c->result.results = c->results;
     c->scores = calloc(c->remaining * p->top_ks, sizeof *c->scores);
-    if (p->section)
-        c->section = p->section->begin(p->section->user);
-    for (size_t i = 0; c->scores && i < c->remaining; i++) {
+    bool begun = c->scores != NULL;
+    for (size_t i = 0; begun && i < p->section_count; i++)
+        begun = (c->sections[i] = p->sections[i].begin(p->sections[i].user)) != NULL;
+    for (size_t i = 0; begun && i < c->remaining; i++) {
         c->results[i].item = dataset_item_at(p->data, c->first + i);
         c->results[i].scores = c->scores + i * p->top_ks;
     }
-    if (!c->scores || (p->section && !c->section)) {
+    if (!begun) {
         chunk_free(p, c);
         return NULL;
     }
@@ -179,11 +181,11 @@ static void chunk_finish(run *r, chunk *c)
     bytes record = {0};
     mohvit_error err;
     record_begin(&record, &c->result, p->predictions);
-    if (p->section) {
+    for (size_t i = 0; i < p->section_count; i++) {
         bytes content = {0};
-        p->section->encode(p->section->user, c->section, &content);
+        p->sections[i].encode(p->sections[i].user, c->sections[i], &content);
         record.failed = record.failed || content.failed;
-        record_add_section(&record, p->section->tag, content.data, content.size);
+        record_add_section(&record, p->sections[i].tag, content.data, content.size);
         bytes_free(&content);
     }
     if (record.failed) {
@@ -375,11 +377,20 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
     mohvit_error cause, err;
     score *s = &result->scores[top_k];
     mohvit_status status = score_image(s, mohvit_logits(ctx, l->slot), &rules, &cause);
+    const image_answer a = {
+        .image = l->image,
+        .top_k = top_k,
+        .item = item,
+        .predicted = s->top[0],
+        .head_tokens = mohvit_head_tokens(ctx, l->slot),
+        .gate_sum = mohvit_head_gate_sum(ctx, l->slot),
+        .features = mohvit_features(ctx, l->slot),
+        .logits = mohvit_logits(ctx, l->slot),
+    };
     pthread_mutex_lock(&w->r->results);
     l->chunk->result.network_ns[top_k] += spent;
-    if (!status && !l->error && p->section)
-        p->section->add(p->section->user, l->chunk->section, mohvit_head_tokens(ctx, l->slot),
-                        mohvit_head_gate_sum(ctx, l->slot), top_k, item, s->top[0]);
+    for (size_t i = 0; !status && !l->error && i < p->section_count; i++)
+        p->sections[i].add(p->sections[i].user, l->chunk->sections[i], &a);
     pthread_mutex_unlock(&w->r->results);
     if (status && !l->error) {
         error_set(&err, status, "%s%s: %s", dataset_prefix(p->data, item->source), item->name, cause.message);

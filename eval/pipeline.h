@@ -15,6 +15,16 @@
 #include "eval/record.h"
 #include "vit/api/internal.h"
 
+/* What the network says of an image with top-k number top_k; arrays as in mohvit.h, during the call. */
+typedef struct image_answer {
+    size_t image, top_k; /* image of the chunk */
+    const dataset_item *item;
+    size_t predicted; /* the likeliest class */
+    const int32_t *head_tokens;
+    const double *gate_sum;
+    const float *features, *logits;
+} image_answer;
+
 /* What else is to be known of the images of a chunk, as a section of its record. Calls come from several
  * threads; those for one chunk come one at a time. */
 typedef struct chunk_section {
@@ -22,14 +32,14 @@ typedef struct chunk_section {
     void *user;
     /* What gathers it for one chunk; NULL without memory. */
     void *(*begin)(void *user);
-    /* After an image was run with top-k number `top_k`: what its heads did (mohvit.h), and its likeliest
-     * class. */
-    void (*add)(void *user, void *chunk, const int32_t *head_tokens, const double *gate_sum, size_t top_k,
-                const dataset_item *item, size_t predicted);
+    /* After an image was scored. */
+    void (*add)(void *user, void *chunk, const image_answer *a);
     /* Appends the section's content. */
     void (*encode)(void *user, const void *chunk, bytes *out);
     void (*end)(void *user, void *chunk);
 } chunk_section;
+
+#define PIPELINE_MAX_SECTIONS 4
 
 typedef struct pipeline {
     const dataset *data;
@@ -41,8 +51,9 @@ typedef struct pipeline {
     size_t batch;          /* images of one forward pass over all threads */
     bool exif_orientation; /* turns pictures as their EXIF says */
     bool predictions;
-    const chunk_section *section; /* NULL: none */
-    size_t queue_bytes;           /* of pictures read ahead; 0: 64 MiB */
+    const chunk_section *sections; /* (section_count), at most PIPELINE_MAX_SECTIONS */
+    size_t section_count;
+    size_t queue_bytes; /* of pictures read ahead; 0: 64 MiB */
     const char *reader; /* said of a picture that cannot be read, such as " (rank 2 on a)"; or NULL */
 
     void *user;

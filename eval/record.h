@@ -1,3 +1,4 @@
+// clang-format off
 /* record.h - what is known about one chunk of a data set once it has been run: the unit in which results are
  * stored, sent and added up.
  *
@@ -8,13 +9,16 @@
  *               of each image: class u32, failed u8, and unless it failed of each model: first class u32,
  *               right u8 (bit 0: first, bit 1: among five), loss u64
  *     FAIL      of each image that failed: image u32, source u32, name, reason
- *     PICS      of each image: flags u8 (bit 0: unread, bit 1: its EXIF turns it), size u64, mtime u64, hash
- * u64 u64 (picture.h); not in 0.1 PRED      of each image: source u32, name, and of each model: classes u8,
- * so many times class u32 and probability f32; where the header has "predictions" LOAD head_load_record.c;
- * where the header has one of its names
+ *     PICS      of each image: flags u8 (bit 0: unread, bit 1: its EXIF turns it), size u64, mtime u64,
+ *               hash u64 u64 (picture.h); not in 0.1
+ *     PRED      of each image: source u32, name, and of each model: classes u8, so many times class u32 and
+ *               probability f32; where the header has "predictions"
+ *     LOAD      head_load_record.c; where the header has one of its names
+ *     FEAT LOGT vector_record.h; where the header has "features", "logits"
  *
  * Numbers are little-endian; a text is its length as u32 and its bytes. Who adds a kind of section defines
  * its content, and nobody else looks into it. Images are in the order of the data. */
+// clang-format on
 #ifndef MOHVIT_RECORD_H
 #define MOHVIT_RECORD_H
 

@@ -4,6 +4,7 @@
 # of work where it would take minutes, as under the sanitizers.
 set -u
 mohvit=$1 tools=$2 json=$2/test_cli_json golden=$3 group=$4 scale=${SCALE:-1}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/testing.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../testing.sh"
 export TMPDIR=$work
@@ -16,9 +17,19 @@ folders=(t_shirt_top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag "Ankle
 # What of a JSON result does not depend on the time it took.
 result() { sed 's/"images_per_s":[^,]*,"decode_ms":[^,]*,"network_ms":[^,]*,//; s/"threads":[0-9]*,//'; }
 
+vectors() { python3 "$here/vectors.py" "$@" || fail "vectors.py $*"; }
+# Of two files of features or logits, whose provenance may tell of other threads.
+same_rows() {
+    if cmp -s "$1" "$2"; then return; fi
+    vectors rows "$1" >rows-1
+    vectors rows "$2" >rows-2
+    same rows-1 rows-2
+}
+
 # The result and files of an uninterrupted run over $1 images, to compare with.
 reference() {
-    run 0 eval "$data" --limit "$1" --format json --predictions whole.csv --per-class whole-classes.csv
+    run 0 eval "$data" --limit "$1" --format json --predictions whole.csv --per-class whole-classes.csv \
+        --features whole.features
     result <out.txt >whole.json
 }
 
@@ -233,6 +244,63 @@ several_top_ks_are_scored_in_one_pass() {
     for value in 0 x 101% 1, -1 1.5; do run 2 eval "$data" --routed-heads $value; done
 }
 
+features_and_logits_are_rows_of_the_pictures_that_were_scored() {
+    local kind threads
+    "$tools/make_pictures" unpack $images $labels 0 150 png folder "${folders[@]}" || fail make_pictures
+    find folder -name '*.png' | sort | awk 'NR == 1 || NR == 64 || NR == 150' | tr '\n' '\0' | xargs -0 truncate -s 50
+    for threads in 1 3; do
+        run 1 eval folder --features f$threads --logits l$threads --predictions p.csv --threads $threads \
+            --batch $((threads * threads)) --format json
+        equal "$(get images)" 147
+        vectors rows f$threads >features$threads
+        vectors rows l$threads >logits$threads
+        equal "$(vectors provenance f$threads)" "$(get provenance)"
+    done
+    same features1 features3
+    same logits1 logits3
+    awk -F, 'NR > 1 && $3 != "" { print NR - 2 "\t" $2 "\t" $1 }' p.csv >pictures
+    for kind in features1 logits1; do
+        cut -f1-3 $kind >named
+        same named pictures
+    done
+    vectors scores l1 p.csv
+    # Through the code of another command.
+    run 1 classify folder --features c --quiet --threads 2 --batch 4
+    vectors rows c >classified
+    equal "$(cut -f2 classified | sort -u)" -1
+    cut -f3- classified | sort >by-classify
+    cut -f3- features1 | sort >by-eval
+    same by-classify by-eval
+    equal "$(cut -f3 classified)" "$(find folder -name '*.png' -size +50c | sort)"
+    equal "$(sed -n '1s/\t.*//p; $s/\t.*//p' classified | tr '\n' ' ')" "1 148 "
+    # Nor does it replace a picture that a list names.
+    sed -n '$s/.*\t//p' pictures | tr '\n' '\0' | xargs -0 cp -t . && mv 0*.png picture && cp picture kept
+    echo picture >list
+    run 2 classify --from-file list --features ./picture --quiet
+    has "$err" "--features ./picture: would replace picture, which is the same file"
+    same picture kept
+    TMPDIR=/nowhere run 1 classify picture --features c
+    has "$err" "temporary file for features: No such file"
+    run 2 eval folder --routed-heads 1,2 --features f
+    has "$err" "features are of one model"
+    # Of a state that lacks them, and of one whose later records would.
+    run 1 eval folder --state plain --quiet
+    run 1 eval folder --state plain --quiet --logits l
+    has "$err" "plain: was begun without --logits"
+    run 1 eval folder --state full --quiet --logits l --features f
+    run 1 eval folder --state full --quiet --logits l
+    has "$err" "full: was begun with features, which its records would lack"
+    run 1 merge plain --features f
+    has "$err" "plain: was made without --features"
+    run 1 merge full --features merged
+    same_rows merged f1
+    equal "$(vectors provenance merged)" "$(vectors provenance f)"
+    # A whole data set that fails has no rows.
+    find folder -name '*.png' | tr '\n' '\0' | xargs -0 truncate -s 50
+    run 1 eval folder --features none
+    equal "$(vectors rows none)" ""
+}
+
 # listed N PICTURE ...: the messages name N of these, each once.
 listed() {
     sed -n 's/^mohvit: \(folder\/[^:]*\): .*/\1/p' err.txt >listed
@@ -292,13 +360,14 @@ pictures_that_fail_are_listed_and_left_out_of_the_percentages() {
 # Half of the state is cut off, so that the second run has chunks to pass over.
 a_run_that_goes_on_over_threads_comes_to_the_same() {
     local threads what=(eval "$data" --limit 300 --format json --log-every 1)
-    run 0 "${what[@]}" --threads 1 --predictions whole.csv --per-class whole-classes.csv --head-load whole.load
+    run 0 "${what[@]}" --threads 1 --predictions whole.csv --per-class whole-classes.csv --head-load whole.load \
+        --features whole.features
     result <out.txt >whole.json
     run 0 headload export --csv whole.load # its provenance has the threads
     mv out.txt whole-load.csv
     for threads in 2 4; do
         local so=("${what[@]}" --threads "$threads" --batch 9 --state state --predictions state.csv --per-class classes.csv
-            --head-load load)
+            --head-load load --features features)
         run 0 "${so[@]}"
         truncate -s $(($(stat -c %s state) / 2)) state
         run 0 "${so[@]}"
@@ -309,7 +378,8 @@ a_run_that_goes_on_over_threads_comes_to_the_same() {
         same classes.csv whole-classes.csv
         run 0 headload export --csv load
         same out.txt whole-load.csv
-        rm state state.csv classes.csv load
+        same_rows features whole.features
+        rm state state.csv classes.csv load features
     done
 }
 
@@ -464,7 +534,7 @@ memory_does_not_grow_with_the_number_of_pictures() {
 # ---- States ----------------------------------------------------------------------------------------
 
 # The command whose result $whole has; $1 more arguments.
-scored=(eval "$data" --format json --state state --predictions state.csv --per-class classes.csv --quiet)
+scored=(eval "$data" --format json --state state --predictions state.csv --per-class classes.csv --features features --quiet)
 
 # Goes on with the state, and compares with the reference.
 resume() {
@@ -472,8 +542,9 @@ resume() {
     equal "$(result <out.txt)" "$(cat whole.json)"
     same state.csv whole.csv
     same classes.csv whole-classes.csv
+    same_rows features whole.features
     equal "$(find . -name '.*.tmp' | wc -l)" "$2"
-    rm -f state state.csv classes.csv .*.tmp
+    rm -f state state.csv classes.csv features .*.tmp
 }
 
 a_run_killed_at_any_moment_goes_on_to_the_same_result() {
@@ -496,8 +567,8 @@ a_run_that_dies_at_any_write_goes_on_to_the_same_result() {
     reference 150
     with_fault count:0 "${scored[@]}" --limit 150 || fail "$(cat fault-err.txt)"
     n=$(cat count)
-    [ "$n" -ge 12 ] || fail "only $n calls that change files"
-    rm -f state state.csv classes.csv
+    [ "$n" -ge 21 ] || fail "only $n calls that change files"
+    rm -f state state.csv classes.csv features
     for ((i = 1; i <= n; i += step)); do
         for point in before within after; do
             with_fault $point:$i "${scored[@]}" --limit 150
@@ -505,6 +576,7 @@ a_run_that_dies_at_any_write_goes_on_to_the_same_result() {
             [ $status = 137 ] || [ "$i" -gt $((n - 2)) ] || fail "$point:$i: status $status: $(cat fault-err.txt)"
             [ ! -e state.csv ] || same state.csv whole.csv # whole, or not there
             [ ! -e classes.csv ] || same classes.csv whole-classes.csv
+            [ ! -e features ] || same_rows features whole.features
             resume 150 "$(find . -name '.*.tmp' | wc -l)"
         done
     done
@@ -515,8 +587,9 @@ a_run_that_dies_at_any_write_goes_on_to_the_same_result() {
 all_is_on_the_disk_before_it_counts_as_done() {
     FAULT_ORDER=order with_fault count:0 "${scored[@]}" --limit 300 || fail "$(cat fault-err.txt)"
     local calls begun='ftruncate pwrite fdatasync fsync' table='(write )+fsync rename fsync '
+    local vectors='write (pwrite ){5}fsync rename fsync '
     calls=$(tr '\n' ' ' <order)
-    local all="^$begun (pwrite (fdatasync )?)+pwrite fdatasync ($table){2}$"
+    local all="^$begun (pwrite (fdatasync )?)+pwrite fdatasync ($table){2}$vectors$"
     [[ $calls =~ $all ]] || fail "$calls"
 }
 
@@ -525,7 +598,7 @@ a_full_disk_is_an_error_and_never_a_truncated_file() {
     reference 150
     with_fault count:0 "${scored[@]}" --limit 150
     n=$(cat count)
-    rm -f state state.csv classes.csv
+    rm -f state state.csv classes.csv features
     for ((i = 1; i <= n; i += step)); do
         with_fault full:$i "${scored[@]}" --limit 150
         local status=$?
@@ -538,6 +611,7 @@ a_full_disk_is_an_error_and_never_a_truncated_file() {
         fi
         [ ! -e state.csv ] || same state.csv whole.csv
         [ ! -e classes.csv ] || same classes.csv whole-classes.csv
+        [ ! -e features ] || same_rows features whole.features
         resume 150 0
     done
 }
@@ -904,13 +978,17 @@ shards_add_up_to_the_whole() {
     local count=$((2000 / scale)) i
     reference $count
     for i in 3 1 4 2; do
-        run 0 eval "$data" --limit $count --shard $i/4 --state s$i --predictions p$i.csv --format json --quiet
+        run 0 eval "$data" --limit $count --shard $i/4 --state s$i --predictions p$i.csv --features f$i --format json --quiet
         equal "$(get shard)" $i/4
     done
-    run 0 merge s1 s2 s3 s4 --format json --predictions merged.csv --per-class merged-classes.csv
+    run 0 merge s1 s2 s3 s4 --format json --predictions merged.csv --per-class merged-classes.csv --features merged
     equal "$(result <out.txt | sed 's/"shard":"[^"]*",//')" "$(cat whole.json)"
     same merged.csv whole.csv
     same merged-classes.csv whole-classes.csv
+    same_rows merged whole.features
+    for i in 1 2 3 4; do vectors rows f$i; done >rows-of-shards
+    vectors rows whole.features >rows
+    same rows-of-shards rows
     equal "$(cat p1.csv p2.csv p3.csv p4.csv | grep -v ^path)" "$(grep -v ^path whole.csv)"
     run 0 merge s4 s2 s1 s3 --format json
     equal "$(get images_per_s)" null # nobody ran all of it in one go
@@ -950,10 +1028,11 @@ ranks_add_up_to_the_whole() {
     local count=$((2000 / scale))
     reference $count
     mpi eval "$data" --limit $count --threads 1 --format json --predictions mpi.csv --per-class mpi-classes.csv \
-        >out.txt 2>err.txt || fail "$(cat err.txt)"
+        --features mpi.features >out.txt 2>err.txt || fail "$(cat err.txt)"
     equal "$(result <out.txt)" "$(result <whole.json)"
     same mpi.csv whole.csv
     same mpi-classes.csv whole-classes.csv
+    same_rows mpi.features whole.features
     equal "$(grep -c 'built-in model' err.txt)" 1
 }
 
@@ -1078,7 +1157,7 @@ sources) tests='all_sources_give_the_same_score options_say_where_classes_come_f
     pictures_that_imagefolder_leaves_out_are_left_out
     the_official_checkpoint_scores_as_published' ;;
 results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_change_what_is_right
-    several_top_ks_are_scored_in_one_pass
+    several_top_ks_are_scored_in_one_pass features_and_logits_are_rows_of_the_pictures_that_were_scored
     pictures_that_fail_are_listed_and_left_out_of_the_percentages mistakes_are_explained
     an_output_that_cannot_be_written_is_known_before_the_run
     an_output_never_replaces_the_state_or_another_output an_output_never_replaces_an_input' ;;

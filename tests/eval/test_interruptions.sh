@@ -4,6 +4,7 @@
 # each; SEED (default 1) of what is drawn. TOOLS is the folder of make_pictures and test_cli_json.
 set -u
 mohvit=$1 tools=$2 json=$2/test_cli_json group=$4 interruptions=${INTERRUPTIONS:-4} scale=${SCALE:-1}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/testing.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../testing.sh"
 export TMPDIR=$work ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 # OpenMPI leaves memory behind
@@ -12,6 +13,8 @@ signals=(KILL TERM INT HUP QUIT ABRT SEGV BUS USR1)
 RANDOM=${SEED:-1}
 
 result() { sed 's/"images_per_s":[^,]*,"decode_ms":[^,]*,"network_ms":[^,]*,//; s/"threads":[0-9]*,//'; }
+
+rows() { python3 "$here/vectors.py" rows "$1" || fail "vectors.py rows $1"; }
 
 # begin ARGUMENT …: in the background, on threads, in a batch and on ranks that are drawn.
 begin() {
@@ -59,14 +62,15 @@ end_mpirun() {
 # Until it has been interrupted often enough, and then to its end; whenever it comes to that, from the beginning again.
 interrupted_runs_come_to_the_result_of_one_that_was_not() {
     local count=$((1500 / scale)) made=0 grown=0 ended=0 tries=0 before size='' signal how pid ranks status
-    local what=(eval "$group" --state state --format json --predictions p.csv --per-class c.csv --quiet)
+    local what=(eval "$group" --state state --format json --predictions p.csv --per-class c.csv --features f --quiet)
     ulimit -c 0
     "$tools/make_pictures" unpack $idx/t10k-{images-idx3,labels-idx1}-ubyte.gz 0 $count png folder t_shirt_top Trouser \
         Pullover Dress Coat Sandal Shirt Sneaker Bag "Ankle boot" || fail make_pictures
     find folder -name '*.png' | sort >list
     awk 'NR % 100 == 50' list | while read -r name; do printf damaged >"$name"; done
     tar -cf tar folder
-    run 1 eval "$group" --format json --predictions whole.csv --per-class whole-classes.csv --quiet
+    run 1 eval "$group" --format json --predictions whole.csv --per-class whole-classes.csv --features whole-features --quiet
+    rows whole-features >whole-rows
     result <out.txt >whole.json
     while [ $made -lt "$interruptions" ] || [ $ended = 0 ]; do
         tries=$((tries + 1))
@@ -82,21 +86,23 @@ interrupted_runs_come_to_the_result_of_one_that_was_not() {
         status=$?
         [ ! -e state ] || flock -w 20 state true # ranks that are still ending
         rm -f .*.tmp
-        if [ -e p.csv ] && [ -e c.csv ]; then # it came to its end all the same
+        if [ -e p.csv ] && [ -e c.csv ] && [ -e f ]; then # it came to its end all the same
             ended=$((ended + 1))
             equal "$(result <out.txt)" "$(cat whole.json)"
             same p.csv whole.csv
             same c.csv whole-classes.csv
+            rows f >f-rows
+            same f-rows whole-rows
             size=${size:-$(stat -c %s state)}
             equal "$(stat -c %s state)" "$size" # each chunk was run once
-            rm -f state p.csv c.csv
+            rm -f state p.csv c.csv f
         elif [ "$signal" = none ] || [ $status = 0 ]; then
             fail "$how, $signal: status $status: $(cat err.txt)"
         else
             made=$((made + 1))
             [ "$(state_size)" -le "$before" ] || grown=$((grown + 1))
         fi
-        rm -f p.csv c.csv
+        rm -f p.csv c.csv f
     done
     echo "$group: $made interruptions, $grown of them behind new records, $ended results"
 }

@@ -8,6 +8,7 @@
 
 #include "eval/head_load_record.h"
 #include "eval/header.h"
+#include "eval/vector_record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,13 +113,28 @@ static journal *open_journal(size_t top_ks)
     return j;
 }
 
+static vector_record features_of(void)
+{
+    return (vector_record){VECTOR_FEATURES, mohvit_describe(shared)->config.embed_dims[STAGES - 1]};
+}
+
+static vector_record logits_of(void)
+{
+    return (vector_record){VECTOR_LOGITS, mohvit_describe(shared)->config.num_classes};
+}
+
 /* With a queue of three pictures, so that readers and workers wait for each other. */
 static void evaluate(outcome *o, size_t threads, size_t batch)
 {
     const mohvit_model *models[] = {shared, o->also};
     const description *d = mohvit_describe(shared);
     head_load_record load = {.routing = mohvit_routing(shared)};
-    const chunk_section section = head_load_record_section(&load);
+    vector_record features = features_of(), logits = logits_of();
+    const chunk_section sections[] = {
+        vector_record_section(&features),
+        vector_record_section(&logits),
+        head_load_record_section(&load),
+    };
     const pipeline p = {
         .data = data,
         .models = models,
@@ -127,7 +143,8 @@ static void evaluate(outcome *o, size_t threads, size_t batch)
         .threads = threads,
         .batch = batch,
         .predictions = true,
-        .section = &section,
+        .sections = sections,
+        .section_count = 3,
         .queue_bytes = 3 * 28 * 28,
         .user = o,
         .next = next_chunk,
@@ -245,6 +262,52 @@ static void heads_are_counted_as_the_library_counts_them(void **state)
     journal_close(o.records);
 }
 
+/* The same; on two threads, which finish the pictures of a chunk in any order. */
+static void features_and_logits_are_those_of_the_library(void **state)
+{
+    (void)state;
+    mohvit_context *ctx;
+    outcome o = {0};
+    bytes record = {0};
+    chunk_record r = {0};
+    vector_record features = features_of(), logits = logits_of(), wider = {VECTOR_LOGITS, logits.width + 1};
+    const uint8_t *f = NULL, *l = NULL;
+    mohvit_error err;
+    evaluate(&o, 2, 3);
+    assert_int_equal(mohvit_context_create(&ctx, shared, 1, 1, NULL), MOHVIT_OK);
+    for (size_t i = 0; i < IMAGES; i++) {
+        sample s;
+        if (i % CHUNK_IMAGES == 0) {
+            record_free(&r);
+            assert_int_equal(journal_read(o.records, i / CHUNK_IMAGES, &record, NULL), MOHVIT_OK);
+            assert_int_equal(record_parse(&r, record.data, record.size, NULL), MOHVIT_OK);
+            assert_int_equal(vector_record_read(&f, &features, &r, o.records, NULL), MOHVIT_OK);
+            assert_int_equal(vector_record_read(&l, &logits, &r, o.records, NULL), MOHVIT_OK);
+        }
+        assert_int_equal(dataset_read(data, i, &s, NULL), MOHVIT_OK);
+        assert_int_equal(mohvit_load_rgb(ctx, 0, s.bytes, s.width, s.height, 3 * s.width, NULL), MOHVIT_OK);
+        sample_free(&s);
+        assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+        assert_memory_equal(f, mohvit_features(ctx, 0), features.width * sizeof(float));
+        assert_memory_equal(l, mohvit_logits(ctx, 0), logits.width * sizeof(float));
+        f += features.width * sizeof(float);
+        l += logits.width * sizeof(float);
+    }
+    assert_int_equal(vector_record_read(&l, &wider, &r, o.records, &err), MOHVIT_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "its logits are not"));
+    r.images--; // as if the section had a row too many
+    assert_int_equal(vector_record_read(&l, &logits, &r, o.records, &err), MOHVIT_ERROR_FORMAT);
+    r.images++;
+    for (size_t i = 0; i < r.section_count; i++)
+        r.sections[i].tag = 0;
+    assert_int_equal(vector_record_read(&l, &logits, &r, o.records, &err), MOHVIT_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "has no logits"));
+    record_free(&r);
+    bytes_free(&record);
+    mohvit_context_destroy(ctx);
+    journal_close(o.records);
+}
+
 static void of_several_models_the_heads_of_the_first_are_counted(void **state)
 {
     (void)state;
@@ -339,6 +402,7 @@ int main(void)
         cmocka_unit_test(an_evaluation_comes_to_the_same_on_any_threads),
         cmocka_unit_test(an_evaluation_stops_when_it_is_told_to),
         cmocka_unit_test(heads_are_counted_as_the_library_counts_them),
+        cmocka_unit_test(features_and_logits_are_those_of_the_library),
         cmocka_unit_test(of_several_models_the_heads_of_the_first_are_counted),
         cmocka_unit_test(a_record_has_the_hash_of_each_picture),
         cmocka_unit_test(a_head_load_that_is_damaged_is_an_error),

@@ -8,10 +8,13 @@
 #include "eval/recheck.h"
 #include "tests/fuzz/mend.h"
 #include "eval/totals.h"
+#include "eval/vector_record.h"
 
 FUZZ_MEND(mend_journal)
 
 static const warning_sink warn = {fuzz_warn, NULL};
+
+#define SEED_WIDTH 3 /* of features in seeds_evaluations.c */
 
 static void look_at(const chunk_record *r)
 {
@@ -27,6 +30,20 @@ static void look_at(const chunk_record *r)
     }
 }
 
+/* As eval's output does, whatever widths the header may have. */
+static void look_at_vectors(const chunk_record *r, const journal *j)
+{
+    const uint8_t *rows;
+    mohvit_error err;
+    bytes copy = {0};
+    for (vector_kind k = 0; k < VECTOR_KINDS; k++) {
+        const vector_record v = {k, SEED_WIDTH};
+        if (!fuzz_checked(vector_record_read(&rows, &v, r, j, &err), &err, journal_name(j)))
+            bytes_put(&copy, rows, (r->images - r->failures) * v.width * sizeof(float));
+    }
+    bytes_free(&copy);
+}
+
 static void read_records(journal *j)
 {
     bytes b = {0};
@@ -38,6 +55,7 @@ static void read_records(journal *j)
             !fuzz_checked(record_parse(&r, b.data, b.size, &err), &err, NULL)) {
             fuzz_require(r.chunk == chunk, "another chunk's record");
             look_at(&r);
+            look_at_vectors(&r, j);
             fuzz_checked(recheck_unread(j, &r, &err), &err, NULL);
         }
         record_free(&r);

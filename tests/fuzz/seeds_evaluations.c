@@ -4,6 +4,7 @@
 #include "eval/header.h"
 #include "eval/journal.h"
 #include "eval/head_load_record.h"
+#include "eval/vector_record.h"
 
 #include <math.h>
 
@@ -52,7 +53,30 @@ static void add_head_load(bytes *record, const config *c, const chunk_result *r,
     a.gate_sum[0] = first_gate;
     for (size_t i = 0; i < r->images; i++)
         if (!r->results[i].error)
-            section.add(section.user, chunk, a.tokens, a.gate_sum, 0, r->results[i].item, i % c->num_classes);
+            section.add(section.user, chunk,
+                        &(image_answer){.image = i,
+                                        .item = r->results[i].item,
+                                        .predicted = i % c->num_classes,
+                                        .head_tokens = a.tokens,
+                                        .gate_sum = a.gate_sum});
+    section.encode(section.user, chunk, &b);
+    section.end(section.user, chunk);
+    record_add_section(record, section.tag, b.data, b.size);
+    bytes_free(&b);
+}
+
+/* Three numbers of each. */
+static void add_features(bytes *record, const chunk_result *r)
+{
+    const float features[] = {1, -2, 0.5f};
+    vector_record v = {VECTOR_FEATURES, sizeof features / sizeof *features};
+    chunk_section section = vector_record_section(&v);
+    void *chunk = section.begin(section.user);
+    bytes b = {0};
+    assert_non_null(chunk);
+    for (size_t i = 0; i < r->images; i++)
+        if (!r->results[i].error)
+            section.add(section.user, chunk, &(image_answer){.image = i, .features = features});
     section.encode(section.user, chunk, &b);
     section.end(section.user, chunk);
     record_add_section(record, section.tag, b.data, b.size);
@@ -75,6 +99,7 @@ static void add_record(journal *j, const config *c, size_t chunk, size_t images,
     }
     const chunk_result r = {.chunk = chunk, .images = images, .top_ks = 1, .results = results};
     record_begin(&b, &r, true);
+    add_features(&b, &r);
     add_head_load(&b, c, &r, first_gate);
     chunk_record parsed;
     expect_ok(record_parse(&parsed, b.data, b.size, &err), &err);

@@ -59,6 +59,7 @@ classifying_needs_memory_and_says_so() {
     again() { :; }
     cp "$golden"/../../tools/samples/bag.png "$golden"/images/cat_420.jpg .
     starve "$step" classify --threads 1 bag.png
+    starve $((10 * step)) classify --threads 1 --features f.safetensors bag.png
     starve $((5 * step)) classify --threads 1 --top 2 --exif-orientation cat_420.jpg
     starve $((25 * step)) classify --threads 1 --weights "$golden/pth/plain.pth" --config "$golden/pth/config.json" bag.png
 }
@@ -68,15 +69,18 @@ evaluating_needs_memory_and_goes_on_later() {
     "$tools/make_pictures" unpack $idx/t10k-{images-idx3,labels-idx1}-ubyte.gz 0 5 png data "${folders[@]}" ||
         fail make_pictures
     again() {
-        run 0 eval data --threads 1 --quiet --state state --predictions p.csv --per-class c.csv --head-load l.safetensors
+        run 0 eval data --threads 1 --quiet --state state --predictions p.csv --per-class c.csv --head-load l.safetensors \
+            --features f.safetensors
         [ -e whole.csv ] || cp p.csv whole.csv
         [ -e whole.safetensors ] || cp l.safetensors whole.safetensors
+        [ -e features.safetensors ] || cp f.safetensors features.safetensors
         same p.csv whole.csv
         same l.safetensors whole.safetensors
-        rm -f state p.csv c.csv l.safetensors
+        same f.safetensors features.safetensors
+        rm -f state p.csv c.csv l.safetensors f.safetensors
     }
     starve $((3 * step)) eval data --threads 1 --quiet --state state --predictions p.csv --per-class c.csv \
-        --head-load l.safetensors
+        --head-load l.safetensors --features f.safetensors
 }
 
 statistics_need_memory_and_say_so() {
@@ -185,6 +189,9 @@ what_cannot_be_written_is_an_error_and_never_half_a_file() {
     run 0 headload count "$data" --limit 20 -o l.safetensors
     unwritten o.safetensors convert --config "$golden/pth/config.json" "$golden/pth/plain.pth" o.safetensors
     unwritten o.safetensors headload count "$data" --limit 20 --threads 1 -o o.safetensors
+    unwritten o.safetensors eval "$data" --limit 20 --threads 1 --features o.safetensors
+    unwritten o.safetensors eval "$data" --limit 20 --threads 1 --logits o.safetensors
+    unwritten o.safetensors classify bag.png --features o.safetensors
     unwritten o.svg headload plot l.safetensors -o o.svg
     unwritten o.png preprocess bag.png -o o.png
     unwritten o.json routes bag.png -o o.json

@@ -33,9 +33,10 @@ takes() {
     local model='--weights=weights --config=config --labels=labels --preprocess=preprocess'
     local data="=data.tar =list =images=idx:%,classes =classes=idx:images,% --truth=truth --truth-in-order=truth --real-labels=preprocess --subset=subset"
     case $1 in
-    eval) reads="$data $model" writes='--per-class= --predictions= --head-load= --state=' ;;
+    classify) reads="=picture --from-file=list $model" writes='--features=' ;;
+    eval) reads="$data $model" writes='--per-class= --predictions= --head-load= --features= --logits= --state=' ;;
     headload\ count) reads="$data $model" writes='--output= -o= --state=' ;;
-    merge) reads='=state =load' writes='--per-class= --predictions= --head-load=' ;;
+    merge) reads='=state =load' writes='--per-class= --predictions= --head-load= --features= --logits=' ;;
     headload\ plot) reads='=load' writes='--output=.svg -o=.png -o=.pdf' ;;
     headload\ report) reads='=load' writes='--output= -o=' ;;
     routes) reads="=picture $model" writes='--output=.json -o=.svg -o=.png -o=.pdf' ;;
@@ -44,7 +45,7 @@ takes() {
     synth) reads='--config=config' writes='=' ;;
     esac
 }
-commands=(eval 'headload count' merge 'headload plot' 'headload report' routes preprocess convert synth)
+commands=(classify eval 'headload count' merge 'headload plot' 'headload report' routes preprocess convert synth)
 
 # refused COMMAND WORD …: it ends as a mistake in usage, says $first and $second, and changes no file since $before.
 refused() {
@@ -91,7 +92,7 @@ an_output_is_never_an_input() {
                     first="${write:+${write/--output/-o} }$other" second=${option:-$name}
                     other=(${write:+"$write"} "$other")
                     case $c$option in
-                    routes--* | preprocess--*) refused "$c" picture "$option" "$name" "${other[@]}" ;;
+                    routes--* | preprocess--* | classify--*) refused "$c" picture "$option" "$name" "${other[@]}" ;;
                     convert--*) refused "$c" "$option" "$name" weights "${other[@]}" ;;
                     eval--* | headload\ count--*) refused "$c" data.tar "$option" "$name" "${other[@]}" ;;
                     *--*) refused "$c" "$option" "$name" "${other[@]}" ;;
@@ -135,7 +136,7 @@ weights_of_the_environment_are_an_input() {
     local c
     make_files
     second=MOHVIT_WEIGHTS
-    for c in "eval data.tar --state" "headload count data.tar -o" "routes picture -o"; do
+    for c in "eval data.tar --state" "headload count data.tar -o" "routes picture -o" "classify picture --features"; do
         cp weights weights.json
         first=weights.json before=$(sum_all)
         MOHVIT_WEIGHTS=weights.json refused "$c" ./weights.json

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define AHEAD_ANYWAY 16 /* answers that wait for their turn behind a picture that takes long; */
 #define AHEAD_SHARE  8  /* so many more for each thread */
@@ -64,7 +65,7 @@ static bool claim(run *r)
     answer *a = &r->ring[r->claimed % r->capacity];
     size_t left = paths_left(r->a->inputs);
     pthread_mutex_lock(&r->output);
-    *a = (answer){.path = path, .err = err, .left = left, .top = a->top};
+    *a = (answer){.path = path, .err = err, .left = left, .top = a->top, .features = a->features};
     pthread_mutex_unlock(&r->output);
     r->claimed++;
     return true;
@@ -150,6 +151,8 @@ static void answer_pictures(run *r, mohvit_context *ctx, answer *const *answers,
             a->err = err;
         if (!a->err.status && mohvit_top(ctx, a->slot, a->top, r->a->top_count, &cause))
             error_set(&a->err, cause.status, "%s: %s", a->path, cause.message);
+        if (!a->err.status && a->features)
+            memcpy(a->features, mohvit_features(ctx, a->slot), r->a->features * sizeof *a->features);
         finish(r, a);
     }
 }
@@ -243,6 +246,7 @@ static void run_free(run *r)
     pthread_mutex_destroy(&r->output);
     pthread_mutex_destroy(&r->input);
     free(r->ring[0].top);
+    free(r->ring[0].features);
     free(r->ring);
     free(r->workers);
 }
@@ -256,8 +260,11 @@ mohvit_status answers_run(const answering *a, mohvit_error *err)
     r.workers = or_die(calloc(a->threads, sizeof *r.workers));
     r.ring = or_die(calloc(r.capacity, sizeof *r.ring));
     mohvit_prediction *top = or_die(calloc(r.capacity * a->top_count, sizeof *top));
-    for (size_t i = 0; i < r.capacity; i++)
+    float *features = a->features ? or_die(calloc(r.capacity * a->features, sizeof *features)) : NULL;
+    for (size_t i = 0; i < r.capacity; i++) {
         r.ring[i].top = top + i * a->top_count;
+        r.ring[i].features = features ? features + i * a->features : NULL;
+    }
     pthread_mutex_init(&r.input, NULL);
     pthread_mutex_init(&r.output, NULL);
     pthread_cond_init(&r.room, NULL);

@@ -16,6 +16,7 @@ typedef struct answer {
     double ms;              /* of decoding and resizing, and its share of the forward pass */
     mohvit_error err;       /* status MOHVIT_OK: none */
     mohvit_prediction *top; /* (top_count) */
+    float *features;        /* (features); NULL: not wanted */
     bool turned;            /* its EXIF says that it is to be turned */
     size_t slot;            /* of the batch, until it is answered */
     bool done;
@@ -27,6 +28,7 @@ typedef struct answering {
     size_t threads;
     size_t batch; /* images of one forward pass over all threads */
     size_t top_count;
+    size_t features; /* length of an image's, where answers are to have them; else 0 */
     bool exif_orientation;
 
     void *user;

@@ -5,10 +5,13 @@
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
 #include "tools/program/output.h"
+#include "tools/program/outputs_check.h"
 #include "tools/program/progress.h"
 #include "tools/program/provenance.h"
+#include "tools/program/vector_file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,6 +27,7 @@ static const char help[] =
     "  --from-file FILE    also the paths in this file, one a line; \"-\" is standard input\n"
     "  -0, --null          zero bytes end the paths in FILE, as find -print0 writes them\n"
     "  --escaped           paths in FILE are written as results write them: \\\\, \\xNN\n"
+    "  --features FILE     safetensors: the vector that the head scores, of each picture\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
     "  --quiet             no lines about progress\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
@@ -38,7 +42,7 @@ typedef struct classify_options {
     size_t top;
     output_format format;
     int exif_orientation, provenance;
-    const char *list;
+    const char *list, *features;
     bool null_list, escaped;
     int quiet;
 } classify_options;
@@ -50,6 +54,8 @@ typedef struct run {
     size_t pictures, failures; /* of the whole run */
     size_t turned;             /* of these: as their EXIF says, they are to be */
     json_t *provenance;        /* or NULL */
+    vector_spool features;     /* of the answers so far, where they are wanted */
+    int status;                /* why they cannot be had; else EXIT_FINE */
     progress progress;
 } run;
 
@@ -140,9 +146,31 @@ static void print_answer(const run *r, const answer *a)
 
 // ---- Running ---------------------------------------------------------------------------------------
 
+/* No more of it. */
+static void give_up_features(run *r, int status)
+{
+    vector_spool_close(&r->features);
+    r->status = status;
+}
+
+static void keep_features(run *r, const answer *a)
+{
+    mohvit_error err;
+    char *name = escape(a->path, ESCAPE_NAME, NULL);
+    if (!fine_or_complain(vector_spool_add(&r->features, a->features, r->pictures, name, &err), &err))
+        give_up_features(r, EXIT_INPUT);
+    free(name);
+}
+
 static bool take_answer(void *user, const answer *a)
 {
     run *r = user;
+    if (r->features.file && outputs_check_file("classify", a->path) != PARSED) {
+        give_up_features(r, EXIT_USAGE);
+        return false;
+    }
+    if (r->features.file && !a->err.status)
+        keep_features(r, a);
     flockfile(stdout); // or a warning of the thread that looks for pictures stands amid the answer
     print_answer(r, a);
     funlockfile(stdout);
@@ -164,6 +192,7 @@ static int classify_all(run *r, const mohvit_model *m, paths *inputs)
         .threads = (size_t)o->model.open.threads,
         .batch = o->model.batch,
         .top_count = r->top_count,
+        .features = r->features.shape.width,
         .exif_orientation = o->exif_orientation,
         .user = r,
         .take = take_answer,
@@ -185,6 +214,31 @@ static int classify_all(run *r, const mohvit_model *m, paths *inputs)
     return r->failures ? EXIT_INPUT : EXIT_FINE;
 }
 
+static bool open_features(run *r, const mohvit_model *m)
+{
+    mohvit_error err;
+    mohvit_info info = {.size = sizeof info};
+    mohvit_get_info(m, &info, NULL);
+    return fine_or_complain(vector_spool_open(&r->features, info.features, &err), &err);
+}
+
+/* The exit status, where status is the one so far. */
+static int write_features(run *r, const mohvit_model *m, const model_source *source, int status)
+{
+    const classify_options *o = r->options;
+    mohvit_error err;
+    if (r->status)
+        return r->status;
+    if (status == EXIT_MODEL || !output_works()) {
+        complain("%s: not written: the run is not complete", o->features);
+        return status;
+    }
+    json_t *provenance = provenance_json(source, &mohvit_describe(m)->config, m, o->model.open.threads);
+    mohvit_status failed = vector_spool_write(&r->features, o->features, "features", provenance, &err);
+    json_decref(provenance);
+    return fine_or_complain(failed, &err) ? status : EXIT_INPUT;
+}
+
 static int classify_with(const classify_options *o, const mohvit_model *m, const model_source *source,
                          paths *inputs)
 {
@@ -193,9 +247,16 @@ static int classify_with(const classify_options *o, const mohvit_model *m, const
     r.label_column = label_column(&mohvit_describe(m)->labels);
     if (o->provenance)
         r.provenance = provenance_json(source, c, m, o->model.open.threads);
+    if (o->features && !open_features(&r, m)) {
+        json_decref(r.provenance);
+        return EXIT_INPUT;
+    }
     if (o->format == FORMAT_CSV)
         output_printf("path,width,height,rank,class,id,label,prob,ms,error\n");
     int status = classify_all(&r, m, inputs);
+    if (o->features)
+        status = write_features(&r, m, source, status);
+    vector_spool_close(&r.features);
     json_decref(r.provenance);
     return status;
 }
@@ -211,7 +272,7 @@ static int classify(const classify_options *o, paths *inputs)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_TOP = OPTION_OWN, OPTION_FROM_FILE };
+enum { OPTION_TOP = OPTION_OWN, OPTION_FROM_FILE, OPTION_FEATURES };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -222,8 +283,9 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_FORMAT:
         return parse_format(&o->format, value, true);
     case OPTION_FROM_FILE:
-        o->list = value;
-        return true;
+        return takes_list("--from-file", value, &o->list);
+    case OPTION_FEATURES:
+        return takes_file(FILE_OUTPUT, "--features", value, &o->features);
     case OPTION_NULL:
         return o->null_list = true;
     case OPTION_ESCAPED:
@@ -240,6 +302,7 @@ static int run_classify(int argc, char **argv)
         {"top", required_argument, NULL, OPTION_TOP},
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"from-file", required_argument, NULL, OPTION_FROM_FILE},
+        {"features", required_argument, NULL, OPTION_FEATURES},
         {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
         {"quiet", no_argument, &o.quiet, FLAG_SET},
         {"provenance", no_argument, &o.provenance, FLAG_SET},
@@ -268,6 +331,14 @@ static int run_classify(int argc, char **argv)
                            "-0 reads names as they are, --escaped as results write them; expected one");
     if (o.provenance && o.format != FORMAT_JSON)
         return usage_error("classify", "--provenance belongs to --format json");
+    for (int i = optind; i < argc; i++)
+        names_file(FILE_DATA, NULL, unless_stream(argv[i]));
+    model_names_weights(&o.model);
+    parsed = outputs_check("classify");
+    if (parsed != PARSED)
+        return parsed;
+    if (!outputs_possible_or_complain())
+        return EXIT_INPUT;
     line_end end = o.null_list ? LINES_ZERO : o.escaped ? LINES_ESCAPED : LINES_NEWLINE;
     paths *pictures = paths_open_or_complain(argv + optind, inputs, o.list, end);
     if (!pictures)

@@ -11,6 +11,8 @@ static const char help[] =
     "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
     "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
     "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
+    "  --features FILE     safetensors: the vector that the head scores, of each picture\n"
+    "  --logits FILE       safetensors: the scores before softmax, of each picture\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_VALUES_HELP RUNNING_HELP
     "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
     "then 1. Eight in a row that cannot be opened or read end the run. Started by mpirun, all ranks\n"
@@ -19,7 +21,7 @@ static const char help[] =
 typedef struct eval_options {
     evaluation_options run;
     output_format format;
-    const char *per_class, *predictions, *head_load;
+    const char *per_class, *predictions, *head_load, *vectors[VECTOR_KINDS];
 } eval_options;
 
 static int report(const eval_options *o, const evaluation *e)
@@ -29,6 +31,7 @@ static int report(const eval_options *o, const evaluation *e)
         .format = o->format,
         .per_class = o->per_class,
         .predictions = o->predictions,
+        .vectors = {o->vectors[VECTOR_FEATURES], o->vectors[VECTOR_LOGITS]},
         .images = e->images,
         .rate = e->rate,
         .incomplete = e->stopped,
@@ -58,7 +61,13 @@ static int finish(const void *user, const evaluation *e)
     return written ? status : EXIT_INPUT;
 }
 
-enum { OPTION_PER_CLASS = OPTION_OWN, OPTION_PREDICTIONS, OPTION_HEAD_LOAD };
+enum { OPTION_PER_CLASS = OPTION_OWN, OPTION_PREDICTIONS, OPTION_HEAD_LOAD, OPTION_FEATURES, OPTION_LOGITS };
+
+static bool take_vectors(eval_options *o, vector_kind kind, const char *option, const char *value)
+{
+    o->run.vectors[kind] = o->run.predictions = true;
+    return takes_file(FILE_OUTPUT, option, value, &o->vectors[kind]);
+}
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -72,6 +81,10 @@ static bool take_option(void *options, int code, const char *value)
         return o->run.predictions = takes_file(FILE_OUTPUT, "--predictions", value, &o->predictions);
     case OPTION_HEAD_LOAD:
         return o->run.head_load = takes_file(FILE_OUTPUT, "--head-load", value, &o->head_load);
+    case OPTION_FEATURES:
+        return take_vectors(o, VECTOR_FEATURES, "--features", value);
+    case OPTION_LOGITS:
+        return take_vectors(o, VECTOR_LOGITS, "--logits", value);
     default:
         return evaluation_option(&o->run, code, value);
     }
@@ -84,6 +97,8 @@ static int run_eval(int argc, char **argv)
         {"per-class", required_argument, NULL, OPTION_PER_CLASS},
         {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
         {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
+        {"features", required_argument, NULL, OPTION_FEATURES},
+        {"logits", required_argument, NULL, OPTION_LOGITS},
         EVALUATION_OPTIONS,
         LAST_OPTIONS,
     };

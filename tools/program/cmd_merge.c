@@ -22,12 +22,15 @@ static const char help[] =
     "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
     "  --head-load FILE    safetensors: which heads work for which class; of states that have it, or\n"
     "                      of head loads\n"
+    "  --features FILE     safetensors: the vector that the head scores, of each picture; of states\n"
+    "                      that have it\n"
+    "  --logits FILE       safetensors: the scores before softmax, likewise\n"
     "  --allow-mixed       takes states of different processors and backends together\n"
     "  -h, --help          show this\n";
 
 typedef struct merge_options {
     output_format format;
-    const char *per_class, *predictions, *head_load;
+    const char *per_class, *predictions, *head_load, *vectors[VECTOR_KINDS];
     bool allow_mixed;
     char **states; /* (count) */
     size_t count;
@@ -55,6 +58,19 @@ static void compare_files(const json_t *first, const json_t *other, const char *
             name);
 }
 
+static mohvit_status check_sections(const merge_options *o, const journal *j, mohvit_error *err)
+{
+    const json_t *header = journal_header(j);
+    const char *lacking = o->predictions && !header_has_section(header, "predictions") ? "predictions" : NULL;
+    for (vector_kind k = 0; !lacking && k < VECTOR_KINDS; k++)
+        if (o->vectors[k] && !header_has_section(header, vector_kind_name(k)))
+            lacking = vector_kind_name(k);
+    return lacking
+               ? error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was made without --%s, and its records lack them",
+                           journal_name(j), lacking)
+               : MOHVIT_OK;
+}
+
 static mohvit_status open_states(const merge_options *o, journal **journals, mohvit_error *err)
 {
     const warning_sink warn = {complain_warning, NULL};
@@ -67,9 +83,8 @@ static mohvit_status open_states(const merge_options *o, journal **journals, moh
                                     o->allow_mixed, o->states[i], &warn, err);
         if (!status && i)
             compare_files(journal_header(journals[0]), journal_header(journals[i]), o->states[i]);
-        if (!status && o->predictions && !header_has_section(journal_header(journals[i]), "predictions"))
-            status = error_set(err, MOHVIT_ERROR_MISMATCH,
-                               "%s: was made without --predictions, and its records lack them", o->states[i]);
+        if (!status)
+            status = check_sections(o, journals[i], err);
         if (!status && i)
             journal_forget_classes(journals[i]);
     }
@@ -149,6 +164,7 @@ static int merge_opened(const merge_options *o, journal **journals)
         .format = o->format,
         .per_class = o->per_class,
         .predictions = o->predictions,
+        .vectors = {o->vectors[VECTOR_FEATURES], o->vectors[VECTOR_LOGITS]},
         .images = header_images(journal_header(journals[0])),
     };
     if (!check_complete(&r.set)) {
@@ -240,17 +256,23 @@ static int merge_any(const merge_options *o)
     }
     if (!loads)
         return merge(o);
-    if (!o->head_load || o->per_class || o->predictions)
-        return usage_error("merge",
-                           "%s: is a head load: expected --head-load FILE, and neither --per-class nor "
-                           "--predictions",
+    if (!o->head_load || o->per_class || o->predictions || o->vectors[VECTOR_FEATURES] ||
+        o->vectors[VECTOR_LOGITS])
+        return usage_error("merge", "%s: is a head load: expected --head-load FILE, and no other output",
                            o->states[0]);
     return merge_head_loads(o);
 }
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_PER_CLASS = OPTION_OWN, OPTION_PREDICTIONS, OPTION_HEAD_LOAD, OPTION_MIXED };
+enum {
+    OPTION_PER_CLASS = OPTION_OWN,
+    OPTION_PREDICTIONS,
+    OPTION_HEAD_LOAD,
+    OPTION_FEATURES,
+    OPTION_LOGITS,
+    OPTION_MIXED
+};
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -264,6 +286,10 @@ static bool take_option(void *options, int code, const char *value)
         return takes_file(FILE_OUTPUT, "--predictions", value, &o->predictions);
     case OPTION_HEAD_LOAD:
         return takes_file(FILE_OUTPUT, "--head-load", value, &o->head_load);
+    case OPTION_FEATURES:
+        return takes_file(FILE_OUTPUT, "--features", value, &o->vectors[VECTOR_FEATURES]);
+    case OPTION_LOGITS:
+        return takes_file(FILE_OUTPUT, "--logits", value, &o->vectors[VECTOR_LOGITS]);
     case OPTION_MIXED:
         return o->allow_mixed = true;
     default:
@@ -278,6 +304,8 @@ static int run_merge(int argc, char **argv)
         {"per-class", required_argument, NULL, OPTION_PER_CLASS},
         {"predictions", required_argument, NULL, OPTION_PREDICTIONS},
         {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
+        {"features", required_argument, NULL, OPTION_FEATURES},
+        {"logits", required_argument, NULL, OPTION_LOGITS},
         {"allow-mixed", no_argument, NULL, OPTION_MIXED},
         LAST_OPTIONS,
     };

@@ -6,6 +6,7 @@
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "tools/program/output.h"
+#include "tools/program/vector_file.h"
 #include "vit/network/config.h"
 
 #include <inttypes.h>
@@ -103,19 +104,18 @@ static mohvit_status write_per_class(const eval_report *r, const totals *t, mohv
 
 // ---- Predictions -----------------------------------------------------------------------------------
 
-/* The prefix is escaped in the header, but for what steers a terminal. */
-static void write_path(text_file *f, const char *prefix, const image_record *one)
+/* malloc'd. The prefix is escaped in the header, but for what steers a terminal. */
+static char *path_of(const json_t *header, const image_record *one)
 {
     char *name = or_die(strndup(one->name, one->name_length)), *path;
-    char *before = escape(prefix, ESCAPE_CONTROLS, NULL), *behind = escape(name, ESCAPE_NAME, NULL);
+    char *before = escape(prefix_of(header, one->source), ESCAPE_CONTROLS, NULL);
+    char *behind = escape(name, ESCAPE_NAME, NULL);
     if (asprintf(&path, "%s%s", before, behind) < 0)
         path = or_die(NULL);
     free(name);
     free(before);
     free(behind);
-    path = csv_field(path);
-    text_printf(f, "%s", path);
-    free(path);
+    return path;
 }
 
 /* A picture's row for one model. */
@@ -123,7 +123,9 @@ static void write_row(text_file *f, const json_t *header, const image_record *on
 {
     const char *name = top_k_name(header, top_k);
     const score *s = &one->scores[top_k];
-    write_path(f, prefix_of(header, one->source), one);
+    char *path = csv_field(path_of(header, one));
+    text_printf(f, "%s", path);
+    free(path);
     if (one->class_index == CLASS_UNKNOWN)
         text_printf(f, ",");
     else
@@ -154,12 +156,80 @@ static mohvit_status begin_predictions(text_file *f, const eval_report *r, mohvi
     return MOHVIT_OK;
 }
 
+// ---- Features and logits ---------------------------------------------------------------------------
+
+static bool wants_vectors(const eval_report *r)
+{
+    return r->vectors[VECTOR_FEATURES] || r->vectors[VECTOR_LOGITS];
+}
+
+static mohvit_status check_names(const chunk_record *r, const journal *source, mohvit_error *err)
+{
+    if (r->predictions)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was made without --predictions", journal_name(source));
+}
+
+/* Of the pictures that were scored. */
+static size_t name_bytes_of(const json_t *header, const chunk_record *r)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < r->images; i++) {
+        char *path = r->image[i].failed ? NULL : path_of(header, &r->image[i]);
+        sum += path ? strlen(path) : 0;
+        free(path);
+    }
+    return sum;
+}
+
+/* What each record is read for. */
+typedef struct vector_writing {
+    vector_file file;
+    vector_record record;
+    const json_t *header;
+} vector_writing;
+
+static mohvit_status take_vectors(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
+{
+    vector_writing *to = user;
+    const uint8_t *rows = NULL;
+    mohvit_status status = vector_record_read(&rows, &to->record, r, source, err);
+    for (size_t i = 0; !status && i < r->images; i++) {
+        const image_record *one = &r->image[i];
+        if (one->failed)
+            continue;
+        char *path = path_of(to->header, one);
+        status =
+            vector_file_add(&to->file, rows, (int64_t)(r->chunk * CHUNK_IMAGES + i),
+                            one->class_index == CLASS_UNKNOWN ? -1 : (int64_t)one->class_index, path, err);
+        rows += to->record.width * sizeof(float);
+        free(path);
+    }
+    return status;
+}
+
+static mohvit_status write_vectors(const eval_report *r, vector_kind kind, const totals *t, size_t name_bytes,
+                                   mohvit_error *err)
+{
+    const char *name = vector_kind_name(kind);
+    json_int_t width = json_integer_value(json_object_get(json_object_get(header_of(r), "widths"), name));
+    vector_writing to = {.record = {kind, width > 0 ? (size_t)width : 0}, .header = header_of(r)};
+    const vector_shape shape = {t->images, to.record.width, name_bytes};
+    json_t *provenance = eval_provenance(&r->set, t);
+    mohvit_status status = vector_file_begin(&to.file, r->vectors[kind], name, &shape, provenance, err);
+    if (!status)
+        status = record_set_walk(&r->set, take_vectors, &to, err);
+    json_decref(provenance);
+    return vector_file_finish(&to.file, status, err);
+}
+
 // ---- Reading ---------------------------------------------------------------------------------------
 
 /* What each record is read for. */
 typedef struct reading {
     totals *totals;
     text_file *predictions; /* NULL: not wanted */
+    size_t *name_bytes;     /* the same */
     const json_t *header;
 } reading;
 
@@ -169,21 +239,20 @@ static mohvit_status take_record(void *user, const chunk_record *r, const journa
     mohvit_status status = totals_add(to->totals, r, source, err);
     for (size_t i = 0; i < r->failures; i++) // whose messages begin with the path
         complain("%.*s", (int)r->failure[i].message_length, r->failure[i].message);
-    if (!to->predictions || status)
-        return status;
-    if (!r->predictions)
-        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: was made without --predictions",
-                         journal_name(source));
-    for (size_t i = 0; i < r->images; i++)
+    if (!status && (to->predictions || to->name_bytes))
+        status = check_names(r, source, err);
+    if (!status && to->name_bytes)
+        *to->name_bytes += name_bytes_of(to->header, r);
+    for (size_t i = 0; !status && to->predictions && i < r->images; i++)
         for (size_t v = 0; v < r->top_ks; v++)
             write_row(to->predictions, to->header, &r->image[i], v);
-    return MOHVIT_OK;
+    return status;
 }
 
 static mohvit_status read_records(totals *t, const record_set *s, size_t class_count, text_file *predictions,
-                                  mohvit_error *err)
+                                  size_t *name_bytes, mohvit_error *err)
 {
-    reading to = {t, predictions, journal_header(s->journals[0])};
+    reading to = {t, predictions, name_bytes, journal_header(s->journals[0])};
     mohvit_status status = totals_begin(t, s, class_count, err);
     if (!status)
         status = record_set_walk(s, take_record, &to, err);
@@ -197,7 +266,7 @@ static mohvit_status read_records(totals *t, const record_set *s, size_t class_c
 
 mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err)
 {
-    return read_records(t, s, 0, NULL, err);
+    return read_records(t, s, 0, NULL, NULL, err);
 }
 
 mohvit_status eval_write_head_load(const char *path, const record_set *s, const char *shard, int64_t *images,
@@ -330,12 +399,25 @@ static void print_text(const eval_report *r, const totals *t)
 }
 
 /* Whether all files are written that can be by now. */
-static bool write_files(const eval_report *r, const totals *t, text_file *predictions)
+static bool write_files(const eval_report *r, const totals *t, text_file *predictions, size_t name_bytes)
 {
     mohvit_error err;
-    bool closed = !predictions || fine_or_complain(text_close(predictions, MOHVIT_OK, &err), &err);
-    bool written = !r->per_class || r->incomplete || fine_or_complain(write_per_class(r, t, &err), &err);
-    return closed && written;
+    bool written = !predictions || fine_or_complain(text_close(predictions, MOHVIT_OK, &err), &err);
+    if (r->per_class && !r->incomplete)
+        written = fine_or_complain(write_per_class(r, t, &err), &err) && written;
+    for (vector_kind k = 0; k < VECTOR_KINDS; k++)
+        if (r->vectors[k] && !r->incomplete)
+            written = fine_or_complain(write_vectors(r, k, t, name_bytes, &err), &err) && written;
+    return written;
+}
+
+static void name_unwritten(const eval_report *r)
+{
+    const char *const names[] = {r->predictions, r->per_class, r->vectors[VECTOR_FEATURES],
+                                 r->vectors[VECTOR_LOGITS]};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i])
+            complain("%s: not written: the run is not complete", names[i]);
 }
 
 int eval_report_print(const eval_report *r)
@@ -343,20 +425,22 @@ int eval_report_print(const eval_report *r)
     totals t;
     mohvit_error err;
     text_file file = {0}, *predictions = r->predictions && !r->incomplete ? &file : NULL;
-    size_t classes = json_array_size(json_object_get(header_of(r), "classes"));
+    size_t classes = json_array_size(json_object_get(header_of(r), "classes")), name_bytes = 0;
+    bool names = wants_vectors(r) && !r->incomplete;
     bool fine = !predictions || fine_or_complain(begin_predictions(predictions, r, &err), &err);
     if (!fine)
         predictions = NULL;
-    mohvit_status status = read_records(&t, &r->set, r->per_class ? classes : 0, predictions, &err);
+    mohvit_status status =
+        read_records(&t, &r->set, r->per_class ? classes : 0, predictions, names ? &name_bytes : NULL, &err);
     if (!fine_or_complain(status, &err)) {
         if (predictions)
             text_close(predictions, status, &err);
         totals_free(&t);
         return EXIT_INPUT;
     }
-    if (r->incomplete && (r->per_class || r->predictions))
-        complain("%s: not written: the run is not complete", r->predictions ? r->predictions : r->per_class);
-    fine = write_files(r, &t, predictions) && fine && !r->incomplete && !t.failed;
+    if (r->incomplete)
+        name_unwritten(r);
+    fine = write_files(r, &t, predictions, name_bytes) && fine && !r->incomplete && !t.failed;
     if (t.failed + r->dropped)
         complain("%" PRIu64 " of %" PRIu64 " images failed", t.failed + r->dropped,
                  t.failed + r->dropped + t.images);

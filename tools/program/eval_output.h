@@ -3,12 +3,14 @@
 #define MOHVIT_EVAL_OUTPUT_H
 
 #include "eval/totals.h"
+#include "eval/vector_record.h"
 #include "tools/program/command.h"
 
 typedef struct eval_report {
     record_set set;
     output_format format;
     const char *per_class, *predictions; /* files, or NULL */
+    const char *vectors[VECTOR_KINDS];   /* the same, of features and of logits */
     size_t images;                       /* that there should be: of the data set, or of a shard */
     double rate;                         /* images/s of this run; 0: it had nothing to do */
     bool incomplete;                     /* the run was stopped: files are not written */

@@ -8,6 +8,7 @@
 #include "eval/journal.h"
 #include "eval/pipeline.h"
 #include "eval/ranks.h"
+#include "eval/vector_record.h"
 #include "tools/program/evaluation_options.h"
 #include "tools/program/progress.h"
 
@@ -17,7 +18,8 @@
 typedef struct evaluation {
     const evaluation_options *o;
     head_load_record load;
-    chunk_section section; /* of its counts */
+    vector_record vectors[VECTOR_KINDS];
+    chunk_section sections[PIPELINE_MAX_SECTIONS]; /* of these, as far as they are asked for */
     int threads;
     model_source source;
     mohvit_model *models[EVALUATION_MAX_TOP_KS]; /* (top_ks) */
@@ -68,5 +70,8 @@ json_t *evaluation_header(const evaluation *e);
 
 /* What that calls the section with the head load; NULL where there is none. */
 const char *evaluation_load_name(const evaluation *e);
+
+/* Length of an image's features or logits. */
+size_t evaluation_vector_width(const evaluation *e, vector_kind kind);
 
 #endif

@@ -81,9 +81,27 @@ static json_t *sections_json(const evaluation *e)
     json_t *sections = or_die(json_array());
     if (e->o->predictions)
         json_add(sections, json_string("predictions"));
+    for (vector_kind k = 0; k < VECTOR_KINDS; k++)
+        if (e->o->vectors[k])
+            json_add(sections, json_string(vector_kind_name(k)));
     if (evaluation_load_name(e))
         json_add(sections, json_string(evaluation_load_name(e)));
     return sections;
+}
+
+size_t evaluation_vector_width(const evaluation *e, vector_kind kind)
+{
+    mohvit_info info = computes(e);
+    return kind == VECTOR_FEATURES ? info.features : info.num_classes;
+}
+
+static json_t *widths_json(const evaluation *e)
+{
+    json_t *widths = or_die(json_object());
+    for (vector_kind k = 0; k < VECTOR_KINDS; k++)
+        if (e->o->vectors[k])
+            json_put(widths, vector_kind_name(k), json_integer((json_int_t)evaluation_vector_width(e, k)));
+    return widths;
 }
 
 static json_t *prefixes_json(const evaluation *e)
@@ -123,6 +141,8 @@ json_t *evaluation_header(const evaluation *e)
     put_costs(e, header);
     json_put(header, "data", data_json(e, true));
     json_put(header, "prefixes", prefixes_json(e));
+    if (e->o->vectors[VECTOR_FEATURES] || e->o->vectors[VECTOR_LOGITS])
+        json_put(header, "widths", widths_json(e));
     if (e->o->head_load)
         json_put(header, "routing", routing_layout_to_json(mohvit_routing(e->models[0])));
     json_put(header, "classes", json_parsed(labels_to_json(&d->labels)));

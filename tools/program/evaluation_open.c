@@ -163,6 +163,12 @@ static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
     const json_t *header = journal_header(e->journal);
     const char *name = journal_name(e->journal), *load = evaluation_load_name(e);
     const json_t *there = json_object_get(header, "sections");
+    for (vector_kind k = 0; k < VECTOR_KINDS; k++)
+        if (e->o->vectors[k] && !header_has_section(header, vector_kind_name(k)))
+            return error_set(err, MOHVIT_ERROR_MISMATCH,
+                             "%s: was begun without --%s, and its records lack them; leave it out, or begin "
+                             "another state",
+                             name, vector_kind_name(k));
     if (e->o->predictions && !header_has_section(header, "predictions"))
         return error_set(
             err, MOHVIT_ERROR_MISMATCH,
@@ -176,6 +182,8 @@ static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
     for (size_t i = 0; i < json_array_size(there); i++) {
         const char *section = json_string_value(json_array_get(there, i));
         bool known = section && (!strcmp(section, "predictions") || (load && !strcmp(section, load)));
+        for (vector_kind k = 0; section && k < VECTOR_KINDS; k++)
+            known = known || (e->o->vectors[k] && !strcmp(section, vector_kind_name(k)));
         if (!known)
             return error_set(err, MOHVIT_ERROR_MISMATCH,
                              "%s: was begun with %s, which its records would lack", name,

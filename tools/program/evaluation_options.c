@@ -162,6 +162,10 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
         return usage_error(name, "--shard needs --state FILE: \"mohvit merge\" joins such files");
     if (o->shards && ranks_started_by_mpirun())
         return usage_error(name, "--shard: mpirun spreads the whole already");
+    for (vector_kind k = 0; k < VECTOR_KINDS; k++)
+        if (o->vectors[k] && o->routed_count > 1)
+            return usage_error(name, "%s are of one model; expected one value of --routed-heads",
+                               vector_kind_name(k));
     if (o->head_load && o->routed_count > 1)
         return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
     for (size_t i = 0; i < o->data_count; i++)

@@ -4,6 +4,7 @@
 #ifndef MOHVIT_EVALUATION_OPTIONS_H
 #define MOHVIT_EVALUATION_OPTIONS_H
 
+#include "eval/vector_record.h"
 #include "tools/program/command.h"
 #include "tools/program/model_options.h"
 
@@ -140,7 +141,8 @@ typedef struct evaluation_options {
     size_t log_every;
     const char *part; /* "I/N" of these, as results name it; NULL: all in one */
     char part_text[48];
-    bool predictions, head_load; /* the records have to have them */
+    bool predictions, head_load; /* the records have to have them; */
+    bool vectors[VECTOR_KINDS];  /* these too, and then predictions, whose names they go by */
     bool by_prediction; /* pictures without a class are welcome: their head load is their prediction's */
 } evaluation_options;
 

@@ -107,8 +107,15 @@ static bool told_to_stop(void *user, bool failed)
 
 static pipeline make_pipeline(evaluation *e)
 {
+    size_t sections = 0;
     e->load.routing = mohvit_routing(e->models[0]);
-    e->section = head_load_record_section(&e->load);
+    for (vector_kind k = 0; k < VECTOR_KINDS; k++) {
+        e->vectors[k] = (vector_record){k, evaluation_vector_width(e, k)};
+        if (e->o->vectors[k])
+            e->sections[sections++] = vector_record_section(&e->vectors[k]);
+    }
+    if (e->o->head_load)
+        e->sections[sections++] = head_load_record_section(&e->load);
     const json_t *header = e->journal ? journal_header(e->journal) : e->header;
     pipeline p = {
         .data = e->data,
@@ -120,7 +127,8 @@ static pipeline make_pipeline(evaluation *e)
         .batch = e->o->model.batch,
         .exif_orientation = e->o->exif_orientation,
         .predictions = header_has_section(header, "predictions"),
-        .section = e->o->head_load ? &e->section : NULL,
+        .sections = e->sections,
+        .section_count = sections,
         .reader = e->ranks ? e->rank_name : NULL,
         .user = e,
         .next = next_chunk,

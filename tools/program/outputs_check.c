@@ -29,13 +29,13 @@ void names_file(file_use use, const char *option, const char *path)
 {
     char *images; // stays as long as the list does
     const char *labels;
-    size_t at = 0;
+    size_t at = option ? 0 : count;
     if (path && use == FILE_DATA && source_names_idx(path, &images, &labels)) {
         names_file(FILE_READ, option, or_die(images));
         names_file(FILE_READ, option, labels);
         return;
     }
-    while (at < count && !(option && files[at].option && !strcmp(files[at].option, option)))
+    while (at < count && !(files[at].option && !strcmp(files[at].option, option)))
         at++;
     if (path && at == count)
         files = or_die(memory_grow(files, count++, &capacity, sizeof *files));
@@ -177,6 +177,15 @@ int outputs_check(const char *name)
         for (const named_file *b = files; a->use >= FILE_STATE && status == PARSED && b < files + count; b++)
             if (b->use < a->use || (b->use == a->use && b > a))
                 status = check_pair(name, a, b);
+    return status;
+}
+
+int outputs_check_file(const char *name, const char *path)
+{
+    int status = PARSED;
+    for (size_t f = 0; f < count && status == PARSED; f++)
+        if (files[f].use >= FILE_STATE)
+            status = check_pair(name, &files[f], &(named_file){NULL, path, FILE_READ});
     return status;
 }
 

@@ -30,6 +30,9 @@ int outputs_check(const char *name);
 /* The same for the pictures of the data, which lists and links may bring from anywhere. */
 int outputs_check_pictures(const char *name, const dataset *d);
 
+/* The same for one more file that is read, such as a list names. */
+int outputs_check_file(const char *name, const char *path);
+
 /* False, and a message, where an output cannot be made: to be asked before hours of work. */
 bool outputs_possible_or_complain(void);
 
