@@ -205,6 +205,27 @@ static mohvit_status check_tensors(const sharded *s, const shard *part, mohvit_e
     return MOHVIT_OK;
 }
 
+#define TO_JOIN                                                                                              \
+    "join them in PyTorch: torch.save({k: t for f in shards for k, t in torch.load(f, "                      \
+    "map_location='cpu').items()}, 'joined.pth')"
+
+/* err: why it cannot be opened. */
+static mohvit_status lost_shard(const sharded *s, const shard *part, mohvit_status status, mohvit_error *err)
+{
+    mohvit_error cause = {0};
+    size_t length = strlen(part->name);
+    bool saved = length > 4 && !strcmp(part->name + length - 4, ".bin");
+    if (err)
+        cause = *err;
+    if (saved)
+        return error_set(err, status,
+                         "%s; shards called .bin are what torch.save wrote, and are not read: once all are "
+                         "there, " TO_JOIN,
+                         cause.message);
+    return error_set(err, status, "%s; expected its %zu shard%s beside it", cause.message, s->count,
+                     plural(s->count));
+}
+
 /* An index of pytorch_model-00001-of-00002.bin looks the same, and each of these is a zip or a bare pickle.
  */
 static mohvit_status refuse_shard(const shard *part, const unsigned char *head, size_t length,
@@ -213,12 +234,9 @@ static mohvit_status refuse_shard(const shard *part, const unsigned char *head, 
     bool saved = length >= 4 && (!memcmp(head, "PK\3\4", 4) || head[0] == 0x80);
     if (!saved)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is not a safetensors file", part->path);
-    return error_set(
-        err, MOHVIT_ERROR_UNSUPPORTED,
-        "%s: is a shard that torch.save wrote, and only those of safetensors are read; join them "
-        "in PyTorch: torch.save({k: t for f in shards for k, t in torch.load(f, "
-        "map_location='cpu').items()}, 'joined.pth')",
-        part->path);
+    return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                     "%s: is a shard that torch.save wrote, and only those of safetensors are read; " TO_JOIN,
+                     part->path);
 }
 
 static mohvit_status open_shard(sharded *s, shard *part, mohvit_error *err)
@@ -229,9 +247,10 @@ static mohvit_status open_shard(sharded *s, shard *part, mohvit_error *err)
         return no_memory(s->base.src->name, err);
     unsigned char head[9]; // the length of the header, and its first byte
     mohvit_status status = byte_source_open(&part->src, part->path, err);
-    size_t length = !status && part->src.size < sizeof head ? part->src.size : sizeof head;
-    if (!status)
-        status = byte_source_read(&part->src, 0, head, length, err);
+    if (status)
+        return lost_shard(s, part, status, err);
+    size_t length = part->src.size < sizeof head ? part->src.size : sizeof head;
+    status = byte_source_read(&part->src, 0, head, length, err);
     if (!status && (length < sizeof head || head[8] != '{'))
         status = refuse_shard(part, head, length, err);
     if (!status)

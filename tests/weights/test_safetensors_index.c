@@ -130,6 +130,10 @@ static void a_shard_that_cannot_be_read_is_named(void **state)
     (void)state;
     expect_fault(MAP("\"a\":\"gone.safetensors\""), MOHVIT_ERROR_IO, "index of a sharded checkpoint: ");
     expect_fault(MAP("\"a\":\"gone.safetensors\""), MOHVIT_ERROR_IO, "/gone.safetensors: No such file");
+    expect_fault(MAP("\"a\":\"gone.safetensors\""), MOHVIT_ERROR_IO, "; expected its 1 shard beside it");
+    expect_fault(MAP("\"a\":\"gone.bin\""), MOHVIT_ERROR_IO, "/gone.bin: No such file");
+    expect_fault(MAP("\"a\":\"gone.bin\""), MOHVIT_ERROR_IO,
+                 "torch.save wrote, and are not read: once all are there");
     char other[160];
     snprintf(other, sizeof other, "%s", in_directory("other"));
     assert_int_equal(mkdir(other, 0700), 0);
