@@ -1,6 +1,7 @@
 #include "base/lines.h"
 
 #include "base/file_io.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,6 +71,14 @@ static void fill(line_reader *r)
     r->filled += n > 0 ? (size_t)n : 0;
 }
 
+const char *lines_peek(line_reader *r, size_t *size)
+{
+    while (r->filled - r->at < *size && !r->at_end)
+        fill(r);
+    *size = r->filled - r->at < *size ? r->filled - r->at : *size;
+    return r->bytes + r->at;
+}
+
 /* EOF: there is none. */
 static int next_byte(line_reader *r)
 {
@@ -105,15 +114,55 @@ static bool ends_line(line_reader *r, int c)
     return c == r->end;
 }
 
-/* line: what stands before the zero byte, of `length` bytes. */
-static mohvit_status refuse_zero(const char *name, size_t number, const char *line, size_t length,
-                                 bool a_list, mohvit_error *err)
+static bool is_text(const char *line, size_t length)
+{
+    bool text = true;
+    for (size_t i = 0, n = 1; text && i < length; i += n) {
+        n = utf8_length(line + i, length - i);
+        text = n && (line[i] == '\t' || !utf8_steers(line + i, n));
+    }
+    return text;
+}
+
+/* line: what stands before the zero byte, of `length` bytes; ends: zero bytes might end lines, if the caller
+ * asked for that. */
+static mohvit_status refuse_zero(const char *name, size_t number, const char *line, size_t length, bool ends,
+                                 mohvit_error *err)
 {
     bool utf16 = number == 1 && length >= 2 && (!memcmp(line, "\xff\xfe", 2) || !memcmp(line, "\xfe\xff", 2));
     if (utf16)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is UTF-16; expected UTF-8", name);
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu: a zero byte; expected text%s", name, number,
-                     a_list ? ". -0 (--null) reads lists whose lines end with zero bytes" : "");
+                     ends ? ". -0 (--null) reads lists whose lines end with zero bytes" : "");
+}
+
+/* Whether the first line, of `length` bytes so far, was to end with a zero byte, and ends with a newline, or
+ * is too long and has some: the list is one of ordinary lines. */
+static bool lacks_zeros(const line_reader *r, size_t length)
+{
+    if (r->end || r->number != 1 || !length)
+        return false;
+    return r->line[length - 1] == '\n' || (length == MAX_LINE && memchr(r->line, '\n', length));
+}
+
+static mohvit_status refuse_line(const line_reader *r, size_t length, mohvit_error *err)
+{
+    if (lacks_zeros(r, length))
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: newlines and no zero byte; expected lines that end with zero bytes, which -0 "
+                         "(--null) reads: leave it out",
+                         r->path);
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu: more than %zu bytes", r->path, r->number,
+                     MAX_LINE);
+}
+
+/* Two zero bytes side by side, or what is no text before one, are of a file of another kind. */
+static mohvit_status refuse_zero_in(const line_reader *r, size_t length, mohvit_error *err)
+{
+    bool doubled = r->at < r->filled && !r->bytes[r->at];
+    bool begins = r->number == 1 && !length;
+    bool ends = r->a_list && !doubled && !begins && is_text(r->line, length);
+    return refuse_zero(r->path, r->number, r->line, length, ends, err);
 }
 
 /* Takes off what editors put around a line: the byte-order mark, and the CR of CRLF. */
@@ -138,16 +187,17 @@ mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err)
         r->number++;
         while ((c = next_byte(r)) != EOF && !ends_line(r, c)) {
             if (!c)
-                return refuse_zero(r->path, r->number, r->line, length, r->a_list, err);
+                return refuse_zero_in(r, length, err);
             if (length == MAX_LINE)
-                return error_set(err, MOHVIT_ERROR_FORMAT, "%s: line %zu: more than %zu bytes", r->path,
-                                 r->number, MAX_LINE);
+                return refuse_line(r, length, err);
             r->line[length++] = (char)c;
         }
         if (c == EOF && r->failure) {
             errno = r->failure;
             return error_errno(err, "%s", r->path);
         }
+        if (c == EOF && lacks_zeros(r, length))
+            return refuse_line(r, length, err);
         length = tidy(r, length);
         r->line[length] = '\0';
         if (length) {

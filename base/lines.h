@@ -36,8 +36,13 @@ mohvit_status lines_open(line_reader *r, const char *path, line_end end, mohvit_
 mohvit_status lines_open_text(line_reader *r, const char *text, size_t size, const char *name,
                               mohvit_error *err);
 
+/* How the list begins, before anything is taken: up to *size bytes, for which it waits; *size: how many there
+ * are. */
+const char *lines_peek(line_reader *r, size_t *size);
+
 /* The next line that is not empty; *more false behind the last. Too long a line and zero bytes that do not
- * end one are errors. */
+ * end one are errors, and so is a list that ends with a newline where zero bytes should end lines, and has
+ * none. */
 mohvit_status lines_next(line_reader *r, bool *more, mohvit_error *err);
 void lines_close(line_reader *r);
 

@@ -2,8 +2,8 @@
 
 #include "base/file_io.h"
 #include "imgio/dataset/dataset_source.h"
+#include "imgio/dataset/file_head.h"
 #include "imgio/dataset/truth.h"
-#include "imgio/formats.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,37 +26,9 @@ struct dataset {
 
 /* ---- Kinds ----------------------------------------------------------------------------------- */
 
-/* The name of a packer whose output head is, or NULL. */
-static const char *packed_with(const uint8_t *head, size_t size)
+static mohvit_status recognise_file(const source_kind **kind, const char *argument, mohvit_error *err)
 {
-    static const char *const packers[][2] = {
-        {"gzip", "\x1f\x8b"}, {"zstd", "\x28\xb5\x2f\xfd"}, {"xz", "\3757zXZ"}, {"bzip2", "BZh"}};
-    for (size_t i = 0; i < sizeof packers / sizeof *packers; i++) {
-        size_t length = strlen(packers[i][1]);
-        if (size >= length && !memcmp(head, packers[i][1], length))
-            return packers[i][0];
-    }
-    return NULL;
-}
-
-/* Of a header's 512 bytes, with the checksum field taken for blanks: how every tar, however old, is told. */
-static bool is_tar(const uint8_t *head, size_t size)
-{
-    unsigned sum = 0, stored = 0;
-    if (size < 512 || !head[0])
-        return false;
-    for (size_t i = 0; i < 512; i++)
-        sum += i >= 148 && i < 156 ? ' ' : head[i];
-    for (size_t i = 148; i < 156; i++)
-        if (head[i] >= '0' && head[i] <= '7')
-            stored = stored * 8 + (unsigned)(head[i] - '0');
-    return sum == stored;
-}
-
-static mohvit_status recognise_file(const source_kind **kind, const char *argument, bool null_lists,
-                                    mohvit_error *err)
-{
-    uint8_t head[512];
+    uint8_t head[FILE_HEAD];
     int fd = open(argument, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_errno(err, "%s", argument);
@@ -66,26 +38,21 @@ static mohvit_status recognise_file(const source_kind **kind, const char *argume
         return error_errno(err, "%s", argument);
     size_t size = (size_t)n, length = strlen(argument);
     bool named_tar = length > 4 && !strcmp(argument + length - 4, ".tar");
-    const char *packer = packed_with(head, size);
+    const char *packer = file_head_packer(head, size), *partner = source_idx_partner(argument);
+    if (partner)
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: is an idx file; expected idx:IMAGES,LABELS, %s",
+                         argument, partner);
     if (packer)
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
                          "%s: is packed with %s, so that no picture in it can be read without all before it; "
-                         "unpack it to a plain .tar (pictures do not shrink) or to idx",
+                         "unpack it to a plain .tar (pictures do not shrink)",
                          argument, packer);
-    if (is_tar(head, size) || named_tar) {
+    if (file_head_is_tar(head, size) || named_tar)
         *kind = &source_tar;
-        return MOHVIT_OK;
-    }
-    bool zeros = memchr(head, 0, size) != NULL;
-    if ((zeros && !null_lists) || picture_begins(head, size))
-        return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: expected a folder, a tar, a list of paths, or idx:IMAGES,LABELS%s", argument,
-                         zeros ? ". -0 (--null) reads a list whose paths end with zero bytes" : "");
     return MOHVIT_OK;
 }
 
-static mohvit_status recognise(const source_kind **kind, const char *argument, bool null_lists,
-                               mohvit_error *err)
+static mohvit_status recognise(const source_kind **kind, const char *argument, mohvit_error *err)
 {
     struct stat st;
     *kind = &source_list;
@@ -106,7 +73,7 @@ static mohvit_status recognise(const source_kind **kind, const char *argument, b
     if (!S_ISREG(st.st_mode))
         return error_set(err, MOHVIT_ERROR_IO, "%s: is neither a folder nor a regular file nor a pipe",
                          argument);
-    return recognise_file(kind, argument, null_lists, err);
+    return recognise_file(kind, argument, err);
 }
 
 /* ---- Classes --------------------------------------------------------------------------------- */
@@ -477,7 +444,7 @@ static mohvit_status check_classes(const dataset *d, const dataset_options *o, m
 static mohvit_status scan_source(dataset_source *s, const char *argument, const dataset_options *o,
                                  mohvit_error *err)
 {
-    mohvit_status status = recognise(&s->kind, argument, o->null_lists, err);
+    mohvit_status status = recognise(&s->kind, argument, err);
     if (status)
         return status;
     s->warn = &o->warn;

@@ -259,6 +259,19 @@ bool source_names_idx(const char *argument, char **images, const char **labels)
     return true;
 }
 
+const char *source_idx_partner(const char *path)
+{
+    gzFile f;
+    idx_header h;
+    if (open_gz(&f, path, NULL))
+        return NULL;
+    mohvit_status status = read_header(&h, f, path, NULL);
+    gzclose(f);
+    if (status)
+        return NULL;
+    return h.rank == 1 ? "where this is LABELS" : "where this is IMAGES";
+}
+
 static mohvit_status scan_idx(dataset_source *s, mohvit_error *err)
 {
     char *images = NULL;

@@ -2,6 +2,7 @@
 #include "imgio/dataset/dataset_source.h"
 #include "base/file_io.h"
 #include "base/lines.h"
+#include "imgio/dataset/file_head.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -37,6 +38,23 @@ static mohvit_status add_path(dataset_source *s, line_reader *r, mohvit_error *e
     return status ? status : source_add(s, &item, err);
 }
 
+/* What else is given as a list, and often through a pipe. */
+static mohvit_status refuse_others(line_reader *r, mohvit_error *err)
+{
+    size_t size = FILE_HEAD;
+    const uint8_t *head = (const uint8_t *)lines_peek(r, &size);
+    const char *is = file_head_is_tar(head, size) ? "a tar in a pipe" : file_head_packer(head, size);
+    if (!is)
+        is = file_head_format(head, size);
+    if (!is)
+        return MOHVIT_OK;
+    return error_set(
+        err, MOHVIT_ERROR_FORMAT,
+        "%s: is %s; expected a folder, a tar, a list of paths, or idx:IMAGES,LABELS, of which a list "
+        "alone may come through a pipe",
+        r->path, is);
+}
+
 static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
 {
     line_reader r;
@@ -45,6 +63,8 @@ static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
     s->prefix = arena_copy(s->strings, "", 0);
     if (!status && !s->prefix)
         status = source_no_memory(s, err);
+    if (!status)
+        status = refuse_others(&r, err);
     while (!status && !(status = lines_next(&r, &more, err)) && more)
         status = add_path(s, &r, err);
     lines_close(&r);

@@ -111,6 +111,9 @@ void left_out_warn(const left_out *l, const warning_sink *warn);
  * which is NULL where there are none, lies in it. */
 bool source_names_idx(const char *argument, char **images, const char **labels);
 
+/* With what a file of that format stands in idx:IMAGES,LABELS; NULL: it is of another. */
+const char *source_idx_partner(const char *path);
+
 /* The read of kinds whose items are files of their own. */
 mohvit_status source_read_item(const dataset_source *s, const dataset_item *item, sample *out,
                                mohvit_error *err);

@@ -348,6 +348,13 @@ static void a_line_has_its_length_and_no_zero_byte(void **state)
     assert_non_null(strstr(err.message, "f: line 2: a zero byte"));
     assert_non_null(strstr(err.message, "-0 (--null)"));
     assert_int_equal(second_line_of(LINES_EITHER, "x\ny\0z\n", 6, &err), MOHVIT_ERROR_FORMAT);
+    static const char *const others[] = {"x\n\0\0", "x\ny\0\0", "x\n\xff\xe0\0y",
+                                         "x\ny\x03\0z"}; // of no list
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(second_line_of(LINES_NEWLINE, others[i], i == 2 ? 6 : i + 4, &err),
+                         MOHVIT_ERROR_FORMAT);
+        assert_null(strstr(err.message, "(--null)"));
+    }
     assert_int_equal(second_line_of(LINES_NEWLINE, "\xff\xfex\0\n\0", 6, &err), MOHVIT_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "f: is UTF-16; expected UTF-8"));
 }

@@ -316,6 +316,59 @@ static void lists_come_through_pipes_and_may_end_lines_with_zero_bytes(void **st
     refused("list", (dataset_options){.truth = "truth"}, "", "-0 (--null)");
 }
 
+/* By mistake, or because other programs read these from a pipe; zero bytes are not what is wrong with them.
+ */
+static void what_is_no_list_is_told_and_gets_no_advice_for_lists(void **state)
+{
+    (void)state;
+    static const char *const make[][2] = {
+        {"is JPEG;", "printf '\\377\\330\\377\\340\\0\\020JFIF'"},
+        {"is PNG;", "printf '\\211PNG\\r\\n\\032\\n\\0\\0\\0\\015'"},
+        {"is ZIP;", "printf 'PK\\003\\004\\024\\0\\0\\0'"},
+        {"is a tar in a pipe;", "tar -cf - flat"},
+        {"is gzip;", "gzip -c list"},
+        {"is an idx file;", "printf '\\0\\0\\010\\001\\0\\0\\0\\001\\007'"},
+    };
+    shell("mkdir flat; touch flat/a.jpg; mkfifo pipe; echo BZhao/x.jpg >list");
+    for (size_t i = 0; i < sizeof make / sizeof *make; i++) {
+        char command[128];
+        snprintf(command, sizeof command, "%s >pipe &", make[i][1]);
+        for (int null = 0; null < 2; null++) {
+            shell(command);
+            refused("pipe", (dataset_options){.null_lists = null}, "pipe: ", make[i][0]);
+            assert_null(strstr(last.message, "(--null)"));
+        }
+        snprintf(command, sizeof command, "%s >file", make[i][1]);
+        shell(command);
+        if (i != 3) {
+            refused("file", (dataset_options){0}, "file: is ", "");
+            assert_null(strstr(last.message, "(--null)"));
+        }
+    }
+    dataset *d = open_with("list", (dataset_options){.unlabelled = true});
+    holds(d, "BZhao/x.jpg=-1");
+    dataset_close(d);
+}
+
+static void an_ordinary_list_is_not_read_as_one_with_zero_bytes(void **state)
+{
+    (void)state;
+    const dataset_options o = {.null_lists = true, .unlabelled = true};
+    char text[80000];
+    write_text("list", "cat/a.jpg\ncat/b.jpg\n");
+    refused("list", o, "list: newlines and no zero byte", "-0 (--null)");
+    memset(text, 'x', sizeof text);
+    memcpy(text, "a\nb", 3);
+    write_file("list", text, sizeof text);
+    refused("list", o, "list: newlines and no zero byte", "leave it out");
+    write_text("list", "a.jpg\n");
+    refused("list", o, "list: newlines and no zero byte", "");
+    write_text("list", "a\nb.jpg"); // a name that has one
+    dataset *d = open_with("list", o);
+    holds(d, "a\nb.jpg=-1");
+    dataset_close(d);
+}
+
 /* ---- Choosing -------------------------------------------------------------------------------- */
 
 static void make_many(size_t count)
@@ -395,6 +448,8 @@ int main(void)
         TEST(a_line_without_an_end_is_refused_where_the_limit_is),
         TEST(real_labels_are_read_like_other_lists),
         TEST(lists_come_through_pipes_and_may_end_lines_with_zero_bytes),
+        TEST(what_is_no_list_is_told_and_gets_no_advice_for_lists),
+        TEST(an_ordinary_list_is_not_read_as_one_with_zero_bytes),
         TEST(limit_takes_the_first_and_sample_any_in_their_order),
         TEST(a_subset_leaves_other_classes_out),
     };

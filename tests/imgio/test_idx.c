@@ -110,6 +110,20 @@ static void packed_idx_files_are_read_up_to_their_checksum(void **state)
     refused("idx:i,l", (dataset_options){0}, "l: is cut short", "");
 }
 
+/* In whatever way they lie there. */
+static void an_idx_file_without_idx_before_it_is_told_how_to_be_named(void **state)
+{
+    (void)state;
+    for (int packed = 0; packed < 2; packed++) {
+        write_idx("i", images, sizeof images, packed);
+        write_idx("l", numbers, sizeof numbers, packed);
+        refused("i", (dataset_options){0}, "i: is an idx file; expected idx:IMAGES,LABELS",
+                "where this is IMAGES");
+        refused("l", (dataset_options){0}, "l: is an idx file; expected idx:IMAGES,LABELS",
+                "where this is LABELS");
+    }
+}
+
 /* ---- Classes by number -------------------------------------------------------------------------- */
 
 /* Whether opening warns that the pictures' classes may be others than the model's first. */
@@ -150,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(idx_files_are_gray_pictures),
         TEST(damaged_idx_files_are_refused),
+        TEST(an_idx_file_without_idx_before_it_is_told_how_to_be_named),
         TEST(packed_idx_files_are_read_up_to_their_checksum),
         TEST(fewer_classes_than_the_model_has_are_warned_about_if_numbers_alone_name_them),
     };

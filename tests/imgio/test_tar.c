@@ -161,7 +161,7 @@ static void other_archives_are_refused_with_the_reason(void **state)
     shell("tar -C val -cf n01440764.tar cat; tar -cf outer.tar n01440764.tar");
     refused("outer.tar", (dataset_options){0}, "further tars (\"n01440764.tar\")", "");
     write_text("x.jpg", "\xff\xd8\xff");
-    refused("x.jpg", (dataset_options){0}, "expected a folder, a tar, a list", "");
+    refused("x.jpg", (dataset_options){0}, "x.jpg: is JPEG; expected a folder, a tar, a list", "");
 }
 
 static void a_tar_that_shrinks_while_it_is_read_is_an_error(void **state)
