@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* A key and the class that it stands for. */
 typedef struct class_key {
@@ -285,38 +286,95 @@ static mohvit_status check_distinct(const class_table *t, const class_folder *fo
     return status;
 }
 
-/* Names up to ten of the folders with pictures that are no class. */
+/* Folders with pictures that are no class. */
+typedef struct strangers {
+    size_t count;
+    size_t known;  /* folders that are classes */
+    bool in_range; /* all are numbers, and of classes */
+} strangers;
+
+#define GIVE_SPLIT "\"%s\" is called like a part of a data set: give that folder alone, or a tar of it"
+
+/* A folder that is called like a part of a data set, such as the one for validation; NULL: none is. */
+static const char *find_split(const class_folder *folders, size_t count)
+{
+    static const char *const words[] = {"val", "valid", "validation", "test", "train", "training"};
+    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+        for (size_t i = 0; i < count; i++)
+            if (!strcasecmp(folders[i].name, words[k]))
+                return folders[i].name;
+    return NULL;
+}
+
+static strangers count_strangers(const class_table *t, const class_folder *folders, size_t count)
+{
+    strangers s = {.in_range = !t->numbers};
+    for (size_t i = 0; i < count; i++) {
+        size_t index = 0;
+        s.known += folders[i].class_index < CLASS_AMBIGUOUS;
+        if (!folders[i].pictures || folders[i].class_index < CLASS_AMBIGUOUS)
+            continue;
+        s.count++;
+        s.in_range = s.in_range && class_is_index(folders[i].name, &index) && index < t->names.count;
+    }
+    return s;
+}
+
+/* Whether every class could have one of the folders. */
+static bool order_fits(const class_table *t, const class_folder *folders, size_t count)
+{
+    bool fits = count == t->names.count;
+    for (size_t i = 0; fits && i < count; i++)
+        fits = folders[i].pictures > 0;
+    return fits;
+}
+
+/* What helps against strangers; options only where they do not end in another error. */
+static void advise(char *out, size_t size, const strangers *s, const char *split, folder_rule rule,
+                   bool order)
+{
+    const char *them = s->count == 1 ? "it" : "them";
+    if (split && !s->known) {
+        snprintf(out, size, GIVE_SPLIT, split);
+        return;
+    }
+    if (s->known)
+        snprintf(out, size, "move %s away, rename %s, or give --truth", them, them);
+    else
+        snprintf(out, size, "rename %s, or give --labels or --truth", them);
+    size_t used = strlen(out);
+    if (rule == FOLDERS_BY_NAME && s->in_range && !s->known)
+        used += (size_t)snprintf(out + used, size - used, "; --classes-by-number takes %s for indices", them);
+    if (rule == FOLDERS_BY_NAME && order)
+        snprintf(out + used, size - used,
+                 "; --classes-by-order takes all folders for the classes in the order of "
+                 "their names");
+}
+
+/* Names up to ten of them. */
 static mohvit_status refuse_strangers(const class_table *t, const class_folder *folders, size_t count,
                                       folder_rule rule, const char *where, mohvit_error *err)
 {
     enum { NAMED = 10 };
-    char names[NAMED * 96] = "";
-    size_t strangers = 0, used = 0;
-    bool numbers = true;
-    for (size_t i = 0; i < count; i++) {
+    char names[NAMED * 96] = "", advice[512];
+    const strangers all = count_strangers(t, folders, count);
+    for (size_t i = 0, named = 0, used = 0; i < count && named < NAMED; i++) {
+        size_t index;
         if (!folders[i].pictures || folders[i].class_index < CLASS_AMBIGUOUS)
             continue;
-        if (rule == FOLDERS_BY_NUMBER && is_number(folders[i].name) && !t->numbers) {
-            size_t index = strtoul(folders[i].name, NULL, 10);
+        if (rule == FOLDERS_BY_NUMBER && class_is_index(folders[i].name, &index) && !t->numbers)
             return class_out_of_range(t, index, where, err);
-        }
-        numbers = numbers && is_number(folders[i].name);
-        if (strangers++ < NAMED)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s\"%.60s\"%s", used ? ", " : "",
-                                     folders[i].name,
-                                     folders[i].class_index == CLASS_AMBIGUOUS ? " (several classes)" : "");
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s\"%.60s\"%s", used ? ", " : "",
+                                 folders[i].name,
+                                 folders[i].class_index == CLASS_AMBIGUOUS ? " (several classes)" : "");
+        named++;
     }
     const char *how = rule == FOLDERS_BY_NAME ? "WordNet id or label" : t->numbers ? "label" : "number";
-    const char *advice =
-        rule == FOLDERS_BY_NUMBER ? "rename them, or give --truth"
-        : numbers ? "--classes-by-number takes them for indices, --classes-by-order for classes in "
-                    "the order of their names; else give --truth"
-                  : "rename them, or give --truth, or --classes-by-order for classes in the order of "
-                    "the folders' names";
+    advise(advice, sizeof advice, &all, find_split(folders, count), rule, order_fits(t, folders, count));
     return error_set(err, MOHVIT_ERROR_FORMAT, "%s: %zu of %zu folder%s %s of this model by %s: %s%s; %s",
-                     where, strangers, count, plural(count),
-                     strangers == 1 ? "is not a class" : "are not classes", how, names,
-                     strangers > NAMED ? " ..." : "", advice);
+                     where, all.count, count, plural(count),
+                     all.count == 1 ? "is not a class" : "are not classes", how, names,
+                     all.count > NAMED ? " ..." : "", advice);
 }
 
 static mohvit_status match_folders(const class_table *t, class_folder *folders, size_t count,
@@ -347,23 +405,32 @@ static mohvit_status match_folders(const class_table *t, class_folder *folders, 
 }
 
 static mohvit_status order_folders(const class_table *t, class_folder *folders, size_t count,
-                                   const char *where, mohvit_error *err)
+                                   folder_rule rule, const char *where, mohvit_error *err)
 {
+    const char *split = find_split(folders, count);
+    // Labels would have names count, which they do not where order is asked for.
+    const char *instead =
+        rule == FOLDERS_BY_ORDER
+            ? "leave --classes-by-order out, if they are WordNet ids or labels, or give --truth"
+            : "give --labels or --truth";
     for (size_t i = 0; i < count; i++) {
         folders[i].class_index = i;
         if (!folders[i].pictures)
             return error_set(
                 err, MOHVIT_ERROR_FORMAT,
                 "%s: folder \"%s\" holds no pictures, and folders are classes in the order of their "
-                "names, so that it may or may not count; remove it, or give --labels or --truth",
-                where, folders[i].name);
+                "names, so that it may or may not count; remove it, or %s",
+                where, folders[i].name, instead);
     }
     if (count == t->names.count)
         return MOHVIT_OK;
-    return error_set(
-        err, MOHVIT_ERROR_FORMAT,
-        "%s: %zu folder%s cannot be the %zu classes of this model in order; give --labels or --truth", where,
-        count, plural(count), t->names.count);
+    if (split)
+        return error_set(err, MOHVIT_ERROR_FORMAT,
+                         "%s: %zu folder%s cannot be the %zu classes of this model in order; " GIVE_SPLIT,
+                         where, count, plural(count), t->names.count, split);
+    return error_set(err, MOHVIT_ERROR_FORMAT,
+                     "%s: %zu folder%s cannot be the %zu classes of this model in order; %s", where, count,
+                     plural(count), t->names.count, instead);
 }
 
 /* Whether the names number the folders in another order than that in which they stand: "10" sorts before "2".
@@ -386,7 +453,7 @@ mohvit_status classes_of_folders(const class_table *t, class_folder *folders, si
                                  const char *where, const warning_sink *warn, mohvit_error *err)
 {
     if (rule == FOLDERS_BY_ORDER)
-        return order_folders(t, folders, count, where, err);
+        return order_folders(t, folders, count, rule, where, err);
     if (rule == FOLDERS_BY_NUMBER || !t->made_up)
         return match_folders(t, folders, count, rule, where, warn, err);
     if (numbered_otherwise(t, folders, count))
@@ -395,7 +462,7 @@ mohvit_status classes_of_folders(const class_table *t, class_folder *folders, si
             "%s: the folders are numbers, but not those of their order (\"10\" sorts before \"2\"), so "
             "which class each is remains open: --classes-by-number or --classes-by-order says",
             where);
-    mohvit_status status = order_folders(t, folders, count, where, err);
+    mohvit_status status = order_folders(t, folders, count, rule, where, err);
     if (!status)
         warning_send(
             warn,

@@ -429,8 +429,9 @@ static mohvit_status check_classes(const dataset *d, const dataset_options *o, m
         if (d->sources[item->source].as_samples)
             return refuse_unlabelled(&d->sources[item->source], item->name, err);
         return error_set(err, MOHVIT_ERROR_MISMATCH,
-                         "%s%s: has no class: it is in no class folder and has no label; give --truth FILE",
-                         prefix, item->name);
+                         "%s%s: has no class: it is in no class folder and has no label; %sgive --truth FILE",
+                         prefix, item->name,
+                         d->sources[item->source].folder_count ? "move it away, or " : "");
     }
     if (!d->count)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: no pictures%s",

@@ -181,6 +181,22 @@ static void a_folder_that_is_no_class_is_named_and_order_never_steps_in(void **s
     has(match(t, FOLDERS_BY_NAME, "a/b/c"), "\"a\", \"b\", \"c\"");
     has(match(table, FOLDERS_BY_NAME, "crane/n01440764"), "\"crane\" (several classes)");
     has(match(table, FOLDERS_BY_NAME, "0/1/2"), "--classes-by-number takes them for indices");
+    // Options are named only where they do not end in another error, and what is quick comes first.
+    has(match(t, FOLDERS_BY_NAME, "cat/logs"), "; move it away, rename it, or give --truth");
+    assert_null(strstr(last.message, "--classes-by"));
+    has(match(t, FOLDERS_BY_NAME, "cat/logs/tmp/zebra"), "; move them away, rename them, or give --truth");
+    assert_null(strstr(last.message, "--classes-by"));
+    has(match(t, FOLDERS_BY_NAME, "cat/dogs/old /zebra"), "1 of 4 folders");
+    assert_null(strstr(last.message, "--classes-by"));
+    has(match(t, FOLDERS_BY_NAME, "1/2/3"), "rename them, or give --labels or --truth; --classes-by-order");
+    assert_null(strstr(last.message, "--classes-by-number"));
+    has(match(t, FOLDERS_BY_NAME, "0/2"), "or --truth; --classes-by-number takes them for indices");
+    assert_null(strstr(last.message, "--classes-by-order"));
+    for (folder_rule rule = FOLDERS_BY_NAME; rule <= FOLDERS_BY_NUMBER; rule++) {
+        has(match(t, rule, "Val/train"),
+            "; \"Val\" is called like a part of a data set: give that folder alone");
+        assert_null(strstr(last.message, "--"));
+    }
     has(match(t, FOLDERS_BY_NAME, "a0/a1/a2/a3/a4/a5/a6/a7/a8/a9/b"), "11 of 11 folders");
     has(last.message, "\"a9\" ...");
     assert_null(strstr(last.message, "\"b\""));
@@ -209,6 +225,8 @@ static void order_counts_where_it_is_asked_for_and_each_class_has_its_pictures(v
     assert_string_equal(match(t, FOLDERS_BY_ORDER, "1/10/2"), "1=0 10=1 2=2");
     assert_string_equal(warning, "");
     has(match(t, FOLDERS_BY_ORDER, "cat/dogs"), "2 folders cannot be the 3 classes");
+    has(last.message, "leave --classes-by-order out");
+    assert_null(strstr(last.message, "--labels")); // which do not count beside it
     has(match(t, FOLDERS_BY_ORDER, "a/b/c/d"), "4 folders cannot be the 3 classes");
     has(match(t, FOLDERS_BY_ORDER, "a/lost /z"), "folder \"lost\" holds no pictures");
     has(match(t, FOLDERS_BY_ORDER, "a/b/c/lost "), "folder \"lost\" holds no pictures");
@@ -225,6 +243,7 @@ static void order_counts_with_a_note_where_no_labels_are_known(void **state)
     has(warning, "no labels are known: the 3 folders are taken in the order of their names");
     assert_string_equal(match(t, FOLDERS_BY_NAME, "0/1/2"), "0=0 1=1 2=2");
     has(match(t, FOLDERS_BY_NAME, "alpha/beta"), "2 folders cannot be the 3 classes");
+    has(last.message, "give --labels or --truth");
     has(match(t, FOLDERS_BY_NAME, "alpha/beta /gamma"), "folder \"beta\" holds no pictures");
     has(match(t, FOLDERS_BY_NAME, "1/10/2"), "--classes-by-number or --classes-by-order says");
     has(match(t, FOLDERS_BY_NAME, "class_1/class_2"), "--classes-by-number or --classes-by-order says");

@@ -102,10 +102,10 @@ static void a_picture_without_a_class_is_named(void **state)
     (void)state;
     make_image_folder();
     write_text("val/stray.jpg", "x");
-    refused("val", (dataset_options){0}, "val/stray.jpg: has no class", "--truth");
+    refused("val", (dataset_options){0}, "val/stray.jpg: has no class", "; move it away, or give --truth");
     shell("mkdir flat");
     write_text("flat/x.jpg", "x");
-    refused("flat", (dataset_options){0}, "flat/x.jpg: has no class", "--truth");
+    refused("flat", (dataset_options){0}, "flat/x.jpg: has no class", "has no label; give --truth");
     dataset *d = open_with("flat", (dataset_options){.unlabelled = true});
     holds(d, "x.jpg=-1");
     dataset_close(d);
