@@ -1,7 +1,8 @@
 #!/bin/bash
 # Usage: strange_libraries.sh PROGRAM PICTURE FILE…
 # No stranger's library is loaded: no FILE, PROGRAM or shared object, looks for its libraries in a folder that others may
-# fill; and PROGRAM classifies PICTURE in a folder that has a library of the name of each that they load.
+# fill; and PROGRAM, and Python with its module, classify PICTURE in a folder that has a library of the name of each that
+# they load.
 set -euo pipefail
 export LC_ALL=C
 unset LD_LIBRARY_PATH LD_PRELOAD
@@ -89,6 +90,12 @@ done <../names
 for backend in native openblas; do
     answer=$("$program" classify --backend $backend "$picture" 2>&1) || true
     [[ $answer == *Sneaker* ]] || fail "classify --backend $backend: $(tail -n 1 <<<"$answer")"
+done
+for file in "${files[@]}"; do
+    [[ $file == *.abi3.so ]] || continue
+    answer=$(PYTHONPATH=$(dirname "$(dirname "$file")") /usr/bin/python3 -c \
+        'import mohvit, sys; print(mohvit.Model(backend="openblas")(sys.argv[1]).top(1))' "$picture" 2>&1) || true
+    [[ $answer == *Sneaker* ]] || fail "the Python module: $(tail -n 1 <<<"$answer")"
 done
 answer=$("$program" --version 2>&1) || fail "--version: $(tail -n 1 <<<"$answer")"
 [[ ! -e ../loaded ]] || fail "a library in the current directory was loaded"

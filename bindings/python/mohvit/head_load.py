@@ -1,0 +1,194 @@
+"""Which heads work for which class."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Sequence
+
+import numpy as np
+
+from . import pictures
+from ._mohvit import ffi, lib
+from .context import Block, block_index, read_layout
+from .errors import MismatchError, check
+from .model import Model, Result
+
+
+def check_classes(result: Result, classes: Any) -> np.ndarray:
+    """(N) indices of the classes of a result's images."""
+    indices, number, n = np.asarray(classes), result.logits.shape[1], len(result)
+    if indices.shape not in ((), (n,)):
+        raise ValueError(f"classes of shape {indices.shape}; expected one for each of {n} images")
+    indices = np.broadcast_to(indices, (n,))
+    if n and indices.dtype.kind not in "iu":
+        raise TypeError(f"classes of {indices.dtype}; expected indices")
+    if n and not 0 <= indices.min() <= indices.max() < number:
+        raise ValueError(f"classes from {indices.min()} to {indices.max()}; expected 0 to {number - 1}")
+    return indices
+
+
+class HeadLoad:
+    """Exact counts of which heads work for which class, over any number of images, the same to the last bit whatever their
+    order. Of a model: nothing counted yet. HeadLoad.load reads what was saved, by this class or by the program.
+
+    A head's load is the share of a class's tokens that selected it."""
+
+    layout: tuple[Block, ...]  #: the attention blocks over all stages
+    labels: list[str]
+    label_ids: list[str | None]
+
+    def __init__(self, model: Model) -> None:
+        error, out = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load **")
+        check(lib.mohvit_head_load_create(out, model._opened.pointer, error), error)
+        self._take(out[0])
+        self._provenance: Any = model.provenance
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> HeadLoad:
+        """Opens a saved head load, to be asked or counted on."""
+        error, out = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load **")
+        check(lib.mohvit_head_load_open(out, pictures.path_bytes(path), error), error)
+        load = cls.__new__(cls)
+        load._take(out[0])
+        load._provenance = None
+        return load
+
+    def _take(self, pointer: Any) -> None:
+        self._pointer = ffi.gc(pointer, lib.mohvit_head_load_destroy)
+        self._lock = threading.RLock()  # the library serves one caller at a time
+        error, info = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load_info *")
+        info.size = ffi.sizeof("mohvit_head_load_info")
+        check(lib.mohvit_head_load_get_info(pointer, info, error), error)
+        self._shape = (info.classes, info.blocks, info.max_heads)
+        self.layout = read_layout(lambda *args: lib.mohvit_head_load_get_block(pointer, *args), info.blocks)
+        self.labels = [ffi.string(lib.mohvit_head_load_label(pointer, k)).decode() for k in range(info.classes)]
+        ids = [lib.mohvit_head_load_label_id(pointer, k) for k in range(info.classes)]
+        self.label_ids = [ffi.string(i).decode() if i else None for i in ids]
+
+    def __repr__(self) -> str:
+        return f"<mohvit.HeadLoad of {int(self.images.sum())} images of {self._shape[0]} classes>"
+
+    def add(self, result: Result, classes: int | Sequence[int]) -> None:
+        """Counts the images of a result for their classes: an index each, or one for all. MismatchError where the result
+        is of another model, or of one that computes otherwise. Where one image is refused, those before it are counted."""
+        if self._provenance is not None and result.model.provenance != self._provenance:
+            raise MismatchError(f"a result of {result.model.provenance}, a head load of {self._provenance}")
+        if result.head_tokens.shape[1:] != self._shape[1:]:
+            raise MismatchError(f"a result of {result.head_tokens.shape[1:]} blocks and heads, a head load of {self._shape[1:]}")
+        indices = check_classes(result, classes)
+        tokens = np.ascontiguousarray(result.head_tokens, np.int32)
+        gate_sum = np.ascontiguousarray(result.head_gate_sum, np.float64)
+        error = ffi.new("mohvit_error *")
+        with self._lock:
+            for i, k in enumerate(indices.tolist()):
+                check(lib.mohvit_head_load_add_image(self._pointer, ffi.from_buffer("int32_t[]", tokens[i]),
+                                                     ffi.from_buffer("double[]", gate_sum[i]), k, error), error)
+
+    def merge(self, other: HeadLoad, *, allow_mixed: bool = False) -> None:
+        """Adds what another one has counted. MismatchError where that is of another model, or was counted otherwise: other
+        weights, preprocessing or precision, and unless allow_mixed another backend or instruction set."""
+        error = ffi.new("mohvit_error *")
+        first, second = sorted((self, other), key=id)  # so that two that are merged with each other do not wait for ever
+        with first._lock, second._lock:
+            check(lib.mohvit_head_load_merge(self._pointer, other._pointer, allow_mixed, error), error)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a safetensors file, whole or not at all, that HeadLoad.load and the program read."""
+        error = ffi.new("mohvit_error *")
+        with self._lock:
+            check(lib.mohvit_head_load_save(self._pointer, pictures.path_bytes(path), error), error)
+
+    # ---- What was counted ------------------------------------------------------------------------
+
+    def _counted(self, member: str) -> np.ndarray:
+        classes, blocks, heads = self._shape
+        shape, dtype = {"images": ((classes,), np.int64), "tokens": ((classes, blocks), np.int64),
+                        "active": (self._shape, np.int64), "gate_sum": (self._shape, np.float64)}[member]
+        array, error = np.zeros(shape, dtype), ffi.new("mohvit_error *")
+        with self._lock:
+            for k in range(classes):
+                places = {member: ffi.from_buffer("double[]" if member == "gate_sum" else "int64_t[]", array[k:k + 1])}
+                arguments = [places.get(name, ffi.NULL) for name in ("images", "tokens", "active", "gate_sum")]
+                check(lib.mohvit_head_load_of_class(self._pointer, k, *arguments, error), error)
+        return array
+
+    @property
+    def images(self) -> np.ndarray:
+        """(classes) int64."""
+        return self._counted("images")
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """(classes, blocks) int64: tokens of these images."""
+        return self._counted("tokens")
+
+    @property
+    def active(self) -> np.ndarray:
+        """(classes, blocks, heads) int64: tokens that selected the head; -1 where a block has fewer heads."""
+        return self._counted("active")
+
+    @property
+    def gate_sum(self) -> np.ndarray:
+        """(classes, blocks, heads) float64: the head's final gate, summed over all tokens; 0 where a block has fewer."""
+        return self._counted("gate_sum")
+
+    @property
+    def share(self) -> np.ndarray:
+        """(classes, blocks, heads) float64: the load, active / tokens; NaN where a block has fewer heads, or nothing was
+        counted of a class."""
+        active, tokens = self.active.astype(np.float64), self.tokens[:, :, None]
+        return np.divide(active, tokens, out=np.full(active.shape, np.nan), where=(active >= 0) & (tokens > 0))
+
+    # ---- Figures ---------------------------------------------------------------------------------
+
+    def _class_index(self, value: int | str) -> int:
+        if isinstance(value, str):
+            for names in (self.labels, self.label_ids):
+                found = [i for i, name in enumerate(names) if name and name.lower() == value.lower()]
+                if found:
+                    return found[0]
+            raise ValueError(f"no class is called {value!r}")
+        if not 0 <= value < self._shape[0]:
+            raise IndexError(f"class {value} of {self._shape[0]}")
+        return value
+
+    def plot(self, classes: Sequence[int | str] | None = None, block: int | str | None = None, *, heatmap: bool | None = None,
+             figure: Any = None) -> Any:
+        """Draws the load of a block's routed heads with Matplotlib, and returns the figure.
+
+        classes: names, WordNet ids or indices; default: all that were counted. block: index or name ("4.0"); default: the
+        last that routes. A panel with bars for each class, and a dashed line where all heads would be if the work were
+        spread evenly; or, with heatmap, a row for each, which is the default for more than 12 classes. figure: one to draw
+        in, in place of a new one. Heads are numbered from 1 among the routed ones, as in the program's figures."""
+        import matplotlib.pyplot as plt
+
+        if block is None:
+            block = max((i for i, b in enumerate(self.layout) if b.routed), default=len(self.layout) - 1)
+        index = block_index(self.layout, block)
+        which = self.layout[index]
+        if not which.routed:
+            raise ValueError(f"block {which.name} routes no heads")
+        chosen = np.flatnonzero(self.images).tolist() if classes is None else [self._class_index(c) for c in classes]
+        if not chosen:
+            raise ValueError("no images were counted")
+        share = self.share[chosen, index, which.shared:which.heads]
+        heads = np.arange(1, share.shape[1] + 1)
+        balanced = which.routed / (which.heads - which.shared)
+        if heatmap is None:
+            heatmap = len(chosen) > 12
+        height = 1.5 + 0.2 * len(chosen) if heatmap else 1 + 1.3 * len(chosen)
+        figure = figure or plt.figure(figsize=(5, min(height, 30)), layout="constrained")
+        if heatmap:
+            axes = figure.subplots()
+            picture = axes.imshow(share, aspect="auto", vmin=0, vmax=1, extent=(0.5, len(heads) + 0.5, len(chosen) - 0.5, -0.5))
+            axes.set_yticks(range(len(chosen)), [self.labels[k] for k in chosen])
+            figure.colorbar(picture, label="load")
+        else:
+            panels = figure.subplots(len(chosen), sharex=True, sharey=True, squeeze=False)[:, 0]
+            for axes, k, row in zip(panels, chosen, share):
+                axes.bar(heads, row)
+                axes.axhline(balanced, color="gray", linestyle="--", linewidth=1)
+                axes.set(title=self.labels[k], ylim=(0, 1), ylabel="load")
+        axes.set(xlabel=f"routed head of block {which.name}", xticks=heads if len(heads) <= 32 else heads[::8])
+        return figure

@@ -1,0 +1,418 @@
+"""Models, and what they answer."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from . import pictures
+from ._mohvit import ffi, lib
+from .context import Arrays, Block, Context, Lease, Pool, block_index, read_layout
+from .errors import Error, NonFiniteError, check
+
+_log = logging.getLogger("mohvit")
+
+
+class Prediction(NamedTuple):
+    """A class that an image may be of."""
+
+    class_index: int
+    label: str
+    prob: float  #: softmax over all classes
+    id: str | None  #: WordNet id
+
+
+class Result:
+    """What a model answers about N images. Arrays have the images as their first axis, also for a single image."""
+
+    logits: np.ndarray  #: (N, num_classes) float32: scores before softmax
+    features: np.ndarray  #: (N, num_features) float32: what the head scores, for linear probes and nearest neighbours
+    #: (N, blocks, heads) int32: tokens of the image that selected the head; -1 where a block has fewer heads. Heads count
+    #: from 0, the shared ones first.
+    head_tokens: np.ndarray
+    #: (N, blocks, heads) float64: the head's final gate, summed over the image's tokens; 0 where a block has fewer
+    head_gate_sum: np.ndarray
+
+    def __init__(self, model: Model, arrays: Arrays) -> None:
+        self.model = model
+        self.logits, self.features, self.head_tokens, self.head_gate_sum, self._gates = arrays
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def __repr__(self) -> str:
+        return f"<mohvit.Result of {len(self)} image{'' if len(self) == 1 else 's'}>"
+
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """exp(logit - the largest) of every class, and their sums, in the order and precision of the library."""
+        wrong = ~np.isfinite(self.logits)
+        if wrong.any():
+            image, k = np.argwhere(wrong)[0]
+            raise NonFiniteError(f"the network answered {self.logits[image, k]} for class {k} of image {image}; "
+                                 "expected finite logits")
+        logits = self.logits.astype(np.float64)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers, np.cumsum(powers, axis=1)[:, -1:]
+
+    @property
+    def probs(self) -> np.ndarray:
+        """(N, num_classes) float32: softmax of the logits. NonFiniteError where one is NaN or infinite."""
+        powers, sums = self._sums()
+        return (powers / sums).astype(np.float32)
+
+    def top(self, k: int = 5) -> list[list[Prediction]]:
+        """For each image its k likeliest classes, the likeliest first; an exact tie goes to the lower class."""
+        if k < 1:
+            raise ValueError(f"top {k}; expected 1 or more")
+        model, probs = self.model, self.probs
+        best = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
+        return [[Prediction(int(c), model.labels[c], float(probs[i, c]), model.label_ids[c]) for c in classes]
+                for i, classes in enumerate(best)]
+
+    def gates(self, block: int | str) -> np.ndarray:
+        """(N, tokens, heads) float32: the factor of the head's output for the token, 0 where the token did not select it.
+
+        block: index over all stages, or name ("4.2"). Tokens go row by row over the stage's square map. The model must
+        have been called with gates=True."""
+        if self._gates is None:
+            raise ValueError("gates were not recorded: call the model with gates=True")
+        layout = self.model.layout
+        index = block_index(layout, block)
+        first = sum(b.tokens * b.heads for b in layout[:index])
+        tokens, heads = layout[index].tokens, layout[index].heads
+        return self._gates[:, first:first + tokens * heads].reshape(-1, tokens, heads)
+
+
+class _Synthetic(NamedTuple):
+    variant: str
+    seed: int
+
+
+class _Listener:
+    """Hears what the library tells while it opens a model, from any thread."""
+
+    def __init__(self, progress: Callable[[int, int], Any] | None) -> None:
+        self.progress = progress
+        self.warnings: list[str] = []
+        self.notes: list[str] = []
+        self.raised: BaseException | None = None
+
+    def tell(self, done: int, total: int) -> int:
+        try:
+            if self.progress:
+                self.progress(done, total)
+            return 0
+        except BaseException as error:  # it cancels the call, and is raised where that ends
+            self.raised = error
+            return 1
+
+
+@ffi.def_extern()
+def on_warning(watch: Any, message: Any) -> None:
+    ffi.from_handle(ffi.cast("watch *", watch).told).warnings.append(ffi.string(message).decode("utf-8", "replace"))
+
+
+@ffi.def_extern()
+def on_note(watch: Any, message: Any) -> None:
+    ffi.from_handle(ffi.cast("watch *", watch).told).notes.append(ffi.string(message).decode("utf-8", "replace"))
+
+
+class _Opened:
+    """A model of the library, closed once nothing holds it any more, and what contexts have to know of it."""
+
+    def __init__(self, pointer: Any) -> None:
+        self.pointer = ffi.gc(pointer, lib.mohvit_close)
+        error, info = ffi.new("mohvit_error *"), ffi.new("mohvit_info *")
+        info.size = ffi.sizeof("mohvit_info")
+        check(lib.mohvit_get_info(pointer, info, error), error)
+        self.info = info
+        self.img_size, self.num_classes, self.num_features = info.img_size, info.num_classes, info.features
+        self.max_heads = info.max_heads
+        self.layout = read_layout(lambda *args: lib.mohvit_get_block(pointer, *args), info.blocks)
+
+
+def _stack_level() -> int:
+    """Of the first caller outside of this package, for warnings."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _as_file(value: Any, name: str, stack: contextlib.ExitStack) -> bytes:
+    """The path of a JSON file, which lasts as long as the stack where the value was not a path already."""
+    if isinstance(value, (str, os.PathLike)):
+        return pictures.path_bytes(value)
+    path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), name + ".json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value if isinstance(value, Mapping) else list(value), file)
+    return os.fsencode(path)
+
+
+def _safetensors(tensors: Mapping[str, Any]) -> bytes:
+    """A checkpoint in memory."""
+    arrays, header, end = [], {}, 0
+    for name, tensor in tensors.items():
+        if hasattr(tensor, "detach"):  # of PyTorch
+            tensor = tensor.detach().cpu()
+            tensor = tensor.float() if tensor.is_floating_point() else tensor
+        array = np.ascontiguousarray(tensor).reshape(np.shape(tensor))  # the first turns numbers into vectors
+        kind = {"f4": "F32", "f2": "F16", "i8": "I64"}.get(array.dtype.str[1:])
+        if kind is None:
+            array, kind = array.astype(np.float32), "F32"
+        arrays.append(array.astype(array.dtype.newbyteorder("<"), copy=False))
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (end, end + array.nbytes)}
+        end += array.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *arrays])
+
+
+class Model:
+    """A MoH-ViT or TransNeXt that classifies images. Any number of threads may call one model, and a forked child may go
+    on with it.
+
+    path: a checkpoint, .safetensors or .pth, told apart by content; its bytes; or None for the built-in model, which
+    knows ten kinds of clothing.
+
+    key: weight set of a .pth ("model", "model_ema"), or what stands before the tensors' names ("student").
+    config, preprocess: a path of a JSON file, or what it would hold; in place of the checkpoint's own.
+    labels: a path of a label file, or a list of names.
+    img_size: side of the square input in pixels.
+    backend: "auto", "native" or "openblas". precision: "auto", "f32", "bf16" or "int8".
+    routed_heads: how many of the routed heads a token picks, K or "P%" of them; as trained where None.
+    threads: used while loading and running; None: as many as this process is granted.
+    exif_orientation: turn pictures as their EXIF says; the reference does not.
+    max_file_bytes, max_pixels: pictures that are larger are refused.
+    progress: called as progress(done, total) while the checkpoint is read, perhaps from another thread. What it raises
+    ends the loading.
+
+    Warnings of the library are issued by `warnings`; notes on how a checkpoint was understood go to the logger "mohvit".
+    """
+
+    variant: str  #: published name, or "custom"
+    img_size: int  #: side of the square input, pixels
+    num_classes: int
+    num_features: int  #: length of an image's features
+    parameters: int
+    gmacs: float  #: 10^9 multiply-adds for one image with all heads
+    gmacs_routed: float  #: the same as this model performs them, heads that were not selected skipped
+    active_heads_percent: float
+    backend: str
+    precision: str
+    instruction_set: str
+    threads: int
+    layout: tuple[Block, ...]  #: the attention blocks over all stages
+    labels: list[str]
+    label_ids: list[str | None]  #: WordNet ids
+    config: dict[str, Any]
+    preprocess: dict[str, Any]
+    provenance: dict[str, Any]  #: what results depend on
+
+    def __init__(self, path: str | os.PathLike[str] | bytes | None = None, *, key: str | None = None,
+                 config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+                 labels: str | os.PathLike[str] | Sequence[str] | None = None,
+                 preprocess: str | os.PathLike[str] | Mapping[str, Any] | None = None, img_size: int | None = None,
+                 backend: str = "auto", precision: str = "auto", routed_heads: int | str | None = None,
+                 threads: int | None = None, exif_orientation: bool = False, max_file_bytes: int = 0, max_pixels: int = 0,
+                 progress: Callable[[int, int], Any] | None = None) -> None:
+        listener = _Listener(progress)
+        with contextlib.ExitStack() as stack:
+            options, keep = ffi.new("mohvit_options *"), []
+            options.size = ffi.sizeof("mohvit_options")
+            options.backend, options.precision = _by_name("backend", backend), _by_name("precision", precision)
+            options.img_size, options.threads = img_size or 0, threads or 0
+            for name, value in (("key", key), ("routed_heads", routed_heads)):
+                if value is not None:
+                    keep.append(ffi.new("char[]", str(value).encode()))
+                    setattr(options, name, keep[-1])
+            for name, value in (("config", config), ("labels", labels), ("preprocess", preprocess)):
+                if value is not None:
+                    keep.append(ffi.new("char[]", _as_file(value, name, stack)))
+                    setattr(options, name, keep[-1])
+            opened = _Opened(_open(path, options, listener))
+        for message in listener.notes:
+            _log.info("%s", message)
+        for message in listener.warnings:
+            warnings.warn(message, stacklevel=_stack_level())
+        images = ffi.new("mohvit_image_options *", {"size": ffi.sizeof("mohvit_image_options"), "max_pixels": max_pixels,
+                                                    "max_file_bytes": max_file_bytes, "exif_orientation": exif_orientation})
+        self._take(opened, threads or lib.mohvit_default_threads(), images)
+
+    def _take(self, opened: _Opened, threads: int, image_options: Any) -> None:
+        self._opened, self.threads, self._image_options = opened, threads, image_options
+        self._pool = Pool(lambda *kind: Context(opened, *kind, image_options), threads + 1)
+        pointer, info = opened.pointer, opened.info
+        for name in ("img_size", "num_classes", "parameters", "gmacs", "gmacs_routed", "active_heads_percent"):
+            setattr(self, name, getattr(info, name))
+        self.variant, self.instruction_set = _text(info.variant), _text(info.instruction_set)
+        self.backend = _text(lib.mohvit_backend_name(info.backend))
+        self.precision = _text(lib.mohvit_precision_name(info.precision))
+        self.num_features, self.layout = info.features, opened.layout
+        self.labels = [_text(lib.mohvit_label(pointer, k)) for k in range(self.num_classes)]
+        ids = [lib.mohvit_label_id(pointer, k) for k in range(self.num_classes)]
+        self.label_ids = [_text(i) if i else None for i in ids]
+        self.config = json.loads(_text(lib.mohvit_config_json(pointer)))
+        self.preprocess = json.loads(_text(lib.mohvit_preprocess_json(pointer)))
+        self.provenance = json.loads(_text(lib.mohvit_provenance_json(pointer)))
+
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Any], **options: Any) -> Model:
+        """A model of weights in memory, such as the state_dict() of one that is being trained, under the published names.
+        Its values are copied. Options are those of Model; config describes a model that is not a published one."""
+        return cls(_safetensors(tensors), **options)
+
+    @classmethod
+    def synthetic(cls, variant: str, seed: int = 0, **options: Any) -> Model:
+        """A published variant with deterministic weights that mean nothing, for tests and timings without a download."""
+        return cls(_Synthetic(variant, seed), **options)  # type: ignore[arg-type]
+
+    def reroute(self, routed_heads: int | str | None) -> Model:
+        """A model that differs in routed_heads alone, and shares this one's weights. None: as this one."""
+        out, error = ffi.new("mohvit_model **"), ffi.new("mohvit_error *")
+        value = ffi.NULL if routed_heads is None else str(routed_heads).encode()
+        check(lib.mohvit_reroute(out, self._opened.pointer, value, error), error)
+        model = type(self).__new__(type(self))
+        model._take(_Opened(out[0]), self.threads, self._image_options)
+        return model
+
+    def __repr__(self) -> str:
+        return (f"<mohvit.Model {self.variant}: {self.num_classes} classes, {self.img_size} pixels, {self.precision}, "
+                f"{self.backend}, {self.instruction_set}>")
+
+    def __call__(self, images: Any, *, gates: bool = False, copy: bool = True) -> Result:
+        """Classifies an image, or any number of them.
+
+        An image is a path, the bytes of a file (JPEG, PNG, WebP; HEIC and AVIF where the library has them), a PIL image,
+        uint8 pixels (height, width, 3) of any strides, or a tensor that is ready: float32 (3, img_size, img_size), resized
+        and normalised. Several are an iterable of these, or an array with one more axis in front. Answers are bitwise the
+        same alone and in any company; several images are decoded and run on all threads at once. An iterator is read
+        some images at a time, in the thread that calls.
+
+        gates: record each token's gates for Result.gates.
+        copy: False has the result's arrays look into the memory that the images were run in, read-only. Nothing else uses
+        that memory until the last of these arrays is gone, and it takes many times the room of the arrays: 0.1 GB an image
+        for a small model at 224 pixels."""
+        images = pictures.split(images)
+        if not copy:
+            return Result(self, self._run_in_place(list(images), gates))
+        rows: list[Arrays] = []
+        if isinstance(images, Sequence):
+            rows = self._run_each(images, 0, gates)
+        else:
+            images = iter(images)
+            while some := list(itertools.islice(images, 32 * self.threads)):
+                rows += self._run_each(some, len(rows), gates)
+        return Result(self, rows[0] if len(rows) == 1 else self._join(rows, gates))
+
+    def _run_in_place(self, images: list[Any], gates: bool) -> Arrays:
+        if not images:
+            return self._join([], gates)
+        context = self._pool.take(len(images), self.threads, gates)
+        lease = Lease(self._pool, context)
+        context.run(images)
+        return context.views(len(images), lease)
+
+    def _join(self, rows: list[Arrays], gates: bool) -> Arrays:
+        if rows:
+            return Arrays(*(np.concatenate(parts) if parts[0] is not None else None for parts in zip(*rows)))
+        heads = (0, len(self.layout), self._opened.max_heads)
+        return Arrays(np.empty((0, self.num_classes), np.float32), np.empty((0, self.num_features), np.float32),
+                      np.empty(heads, np.int32), np.empty(heads, np.float64),
+                      np.empty((0, sum(b.tokens * b.heads for b in self.layout)), np.float32) if gates else None)
+
+    def _run_each(self, images: Sequence[Any], first: int, gates: bool) -> list[Arrays]:
+        """Each image alone: as many side by side as there are threads, or where there are fewer images one after the other,
+        on all threads. first: the number of the first one, for messages."""
+        if len(images) == 1:
+            context = self._pool.take(1, self.threads, gates)
+            try:
+                context.run(images)
+                return [context.copies(1)]
+            finally:
+                self._pool.give(context)
+        side_by_side = self.threads if len(images) >= self.threads else 1
+        contexts = [self._pool.take(1, self.threads // side_by_side, gates) for _ in range(side_by_side)]
+        rows: list[Any] = [None] * len(images)
+        failures: list[BaseException] = []
+        stop = ffi.new("int *")
+        left = iter(range(len(images)))  # a step of it is one step for all threads
+
+        def work(context: Context) -> None:
+            try:
+                for i in left:
+                    if stop[0]:
+                        return
+                    try:
+                        context.run([images[i]], stop)
+                    except (Error, TypeError, ValueError) as error:
+                        error.args = (f"images[{first + i}]: {error}",)
+                        raise
+                    rows[i] = context.copies(1)
+            except BaseException as error:
+                failures.append(error)
+                stop[0] = 1
+
+        others = [threading.Thread(target=work, args=(context,)) for context in contexts[1:]]
+        try:
+            for thread in others:
+                thread.start()
+            work(contexts[0])
+            for thread in others:
+                thread.join()
+        except BaseException:  # of a signal, or a thread that cannot start
+            stop[0] = 1
+            for thread in others:
+                if thread.is_alive():
+                    thread.join()
+            raise
+        for context in contexts:
+            self._pool.give(context)
+        if not failures:
+            return rows
+        try:
+            raise failures[0]
+        finally:
+            failures.clear()  # or exception and frame hold each other, and the contexts
+
+
+def _text(string: Any) -> str:
+    return ffi.string(string).decode("utf-8", "replace")
+
+
+def _by_name(what: str, name: str) -> int:
+    value, error = ffi.new(f"mohvit_{what} *"), ffi.new("mohvit_error *")
+    check(getattr(lib, f"mohvit_{what}_by_name")(value, name.encode(), error), error)
+    return value[0]
+
+
+def _open(path: Any, options: Any, listener: _Listener) -> Any:
+    """A new model of the library."""
+    out, error, watch = ffi.new("mohvit_model **"), ffi.new("mohvit_error *"), ffi.new("watch *")
+    watch.told = handle = ffi.new_handle(listener)
+    options.user, options.progress = watch, ffi.addressof(lib, "watch_progress")
+    options.warn, options.note = lib.on_warning, lib.on_note
+    if path is None:
+        status = lib.mohvit_open(out, ffi.NULL, options, error)
+    elif isinstance(path, _Synthetic):
+        status = lib.mohvit_open_synthetic(out, path.variant.encode(), path.seed, options, error)
+    elif pictures.is_encoded(path):
+        with ffi.from_buffer(path) as data:
+            status = lib.mohvit_open_memory(out, data, len(data), options, error)
+    else:
+        status = lib.mohvit_open(out, pictures.path_bytes(path), options, error)
+    del handle  # it had to live until here
+    if listener.raised is not None:
+        raise listener.raised
+    check(status, error)
+    return out[0]

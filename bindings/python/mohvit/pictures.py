@@ -1,0 +1,88 @@
+"""From what callers have (paths, bytes, PIL images, arrays) to the slots of a context."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any, Iterable
+
+import numpy as np
+
+from ._mohvit import ffi, lib
+from .errors import check
+
+
+def path_bytes(path: Any) -> bytes:
+    """A path as the library takes it."""
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise ValueError("a path with a zero byte")
+    return name
+
+
+def is_encoded(image: Any) -> bool:
+    return isinstance(image, (bytes, bytearray, memoryview))
+
+
+def is_pil(image: Any) -> bool:
+    pil = sys.modules.get("PIL.Image")  # whoever has such an image has imported it
+    return pil is not None and isinstance(image, pil.Image)
+
+
+def pixels_of(image: Any) -> np.ndarray:
+    """Of a PIL image, as Pillow converts it to RGB."""
+    with _decoding:
+        image.load()
+    return np.asarray(image.convert("RGB"))
+
+
+_decoding = threading.Lock()  # several threads may meet at one image, which Pillow reads when it is first used
+
+
+def as_array(image: Any) -> np.ndarray:
+    """Arrays of numpy and whatever turns into one, PyTorch's tensors on any device among them."""
+    if hasattr(image, "detach"):
+        image = image.detach().cpu()
+    return np.asarray(image)
+
+
+def split(images: Any) -> Iterable[Any]:
+    """The single pictures of what a model was called with."""
+    if isinstance(images, (str, os.PathLike)) or is_encoded(images) or is_pil(images):
+        return [images]
+    if hasattr(images, "__array__"):
+        array = as_array(images)
+        if array.ndim == 1 and array.dtype.kind in "OU":  # of paths, or of a table's column
+            return array.tolist()
+        return list(array) if array.ndim == 4 else [array]
+    return images
+
+
+def load(context: Any, slot: int, image: Any, img_size: int, error: Any) -> None:
+    """Reads, resizes, crops and normalises a picture; takes a tensor as it is."""
+    if isinstance(image, (str, os.PathLike)):
+        status = lib.mohvit_load_file(context, slot, path_bytes(image), error)
+    elif is_encoded(image):
+        with ffi.from_buffer(image) as data:
+            status = lib.mohvit_load_memory(context, slot, data, len(data), error)
+    else:
+        array = pixels_of(image) if is_pil(image) else as_array(image)
+        if array.dtype == np.uint8:
+            if array.ndim != 3 or array.shape[2] != 3:
+                raise ValueError(f"uint8 of shape {array.shape}; expected (height, width, 3)")
+            height, width, _ = array.shape
+            stride = array.strides[0]
+            if array.strides[1:] != (3, 1) or stride < 3 * width:
+                array, stride = np.ascontiguousarray(array), 3 * width
+            pixels = ffi.cast("const uint8_t *", array.ctypes.data)
+            status = lib.mohvit_load_rgb(context, slot, pixels, width, height, stride, error)
+        elif array.dtype == np.float32:
+            if array.shape != (3, img_size, img_size):
+                raise ValueError(f"float32 of shape {array.shape}; expected (3, {img_size}, {img_size})")
+            tensor = ffi.from_buffer("float[]", np.ascontiguousarray(array))
+            status = lib.mohvit_load_tensor(context, slot, tensor, error)
+        else:
+            raise TypeError(f"{type(image).__name__} of {array.dtype}; expected a path, the bytes of a file, an image of PIL, "
+                            "uint8 pixels or a float32 tensor")
+    check(status, error)

@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+"""Head loads and evaluations: the numbers, and the files, of the program."""
+
+import gzip
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+
+import mohvit
+from support import BUILT_IN, FASHION_MNIST, GOLDEN, SAMPLES, SANITIZED, Suite, load_safetensors
+
+N = 100 if SANITIZED else 500
+DATA = f"idx:{FASHION_MNIST}-images-idx3-ubyte.gz,{FASHION_MNIST}-labels-idx1-ubyte.gz"
+
+
+def fashion_mnist(n):
+    """The first pictures of the test set as (n, 28, 28, 3), and their classes."""
+    with gzip.open(FASHION_MNIST + "-images-idx3-ubyte.gz") as file:
+        gray = np.frombuffer(file.read(16 + n * 784)[16:], np.uint8).reshape(n, 28, 28, 1)
+    with gzip.open(FASHION_MNIST + "-labels-idx1-ubyte.gz") as file:
+        classes = np.frombuffer(file.read(8 + n)[8:], np.uint8)
+    return np.broadcast_to(gray, (n, 28, 28, 3)), classes
+
+
+class Scratch(Suite):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+
+class Evaluations(Scratch):
+    def test_scores_and_head_load_are_the_program_s(self):
+        images, classes = fashion_mnist(N)
+        load = self.path("load.safetensors")
+        score, = mohvit.run_cli("eval", "--limit", str(N), "--head-load", load, DATA)
+        theirs = mohvit.HeadLoad.load(load)
+        self.assertEqual(theirs.images.sum(), N)
+        batches = [(images[i:i + 33], classes[i:i + 33]) for i in range(0, N, 33)]
+        for data in (zip(images, classes), ((image, int(k)) for image, k in zip(images, classes)), batches,
+                     [(list(images), list(classes))]):
+            ours = mohvit.evaluate(self.model, data)
+            self.assertEqual([float(f"{x:.9g}") for x in (ours.top1, ours.top5, ours.loss)],
+                             [score["top1"], score["top5"], score["loss"]])
+            self.assertEqual(ours.images, N)
+            for name in ("images", "tokens", "active", "gate_sum"):
+                a, b = getattr(ours.head_load, name), getattr(theirs, name)
+                self.assertEqual((a.dtype, a.shape, a.tobytes()), (b.dtype, b.shape, b.tobytes()), name)
+
+    def test_of_nothing(self):
+        score = mohvit.evaluate(self.model, [])
+        self.assertEqual((score.images, score.head_load.images.sum()), (0, 0))
+        self.assertTrue(np.isnan([score.top1, score.top5, score.loss]).all())
+
+    def test_wrong_classes(self):
+        image = np.zeros((8, 8, 3), np.uint8)
+        for classes, kind in ((10, ValueError), (-1, ValueError), (0.5, TypeError), ("bag", TypeError), ([0, 1], ValueError),
+                              ([[0]], ValueError)):
+            with self.subTest(classes), self.assertRaises(kind):
+                mohvit.evaluate(self.model, [(image if np.ndim(classes) == 0 else [image], classes)])
+            load = mohvit.HeadLoad(self.model)
+            with self.subTest(classes), self.assertRaises(kind):
+                load.add(self.model(image), classes)
+            self.assertEqual(load.images.sum(), 0)
+
+    def test_an_exact_tie_goes_to_the_lower_class(self):
+        tensors = load_safetensors(BUILT_IN)
+        tensors["head.weight"][3] = tensors["head.weight"][7]
+        tensors["head.bias"][3] = tensors["head.bias"][7]
+        model = mohvit.Model.from_state_dict(tensors, config=self.model.config)
+        sneaker = next(path for path in SAMPLES if "sneaker" in path)
+        self.assertEqual([p.class_index for p in model(sneaker).top(2)[0]], [3, 7])
+        self.assertEqual([mohvit.evaluate(model, [(sneaker, k)]).top1 for k in (3, 7)], [100, 0])
+
+
+class HeadLoads(Scratch):
+    def counted(self, images=SAMPLES, classes=range(8)):
+        load = mohvit.HeadLoad(self.model)
+        load.add(self.model(list(images)), list(classes))
+        return load
+
+    def equal(self, one, other):
+        for name in ("images", "tokens", "active", "gate_sum"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+
+    def test_arrays(self):
+        load, result, layout = self.counted(), self.model(SAMPLES), self.model.layout
+        self.assertEqual((load.layout, load.labels, load.label_ids), (layout, self.model.labels, self.model.label_ids))
+        self.assertEqual(load.images.tolist(), [1] * 8 + [0] * 2)
+        self.assertEqual(load.tokens.tolist(), [[b.tokens for b in layout]] * 8 + [[0] * 6] * 2)
+        np.testing.assert_array_equal(load.active[:8], result.head_tokens)
+        np.testing.assert_allclose(load.gate_sum[:8], result.head_gate_sum, rtol=0, atol=1e-6)  # kept as whole numbers
+        share = load.share
+        self.assertEqual((share.dtype, share.shape), (np.float64, (10, 6, 16)))
+        for i, block in enumerate(layout):
+            np.testing.assert_allclose(share[:8, i, :block.heads].sum(axis=1), block.shared + block.routed)
+            self.assertTrue(np.isnan(share[:8, i, block.heads:]).all() and np.isnan(share[8:]).all())
+        self.assertIn("8 images", repr(load))
+
+    def test_saved_loaded_and_counted_on(self):
+        path, load = self.path("l.safetensors"), self.counted()
+        load.save(path)
+        again = mohvit.HeadLoad.load(path)
+        self.equal(again, load)
+        for each in (load, again):
+            each.add(self.model(SAMPLES[:2]), 9)
+        self.equal(again, load)
+        self.assertEqual(again.images[9], 2)
+        stats, = mohvit.run_cli("headload", "stats", path)
+        self.assertEqual({block["classes"] for block in stats["blocks"]}, {8})
+        with self.assertRaises(FileNotFoundError):
+            mohvit.HeadLoad.load(self.path("gone"))
+        with self.assertRaises(mohvit.FormatError):
+            mohvit.HeadLoad.load(SAMPLES[0])
+        with self.assertRaises(OSError):
+            load.save(self.path("no/folder"))
+
+    def test_merged(self):
+        both = self.counted()
+        one, other = self.counted(SAMPLES[:3], range(3)), self.counted(SAMPLES[3:], range(3, 8))
+        one.merge(other)
+        self.equal(one, both)
+        self.assertEqual(other.images.sum(), 5)
+        with self.assertRaises(mohvit.ArgumentError):
+            one.merge(one)
+        openblas = mohvit.Model(backend="openblas")
+        mixed = mohvit.HeadLoad(openblas)
+        mixed.add(openblas(SAMPLES), 0)
+        with self.assertRaises(mohvit.MismatchError):
+            one.merge(mixed)
+        self.equal(one, both)
+        one.merge(mixed, allow_mixed=True)
+        self.assertEqual(one.images.sum(), 16)
+
+    def test_merged_both_ways_at_once(self):
+        one, other = self.counted(), self.counted()
+        threads = [threading.Thread(target=lambda a=a, b=b: [a.merge(b) for _ in range(10)])
+                   for a, b in ((one, other), (other, one))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+            self.assertFalse(thread.is_alive())
+
+    def test_results_of_other_models_are_refused(self):
+        load = self.counted()
+        for model in (mohvit.Model(backend="openblas"), self.model.reroute("100%"), mohvit.Model(img_size=96)):
+            with self.assertRaises(mohvit.MismatchError):
+                load.add(model(SAMPLES), 0)
+        path = self.path("l")
+        load.save(path)
+        with self.assertRaises(mohvit.Error):
+            mohvit.HeadLoad.load(path).add(mohvit.Model(img_size=96)(SAMPLES), 0)
+        other = mohvit.Model.synthetic("moh_transnext_small_75", img_size=64)
+        with self.assertRaises(mohvit.MismatchError):
+            mohvit.HeadLoad.load(path).add(other(SAMPLES[0]), 0)
+        self.equal(load, self.counted())
+
+    def test_added_by_threads(self):
+        load, result = mohvit.HeadLoad(self.model), self.model(SAMPLES)
+        threads = [threading.Thread(target=lambda: [load.add(result, range(8)) for _ in range(20)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(load.images.tolist(), [80] * 8 + [0] * 2)
+        np.testing.assert_array_equal(load.active[:8], np.where(result.head_tokens < 0, -1, 80 * result.head_tokens))
+
+    def test_plotted(self):
+        load = self.counted()
+        figure = load.plot()
+        self.assertEqual([axes.get_title() for axes in figure.axes], load.labels[:8])
+        np.testing.assert_allclose([bar.get_height() for bar in figure.axes[2].patches], load.share[2, 5, 2:])
+        self.assertIn("4.0", figure.axes[-1].get_xlabel())
+        figure = load.plot(["bag", 3], block="3.1")
+        self.assertEqual([axes.get_title() for axes in figure.axes], ["Bag", "Dress"])
+        np.testing.assert_allclose([bar.get_height() for bar in figure.axes[1].patches], load.share[3, 3, 2:8])
+        heatmap = load.plot(heatmap=True, block=0)
+        np.testing.assert_allclose(heatmap.axes[0].images[0].get_array(), load.share[:8, 0, 1:4])
+        own = matplotlib.pyplot.figure()
+        self.assertIs(load.plot([0], figure=own), own)
+        own.savefig(self.path("x.png"))
+        matplotlib.pyplot.close("all")
+        for arguments, kind in (((["bags"],), ValueError), (([10],), IndexError), ((None, "9.9"), ValueError)):
+            with self.assertRaises(kind):
+                load.plot(*arguments)
+        with self.assertRaisesRegex(ValueError, "no images"):
+            mohvit.HeadLoad(self.model).plot()
+        plain = mohvit.Model.synthetic("transnext_micro", img_size=64)
+        load = mohvit.HeadLoad(plain)
+        load.add(plain(SAMPLES[0]), 0)
+        with self.assertRaisesRegex(ValueError, "no heads"):
+            load.plot()
+
+    def test_files_of_0_1(self):
+        load = mohvit.HeadLoad.load(os.path.join(GOLDEN, "headload", "0.1.0.safetensors"))
+        self.assertGreater(load.images.sum(), 0)
+        self.assertTrue((load.active <= load.tokens[:, :, None]).all())
+
+
+class Program(Scratch):
+    def test_commands_answer_in_json(self):
+        rows = mohvit.run_cli("classify", SAMPLES[0], SAMPLES[1])
+        self.assertEqual([row["path"] for row in rows], SAMPLES[:2])
+        with self.assertRaises(mohvit.CommandError) as caught:
+            mohvit.run_cli("classify", SAMPLES[0], "gone.png")
+        self.assertEqual((caught.exception.status, len(caught.exception.results)), (1, 2))
+        with self.assertRaises(mohvit.CommandError) as caught:
+            mohvit.run_cli("eval", "--no-such-option", "x")
+        self.assertEqual(caught.exception.status, 2)
+        self.assertIn("no such option", caught.exception.messages)
+
+    def test_the_module_is_the_program(self):
+        one = subprocess.run([sys.executable, "-m", "mohvit", "info", "--format", "json"], capture_output=True, check=True)
+        other = subprocess.run([mohvit.program_path(), "info", "--format", "json"], capture_output=True, check=True)
+        self.assertEqual((one.stdout, one.stderr), (other.stdout, other.stderr))
+        self.assertEqual(subprocess.run([sys.executable, "-m", "mohvit", "nonsense"], capture_output=True).returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

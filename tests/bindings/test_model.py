@@ -1,0 +1,319 @@
+#!/usr/bin/python3
+"""Models and their answers: the same bits as the program's, for whatever an image may be."""
+
+import io
+import json
+import logging
+import os
+import pathlib
+import subprocess
+import tempfile
+import threading
+import unittest
+import warnings
+
+import numpy as np
+from PIL import Image
+
+import mohvit
+from support import BUILT_IN, GOLDEN, SAMPLES, Suite, load_safetensors, read
+
+SNEAKER = next(path for path in SAMPLES if path.endswith("sneaker.png"))
+PHOTOS = [os.path.join(GOLDEN, "images", name) for name in ("cat_420.jpg", "coffee.png", "rocket_wide_640x64.jpg",
+                                                            "cat_palette.png", "cat_gray.png")]
+
+
+class Images(Suite):
+    def test_answers_are_the_program_s(self):
+        paths = SAMPLES + PHOTOS
+        rows = mohvit.run_cli("classify", "--top", "10", *paths)
+        for row, top in zip(rows, self.model(paths).top(10)):
+            self.assertEqual([(t["class"], t["label"], t["id"], np.float32(t["prob"])) for t in row["top"]],
+                             [(p.class_index, p.label, p.id, np.float32(p.prob)) for p in top])
+
+    def test_every_kind_of_image_gives_the_same_bits(self):
+        for path in (SNEAKER, PHOTOS[1]):
+            expected, data = self.model(path), read(path)
+            pixels = np.asarray(Image.open(path).convert("RGB"))
+            for image in (pathlib.Path(path), os.fsencode(path).decode(), data, bytearray(data), memoryview(data),
+                          Image.open(io.BytesIO(data)), pixels, pixels[None], [path], (path,), iter([path]), {path},
+                          np.array([path]), np.array([path], object)):
+                self.same(self.model(image), expected)
+
+    def test_any_company_gives_the_same_bits(self):
+        model, paths = mohvit.Model(threads=2), SAMPLES * 9  # more than an iterator's portion
+        expected = [self.model(path) for path in SAMPLES]
+        for result in (model(paths), model(iter(paths)), model(tuple(paths)), model(paths, copy=False),
+                       mohvit.Model(threads=1)(paths), mohvit.Model(threads=5)(iter(paths))):
+            self.assertEqual(len(result), len(paths))
+            for name in ("logits", "features", "head_tokens", "head_gate_sum"):
+                np.testing.assert_array_equal(getattr(result, name),
+                                              np.concatenate([getattr(e, name) for e in expected] * 9), name)
+
+    def test_an_iterator_is_read_by_the_caller_a_portion_at_a_time(self):
+        taken, me = [], threading.get_ident()
+
+        def images():
+            for i in range(100 * self.model.threads):
+                taken.append(threading.get_ident())
+                yield SNEAKER if i < 40 * self.model.threads else b"no picture"
+        with self.assertRaisesRegex(mohvit.FormatError, rf"^images\[{40 * self.model.threads}\]: "):
+            self.model(images())
+        self.assertEqual(set(taken), {me})
+        self.assertEqual(len(taken), 64 * self.model.threads)
+
+    def test_pixels_of_any_strides(self):
+        pixels = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
+        expected = self.model(np.ascontiguousarray(pixels))
+        padded = np.zeros((40, 60, 3), np.uint8)
+        padded[:, 5:55] = pixels
+        wide = np.zeros((80, 100, 6), np.uint8)
+        wide[::2, ::2, ::2] = pixels
+        upside_down = np.ascontiguousarray(pixels[::-1, ::-1, ::-1])
+        readonly = pixels.copy()
+        readonly.flags.writeable = False
+        for same in (padded[:, 5:55], wide[::2, ::2, ::2], np.asfortranarray(pixels), upside_down[::-1, ::-1, ::-1],
+                     np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0), readonly):
+            self.same(self.model(same), expected)
+        row = pixels[:1]
+        self.same(self.model(np.ascontiguousarray(row[::-1])[::-1]), self.model(row.copy()))
+        one = np.broadcast_to(pixels[:1, :1], (8, 9, 3))
+        self.same(self.model(one), self.model(one.copy()))
+        batch = np.stack([pixels, pixels[::-1]])
+        for view in (batch, np.asfortranarray(batch)):
+            np.testing.assert_array_equal(self.model(view).logits[0], expected.logits[0])
+            np.testing.assert_array_equal(self.model(view).logits[1], self.model(pixels[::-1]).logits[0])
+
+    def test_tensors_are_taken_as_they_are(self):
+        size, p = self.model.img_size, self.model.preprocess
+        pixels = np.random.default_rng(2).integers(0, 256, (size, size, 3), np.uint8)
+        expected = self.model(pixels)  # of that size it is only normalised
+        tensor = ((pixels.astype(np.float32) / 255 - np.float32(p["mean"])) / np.float32(p["std"])).transpose(2, 0, 1)
+        np.testing.assert_allclose(self.model(tensor).logits, expected.logits, rtol=0, atol=1e-4)
+        contiguous = np.ascontiguousarray(tensor)
+        self.same(self.model(contiguous), self.model(tensor))
+        self.same(self.model(np.stack([tensor] * 3)), self.model([contiguous] * 3))
+
+    def test_other_images_are_refused(self):
+        size = self.model.img_size
+        for image, kind, message in (
+                (np.zeros((5, 6), np.uint8), ValueError, r"^uint8 of shape \(5, 6\); expected \(height, width, 3\)"),
+                (np.zeros((5, 6, 4), np.uint8), ValueError, r"\(5, 6, 4\)"),
+                (np.zeros((2, 5, 6, 1), np.uint8), ValueError, r"^images\[0\]: uint8 of shape \(5, 6, 1\)"),
+                (np.zeros((2, 2, 5, 6, 3), np.uint8), ValueError, r"\(2, 2, 5, 6, 3\)"),
+                (np.zeros((0, 6, 3), np.uint8), ValueError, "0"),
+                (np.zeros((size, size, 3), np.float32), ValueError, rf"expected \(3, {size}, {size}\)"),
+                (np.zeros((3, size, size)), TypeError, "float64"),
+                (np.zeros((5, 6, 3), np.int32), TypeError, "int32"),
+                (np.float32(1), ValueError, "shape"),
+                ([SNEAKER, [SNEAKER]], TypeError, r"^images\[1\]: list of"),
+                ([None], TypeError, "NoneType"),
+                (7, TypeError, "int"),
+                (b"", mohvit.FormatError, "picture in memory"),
+                ("not there.png", mohvit.FileError, "not there.png"),
+                ("a\0b.png", ValueError, "zero byte"),
+                ([SNEAKER] * 4 + ["gone.png"], FileNotFoundError, r"^images\[4\]: gone.png: "),
+        ):
+            with self.subTest(message), self.assertRaisesRegex(kind, message):
+                self.model(image)
+            self.assertEqual(self.model(SNEAKER).top(1)[0][0].label, "Sneaker")  # goes on
+
+    def test_nothing_is_answered_by_nothing(self):
+        for copy in (True, False):
+            result = self.model([], gates=True, copy=copy)
+            self.assertEqual((len(result), result.logits.shape, result.head_tokens.shape, result.top(3), result.probs.shape),
+                             (0, (0, 10), (0, 6, 16), [], (0, 10)))
+            self.assertEqual(result.gates("4.0").shape, (0, 4, 16))
+
+
+class Results(Suite):
+    def test_what_a_result_holds(self):
+        model, result = self.model, self.model(SAMPLES, gates=True)
+        n, blocks, heads = len(SAMPLES), len(model.layout), max(b.heads for b in model.layout)
+        self.assertEqual([(a.dtype, a.shape) for a in (result.logits, result.probs, result.features, result.head_tokens,
+                                                       result.head_gate_sum)],
+                         [(np.float32, (n, 10)), (np.float32, (n, 10)), (np.float32, (n, model.num_features)),
+                          (np.int32, (n, blocks, heads)), (np.float64, (n, blocks, heads))])
+        np.testing.assert_allclose(result.probs.sum(axis=1), 1, rtol=1e-6)
+        self.assertEqual([[p.class_index for p in top] for top in result.top(10)],
+                         np.argsort(-result.probs, axis=1, kind="stable").tolist())
+        self.assertEqual([len(top) for top in result.top(99)], [10] * n)
+        self.assertIs(result.model, model)
+        self.assertIn("8 images", repr(result))
+        with self.assertRaises(ValueError):
+            result.top(0)
+
+    def test_gates_agree_with_the_counts(self):
+        result = self.model(SAMPLES, gates=True)
+        for copy in (result, self.model(SAMPLES, gates=True, copy=False)):
+            for i, block in enumerate(self.model.layout):
+                gates = copy.gates(i)
+                self.assertEqual((gates.dtype, gates.shape), (np.float32, (len(SAMPLES), block.tokens, block.heads)))
+                np.testing.assert_array_equal((gates != 0).sum(axis=1), result.head_tokens[:, i, :block.heads])
+                np.testing.assert_allclose(gates.sum(axis=1, dtype=np.float64), result.head_gate_sum[:, i, :block.heads], 1e-9)
+                np.testing.assert_array_equal(gates, result.gates(block.name))
+                np.testing.assert_array_equal(gates, result.gates(i - len(self.model.layout)))
+                self.assertTrue((result.head_tokens[:, i, block.heads:] == -1).all())
+        self.same(result, self.model(SAMPLES))
+        with self.assertRaisesRegex(ValueError, "gates=True"):
+            self.model(SNEAKER).gates(0)
+        with self.assertRaisesRegex(ValueError, "4.0"):
+            result.gates("5.0")
+        with self.assertRaises(IndexError):
+            result.gates(6)
+
+    def test_copies_may_be_written_and_views_may_not(self):
+        copies, views = self.model(SNEAKER, gates=True), self.model(SNEAKER, gates=True, copy=False)
+        for name in ("logits", "features", "head_tokens", "head_gate_sum"):
+            self.assertTrue(getattr(copies, name).flags.writeable)
+            self.assertFalse(getattr(views, name).flags.writeable)
+        before = copies.logits.copy()
+        self.model(SAMPLES[0])
+        np.testing.assert_array_equal(copies.logits, before)
+
+    def test_an_answer_that_is_not_finite(self):
+        tensor = np.full((3, 64, 64), np.nan, np.float32)
+        result = self.model([np.zeros_like(tensor), tensor])
+        self.assertTrue(np.isnan(result.logits[1]).all())
+        for ask in (lambda: result.top(1), lambda: result.probs, lambda: mohvit.evaluate(self.model, [(tensor, 0)])):
+            with self.assertRaisesRegex(mohvit.NonFiniteError, "finite"):
+                ask()
+
+
+class Models(Suite):
+    def test_what_a_model_says_of_itself(self):
+        model, info = self.model, mohvit.run_cli("info")[0]
+        for name in ("variant", "parameters", "gmacs", "gmacs_routed", "active_heads_percent", "config", "preprocess", "labels"):
+            self.assertEqual(getattr(model, name), info[name], name)
+        self.assertEqual((model.img_size, model.num_classes, model.num_features, model.label_ids), (64, 10, 192, [None] * 10))
+        self.assertEqual([b.name for b in model.layout], ["1.0", "2.0", "3.0", "3.1", "3.2", "4.0"])
+        self.assertEqual(model.layout[5], mohvit.Block("4.0", 4, 0, 4, 16, 2, 6))
+        self.assertEqual((model.backend, model.precision), (model.provenance["backend"], "f32"))
+        self.assertEqual(model.provenance["instruction_set"], model.instruction_set)
+        self.assertEqual(model.provenance["version"], mohvit.__version__)
+        self.assertGreaterEqual(model.threads, 1)
+        self.assertRegex(repr(model), "^<mohvit.Model moh_vit_nano: 10 classes, 64 pixels, f32")
+
+    def test_options(self):
+        self.assertEqual(mohvit.Model(img_size=96).img_size, 96)
+        self.assertEqual(mohvit.Model(backend="openblas").backend, "openblas")
+        for precision in ("bf16", "int8"):
+            try:
+                self.assertEqual(mohvit.Model(precision=precision).precision, precision)
+            except mohvit.UnsupportedError as error:
+                self.assertIn("this processor", str(error))
+        self.assertEqual(mohvit.Model(threads=1).threads, 1)
+        self.assertEqual(mohvit.Model(labels=["x" + str(i) for i in range(10)]).labels[9], "x9")
+        self.assertEqual(mohvit.Model(preprocess={"mean": [0, 0, 0], "crop_pct": 0.5}).preprocess["crop_pct"], 0.5)
+        self.assertEqual(mohvit.Model(routed_heads="100%").active_heads_percent, 100)
+        self.assertEqual(mohvit.Model(routed_heads=1).layout[5].routed, 1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "labels.txt"
+            path.write_text("".join(f"y{i}\n" for i in range(10)))
+            self.assertEqual(mohvit.Model(labels=path).labels[3], "y3")
+        for options, message in (({"backend": "cuda"}, "openblas"), ({"precision": "fp4"}, "bf16"), ({"img_size": 65}, "32"),
+                                 ({"routed_heads": "x"}, "x"), ({"threads": -1}, "-1"), ({"labels": ["one"]}, "labels.json"),
+                                 ({"preprocess": {"mean": 1}}, "preprocess.json"), ({"key": "ema"}, "ema")):
+            with self.subTest(options), self.assertRaisesRegex(mohvit.Error, message):
+                mohvit.Model(**options)
+        with self.assertRaises(TypeError):
+            mohvit.Model(colour="red")
+
+    def test_limits_and_orientation(self):
+        with self.assertRaises(mohvit.LimitError):
+            mohvit.Model(max_pixels=100)(SNEAKER)
+        with self.assertRaises(mohvit.LimitError):
+            mohvit.Model(max_file_bytes=100)(SNEAKER)
+        path = os.path.join(GOLDEN, "images", "cat_exif_orientation6.jpg")
+        turned = np.rot90(np.asarray(Image.open(path).convert("RGB")), -1)
+        self.same(mohvit.Model(exif_orientation=True)(path), self.model(turned))
+        self.assertFalse((self.model(path).logits == self.model(turned).logits).all())
+
+    def test_checkpoints(self):
+        folder = os.path.join(GOLDEN, "pth")
+        model = mohvit.Model(os.path.join(folder, "plain.pth"), config=os.path.join(folder, "config.json"))
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        image = np.zeros((model.img_size, model.img_size, 3), np.uint8)
+        self.same(mohvit.Model(read(os.path.join(folder, "plain.pth")), config=config)(image), model(image))
+        training = os.path.join(folder, "training.pth")
+        with self.assertLogs("mohvit", logging.INFO) as log:
+            mohvit.Model(os.path.join(folder, "module_prefix.pth"), config=config)
+        self.assertIn("module.", log.output[0])
+        for path, kind in ((SNEAKER, mohvit.Error), ("gone.pth", FileNotFoundError), (b"PK", mohvit.FormatError),
+                           (training, mohvit.MismatchError)):
+            with self.subTest(path), self.assertRaises(kind):
+                mohvit.Model(path)
+
+    def test_progress(self):
+        told = []
+        mohvit.Model(progress=lambda done, total: told.append((done, total)))
+        self.assertLess(told[0][0], self.model.parameters)
+        self.assertEqual(told[-1], (self.model.parameters, self.model.parameters))
+        for wrong in (KeyError("mine"), KeyboardInterrupt()):
+            def fail(done, total, wrong=wrong):
+                raise wrong
+            with self.assertRaises(type(wrong)) as caught:
+                mohvit.Model(progress=fail)
+            self.assertIs(caught.exception, wrong)
+
+    def test_synthetic_models_and_warnings(self):
+        one, other = (mohvit.Model.synthetic("moh_transnext_small_75", seed, img_size=64) for seed in (1, 2))
+        image = np.full((64, 64, 3), 90, np.uint8)
+        self.assertEqual((one.num_classes, one.provenance["synthetic_seed"]), (1000, "1"))
+        self.assertEqual(one.label_ids[0], "n01440764")
+        self.assertFalse((one(image).logits == other(image).logits).any())
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "s.safetensors")
+            subprocess.run([mohvit.program_path(), "synth", "--variant", "transnext_micro", path], check=True)
+            with self.assertWarnsRegex(UserWarning, "synthetic weights") as caught:
+                mohvit.Model(path, img_size=64)
+            self.assertEqual(caught.filename, __file__)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                with self.assertRaises(UserWarning):
+                    mohvit.Model(path, img_size=64)
+
+    def test_reroute(self):
+        half, full = self.model.reroute("50%"), self.model.reroute("100%")
+        self.same(full(SNEAKER), mohvit.Model(routed_heads="100%")(SNEAKER))
+        self.assertEqual((full.active_heads_percent, full.threads), (100, self.model.threads))
+        self.assertLess(half.layout[5].routed, full.layout[5].routed)
+        self.same(self.model.reroute(None)(SNEAKER), self.model(SNEAKER))
+        with self.assertRaises(mohvit.ArgumentError):
+            self.model.reroute("many")
+
+    def test_from_state_dict(self):
+        tensors = load_safetensors(BUILT_IN)
+        model = mohvit.Model.from_state_dict(tensors, config=self.model.config, preprocess=self.model.preprocess,
+                                             labels=self.model.labels)
+        self.same(model(SAMPLES), self.model(SAMPLES))
+        tensors["norm4.weight"] = np.asfortranarray(tensors["norm4.weight"].astype(np.float64) * 2)
+        self.assertFalse((mohvit.Model.from_state_dict(tensors, config=self.model.config)(SNEAKER).logits ==
+                          self.model(SNEAKER).logits).any())
+        tensors.pop("norm4.weight")
+        with self.assertRaisesRegex(mohvit.MismatchError, "norm4.weight"):
+            mohvit.Model.from_state_dict(tensors, config=self.model.config)
+
+
+class Errors(unittest.TestCase):
+    def test_each_fits_a_built_in_one(self):
+        for kind, base in ((mohvit.ArgumentError, ValueError), (mohvit.OutOfMemoryError, MemoryError), (mohvit.FileError, OSError),
+                           (mohvit.FormatError, ValueError), (mohvit.UnsupportedError, ValueError), (mohvit.LimitError, ValueError),
+                           (mohvit.MismatchError, ValueError), (mohvit.NonFiniteError, ArithmeticError),
+                           (mohvit.CancelledError, Exception), (mohvit.SystemFailure, OSError), (mohvit.CommandError, Exception)):
+            self.assertTrue(issubclass(kind, (mohvit.Error,)) and issubclass(kind, base), kind)
+
+    def test_a_folder_and_a_format_that_is_not_read(self):
+        model = mohvit.Model()
+        with self.assertRaises(OSError):
+            model(os.path.dirname(SNEAKER))
+        with self.assertRaisesRegex(mohvit.UnsupportedError, "GIF"):
+            model(b"GIF89a" + bytes(100))
+
+    def test_all_public_names_are_there(self):
+        self.assertEqual([name for name in mohvit.__all__ if not getattr(mohvit, name).__doc__], [])
+
+
+if __name__ == "__main__":
+    unittest.main()
