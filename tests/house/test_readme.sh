@@ -30,7 +30,7 @@ done
 
 # Whatever stands in backquotes and begins with a folder of this tree; test_install.sh follows the links. A name may stand
 # for several files, as router.[hc] does.
-folders='base|vit|imgio|weights|eval|tools|tests|docs|\.ci'
+folders='base|vit|imgio|weights|eval|bindings|tools|tests|docs|\.ci'
 for page in "${pages[@]}"; do
     named=$({ grep -oE '`('"$folders"')/[^` ]*`' "$page" || true; } | tr -d '\140' | sort -u)
     [[ $page != README.md || $(wc -l <<<"$named") -ge 5 ]] || fail "$page: found only these files named: $named"
