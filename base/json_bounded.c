@@ -38,6 +38,21 @@ json_t *json_load_bounded(const char *text, size_t length, size_t max_containers
     return json_loadb(text, length, JSON_REJECT_DUPLICATES, why);
 }
 
+char *json_shortest(const json_t *value, size_t flags)
+{
+    enum { ALWAYS = 17 }; // digits, for a double
+    char *text = NULL;
+    bool same = false;
+    for (size_t digits = 1; !same && digits <= ALWAYS; digits++) {
+        free(text);
+        text = json_dumps(value, flags | JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+        json_t *back = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+        same = !text || json_equal(back, value);
+        json_decref(back);
+    }
+    return text;
+}
+
 const char *json_kind(const json_t *value)
 {
     static const char *const kinds[] = {

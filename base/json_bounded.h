@@ -17,6 +17,10 @@ json_t *json_load_bounded(const char *text, size_t length, size_t max_containers
 mohvit_status json_load_object(json_t **out, const char *text, size_t length, size_t max_bytes,
                                const char *name, const char *what, mohvit_error *err);
 
+/* One line with numbers in the fewest digits that read back the same; malloc'd, NULL without memory. flags:
+ * jansson's, for dumping. */
+char *json_shortest(const json_t *value, size_t flags);
+
 /* "an object", "null" ..., for messages. */
 const char *json_kind(const json_t *value);
 

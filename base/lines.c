@@ -27,7 +27,7 @@ static mohvit_status begin(line_reader *r, int fd, const char *path, line_end en
     return r->line ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
 }
 
-static const char *name_of(const char *path)
+const char *lines_title(const char *path)
 {
     return strcmp(path, "-") ? path : "standard input";
 }
@@ -38,7 +38,7 @@ mohvit_status lines_open(line_reader *r, const char *path, line_end end, mohvit_
     *r = (line_reader){0};
     if (fd < 0)
         return error_errno(err, "%s", path);
-    mohvit_status status = begin(r, fd, name_of(path), end, err);
+    mohvit_status status = begin(r, fd, lines_title(path), end, err);
     if (!status && !(r->buffer = malloc(BUFFER)))
         status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory to read it", path);
     r->bytes = r->buffer;
@@ -276,7 +276,7 @@ mohvit_status lines_load(char **out, size_t *size, const char *path, size_t max,
                          mohvit_error *err)
 {
     char *text;
-    *name = name_of(path);
+    *name = lines_title(path);
     mohvit_status status = strcmp(path, "-") ? file_load_path(&text, size, path, max, err)
                                              : file_load(&text, size, STDIN_FILENO, max, *name, err);
     if (status)

@@ -29,6 +29,9 @@ typedef struct line_reader {
     bool escaped;
 } line_reader;
 
+/* What messages call a list: "standard input" for "-". */
+const char *lines_title(const char *path);
+
 /* path may be a pipe; "-" is standard input, which is left open. lines_close frees what a failure leaves. */
 mohvit_status lines_open(line_reader *r, const char *path, line_end end, mohvit_error *err);
 

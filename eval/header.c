@@ -1,5 +1,6 @@
 #include "eval/header.h"
 
+#include "base/json_bounded.h"
 #include "eval/record.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ typedef struct difference {
 /* A value in at most 80 bytes. */
 static void value_text(char *out, size_t size, const json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+    char *text = value ? json_shortest(value, JSON_SORT_KEYS) : NULL;
     snprintf(out, size, "%.80s%s", text ? text : "absent", text && strlen(text) > 80 ? "..." : "");
     free(text);
 }

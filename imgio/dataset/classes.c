@@ -400,7 +400,10 @@ static mohvit_status match_folders(const class_table *t, class_folder *folders, 
         warning_send(warn, "%s: skipped %zu %s without pictures: \"%s\"%s", where, empties,
                      empties == 1 ? "folder" : "folders", empty, empties == 1 ? "" : " ...");
     if (!status && rule == FOLDERS_BY_NUMBER && !t->numbers && !zero)
-        warning_send(warn, "%s: no folder is class 0: classes are counted from 0 here", where);
+        warning_send(
+            warn,
+            "%s: no folder is class 0, which is wrong if they were counted from 1: they are from 0 here",
+            where);
     return status;
 }
 

@@ -353,7 +353,9 @@ static mohvit_status compare_numbers(const dataset *d, const dataset_options *o,
         end = index >= end ? index + 1 : end;
     }
     if (samples && count && !there[0])
-        warning_send(&o->warn, "no picture has class 0: classes are counted from 0 here");
+        warning_send(
+            &o->warn,
+            "no picture has class 0, which is wrong if they were counted from 1: they are from 0 here");
     free(there);
     if (count > 1 && count == end && count < classes)
         warning_send(
@@ -425,7 +427,7 @@ static mohvit_status check_classes(const dataset *d, const dataset_options *o, m
         const char *prefix = d->sources[item->source].prefix;
         if (o->truth)
             return error_set(err, MOHVIT_ERROR_MISMATCH, "%s%s: has no class: %s does not name it", prefix,
-                             item->name, o->truth);
+                             item->name, lines_title(o->truth));
         if (d->sources[item->source].as_samples)
             return refuse_unlabelled(&d->sources[item->source], item->name, err);
         return error_set(err, MOHVIT_ERROR_MISMATCH,
@@ -559,7 +561,7 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
     if (!status)
         status = check_classes(d, o, err);
     if (!status && o->truth && truth_unused(given))
-        warning_send(&o->warn, "%s: %zu of its names %s not among the pictures", o->truth,
+        warning_send(&o->warn, "%s: %zu of its names %s not among the pictures", given->path,
                      truth_unused(given), truth_unused(given) == 1 ? "is" : "are");
     truth_free(given);
     drop_findings(d);

@@ -60,6 +60,7 @@ static mohvit_status scan_list(dataset_source *s, mohvit_error *err)
     line_reader r;
     bool more;
     mohvit_status status = lines_open(&r, s->argument, s->ends, err);
+    s->argument = lines_title(s->argument);
     s->prefix = arena_copy(s->strings, "", 0);
     if (!status && !s->prefix)
         status = source_no_memory(s, err);

@@ -244,9 +244,11 @@ static mohvit_status check_numbers(const truth_reader *r, const warning_sink *wa
     if (t->count == VALIDATION_PICTURES && r->smallest == 1)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: 50,000 numbers from 1 on. %s", t->path,
                          class_devkit_numbers);
-    warning_send(warn, "%s: no picture has class 0: classes are counted from 0 here%s%s", t->path,
-                 class_count(r->classes) == 1000 ? ". " : "",
-                 class_count(r->classes) == 1000 ? class_devkit_numbers : "");
+    warning_send(
+        warn,
+        "%s: no picture has class 0, which is wrong if they were counted from 1: they are from 0 here%s%s",
+        t->path, class_count(r->classes) == 1000 ? ". " : "",
+        class_count(r->classes) == 1000 ? class_devkit_numbers : "");
     return MOHVIT_OK;
 }
 

@@ -94,6 +94,10 @@ options_say_where_classes_come_from() {
     equal "$classes" "7 8 9 "
     seq 9 -1 0 >in-order
     evaluated --truth-in-order in-order flat
+    echo 00003 7 | "$mohvit" eval --truth - flat 2>err.txt && fail "a picture without a class"
+    has "$(cat err.txt)" "flat/00000.png: has no class: standard input does not name it"
+    run 1 eval --classes-from-names - # of nothing
+    has "$err" "standard input: no pictures"
     equal "$classes" "9 8 7 6 5 4 3 2 1 0 "
     seq 9 -1 1 | "$mohvit" eval --quiet --truth-in-order - flat 2>err.txt && fail "nine classes for ten pictures"
     has "$(cat err.txt)" "standard input: 9 classes; expected 10"
@@ -205,6 +209,9 @@ a_subset_and_real_labels_change_what_is_right() {
     has "$err" "standard input can be read only once"
     run 0 eval "$data" --limit 100 --crop-pct 0.5 --format json --predictions crop.csv
     run 0 eval "$data" --limit 100 --size 96 --format json
+    run 0 eval "$data" --limit 10 --crop-pct 0.9 --state crop.state
+    run 1 eval "$data" --limit 10 --crop-pct 0.7 --state crop.state
+    has "$err" "preprocess.crop_pct is 0.9, expected 0.7"
     run 1 eval "$data" --limit 100 --size 96 --state size.state --predictions x.csv --truth nowhere
 }
 
@@ -1011,6 +1018,7 @@ shards_add_up_to_the_whole() {
     run 0 eval "$data" --limit 100 --state other --quiet
     run 1 merge s1 s2 s3 s4 other
     has "$err" "other: belongs to another evaluation: data"
+    has "$err" ", as in s1"
     run 1 eval "$data" --limit $count --shard 2/4 --state s1
     has "$err" "shard is \"1/4\", expected \"2/4\""
     # More shards than chunks: some have nothing to do, which is fine.

@@ -208,7 +208,7 @@ directories_are_recursive_and_sorted() {
     mkfifo d/fifo.png
     run 0 classify --format json d
     equal "$(get path)" "$(printf '%s\n' d/a.png d/b-.png d/b.png d/b/c/1.png d/b/to/2.png d/link.png d/no-ending d/z.png)"
-    has "$err" "d: skipped 1 file that is not a picture"
+    has "$err" "d: skipped 1 file that is not a picture: d/"
     equal "$(grep -c "skipped 1 FIFO" err.txt)" 1
     mkdir fifos
     cp "$images/cat_gray.png" fifos
@@ -227,6 +227,8 @@ directories_are_recursive_and_sorted() {
     : >empty-list
     run 1 classify --from-file empty-list
     has "$err" "empty-list: names no pictures"
+    run 1 classify --from-file -
+    has "$err" "standard input: names no pictures"
     echo junk >d/broken.jpg # named like a picture: not to be overlooked
     run 1 classify --format json --batch 3 d
     equal "$(get path | sed -n 6p)" d/broken.jpg

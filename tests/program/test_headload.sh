@@ -67,7 +67,9 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     same_counts whole.safetensors states.safetensors
     same_counts whole.safetensors files.safetensors
     run 1 merge 1.safetensors 2.safetensors 1.safetensors --head-load twice.safetensors
-    has "$err" "1.safetensors: has counted what the files before it has"
+    has "$err" "1.safetensors: has counted what 1.safetensors has"
+    run 1 merge 3.safetensors 2.safetensors 2.safetensors --head-load twice.safetensors
+    has "$err" "2.safetensors: has counted what 2.safetensors has" # and not the sum of all before it
     absent twice.safetensors
     run 1 merge whole.safetensors 1.safetensors --head-load twice.safetensors
     has "$err" "1.safetensors: has counted what whole.safetensors has"

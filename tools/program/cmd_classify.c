@@ -205,7 +205,7 @@ static int classify_all(run *r, const mohvit_model *m, paths *inputs)
     if (!fine_or_complain(status, &err))
         return EXIT_MODEL;
     if (!r->pictures && output_works()) {
-        complain("%s: names no pictures", o->list);
+        complain("%s: names no pictures", lines_title(o->list));
         return EXIT_INPUT;
     }
     complain_turned(o->exif_orientation, r->turned, r->pictures);

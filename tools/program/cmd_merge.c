@@ -78,9 +78,12 @@ static mohvit_status open_states(const merge_options *o, journal **journals, moh
     allow_many_files();
     for (size_t i = 0; !status && i < o->count; i++) {
         status = journal_open_finished(&journals[i], o->states[i], &warn, err);
-        if (!status && i)
-            status = header_compare(journal_header(journals[0]), journal_header(journals[i]), false,
-                                    o->allow_mixed, o->states[i], &warn, err);
+        if (!status && i &&
+            (status = header_compare(journal_header(journals[0]), journal_header(journals[i]), false,
+                                     o->allow_mixed, o->states[i], &warn, err))) {
+            const mohvit_error cause = *err;
+            error_set(err, status, "%s, as in %s", cause.message, o->states[0]);
+        }
         if (!status && i)
             compare_files(journal_header(journals[0]), journal_header(journals[i]), o->states[i]);
         if (!status)
@@ -220,6 +223,21 @@ static void name_missing_parts(const merge_options *o, const head_load *l)
     }
 }
 
+/* Number i, which is l, does not go with the files before it: makes *err say with which of them. */
+static void blame_one(const merge_options *o, size_t i, const head_load *l, mohvit_error *err)
+{
+    bool blamed = false;
+    for (size_t k = 0; !blamed && k < i; k++) {
+        head_load *one = NULL;
+        mohvit_error with_one;
+        blamed = !head_load_open(&one, o->states[k], config_routing_from_json, NULL) &&
+                 head_load_merge(one, l, o->states[k], o->states[i], o->allow_mixed, &with_one);
+        if (blamed)
+            *err = with_one;
+        head_load_destroy(one);
+    }
+}
+
 static int merge_head_loads(const merge_options *o)
 {
     mohvit_error err;
@@ -229,8 +247,9 @@ static int merge_head_loads(const merge_options *o)
         head_load *l = NULL;
         status = head_load_open(&l, o->states[i], config_routing_from_json, &err);
         if (!status)
-            status = head_load_merge(sum, l, i > 1 ? "the files before it" : o->states[0], o->states[i],
-                                     o->allow_mixed, &err);
+            status = head_load_merge(sum, l, o->states[0], o->states[i], o->allow_mixed, &err);
+        if (status == MOHVIT_ERROR_MISMATCH || status == MOHVIT_ERROR_ARGUMENT)
+            blame_one(o, i, l, &err);
         head_load_destroy(l);
     }
     if (sum && !status)

@@ -62,7 +62,14 @@ static void add_found(paths *p, const char *path, int error)
 typedef struct skipped_files {
     size_t files;    /* that are not pictures */
     size_t specials; /* FIFOs, sockets and devices */
+    char *first, *first_special;
 } skipped_files;
+
+static void skip(size_t *count, char **first, const char *path)
+{
+    if (!(*count)++)
+        *first = or_die(strdup(path));
+}
 
 /* Takes one entry of the walk. */
 static void visit(paths *p, skipped_files *skipped, FTS *walk, FTSENT *entry)
@@ -86,12 +93,12 @@ static void visit(paths *p, skipped_files *skipped, FTS *walk, FTSENT *entry)
         // One that cannot be read is taken: it fails, and says so, when its turn comes.
         if (!picture_named(entry->fts_name) && !picture_begins_file(&begins, entry->fts_accpath, NULL) &&
             !begins)
-            skipped->files++;
+            skip(&skipped->files, &skipped->first, entry->fts_path);
         else
             add_found(p, entry->fts_path, 0);
         break;
     case FTS_DEFAULT:
-        skipped->specials++;
+        skip(&skipped->specials, &skipped->first_special, entry->fts_path);
         break;
     default:
         break;
@@ -122,13 +129,17 @@ static void walk_directory(paths *p, const char *path)
     if (p->found_count)
         qsort(p->found, p->found_count, sizeof *p->found, compare_found);
     if (skipped.specials)
-        complain("%s: skipped %zu %s", path, skipped.specials,
-                 skipped.specials == 1 ? "FIFO, socket or device" : "FIFOs, sockets or devices");
+        complain("%s: skipped %zu %s: %s%s", path, skipped.specials,
+                 skipped.specials == 1 ? "FIFO, socket or device" : "FIFOs, sockets or devices",
+                 skipped.first_special, skipped.specials == 1 ? "" : " ...");
     if (skipped.files)
-        complain("%s: skipped %zu %s", path, skipped.files,
-                 skipped.files == 1 ? "file that is not a picture" : "files that are not pictures");
+        complain("%s: skipped %zu %s: %s%s", path, skipped.files,
+                 skipped.files == 1 ? "file that is not a picture" : "files that are not pictures",
+                 skipped.first, skipped.files == 1 ? "" : " ...");
     if (!p->found_count)
         add_found(p, path, NO_PICTURES);
+    free(skipped.first);
+    free(skipped.first_special);
     free(start);
 }
 

@@ -36,15 +36,16 @@ tensor_info tensor_of_spec(const tensor_spec *spec, tensor_dtype dtype)
 
 /* The suffix of a message: a tensor of the checkpoint that the model does not have, and what its name is
  * nearest to. Sorts the list. */
-static const char *nearest_text(char *out, size_t size, const checkpoint *cp, tensor_list *list)
+static const char *nearest_text(char *out, size_t size, const checkpoint *cp, tensor_list *list,
+                                const char *name)
 {
     const char *found, *nearest;
     tensor_list_sort(list);
     nearest = tensor_nearest(&found, cp, list);
     *out = '\0';
     if (nearest)
-        snprintf(out, size, "; found %s, which the model does not have: the nearest that it lacks is %s",
-                 found, nearest);
+        snprintf(out, size, "; found %s, which config \"%s\" does not have: the nearest that it lacks is %s",
+                 found, name, nearest);
     return out;
 }
 
@@ -65,7 +66,7 @@ static mohvit_status unrecognised(const checkpoint *cp, const config *nearest_co
     mohvit_status status = model_tensors(&list, nearest_config, err);
     if (status)
         return status;
-    nearest_text(nearest, sizeof nearest, cp, &list);
+    nearest_text(nearest, sizeof nearest, cp, &list, config_name(nearest_config));
     if (checkpoint_find(cp, list.tensors[0].name) && !checkpoint_find(cp, "head.weight"))
         status = headless(cp, nearest, err);
     else
@@ -308,7 +309,7 @@ static mohvit_status missing(const checkpoint *cp, tensor_list *list, const tens
 {
     const tensor_spec lost = *spec; // the list is sorted below
     char nearest[512], expected[128];
-    nearest_text(nearest, sizeof nearest, cp, list);
+    nearest_text(nearest, sizeof nearest, cp, list, name);
     if (!strcmp(lost.name, "head.weight"))
         return headless(cp, nearest, err);
     return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: tensor %s is missing; config \"%s\" has it as %s%s",

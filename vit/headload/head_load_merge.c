@@ -1,5 +1,7 @@
 #include "vit/headload/head_load.h"
 
+#include "base/json_bounded.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,8 @@ typedef struct {
 
 static char *member_text(const json_t *object, const char *key)
 {
-    return json_dumps(json_object_get(object, key), JSON_COMPACT | JSON_ENCODE_ANY);
+    const json_t *member = json_object_get(object, key);
+    return member ? json_shortest(member, 0) : NULL;
 }
 
 /* Of a member of a's and b's JSON. */
@@ -133,7 +136,7 @@ static mohvit_status compare_sources(const comparison *k)
         {
             if (!overlap(p, q))
                 continue;
-            char *text = json_dumps(q, JSON_COMPACT);
+            char *text = json_shortest(q, 0);
             error_set(k->err, MOHVIT_ERROR_ARGUMENT,
                       same_data(p, q) || !json_object_get(q, "fingerprint")
                           ? "%s: has counted what %s has: %s"

@@ -123,8 +123,9 @@ mohvit_status gemm_openblas_load(mohvit_error *err)
     pthread_mutex_lock(&loading);
     if (!loaded && !(loaded = load(why, sizeof why)))
         status = error_set(err, MOHVIT_ERROR_IO,
-                           "OpenBLAS cannot be loaded: %s; install the package libopenblas0, or take the "
-                           "backend native, which is slow where the processor has no AVX2",
+                           "OpenBLAS cannot be loaded: %s; install the package libopenblas0, or choose the "
+                           "backend \"native\" (--backend native), which is slow where the processor has no "
+                           "AVX2",
                            why);
     else if (!ready && !(ready = take_room()))
         status = error_set(err, MOHVIT_ERROR_MEMORY,

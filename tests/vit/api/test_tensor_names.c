@@ -261,14 +261,15 @@ static void where_nothing_fits_what_was_found_and_the_nearest_name_are_told(void
     (void)state;
     const part parts[] = {{"", "", "block3.0.norm1.weight", 7}, {"x_", "block3.0.norm1.weight", NULL, 7}};
     write_parts(&small, true, parts, 2);
-    expect_refused(NULL, MOHVIT_ERROR_MISMATCH,
-                   "block3.0.norm1.weight is missing; config \"custom\" has it as (24,); found "
-                   "x_block3.0.norm1.weight, which the model does not have: the nearest that it lacks is "
-                   "block3.0.norm1.weight");
+    expect_refused(
+        NULL, MOHVIT_ERROR_MISMATCH,
+        "block3.0.norm1.weight is missing; config \"custom\" has it as (24,); found "
+        "x_block3.0.norm1.weight, which config \"custom\" does not have: the nearest that it lacks is "
+        "block3.0.norm1.weight");
     write_parts(&small, true, &(part){"encoder_", "", NULL, 7}, 1);
     expect_refused(
         NULL, MOHVIT_ERROR_MISMATCH,
-        "found encoder_patch_embed1.proj.weight, which the model does not have: the nearest that it "
+        "found encoder_patch_embed1.proj.weight, which config \"custom\" does not have: the nearest that it "
         "lacks is patch_embed1.proj.weight");
     write_parts(&small, false, &(part){"encoder_", "", NULL, 7}, 1);
     expect_refused(
@@ -290,9 +291,9 @@ static void a_model_without_a_head_says_so(void **state)
     }
     const part parts[] = {{"", "", "head.", 7}, {"cls_", "head.", NULL, 7}};
     write_parts(&small, true, parts, 2);
-    expect_refused(
-        NULL, MOHVIT_ERROR_MISMATCH,
-        "found cls_head.weight, which the model does not have: the nearest that it lacks is head.weight");
+    expect_refused(NULL, MOHVIT_ERROR_MISMATCH,
+                   "found cls_head.weight, which config \"custom\" does not have: the nearest that it lacks "
+                   "is head.weight");
 }
 
 int main(void)
