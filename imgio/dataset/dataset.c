@@ -300,7 +300,7 @@ static bool in_subset(const dataset_item *item, const bool *subset)
 
 static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *err)
 {
-    size_t total = 0, outside = 0;
+    size_t total = 0, outside = 0, unsure = 0;
     for (size_t k = 0; k < d->source_count; k++)
         total += d->sources[k].count;
     d->candidates = calloc(total + 1, sizeof *d->candidates);
@@ -315,6 +315,7 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
             mohvit_status status = o->real_labels ? take_real(d, &item, &keep, err) : MOHVIT_OK;
             if (status)
                 return status;
+            unsure += !keep;
             if (!keep)
                 continue;
             if (in_subset(&item, o->subset))
@@ -323,6 +324,9 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
                 outside++;
         }
     }
+    if (unsure)
+        warning_send(&o->warn, "%zu picture%s left out, for which the ReaL labels have no class", unsure,
+                     unsure == 1 ? " is" : "s are");
     if (outside)
         warning_send(&o->warn, "%zu picture%s of classes outside the subset %s left out", outside,
                      plural(outside), outside == 1 ? "is" : "are");
@@ -474,6 +478,54 @@ static void warn_of_skipped(const skipped *all, const warning_sink *warn)
         warning_send(warn, "skipped %zu %s: %s%s%s", k->count,
                      k->count == 1 ? "FIFO, socket or device" : "FIFOs, sockets or devices", k->prefix,
                      k->name, k->count == 1 ? "" : " ...");
+    k = &all->unnamed;
+    if (k->count)
+        warning_send(warn, "%zu file%s not called like a picture, but %s like one, and count%s: %s%s%s",
+                     k->count, k->count == 1 ? " is" : "s are", k->count == 1 ? "begins" : "begin",
+                     k->count == 1 ? "s" : "", k->prefix, k->name, k->count == 1 ? "" : " ...");
+}
+
+/* An argument, and what it leads to. */
+typedef struct argument_file {
+    const char *argument;
+    dev_t device;
+    ino_t inode;
+} argument_file;
+
+static int compare_files(const void *a, const void *b)
+{
+    const argument_file *x = a, *y = b;
+    int order = (x->device > y->device) - (x->device < y->device);
+    return order ? order : (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+/* Of idx the files of pictures are compared. What comes through a pipe is never the same. */
+static mohvit_status warn_of_repeats(char *const *arguments, size_t count, const warning_sink *warn,
+                                     mohvit_error *err)
+{
+    argument_file *files = calloc(count + 1, sizeof *files);
+    mohvit_status status =
+        files ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu arguments", count);
+    size_t found = 0;
+    for (size_t i = 0; !status && i < count; i++) {
+        struct stat st;
+        char *images = NULL;
+        const char *labels;
+        bool idx = source_names_idx(arguments[i], &images, &labels);
+        if (idx && !images)
+            status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu arguments", count);
+        else if (!stat(idx ? images : arguments[i], &st) && !S_ISFIFO(st.st_mode))
+            files[found++] = (argument_file){arguments[i], st.st_dev, st.st_ino};
+        free(images);
+    }
+    if (found)
+        qsort(files, found, sizeof *files, compare_files);
+    for (size_t i = 1; !status && i < found; i++)
+        if (!compare_files(&files[i - 1], &files[i]))
+            warning_send(warn, "%s and %s are the same data, which count twice", files[i - 1].argument,
+                         files[i].argument);
+    free(files);
+    return status;
 }
 
 static void warn_of_joined(const dataset *d, const warning_sink *warn)
@@ -547,6 +599,8 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
         status = truth_read_in_order(&given, o->truth_in_order, ends, o->classes, &o->warn, err);
     if (!status && o->real_labels)
         status = real_labels_read(&d->real, o->real_labels, o->classes, err);
+    if (!status)
+        status = warn_of_repeats(arguments, d->source_count, &o->warn, err);
     if (!status)
         status = scan_sources(d, arguments, o, given, &rest, err);
     left_out_warn(&rest, &o->warn);

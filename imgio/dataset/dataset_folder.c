@@ -33,16 +33,9 @@ static mohvit_status visit_file(dataset_source *s, const FTSENT *entry, const ch
     if (!format)
         return source_skip(s, name, NULL, err);
     status = source_scores(&scores, s, format, name, err);
-    return scores ? add_picture(s, entry, name, err) : status;
-}
-
-/* A FIFO, a socket or a device. */
-static mohvit_status skip_special(dataset_source *s, const char *name, mohvit_error *err)
-{
-    struct skipped_kind *k = &s->skipped->specials;
-    if (!k->count++)
-        *k = (struct skipped_kind){NULL, s->prefix, arena_copy(s->strings, name, strlen(name)), 1};
-    return k->name ? MOHVIT_OK : source_no_memory(s, err);
+    if (scores && !picture_named(entry->fts_name))
+        status = source_note(&s->skipped->unnamed, s, name, err);
+    return scores && !status ? add_picture(s, entry, name, err) : status;
 }
 
 static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t root, mohvit_error *err)
@@ -65,7 +58,7 @@ static mohvit_status visit(dataset_source *s, FTS *walk, FTSENT *entry, size_t r
     case FTS_SLNONE: // a link to nothing: a picture that cannot be read, not one that is not there
         return hidden ? MOHVIT_OK : visit_file(s, entry, name, err);
     case FTS_DEFAULT:
-        return hidden ? MOHVIT_OK : skip_special(s, name, err);
+        return hidden ? MOHVIT_OK : source_note(&s->skipped->specials, s, name, err);
     default:
         return MOHVIT_OK;
     }

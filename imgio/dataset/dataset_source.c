@@ -70,6 +70,16 @@ mohvit_status source_skip(dataset_source *s, const char *name, const char *endin
     return MOHVIT_OK;
 }
 
+mohvit_status source_note(struct skipped_kind *k, const dataset_source *s, const char *name,
+                          mohvit_error *err)
+{
+    if (!k->count++) {
+        k->prefix = s->prefix;
+        k->name = arena_copy(s->strings, name, strlen(name));
+    }
+    return k->name ? MOHVIT_OK : source_no_memory(s, err);
+}
+
 static mohvit_status count_left_out(dataset_source *s, const char *format, const char *name,
                                     mohvit_error *err)
 {

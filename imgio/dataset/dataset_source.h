@@ -44,6 +44,7 @@ typedef struct skipped {
     } kinds[12]; /* of the last, `ending` is NULL: all others */
     size_t count;
     struct skipped_kind specials; /* FIFOs, sockets and devices, whatever they are called */
+    struct skipped_kind unnamed;  /* not skipped: pictures that are not called so */
 } skipped;
 
 /* Pictures of formats that the published scores do not count, of all sources of a data set. */
@@ -98,6 +99,10 @@ mohvit_status source_no_memory(const dataset_source *s, mohvit_error *err);
 
 /* Counts a file that is no picture. ending NULL: what follows the last dot of its name. */
 mohvit_status source_skip(dataset_source *s, const char *name, const char *ending, mohvit_error *err);
+
+/* Counts a file for that kind alone. */
+mohvit_status source_note(struct skipped_kind *k, const dataset_source *s, const char *name,
+                          mohvit_error *err);
 
 /* Whether a picture of that format is scored. One that the published scores count and we cannot read is an
  * error, unless such are to be left out. What is left out is counted. */

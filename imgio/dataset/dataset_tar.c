@@ -228,7 +228,9 @@ static mohvit_status add_pictures(tar_scan *t, mohvit_error *err)
             status = source_skip(t->s, m->name, NULL, err);
         else if (!status)
             status = source_scores(&scores, t->s, format, m->name, err);
-        if (scores)
+        if (scores && !picture_named(m->name))
+            status = source_note(&t->s->skipped->unnamed, t->s, m->name, err);
+        if (scores && !status)
             status = source_add(
                 t->s,
                 &(found_item){.name = m->name, .class_index = CLASS_NONE, .size = m->size, .place = m->place},

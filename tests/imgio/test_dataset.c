@@ -22,6 +22,8 @@ static void a_folder_holds_a_folder_for_each_class(void **state)
     assert_int_equal(dataset_item_at(d, 2)->size, 3);
     reads(d, 2, "aaa");
     assert_non_null(strstr(warnings, "skipped 1 file that is not a picture (.txt): val/cat/notes.txt"));
+    assert_non_null(strstr(warnings, "1 file is not called like a picture, but begins like one, and counts: "
+                                     "val/bird/unnamed\n"));
     dataset_close(d);
 }
 
@@ -109,6 +111,24 @@ static void a_picture_without_a_class_is_named(void **state)
     dataset *d = open_with("flat", (dataset_options){.unlabelled = true});
     holds(d, "x.jpg=-1");
     dataset_close(d);
+}
+
+static void the_same_data_twice_are_warned_of(void **state)
+{
+    (void)state;
+    static const char *const twice[][2] = {
+        {"val", "./val/"}, {"val", "link"}, {"x.tar", "x.tar"}, {"list", "list"}, {"val", "x.tar"}};
+    make_image_folder();
+    shell("ln -s val link; tar -cf x.tar val; echo val/cat/c.webp >list");
+    for (size_t i = 0; i < sizeof twice / sizeof *twice; i++) {
+        dataset *d = NULL;
+        const dataset_options o = {.classes = classes, .warn = {note_warning, NULL}};
+        char *arguments[] = {(char *)(uintptr_t)twice[i][0], (char *)(uintptr_t)twice[i][1]};
+        *warnings = '\0';
+        assert_int_equal(dataset_open(&d, arguments, 2, &o, &last), MOHVIT_OK);
+        dataset_close(d);
+        assert_true(!strstr(warnings, " are the same data, which count twice\n") == (i == 4));
+    }
 }
 
 static void what_is_not_there_or_empty_is_an_error(void **state)
@@ -438,6 +458,7 @@ int main(void)
         TEST(what_systems_put_beside_pictures_is_no_class),
         TEST(links_to_folders_are_followed),
         TEST(a_picture_without_a_class_is_named),
+        TEST(the_same_data_twice_are_warned_of),
         TEST(what_is_not_there_or_empty_is_an_error),
         TEST(pictures_that_published_scores_do_not_count_are_left_out),
         TEST(formats_that_published_scores_count_are_an_error_unless_skipped),

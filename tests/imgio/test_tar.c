@@ -33,6 +33,9 @@ static void a_tar_is_read_where_it_lies(void **state)
         }
         assert_true(found);
         assert_string_equal(dataset_prefix(d, 0), "x.tar/");
+        assert_non_null(strstr(warnings,
+                               "1 file is not called like a picture, but begins like one, and counts: "
+                               "x.tar/bird/unnamed\n"));
         dataset_close(d);
         shell("rm x.tar; true");
     }

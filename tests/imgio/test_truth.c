@@ -264,6 +264,7 @@ static void real_labels_replace_classes_and_leave_out_the_unsure(void **state)
     dataset *d = open_with("val", (dataset_options){.real_labels = "real.json", .classes = thousand});
     assert_non_null(d);
     holds(d, "ILSVRC2012_val_00000001.JPEG=5 ILSVRC2012_val_00000003.JPEG=999");
+    assert_non_null(strstr(warnings, "1 picture is left out, for which the ReaL labels have no class\n"));
     assert_int_equal(dataset_item_at(d, 0)->accepted_count, 2);
     assert_int_equal(dataset_item_at(d, 0)->accepted[1], 7);
     dataset_close(d);

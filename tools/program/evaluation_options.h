@@ -115,7 +115,8 @@ enum {
 #define ROUTED_VALUES_HELP                                                                                   \
     "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
     "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
-    "                     over the data, without head load; default: as trained\n"
+    "                     over the data, without head load; json has all in \"curve\", and the\n"         \
+    "                     first at its top; default: as trained\n"
 
 #define EVALUATION_MAX_TOP_KS 16
 
