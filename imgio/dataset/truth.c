@@ -420,13 +420,15 @@ static mohvit_status add_classes(real_labels *r, size_t entry, const json_t *set
     char where[512];
     size_t first = r->first[entry], count = json_array_size(set);
     if (!json_is_array(set))
-        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: entry %zu is not an array of classes", path, entry);
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: entry %zu is %s; expected an array of classes", path,
+                         entry, json_kind(set));
     for (size_t k = 0; k < count; k++) {
         const json_t *value = json_array_get(set, k);
         json_int_t class_index = json_integer_value(value);
         snprintf(where, sizeof where, "%.*s: entry %zu", (int)sizeof where - 40, path, entry);
         if (!json_is_integer(value) || class_index < 0)
-            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: expected indices of classes", where);
+            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: value %zu is %s; expected indices of classes",
+                             where, k, json_is_integer(value) ? "below 0" : json_kind(value));
         if ((uint64_t)class_index >= class_count(t))
             return class_out_of_range(t, (size_t)class_index, where, err);
         r->classes[first + k] = (uint32_t)class_index;
@@ -441,9 +443,8 @@ static mohvit_status take_entries(real_labels *r, const json_t *root, const char
     size_t total = 0;
     if (!json_is_array(root) || !json_array_size(root))
         return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: expected a JSON array with an array of classes for each "
-                         "picture",
-                         path);
+                         "%s: is %s; expected a JSON array with an array of classes for each picture", path,
+                         json_is_array(root) ? "an empty array" : json_kind(root));
     r->count = json_array_size(root);
     for (size_t i = 0; i < r->count; i++)
         total += json_array_size(json_array_get(root, i));

@@ -276,9 +276,16 @@ static void real_labels_replace_classes_and_leave_out_the_unsure(void **state)
             "not one of the 2 pictures");
     write_text("real.json", "{\"a\": 1}");
     refused("val", (dataset_options){.real_labels = "real.json", .classes = thousand},
-            "expected a JSON array", "");
-    write_text("real.json", "[[5], [\"x\"], 3]");
-    refused("val", (dataset_options){.real_labels = "real.json", .classes = thousand}, "entry 1", "indices");
+            "real.json: is an object; expected a JSON array", "");
+    write_text("real.json", "[[5], [6, \"x\"], 3]");
+    refused("val", (dataset_options){.real_labels = "real.json", .classes = thousand},
+            "entry 1: value 1 is a string; expected indices", "");
+    write_text("real.json", "[[-1]]");
+    refused("val", (dataset_options){.real_labels = "real.json", .classes = thousand},
+            "entry 0: value 0 is below 0; expected indices", "");
+    write_text("real.json", "[3]");
+    refused("val", (dataset_options){.real_labels = "real.json", .classes = thousand},
+            "entry 0 is an integer; expected an array", "");
 }
 
 int main(void)
