@@ -615,7 +615,7 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
     if (!status)
         status = check_classes(d, o, err);
     if (!status && o->truth && truth_unused(given))
-        warning_send(&o->warn, "%s: %zu of its names %s not among the pictures", given->path,
+        warning_send(&o->warn, "%s: %zu of its names %s not among the pictures", lines_title(o->truth),
                      truth_unused(given), truth_unused(given) == 1 ? "is" : "are");
     truth_free(given);
     drop_findings(d);
