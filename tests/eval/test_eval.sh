@@ -1018,7 +1018,7 @@ shards_add_up_to_the_whole() {
     run 0 eval "$data" --limit 100 --state other --quiet
     run 1 merge s1 s2 s3 s4 other
     has "$err" "other: belongs to another evaluation: data"
-    has "$err" ", as in s1"
+    has "$err" "(compared with s1)"
     run 1 eval "$data" --limit $count --shard 2/4 --state s1
     has "$err" "shard is \"1/4\", expected \"2/4\""
     # More shards than chunks: some have nothing to do, which is fine.

@@ -275,6 +275,9 @@ what_is_no_head_load_is_refused_with_the_reason() {
     has "$err" "seed.safetensors: was counted otherwise than a.safetensors: weights_hash"
     run 1 merge a.safetensors cut.safetensors --head-load m.safetensors
     has "$err" "cut.safetensors: "
+    sed 's/"shape":\[\([0-9]*\),\([0-9]*\),/"shape":[\2,\1,/' a.safetensors >misshapen.safetensors
+    run 1 merge a.safetensors misshapen.safetensors --head-load m.safetensors
+    has "$err" "does not fit its classes, blocks and heads"
     absent m.safetensors
     run 2 merge a.safetensors
     has "$err" "--head-load"

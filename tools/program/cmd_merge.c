@@ -82,7 +82,7 @@ static mohvit_status open_states(const merge_options *o, journal **journals, moh
             (status = header_compare(journal_header(journals[0]), journal_header(journals[i]), false,
                                      o->allow_mixed, o->states[i], &warn, err))) {
             const mohvit_error cause = *err;
-            error_set(err, status, "%s, as in %s", cause.message, o->states[0]);
+            error_set(err, status, "%s (compared with %s)", cause.message, o->states[0]);
         }
         if (!status && i)
             compare_files(journal_header(journals[0]), journal_header(journals[i]), o->states[i]);
@@ -248,7 +248,7 @@ static int merge_head_loads(const merge_options *o)
         status = head_load_open(&l, o->states[i], config_routing_from_json, &err);
         if (!status)
             status = head_load_merge(sum, l, o->states[0], o->states[i], o->allow_mixed, &err);
-        if (status == MOHVIT_ERROR_MISMATCH || status == MOHVIT_ERROR_ARGUMENT)
+        if (l && status)
             blame_one(o, i, l, &err);
         head_load_destroy(l);
     }
