@@ -1,7 +1,8 @@
 #!/bin/bash
 # Usage: test_install.sh SOURCE BUILD
 # Installs the build into an empty folder, moves it, and uses it from there: the program, and a consumer of the library
-# through find_package and through pkg-config. CC, CFLAGS and LDFLAGS hold for the consumer.
+# through find_package and through pkg-config, and the Python module. CC, CFLAGS and LDFLAGS hold for the consumer,
+# PYTHON_PRELOAD names a library that Python has to begin with.
 set -euo pipefail
 
 source=$1
@@ -66,6 +67,9 @@ expect "bin/mohvit classify" '^ *1  Sneaker ' "$(bin/mohvit classify $doc/tools/
 
 shipped=(bin/mohvit "$libdir/libmohvit.so")
 [[ ! -e $build/mohvit_mpi.so ]] || shipped+=("$libdir/mohvit/mohvit_mpi.so")
+package=$(find . -name '_mohvit.abi3.so')
+[[ ! -e $build/bindings/python/mohvit/_mohvit.abi3.so || -n $package ]] || fail "the Python module was not installed"
+[[ -z $package ]] || shipped+=("$package")
 "$source/tests/house/strange_libraries.sh" bin/mohvit $doc/tools/samples/sneaker.png "${shipped[@]}" ||
     fail "loads libraries that are not its own"
 
@@ -75,6 +79,22 @@ if [[ -e $build/mohvit_mpi.so ]] && command -v mpirun >/dev/null; then
     expect "mpirun bin/mohvit eval" '"images":200,' "$(OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
         ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 mpirun --oversubscribe -n 2 bin/mohvit eval --threads 1 --limit 200 \
         --format json idx:$idx-images-idx3-ubyte.gz,$idx-labels-idx1-ubyte.gz 2>/dev/null)"
+fi
+
+# ---- The Python module -----------------------------------------------------------------------------
+
+if [[ -n $package ]]; then
+    PYTHONPATH=$(dirname "$(dirname "$package")")
+    export PYTHONPATH
+    python() {
+        LD_PRELOAD=${PYTHON_PRELOAD:-} ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 /usr/bin/python3 "$@"
+    }
+    expect "python3 -c" '^Sneaker True$' "$(python -c 'import mohvit, sys; print(mohvit.Model()(sys.argv[1]).top(1)[0][0].label,
+        mohvit.run_cli("info")[0]["parameters"] == mohvit.Model().parameters)' $doc/tools/samples/sneaker.png)"
+    expect "python3 -m mohvit" "^ *1  Sneaker " "$(python -m mohvit classify $doc/tools/samples/sneaker.png 2>/dev/null)"
+    [[ $(readlink -f "$(dirname "$package")/bin/mohvit") == "$(readlink -f bin/mohvit)" ]] ||
+        fail "the Python module does not find the program that was installed with it"
+    unset PYTHONPATH
 fi
 
 # ---- Consumers -------------------------------------------------------------------------------------
@@ -111,4 +131,4 @@ read -ra libs <<<"$(pkg-config --libs mohvit)"
     -o "$work/plain" "${libs[@]}" || fail "pkg-config: the consumer does not compile"
 check "the pkg-config consumer" env LD_LIBRARY_PATH="$libdir" "$work/plain"
 
-echo "installed, moved and used: program, find_package, pkg-config"
+echo "installed, moved and used: program${package:+, Python module}, find_package, pkg-config"

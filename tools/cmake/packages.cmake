@@ -7,6 +7,9 @@ set(CPACK_COMPONENTS_ALL lib dev tool)
 if(TARGET mpi_module)
     list(APPEND CPACK_COMPONENTS_ALL mpi)
 endif()
+if(TARGET python_module)
+    list(APPEND CPACK_COMPONENTS_ALL python)
+endif()
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
@@ -54,6 +57,15 @@ class, and reads the published checkpoints as\nthey are. A small model that know
 package(mpi mohvit-mpi science "image classification with MoH-ViT (module for MPI)"
         "With it, \"mpirun mohvit eval\" spreads an evaluation over machines. Nothing else\nloads it."
         "mohvit ${same}, openmpi-bin")
+package(python python3-mohvit python "image classification with MoH-ViT (Python module)"
+        "Classifies files, arrays and tensors from Python, says which attention heads\neach part of a picture used, and \
+counts and draws which heads work for which\nclass."
+        "${library} ${same}, mohvit ${same}, python3, python3-numpy, python3-cffi-backend")
+set(CPACK_DEBIAN_PYTHON_PACKAGE_SUGGESTS "python3-matplotlib, python3-pil")
+# Debian's Python compiles a package's modules when it is installed, and takes away what it compiled.
+set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/tools/cmake/python/postinst
+    ${PROJECT_SOURCE_DIR}/tools/cmake/python/prerm)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}/vit/api) # where python3-mohvit's libmohvit is
 set(CPACK_DEBIAN_TOOL_PACKAGE_SUGGESTS "mohvit-mpi, bash-completion")
 
 set(CPACK_MOHVIT_SOURCE ${PROJECT_SOURCE_DIR})
