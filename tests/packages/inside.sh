@@ -26,6 +26,21 @@ installed() {
 
 apt-get -qq update
 
+# ---- The wheel, where none of the libraries inside it are ------------------------------------------
+
+install python3-venv python3-numpy python3-cffi
+! ldconfig -p | grep -E 'libjpeg|libzip|libwebp' || fail "the tree is not bare"
+python3 -m venv --system-site-packages venv
+venv/bin/pip -q install --no-index --no-build-isolation ./*.whl >log 2>&1 || fail "pip install: $(tail log)"
+expect "the wheel" "^Sneaker 10 mohvit is neither" "$(venv/bin/python -c 'import mohvit, sys
+model = mohvit.Model()
+print(model("samples/sneaker.png").top(1)[0][0].label, model("cat_444.jpg").logits.size, end=" ")
+try:
+    mohvit.program_path()
+except FileNotFoundError as error:
+    print(str(error).removeprefix("the program "))')"
+rm -r venv
+
 # ---- The program, alone ----------------------------------------------------------------------------
 
 install ./mohvit_*.deb
@@ -66,15 +81,31 @@ expect "mohvit --version with mohvit-mpi" '^module for MPI +/usr/.*/mohvit_mpi\.
 expect "mpirun -np 2 mohvit eval" '"images":8,"failed":0,' "$(mpirun --allow-run-as-root --oversubscribe -np 2 \
     mohvit eval --threads 1 --truth truth.txt --format json samples 2>/dev/null)"
 
+# ---- The Python module -----------------------------------------------------------------------------
+
+install ./python3-mohvit_*.deb
+# shellcheck disable=SC2016 # Python's
+expect "import mohvit" "^8 Sneaker mohvit.FormatError$" "$(python3 -c 'import glob, mohvit
+model = mohvit.Model()
+load = mohvit.HeadLoad(model)
+load.add(model(sorted(glob.glob("samples/*.png"))), range(8))
+try:
+    model(b"no picture")
+except mohvit.Error as error:
+    print(load.images.sum(), model("samples/sneaker.png").top(1)[0][0].label, "mohvit." + type(error).__name__)')"
+expect "python3 -m mohvit" '^ *1  Sneaker ' "$(python3 -m mohvit classify samples/sneaker.png 2>/dev/null)"
+expect "its modules are compiled" 'model\.cpython' "$(ls /usr/lib/python3/dist-packages/mohvit/__pycache__)"
+
 # ---- Nobody else's libraries ---------------------------------------------------------------------------
 
 lib=$(dirname "$(readlink -f /usr/lib/*-linux-gnu/libmohvit.so.1)")
-bash strange_libraries.sh /usr/bin/mohvit samples/sneaker.png /usr/bin/mohvit "$lib/libmohvit.so.1" "$lib/mohvit/mohvit_mpi.so" ||
+bash strange_libraries.sh /usr/bin/mohvit samples/sneaker.png /usr/bin/mohvit "$lib/libmohvit.so.1" "$lib/mohvit/mohvit_mpi.so" \
+    /usr/lib/python3/dist-packages/mohvit/_mohvit.abi3.so ||
     fail "loads libraries that are not its own"
 
 # ---- Gone ------------------------------------------------------------------------------------------
 
-packages=(mohvit mohvit-mpi libmohvit-dev libmohvit1)
+packages=(python3-mohvit mohvit mohvit-mpi libmohvit-dev libmohvit1)
 dpkg -L "${packages[@]}" | sort -u >paths
 grep -q '/usr/lib/[^/]*-linux-gnu/libmohvit\.so\.1$' paths || fail "the library is not in the place for its architecture"
 apt-get -qq -y -o Dpkg::Use-Pty=0 purge "${packages[@]}" >log 2>&1 || fail "purge: $(tail log)"
