@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
@@ -48,11 +49,11 @@ def block_index(layout: tuple[Block, ...], block: int | str) -> int:
 class Arrays(NamedTuple):
     """What a run answers: an array each, whose first axis are the images."""
 
-    logits: np.ndarray
-    features: np.ndarray
-    head_tokens: np.ndarray
-    head_gate_sum: np.ndarray
-    gates: np.ndarray | None  # (N, the gates of all blocks one behind the other)
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+    head_tokens: NDArray[np.int32]
+    head_gate_sum: NDArray[np.float64]
+    gates: NDArray[np.float32] | None = None  # (N, the gates of all blocks one behind the other)
 
 
 class Context:
@@ -70,16 +71,19 @@ class Context:
         lib.mohvit_set_progress(self._pointer, ffi.addressof(lib, "watch_progress"), self._watch)
         self._img_size = owner.img_size
         heads = (len(owner.layout), owner.max_heads)
-        parts = [(lib.mohvit_logits, (owner.num_classes,), np.float32),
-                 (lib.mohvit_features, (owner.num_features,), np.float32),
-                 (lib.mohvit_head_tokens, heads, np.int32), (lib.mohvit_head_gate_sum, heads, np.float64)]
+        parts: list[tuple[Any, tuple[int, ...], Any]] = [  # of Arrays, for one image
+            (lib.mohvit_logits, (owner.num_classes,), np.float32),
+            (lib.mohvit_features, (owner.num_features,), np.float32),
+            (lib.mohvit_head_tokens, heads, np.int32),
+            (lib.mohvit_head_gate_sum, heads, np.float64),
+        ]
         if gates:
             all_gates = sum(block.tokens * block.heads for block in owner.layout)
             parts.append((lambda pointer, slot: lib.mohvit_gates(pointer, slot, 0), (all_gates,), np.float32))
         self._parts = [(get, shape, np.dtype(dtype), int(np.prod(shape)) * np.dtype(dtype).itemsize)
                        for get, shape, dtype in parts]
 
-    def run(self, images: list[Any], stop: Any = ffi.NULL) -> None:
+    def run(self, images: Sequence[Any], stop: Any = ffi.NULL) -> None:
         """Loads and runs as many images as there are; an int that turns nonzero at `stop` cancels it."""
         for slot, image in enumerate(images):
             pictures.load(self._pointer, slot, image, self._img_size, self._error)
@@ -87,18 +91,17 @@ class Context:
         check(lib.mohvit_run(self._pointer, len(images), self._error), self._error)
 
     def copies(self, n: int) -> Arrays:
-        arrays = [np.ndarray((n,) + shape, dtype, bytearray(ffi.buffer(get(self._pointer, 0), n * size)))
-                  for get, shape, dtype, size in self._parts]
-        return Arrays(*arrays) if len(arrays) == 5 else Arrays(*arrays, None)
+        return Arrays(*[np.ndarray((n, *shape), dtype, bytearray(ffi.buffer(get(self._pointer, 0), n * size)))
+                        for get, shape, dtype, size in self._parts])
 
     def views(self, n: int, keep: Any) -> Arrays:
         """The context's own memory, read-only. The arrays hold `keep`."""
-        arrays = []
+        arrays: list[Any] = []
         for get, shape, dtype, size in self._parts:
             memory = ffi.gc(get(self._pointer, 0), lambda p, keep=keep: None)
-            arrays.append(np.ndarray((n,) + shape, dtype, ffi.buffer(memory, n * size)))
+            arrays.append(np.ndarray((n, *shape), dtype, ffi.buffer(memory, n * size)))
             arrays[-1].flags.writeable = False
-        return Arrays(*arrays) if len(arrays) == 5 else Arrays(*arrays, None)
+        return Arrays(*arrays)
 
 
 class Pool:

@@ -88,7 +88,7 @@ def _keep(kind: Any, value: BaseException, traceback: Any) -> None:
 
 @ffi.def_extern(error=1, onerror=_keep)  # KeyboardInterrupt and what else signals raise, before the first line, too
 def on_time(told: Any, done: int, total: int) -> int:
-    return ffi.from_handle(told).tell(done, total) if told else 0
+    return int(ffi.from_handle(told).tell(done, total)) if told else 0
 
 
 def check(status: int, error: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .head_load import HeadLoad, check_classes
 from .model import Model, Result
@@ -60,7 +61,7 @@ def _batches(data: Iterable[tuple[Any, Any]], size: int) -> Iterator[tuple[Any, 
         yield images, classes
 
 
-def _scores(result: Result, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scores(result: Result, classes: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each image the number of classes that are likelier than its own, and its loss in units."""
     _, sums = result._sums()
     logits = result.logits.astype(np.float64)

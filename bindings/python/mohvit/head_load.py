@@ -7,6 +7,7 @@ import threading
 from typing import Any, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
@@ -15,7 +16,7 @@ from .errors import MismatchError, check
 from .model import Model, Result
 
 
-def check_classes(result: Result, classes: Any) -> np.ndarray:
+def check_classes(result: Result, classes: Any) -> NDArray[Any]:
     """(N) indices of the classes of a result's images."""
     indices, number, n = np.asarray(classes), result.logits.shape[1], len(result)
     if indices.shape not in ((), (n,)):
@@ -101,11 +102,11 @@ class HeadLoad:
 
     # ---- What was counted ------------------------------------------------------------------------
 
-    def _counted(self, member: str) -> np.ndarray:
-        classes, blocks, heads = self._shape
-        shape, dtype = {"images": ((classes,), np.int64), "tokens": ((classes, blocks), np.int64),
-                        "active": (self._shape, np.int64), "gate_sum": (self._shape, np.float64)}[member]
-        array, error = np.zeros(shape, dtype), ffi.new("mohvit_error *")
+    def _counted(self, member: str) -> NDArray[Any]:
+        classes, blocks, _ = self._shape
+        shape = {"images": (classes,), "tokens": (classes, blocks)}.get(member, self._shape)
+        array = np.zeros(shape, np.float64 if member == "gate_sum" else np.int64)
+        error = ffi.new("mohvit_error *")
         with self._lock:
             for k in range(classes):
                 places = {member: ffi.from_buffer("double[]" if member == "gate_sum" else "int64_t[]", array[k:k + 1])}
@@ -114,28 +115,28 @@ class HeadLoad:
         return array
 
     @property
-    def images(self) -> np.ndarray:
-        """(classes) int64."""
+    def images(self) -> NDArray[np.int64]:
+        """(classes)."""
         return self._counted("images")
 
     @property
-    def tokens(self) -> np.ndarray:
-        """(classes, blocks) int64: tokens of these images."""
+    def tokens(self) -> NDArray[np.int64]:
+        """(classes, blocks): tokens of these images."""
         return self._counted("tokens")
 
     @property
-    def active(self) -> np.ndarray:
-        """(classes, blocks, heads) int64: tokens that selected the head; -1 where a block has fewer heads."""
+    def active(self) -> NDArray[np.int64]:
+        """(classes, blocks, heads): tokens that selected the head; -1 where a block has fewer heads."""
         return self._counted("active")
 
     @property
-    def gate_sum(self) -> np.ndarray:
-        """(classes, blocks, heads) float64: the head's final gate, summed over all tokens; 0 where a block has fewer."""
+    def gate_sum(self) -> NDArray[np.float64]:
+        """(classes, blocks, heads): the head's final gate, summed over all tokens; 0 where a block has fewer."""
         return self._counted("gate_sum")
 
     @property
-    def share(self) -> np.ndarray:
-        """(classes, blocks, heads) float64: the load, active / tokens; NaN where a block has fewer heads, or nothing was
+    def share(self) -> NDArray[np.float64]:
+        """(classes, blocks, heads): the load, active / tokens; NaN where a block has fewer heads, or nothing was
         counted of a class."""
         active, tokens = self.active.astype(np.float64), self.tokens[:, :, None]
         return np.divide(active, tokens, out=np.full(active.shape, np.nan), where=(active >= 0) & (tokens > 0))
@@ -144,10 +145,9 @@ class HeadLoad:
 
     def _class_index(self, value: int | str) -> int:
         if isinstance(value, str):
-            for names in (self.labels, self.label_ids):
-                found = [i for i, name in enumerate(names) if name and name.lower() == value.lower()]
-                if found:
-                    return found[0]
+            for i, names in enumerate(zip(self.labels, self.label_ids)):
+                if value.lower() in (name.lower() for name in names if name):
+                    return i
             raise ValueError(f"no class is called {value!r}")
         if not 0 <= value < self._shape[0]:
             raise IndexError(f"class {value} of {self._shape[0]}")

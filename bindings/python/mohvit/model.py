@@ -14,6 +14,7 @@ import warnings
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
@@ -35,13 +36,13 @@ class Prediction(NamedTuple):
 class Result:
     """What a model answers about N images. Arrays have the images as their first axis, also for a single image."""
 
-    logits: np.ndarray  #: (N, num_classes) float32: scores before softmax
-    features: np.ndarray  #: (N, num_features) float32: what the head scores, for linear probes and nearest neighbours
-    #: (N, blocks, heads) int32: tokens of the image that selected the head; -1 where a block has fewer heads. Heads count
+    logits: NDArray[np.float32]  #: (N, num_classes): scores before softmax
+    features: NDArray[np.float32]  #: (N, num_features): what the head scores, for linear probes and nearest neighbours
+    #: (N, blocks, heads): tokens of the image that selected the head; -1 where a block has fewer heads. Heads count
     #: from 0, the shared ones first.
-    head_tokens: np.ndarray
-    #: (N, blocks, heads) float64: the head's final gate, summed over the image's tokens; 0 where a block has fewer
-    head_gate_sum: np.ndarray
+    head_tokens: NDArray[np.int32]
+    #: (N, blocks, heads): the head's final gate, summed over the image's tokens; 0 where a block has fewer
+    head_gate_sum: NDArray[np.float64]
 
     def __init__(self, model: Model, arrays: Arrays) -> None:
         self.model = model
@@ -53,7 +54,7 @@ class Result:
     def __repr__(self) -> str:
         return f"<mohvit.Result of {len(self)} image{'' if len(self) == 1 else 's'}>"
 
-    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+    def _sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """exp(logit - the largest) of every class, and their sums, in the order and precision of the library."""
         wrong = ~np.isfinite(self.logits)
         if wrong.any():
@@ -65,10 +66,11 @@ class Result:
         return powers, np.cumsum(powers, axis=1)[:, -1:]
 
     @property
-    def probs(self) -> np.ndarray:
-        """(N, num_classes) float32: softmax of the logits. NonFiniteError where one is NaN or infinite."""
+    def probs(self) -> NDArray[np.float32]:
+        """(N, num_classes): softmax of the logits. NonFiniteError where one is NaN or infinite."""
         powers, sums = self._sums()
-        return (powers / sums).astype(np.float32)
+        probs: NDArray[np.float32] = (powers / sums).astype(np.float32)
+        return probs
 
     def top(self, k: int = 5) -> list[list[Prediction]]:
         """For each image its k likeliest classes, the likeliest first; an exact tie goes to the lower class."""
@@ -79,8 +81,8 @@ class Result:
         return [[Prediction(int(c), model.labels[c], float(probs[i, c]), model.label_ids[c]) for c in classes]
                 for i, classes in enumerate(best)]
 
-    def gates(self, block: int | str) -> np.ndarray:
-        """(N, tokens, heads) float32: the factor of the head's output for the token, 0 where the token did not select it.
+    def gates(self, block: int | str) -> NDArray[np.float32]:
+        """(N, tokens, heads): the factor of the head's output for the token, 0 where the token did not select it.
 
         block: index over all stages, or name ("4.2"). Tokens go row by row over the stage's square map. The model must
         have been called with gates=True."""
@@ -161,7 +163,8 @@ def _as_file(value: Any, name: str, stack: contextlib.ExitStack) -> bytes:
 
 def _safetensors(tensors: Mapping[str, Any]) -> bytes:
     """A checkpoint in memory."""
-    arrays, header, end = [], {}, 0
+    arrays: list[Any] = []
+    header, end = {}, 0
     for name, tensor in tensors.items():
         if hasattr(tensor, "detach"):  # of PyTorch
             tensor = tensor.detach().cpu()
@@ -232,14 +235,13 @@ class Model:
             options.size = ffi.sizeof("mohvit_options")
             options.backend, options.precision = _by_name("backend", backend), _by_name("precision", precision)
             options.img_size, options.threads = img_size or 0, threads or 0
-            for name, value in (("key", key), ("routed_heads", routed_heads)):
-                if value is not None:
-                    keep.append(ffi.new("char[]", str(value).encode()))
-                    setattr(options, name, keep[-1])
-            for name, value in (("config", config), ("labels", labels), ("preprocess", preprocess)):
-                if value is not None:
-                    keep.append(ffi.new("char[]", _as_file(value, name, stack)))
-                    setattr(options, name, keep[-1])
+            texts = {name: str(value).encode() for name, value in (("key", key), ("routed_heads", routed_heads))
+                     if value is not None}
+            texts.update({name: _as_file(file, name, stack) for name, file in (("config", config), ("labels", labels),
+                                                                               ("preprocess", preprocess)) if file is not None})
+            for name, text in texts.items():
+                keep.append(ffi.new("char[]", text))
+                setattr(options, name, keep[-1])
             opened = _Opened(_open(path, options, listener))
         for message in listener.notes:
             _log.info("%s", message)
@@ -251,7 +253,7 @@ class Model:
 
     def _take(self, opened: _Opened, threads: int, image_options: Any) -> None:
         self._opened, self.threads, self._image_options = opened, threads, image_options
-        self._pool = Pool(lambda *kind: Context(opened, *kind, image_options), threads + 1)
+        self._pool = Pool(lambda batch, threads, gates: Context(opened, batch, threads, gates, image_options), threads + 1)
         pointer, info = opened.pointer, opened.info
         for name in ("img_size", "num_classes", "parameters", "gmacs", "gmacs_routed", "active_heads_percent"):
             setattr(self, name, getattr(info, name))
@@ -325,7 +327,7 @@ class Model:
 
     def _join(self, rows: list[Arrays], gates: bool) -> Arrays:
         if rows:
-            return Arrays(*(np.concatenate(parts) if parts[0] is not None else None for parts in zip(*rows)))
+            return Arrays(*[np.concatenate(parts) for parts in zip(*rows) if parts[0] is not None])
         heads = (0, len(self.layout), self._opened.max_heads)
         return Arrays(np.empty((0, self.num_classes), np.float32), np.empty((0, self.num_features), np.float32),
                       np.empty(heads, np.int32), np.empty(heads, np.float64),
@@ -387,13 +389,13 @@ class Model:
 
 
 def _text(string: Any) -> str:
-    return ffi.string(string).decode("utf-8", "replace")
+    return str(ffi.string(string), "utf-8", "replace")
 
 
 def _by_name(what: str, name: str) -> int:
     value, error = ffi.new(f"mohvit_{what} *"), ffi.new("mohvit_error *")
     check(getattr(lib, f"mohvit_{what}_by_name")(value, name.encode(), error), error)
-    return value[0]
+    return int(value[0])
 
 
 def _open(path: Any, options: Any, listener: _Listener) -> Any:

@@ -8,6 +8,7 @@ import threading
 from typing import Any, Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ._mohvit import ffi, lib
 from .errors import check
@@ -30,7 +31,7 @@ def is_pil(image: Any) -> bool:
     return pil is not None and isinstance(image, pil.Image)
 
 
-def pixels_of(image: Any) -> np.ndarray:
+def pixels_of(image: Any) -> NDArray[np.uint8]:
     """Of a PIL image, as Pillow converts it to RGB."""
     with _decoding:
         image.load()
@@ -40,7 +41,7 @@ def pixels_of(image: Any) -> np.ndarray:
 _decoding = threading.Lock()  # several threads may meet at one image, which Pillow reads when it is first used
 
 
-def as_array(image: Any) -> np.ndarray:
+def as_array(image: Any) -> NDArray[Any]:
     """Arrays of numpy and whatever turns into one, PyTorch's tensors on any device among them."""
     if hasattr(image, "detach"):
         image = image.detach().cpu()
@@ -49,14 +50,15 @@ def as_array(image: Any) -> np.ndarray:
 
 def split(images: Any) -> Iterable[Any]:
     """The single pictures of what a model was called with."""
+    if hasattr(images, "__array__") and not is_pil(images):
+        array = as_array(images)
+        if array.ndim == 4 or array.ndim == 1 and array.dtype.kind in "OU":  # the latter of paths, as a table's column is
+            return list(array)
+        return [array]
     if isinstance(images, (str, os.PathLike)) or is_encoded(images) or is_pil(images):
         return [images]
-    if hasattr(images, "__array__"):
-        array = as_array(images)
-        if array.ndim == 1 and array.dtype.kind in "OU":  # of paths, or of a table's column
-            return array.tolist()
-        return list(array) if array.ndim == 4 else [array]
-    return images
+    many: Iterable[Any] = images
+    return many
 
 
 def load(context: Any, slot: int, image: Any, img_size: int, error: Any) -> None:

@@ -38,7 +38,7 @@ def run_cli(*arguments: str | os.PathLike[str]) -> list[dict[str, Any]]:
         score["top1"]
 
     CommandError where it ends with another exit status than 0."""
-    command = [program_path(), *map(os.fspath, arguments), "--format", "json"]
+    command = [program_path(), *[os.fspath(argument) for argument in arguments], "--format", "json"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     results = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode:
