@@ -28,6 +28,7 @@ typedef struct watch {
 } watch;
 int watch_progress(void *of, size_t done, size_t total);
 extern "Python" int on_time(void *told, size_t done, size_t total);
+extern "Python" int on_trace(void *trace, size_t slot, size_t block, const float *x, size_t tokens, size_t channels);
 extern "Python" void on_warning(void *messages, const char *message);
 extern "Python" void on_note(void *messages, const char *message);
 """)

@@ -162,6 +162,41 @@ class Results(Suite):
         with self.assertRaises(IndexError):
             result.gates(6)
 
+    def test_a_trace_sees_every_block(self):
+        seen, config, expected = [], self.model.config, self.model(SAMPLES[:3])
+        for copy in (True, False):
+            del seen[:]
+            result = self.model(SAMPLES[:3], copy=copy, trace=lambda *args: seen.append(args))
+            self.same(result, expected)
+            self.assertEqual([(image, block) for image, block, _ in seen], [(i, b) for i in range(3) for b in range(6)])
+            for image, block, x in seen:
+                where = self.model.layout[block]
+                self.assertEqual((x.dtype, x.shape), (np.float32, (where.tokens, config["embed_dims"][where.stage - 1])))
+                normed = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-6)
+            tensors = load_safetensors(BUILT_IN)  # what leaves the last block, normalised and averaged, are the features
+            features = (normed * tensors["norm4.weight"] + tensors["norm4.bias"]).mean(axis=0)
+            np.testing.assert_allclose(features, expected.features[2], rtol=0, atol=1e-4)
+
+        def enough(image, block, x):
+            seen.append(block)
+            if image == 1 and block == 2:
+                raise KeyError("enough")
+        del seen[:]
+        with self.assertRaisesRegex(KeyError, "enough"):
+            self.model(SAMPLES[:3], trace=enough)
+        self.assertEqual(seen, [0, 1, 2, 3, 4, 5, 0, 1, 2])
+        self.same(self.model(SAMPLES[:3]), expected)
+
+    def test_features_and_logits_are_those_of_the_program_s_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "features.safetensors")
+            mohvit.run_cli("classify", "--features", path, *SAMPLES)
+            with open(path, "rb") as file:
+                data = file.read()
+        start = 8 + int.from_bytes(data[:8], "little")
+        first, last = json.loads(data[8:start])["features"]["data_offsets"]
+        self.assertEqual(data[start + first:start + last], self.model(SAMPLES).features.tobytes())
+
     def test_copies_may_be_written_and_views_may_not(self):
         copies, views = self.model(SNEAKER, gates=True), self.model(SNEAKER, gates=True, copy=False)
         for name in ("logits", "features", "head_tokens", "head_gate_sum"):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
-from .errors import check
+from .errors import Error, check, keep_raised
 
 
 class Block(NamedTuple):
@@ -56,6 +56,17 @@ class Arrays(NamedTuple):
     gates: NDArray[np.float32] | None = None  # (N, the gates of all blocks one behind the other)
 
 
+Trace = Callable[[int, int, NDArray[np.float32]], Any]  # (image, block, tokens that leave it)
+
+
+@ffi.def_extern(error=1, onerror=keep_raised)
+def on_trace(of: Any, slot: int, block: int, x: Any, tokens: int, channels: int) -> int:
+    trace, first = ffi.from_handle(of)
+    memory = bytearray(ffi.buffer(x, 4 * tokens * channels))
+    trace(first + slot, block, np.frombuffer(memory, np.float32).reshape(tokens, channels))
+    return 0
+
+
 class Context:
     """One caller at a time. Holds the model for as long as it lives itself."""
 
@@ -83,12 +94,26 @@ class Context:
         self._parts = [(get, shape, np.dtype(dtype), int(np.prod(shape)) * np.dtype(dtype).itemsize)
                        for get, shape, dtype in parts]
 
-    def run(self, images: Sequence[Any], stop: Any = ffi.NULL) -> None:
-        """Loads and runs as many images as there are; an int that turns nonzero at `stop` cancels it."""
+    def run(self, images: Sequence[Any], first: int | None = None, stop: Any = ffi.NULL, trace: Trace | None = None) -> None:
+        """Loads and runs as many images as there are. first: the number of the first one among the caller's, who gave but
+        one where it is None. An int that turns nonzero at `stop` cancels the run."""
         for slot, image in enumerate(images):
-            pictures.load(self._pointer, slot, image, self._img_size, self._error)
+            try:
+                pictures.load(self._pointer, slot, image, self._img_size, self._error)
+            except (Error, TypeError, ValueError) as error:
+                if first is not None:
+                    error.args = (f"images[{first + slot}]: {error}",)
+                raise
         self._watch.stop = stop
-        check(lib.mohvit_run(self._pointer, len(images), self._error), self._error)
+        if trace is None:
+            check(lib.mohvit_run(self._pointer, len(images), self._error), self._error)
+            return
+        handle = ffi.new_handle((trace, first or 0))
+        lib.mohvit_set_trace(self._pointer, lib.on_trace, handle)
+        try:
+            check(lib.mohvit_run(self._pointer, len(images), self._error), self._error)
+        finally:
+            lib.mohvit_set_trace(self._pointer, ffi.NULL, ffi.NULL)
 
     def copies(self, n: int) -> Arrays:
         return Arrays(*[np.ndarray((n, *shape), dtype, bytearray(ffi.buffer(get(self._pointer, 0), n * size)))

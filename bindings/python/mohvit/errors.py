@@ -82,11 +82,12 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 
-def _keep(kind: Any, value: BaseException, traceback: Any) -> None:
+def keep_raised(kind: Any, value: BaseException, traceback: Any) -> None:
+    """What a callback raised, for the call of the library during which it was called."""
     _of_thread.raised = value
 
 
-@ffi.def_extern(error=1, onerror=_keep)  # KeyboardInterrupt and what else signals raise, before the first line, too
+@ffi.def_extern(error=1, onerror=keep_raised)  # KeyboardInterrupt and what else signals raise, before the first line, too
 def on_time(told: Any, done: int, total: int) -> int:
     return int(ffi.from_handle(told).tell(done, total)) if told else 0
 

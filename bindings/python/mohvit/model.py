@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
-from .context import Arrays, Block, Context, Lease, Pool, block_index, read_layout
-from .errors import Error, NonFiniteError, check
+from .context import Arrays, Block, Context, Lease, Pool, Trace, block_index, read_layout
+from .errors import NonFiniteError, check
 
 _log = logging.getLogger("mohvit")
 
@@ -292,7 +292,8 @@ class Model:
         return (f"<mohvit.Model {self.variant}: {self.num_classes} classes, {self.img_size} pixels, {self.precision}, "
                 f"{self.backend}, {self.instruction_set}>")
 
-    def __call__(self, images: Any, *, gates: bool = False, copy: bool = True) -> Result:
+    def __call__(self, images: Any, *, gates: bool = False, copy: bool = True,
+                 trace: Trace | None = None) -> Result:
         """Classifies an image, or any number of them.
 
         An image is a path, the bytes of a file (JPEG, PNG, WebP; HEIC and AVIF where the library has them), a PIL image,
@@ -304,25 +305,28 @@ class Model:
         gates: record each token's gates for Result.gates.
         copy: False has the result's arrays look into the memory that the images were run in, read-only. Nothing else uses
         that memory until the last of these arrays is gone, and it takes many times the room of the arrays: 0.1 GB an image
-        for a small model at 224 pixels."""
+        for a small model at 224 pixels.
+        trace: called as trace(image, block, x) after each block of each image, in the thread that calls, with the tokens that
+        leave the block: x (tokens, channels), row by row over the stage's square map, the caller's to keep. Images then run
+        one after the other. What it raises ends the call."""
         images = pictures.split(images)
         if not copy:
-            return Result(self, self._run_in_place(list(images), gates))
+            return Result(self, self._run_in_place(list(images), gates, trace))
         rows: list[Arrays] = []
         if isinstance(images, Sequence):
-            rows = self._run_each(images, 0, gates)
+            rows = self._run_each(images, 0, gates, trace)
         else:
             images = iter(images)
             while some := list(itertools.islice(images, 32 * self.threads)):
-                rows += self._run_each(some, len(rows), gates)
+                rows += self._run_each(some, len(rows), gates, trace)
         return Result(self, rows[0] if len(rows) == 1 else self._join(rows, gates))
 
-    def _run_in_place(self, images: list[Any], gates: bool) -> Arrays:
+    def _run_in_place(self, images: list[Any], gates: bool, trace: Trace | None) -> Arrays:
         if not images:
             return self._join([], gates)
         context = self._pool.take(len(images), self.threads, gates)
         lease = Lease(self._pool, context)
-        context.run(images)
+        context.run(images, 0 if len(images) > 1 else None, trace=trace)
         return context.views(len(images), lease)
 
     def _join(self, rows: list[Arrays], gates: bool) -> Arrays:
@@ -333,17 +337,17 @@ class Model:
                       np.empty(heads, np.int32), np.empty(heads, np.float64),
                       np.empty((0, sum(b.tokens * b.heads for b in self.layout)), np.float32) if gates else None)
 
-    def _run_each(self, images: Sequence[Any], first: int, gates: bool) -> list[Arrays]:
+    def _run_each(self, images: Sequence[Any], first: int, gates: bool, trace: Trace | None) -> list[Arrays]:
         """Each image alone: as many side by side as there are threads, or where there are fewer images one after the other,
         on all threads. first: the number of the first one, for messages."""
         if len(images) == 1:
             context = self._pool.take(1, self.threads, gates)
             try:
-                context.run(images)
+                context.run(images, first or None, trace=trace)
                 return [context.copies(1)]
             finally:
                 self._pool.give(context)
-        side_by_side = self.threads if len(images) >= self.threads else 1
+        side_by_side = self.threads if len(images) >= self.threads and trace is None else 1
         contexts = [self._pool.take(1, self.threads // side_by_side, gates) for _ in range(side_by_side)]
         rows: list[Any] = [None] * len(images)
         failures: list[BaseException] = []
@@ -355,11 +359,7 @@ class Model:
                 for i in left:
                     if stop[0]:
                         return
-                    try:
-                        context.run([images[i]], stop)
-                    except (Error, TypeError, ValueError) as error:
-                        error.args = (f"images[{first + i}]: {error}",)
-                        raise
+                    context.run([images[i]], first + i, stop, trace)
                     rows[i] = context.copies(1)
             except BaseException as error:
                 failures.append(error)
