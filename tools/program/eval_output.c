@@ -347,7 +347,7 @@ static void print_json(const eval_report *r, const totals *t)
     json_t *object = or_die(json_object());
     put_scores(object, t, 0);
     json_put(object, "images", json_integer((json_int_t)t->images));
-    json_put(object, "failed", json_integer((json_int_t)(t->failed + r->dropped)));
+    json_put(object, "failed", json_integer((json_int_t)t->failed + (json_int_t)r->dropped));
     json_put(object, "images_per_s", r->rate > 0 ? json_rounded(r->rate) : json_null());
     json_put(object, "decode_ms", json_rounded(milliseconds(t, t->decode_ns)));
     json_put(object, "network_ms", json_rounded(milliseconds(t, t->of[0].network_ns)));
