@@ -1,23 +1,26 @@
-/* head_load_record.c - the section of a record, as numbers of 7 bits a byte: for each class of its images the
- * class, images, and for every block and head active (of routed heads alone: shared ones have all tokens) and
- * gate. A byte before all is 1 where every gate was finite. An image takes 3 KB with a B model, most of it
- * the low bits of the gate sums; images of one class in a chunk share that. */
+/* head_load_record.c - the section of a record: a byte that says what it holds, and numbers of 7 bits a byte:
+ * for each class of its images the class, images, and for every block and head active (of routed heads alone:
+ * shared ones have all tokens), gate and, of several images, which they follow from otherwise, their squares.
+ * An image takes 3 KB with a B model, most of it the low bits of the gate sums; images of one class in a
+ * chunk share that. */
 #include "eval/head_load_record.h"
 
-#include "base/memory.h"
 #include "eval/header.h"
 
 #include <stdlib.h>
 
+/* The first byte of a section. 0.1 wrote no squares. */
+enum { NOT_FINITE, WITHOUT_SQUARES, WITH_SQUARES };
+
 typedef struct class_counts {
     size_t class_index;
-    int64_t images;
-    int64_t *active, *gate; /* (blocks, max_heads), one allocation */
+    int64_t *memory; /* of the counts */
+    head_load_counts counts;
 } class_counts;
 
 /* Of one chunk. */
 typedef struct load_chunk {
-    size_t cells, count;
+    size_t count;
     bool no_memory, not_finite;
     class_counts classes[CHUNK_IMAGES];
 } load_chunk;
@@ -26,11 +29,8 @@ typedef struct load_chunk {
 
 static void *begin_chunk(void *user)
 {
-    const head_load_record *s = user;
-    load_chunk *c = calloc(1, sizeof *c);
-    if (c)
-        c->cells = s->routing->count * s->routing->max_heads;
-    return c;
+    (void)user;
+    return calloc(1, sizeof(load_chunk));
 }
 
 static void end_chunk(void *user, void *chunk)
@@ -38,21 +38,21 @@ static void end_chunk(void *user, void *chunk)
     (void)user;
     load_chunk *c = chunk;
     for (size_t i = 0; i < c->count; i++)
-        free(c->classes[i].active);
+        free(c->classes[i].memory);
     free(c);
 }
 
 /* NULL without memory. */
-static class_counts *counts_of(load_chunk *c, size_t class_index)
+static class_counts *counts_of(load_chunk *c, const routing_layout *routing, size_t class_index)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->classes[i].class_index == class_index)
             return &c->classes[i];
     class_counts *k = &c->classes[c->count];
-    *k = (class_counts){.class_index = class_index, .active = calloc(2 * c->cells, sizeof *k->active)};
-    if (!k->active)
+    *k = (class_counts){class_index, calloc(head_load_counts_size(routing), sizeof *k->memory), {0}};
+    if (!k->memory)
         return NULL;
-    k->gate = k->active + c->cells;
+    k->counts = head_load_counts_in(k->memory, routing);
     c->count++;
     return k;
 }
@@ -66,21 +66,11 @@ static void add_image(void *user, void *chunk, const image_answer *a)
         class_index = a->predicted;
     if (a->top_k || class_index == CLASS_NONE)
         return;
-    class_counts *k = counts_of(c, class_index);
-    if (!k) {
+    class_counts *k = counts_of(c, s->routing, class_index);
+    if (!k)
         c->no_memory = true;
-        return;
-    }
-    k->images++;
-    for (size_t i = 0; i < c->cells; i++) {
-        int64_t units;
-        if (!head_load_units(&units, a->gate_sum[i])) {
-            c->not_finite = true;
-            return;
-        }
-        k->active[i] += a->head_tokens[i];
-        k->gate[i] += units;
-    }
+    else if (head_load_count_image(&k->counts, s->routing, a->head_tokens, a->gate_sum, NULL))
+        c->not_finite = true;
 }
 
 // ---- Encoding --------------------------------------------------------------------------------------
@@ -107,13 +97,19 @@ static uint64_t get_number(byte_reader *r)
 
 static void encode_class(const routing_layout *l, const class_counts *k, bytes *out)
 {
+    const head_load_counts *n = &k->counts;
     put_number(out, k->class_index);
-    put_number(out, (uint64_t)k->images);
+    put_number(out, (uint64_t)*n->images);
     for (size_t i = 0, at = 0; i < l->count; i++, at += l->max_heads) {
-        for (size_t h = 0; h < l->blocks[i].heads; h++) {
-            if (h >= l->blocks[i].shared)
-                put_number(out, (uint64_t)k->active[at + h]);
-            put_number(out, (uint64_t)k->gate[at + h]);
+        for (size_t j = at; j < at + l->blocks[i].heads; j++) {
+            bool routed = j >= at + l->blocks[i].shared, several = *n->images > 1;
+            if (routed)
+                put_number(out, (uint64_t)n->active[j]);
+            put_number(out, (uint64_t)n->gate[j]);
+            if (routed && several)
+                put_number(out, (uint64_t)n->active_squares[j]);
+            if (several)
+                put_number(out, (uint64_t)n->gate_squares[j]);
         }
     }
 }
@@ -122,7 +118,7 @@ static void encode_chunk(void *user, const void *chunk, bytes *out)
 {
     const head_load_record *s = user;
     const load_chunk *c = chunk;
-    bytes_put_u8(out, !c->not_finite);
+    bytes_put_u8(out, c->not_finite ? NOT_FINITE : WITH_SQUARES);
     put_number(out, c->count);
     for (size_t i = 0; i < c->count; i++)
         encode_class(s->routing, &c->classes[i], out);
@@ -150,7 +146,9 @@ static mohvit_status no_memory(mohvit_error *err)
 
 typedef struct collector {
     head_load *load;
-    int64_t *active, *gate; /* (blocks, max_heads) */
+    size_t records;
+    int64_t *memory;         /* of the counts */
+    head_load_counts counts; /* of a class in a record */
 } collector;
 
 static mohvit_status damaged(const journal *from, size_t chunk, const char *what, mohvit_error *err)
@@ -159,20 +157,41 @@ static mohvit_status damaged(const journal *from, size_t chunk, const char *what
                      what);
 }
 
-/* Fills the collector's counts; false where a count is too large for so many images. */
-static bool decode_class(collector *c, int64_t images, byte_reader *in)
+/* Cell i of the counts, a routed head's or a shared one's; false where a number is too large. */
+static bool decode_head(const head_load_counts *k, size_t i, bool routed, const routing_block *b,
+                        bool squares, byte_reader *in)
+{
+    uint64_t images = (uint64_t)*k->images, tokens = images * b->tokens, most = (uint64_t)HEAD_LOAD_MAX_MEAN;
+    uint64_t active = routed ? get_number(in) : tokens, gate = get_number(in);
+    if (active > tokens || gate > tokens * most << HEAD_LOAD_GATE_BITS)
+        return false;
+    uint64_t active_square = active / images * active, gate_square = 0;
+    if (squares && images > 1) {
+        active_square = routed ? get_number(in) : active_square;
+        gate_square = get_number(in);
+    } else if (squares) {
+        gate_square = (uint64_t)head_load_gate_square((int64_t)gate, b->tokens);
+    }
+    k->active[i] = (int64_t)active;
+    k->gate[i] = (int64_t)gate;
+    k->active_squares[i] = (int64_t)active_square;
+    k->gate_squares[i] = (int64_t)gate_square;
+    return active_square <= INT64_MAX && gate_square <= INT64_MAX;
+}
+
+/* Fills the collector's counts; false where they cannot be of so many images. */
+static bool decode_class(const collector *c, uint64_t images, bool squares, byte_reader *in)
 {
     const routing_layout *l = &c->load->routing;
+    const head_load_counts *k = &c->counts;
+    *k->images = (int64_t)images;
     for (size_t i = 0, at = 0; i < l->count; i++, at += l->max_heads) {
         const routing_block *b = &l->blocks[i];
-        int64_t tokens = images * (int64_t)b->tokens;
         for (size_t h = 0; h < l->max_heads; h++) {
-            bool there = h < b->heads, routed = there && h >= b->shared;
-            uint64_t active = routed ? get_number(in) : (uint64_t)tokens, gate = there ? get_number(in) : 0;
-            if (active > (uint64_t)tokens || gate >> 62)
+            if (h >= b->heads)
+                k->active[at + h] = -1;
+            else if (!decode_head(k, at + h, h >= b->shared, b, squares, in))
                 return false;
-            c->active[at + h] = there ? (int64_t)active : -1;
-            c->gate[at + h] = (int64_t)gate;
         }
     }
     return !in->failed;
@@ -186,17 +205,23 @@ static mohvit_status collect_record(void *user, const chunk_record *r, const jou
     if (!section)
         return damaged(source, r->chunk, "is not there", err);
     byte_reader in = *section;
-    if (bytes_get_u8(&in) != 1)
+    uint8_t kind = bytes_get_u8(&in);
+    bool squares = kind == WITH_SQUARES;
+    if (kind != WITHOUT_SQUARES && kind != WITH_SQUARES)
         return damaged(source, r->chunk, "has gates that are not finite", err);
+    if (c->records++ && squares != c->load->has_squares)
+        return damaged(source, r->chunk,
+                       squares ? "has squares, unlike others'" : "lacks squares, unlike others'", err);
+    c->load->has_squares = squares;
     mohvit_status status = MOHVIT_OK;
     size_t count = get_number(&in), images = 0;
     for (size_t i = 0; !status && i < count; i++) {
         size_t class_index = get_number(&in), n = get_number(&in);
         images += n;
-        if (in.failed || class_index >= c->load->names.count || n > CHUNK_IMAGES || images > r->images ||
-            !decode_class(c, (int64_t)n, &in))
+        if (in.failed || class_index >= c->load->names.count || !n || n > CHUNK_IMAGES ||
+            images > r->images || !decode_class(c, n, squares, &in))
             return damaged(source, r->chunk, "is damaged", err);
-        status = head_load_add_counts(c->load, class_index, (int64_t)n, c->active, c->gate, err);
+        status = head_load_add_counts(c->load, class_index, &c->counts, err);
     }
     return status || !(in.failed || in.size) ? status : damaged(source, r->chunk, "is damaged", err);
 }
@@ -264,10 +289,10 @@ mohvit_status head_load_collect(head_load **out, const record_set *s, const char
     mohvit_status status = create_load(&c.load, header, of_config, journal_name(s->journals[0]), err);
     if (status)
         return status;
-    size_t cells = c.load->routing.count * c.load->routing.max_heads;
-    c.active = memory_alloc(cells, sizeof *c.active);
-    c.gate = memory_alloc(cells, sizeof *c.gate);
-    if (!c.active || !c.gate)
+    c.memory = calloc(head_load_counts_size(&c.load->routing), sizeof *c.memory);
+    if (c.memory)
+        c.counts = head_load_counts_in(c.memory, &c.load->routing);
+    else
         status = no_memory(err);
     if (!status)
         status = describe_load(c.load, header, shard, err);
@@ -276,8 +301,7 @@ mohvit_status head_load_collect(head_load **out, const record_set *s, const char
     for (size_t k = 0; !status && k < c.load->names.count; k++)
         for (size_t b = 0; !status && b < c.load->routing.count; b++)
             status = head_load_check(c.load, k, b, journal_name(s->journals[0]), err);
-    free(c.active);
-    free(c.gate);
+    free(c.memory);
     if (status)
         head_load_destroy(c.load);
     else

@@ -331,8 +331,10 @@ MOHVIT_API mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, cons
 
 /* Adds what `from` has counted, which stays as it is. MOHVIT_ERROR_MISMATCH where it is of another model or
  * was counted otherwise: weights, preprocessing or precision, and unless allow_mixed backend or instruction
- * set, which round differently. MOHVIT_ERROR_ARGUMENT where both have counted the same data, as the program's
- * files tell. Then nothing is added; after another failure `to` can only be destroyed. */
+ * set, which round differently; and unless allow_mixed where one of them is a file of 0.1, which has no sums
+ * of squares: the sum then has none, and no intervals. MOHVIT_ERROR_ARGUMENT where both have counted the same
+ * data, as the program's files tell. Then nothing is added; after another failure `to` can only be destroyed.
+ */
 MOHVIT_API mohvit_status mohvit_head_load_merge(mohvit_head_load *to, const mohvit_head_load *from,
                                                 int allow_mixed, mohvit_error *err);
 
@@ -360,7 +362,8 @@ MOHVIT_API mohvit_status mohvit_head_load_of_class(const mohvit_head_load *load,
                                                    double *gate_sum, mohvit_error *err);
 
 /* Writes a safetensors file, whole or not at all; a file of that name is replaced. Tensors: images (classes),
- * tokens (classes, blocks), active (classes, blocks, max_heads) and gate_sum of the same shape. */
+ * tokens (classes, blocks), active (classes, blocks, max_heads), and of the same shape gate_sum,
+ * active_squares and gate_squares (vit/headload/head_load.h). */
 MOHVIT_API mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path,
                                                mohvit_error *err);
 

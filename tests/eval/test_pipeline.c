@@ -194,6 +194,9 @@ static void assert_same_counts(const head_load *x, const head_load *y)
     assert_memory_equal(x->images, y->images, CLASSES * sizeof *x->images);
     assert_memory_equal(x->active, y->active, cells * sizeof *x->active);
     assert_memory_equal(x->gate, y->gate, cells * sizeof *x->gate);
+    assert_true(x->has_squares && y->has_squares);
+    assert_memory_equal(x->active_squares, y->active_squares, cells * sizeof *x->active_squares);
+    assert_memory_equal(x->gate_squares, y->gate_squares, cells * sizeof *x->gate_squares);
 }
 
 static void assert_same_load(const outcome *a, const outcome *b)
@@ -387,11 +390,38 @@ static void a_head_load_that_is_damaged_is_an_error(void **state)
     expect_damage(&record, &r, 0, "", 0, NULL);
     expect_damage(&record, &r, 0, "", 1, "chunk 3: its head load is damaged");
     expect_damage(&record, &r, 0, "", -1, "chunk 3: its head load is damaged");
-    expect_damage(&record, &r, 0, "\2", 0, "gates that are not finite");
+    expect_damage(&record, &r, 0, "\3", 0, "gates that are not finite");
     expect_damage(&record, &r, 2, "\12", 0, "is damaged"); // a class too many,
     expect_damage(&record, &r, 3, "\11", 0, "is damaged"); // more images than the chunk has,
     expect_damage(&record, &r, 1, "\1", 0, "is damaged");  // or fewer classes than follow
     record_free(&r);
+    bytes_free(&record);
+    journal_close(o.records);
+}
+
+/* Intervals of some of the images would pass for those of all. */
+static void records_with_and_without_squares_are_not_added_up(void **state)
+{
+    (void)state;
+    outcome o = {0};
+    bytes record = {0};
+    chunk_record r;
+    head_load *load = NULL;
+    mohvit_error err;
+    evaluate(&o, 1, 1);
+    journal *j = open_journal(1);
+    for (size_t chunk = 2; chunk < 4; chunk++) {
+        bytes_free(&record);
+        assert_int_equal(journal_read(o.records, chunk, &record, NULL), MOHVIT_OK);
+        assert_int_equal(record_parse(&r, record.data, record.size, NULL), MOHVIT_OK);
+        if (chunk == 3) // as in records of 0.1
+            record.data[record_section(&r, SECTION_HEAD_LOAD)->data - record.data] = 1;
+        assert_int_equal(append(j, &record, NULL), MOHVIT_OK);
+        record_free(&r);
+    }
+    assert_int_equal(head_load_collect(&load, &(record_set){&j, 1}, NULL, NULL, &err), MOHVIT_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "chunk 3: its head load lacks squares, unlike others'"));
+    journal_close(j);
     bytes_free(&record);
     journal_close(o.records);
 }
@@ -406,6 +436,7 @@ int main(void)
         cmocka_unit_test(of_several_models_the_heads_of_the_first_are_counted),
         cmocka_unit_test(a_record_has_the_hash_of_each_picture),
         cmocka_unit_test(a_head_load_that_is_damaged_is_an_error),
+        cmocka_unit_test(records_with_and_without_squares_are_not_added_up),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -295,7 +295,7 @@ def check_hostile(page, labels):
     check("nothing broke out", page.driver.title.startswith("Head load: ") and not page.all("img"), page.driver.title)
     # That of the machine would be a tag too many.
     scripts = page.js("return document.querySelectorAll('script').length")
-    check("as many scripts as were written", scripts == 5, scripts)
+    check("as many scripts as were written", scripts == 8, scripts)
 
 
 def seconds_to_show(page, name):

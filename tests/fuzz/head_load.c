@@ -1,9 +1,11 @@
 /* Files of head load: read, asked, and merged with themselves and with what differs from them. */
-#include "vit/headload/head_load.h"
+#include "vit/headload/interval.h"
 #include "vit/network/config.h"
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/mend.h"
+
+#include <math.h>
 
 FUZZ_MEND(mend_safetensors)
 
@@ -16,10 +18,17 @@ static void ask(const head_load *l)
     for (size_t h = 0; last && h < last->heads; h++) {
         fuzz_require(!(head_load_of(l, 0, last->index, h) > 1), "a head with more than all tokens");
         fuzz_require(head_load_gate_sum(l, 0, last->index, h) >= 0, "gates below zero");
+        interval of_load = interval_of_load(l, 0, last->index, h, interval_t(l->images[0]));
+        interval of_gate = interval_of_gate(l, 0, last->index, h, interval_t(l->images[0]));
+        bool none = !l->has_squares || l->images[0] < 2;
+        fuzz_require(none ? isnan(of_load.low) : of_load.low >= 0 && of_load.low <= of_load.high,
+                     "an interval that is none");
+        fuzz_require(none ? isnan(of_gate.low) : of_gate.low >= 0 && of_gate.low <= of_gate.high,
+                     "an interval that is none");
     }
 }
 
-enum { CHANGES = 7 };
+enum { CHANGES = 9 };
 
 /* Lets a load differ in one thing, so that merging comes to what it checks after that; or in none. */
 static void change(head_load *l, size_t what)
@@ -44,6 +53,11 @@ static void change(head_load *l, size_t what)
     case 5:
         json_array_clear(l->sources);
         break;
+    case 6:
+    case 7:
+        json_array_clear(l->sources);
+        l->has_squares = !l->has_squares;
+        break;
     default:
         break;
     }
@@ -51,13 +65,14 @@ static void change(head_load *l, size_t what)
 
 static void merge(const char *path, size_t what)
 {
+    const unsigned allowed = what == 7 ? HEAD_LOAD_DROP_SQUARES : 0;
     head_load *a = NULL, *b = NULL;
     mohvit_error err;
     fuzz_require(!head_load_open(&a, path, config_routing_from_json, &err) &&
                      !head_load_open(&b, path, config_routing_from_json, &err),
                  "read once, and not again");
     change(b, what);
-    fuzz_checked(head_load_merge(a, b, "a", "b", false, &err), &err, NULL);
+    fuzz_checked(head_load_merge(a, b, "a", "b", allowed, &err), &err, NULL);
     head_load_destroy(a);
     head_load_destroy(b);
 }

@@ -154,9 +154,10 @@ static void seed_head_load(head_load *load)
     head_load_destroy(load);
 }
 
-/* As 0.1 wrote it: what it has under this key, nothing reads. */
+/* As 0.1 wrote it, without squares: what it has under this key, nothing reads. */
 static void seed_old_head_load(head_load *load)
 {
+    load->has_squares = false;
     static const char key[] = "\"routing\"";
     const char *path = seed_path("head_load");
     mohvit_error err;
@@ -212,6 +213,7 @@ static void seed_head_loads(const config *c, const labels *names)
     const size_t cells = load->routing.count * load->routing.max_heads;
     for (size_t i = 0; i < cells; i++)
         load->gate[i] = load->active[i] < 0 ? 0 : INT64_MAX / 2 + 1;
+    load->has_squares = false; // of so large gates they would not fit
     seed_head_load(load);
 }
 

@@ -12,9 +12,9 @@ samples=$golden/../../tools/samples
 # shellcheck source=tests/testing.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../testing.sh"
 
-# The numbers of two head loads of the ten classes, which end their files: 10 + 10·6 + 2·10·6·16 of 8 bytes.
+# The numbers of two head loads of the ten classes, which end their files: 10 + 10·6 + 4·10·6·16 of 8 bytes.
 same_counts() {
-    cmp <(tail -c 15920 "$1") <(tail -c 15920 "$2") || fail "$1 and $2 differ"
+    cmp <(tail -c 31280 "$1") <(tail -c 31280 "$2") || fail "$1 and $2 differ"
 }
 
 # ---- Counting --------------------------------------------------------------------------------------
@@ -88,6 +88,18 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     run 0 merge 3.safetensors 1.safetensors --head-load part.safetensors
     has "$err" "warning: part.safetensors: of $pictures"
     has "$err" "shard 2/3 is missing"
+    rm part.safetensors
+    # As 0.1 would have counted the second part: under these keys nothing looks.
+    sed 's/"active_squares"/"uctive_squares"/; s/"gate_squares"/"uate_squares"/' 2.safetensors >old.safetensors
+    run 1 merge 1.safetensors 3.safetensors old.safetensors --head-load part.safetensors
+    has "$err" "old.safetensors: lacks the sums of squares"
+    absent part.safetensors
+    run 0 merge 1.safetensors 3.safetensors old.safetensors --head-load part.safetensors --drop-intervals
+    run 0 headload export --csv part.safetensors
+    cut -d , -f 1-13 out.txt >part.csv
+    equal "$(sed 1d out.txt | cut -d , -f 14- | sort -u)" ",,,,,"
+    run 0 headload export --csv whole.safetensors
+    cut -d , -f 1-13 out.txt | cmp - part.csv || fail "without intervals other counts"
     rm part.safetensors
     run 1 merge 1.state 2.state --head-load part.safetensors
     has "$err" "missing"
@@ -225,7 +237,8 @@ csv_and_json_say_the_same() {
     "$make" a.safetensors moh_transnext_small_75 nine.tsv
     run 0 headload export --csv a.safetensors
     cp out.txt a.csv
-    equal "$(head -n 1 a.csv)" "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean"
+    equal "$(head -n 1 a.csv)" "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,images,load_low,$(
+        )load_high,load_reliable,gate_low,gate_high,gate_reliable"
     equal "$(sed -n 2p a.csv | cut -d , -f 1-3)" '0,n01440764,"tench'
     run 0 headload export --json a.safetensors
     equal "$(wc -l <out.txt)" 1
@@ -239,6 +252,10 @@ csv_and_json_say_the_same() {
                 get rows $i tokens),$(get rows $i active)"
         awk -v a="$(cut -d , -f 10 <<<"$line")" -v b="$(get rows $i load)" 'BEGIN { exit !(a - b < 1e-8 && b - a < 1e-8) }' ||
             fail "row $i: load"
+        equal "$(cut -d , -f 13 <<<"$line")" "$(get rows $i images)"
+        equal "$(cut -d , -f 16 <<<"$line")" "$(get rows $i load_reliable | sed 's/true/1/;s/false/0/')"
+        awk -v a="$(cut -d , -f 18 <<<"$line")" -v b="$(get rows $i gate_high)" 'BEGIN { exit !(a - b < 1e-8 && b - a < 1e-8) }' ||
+            fail "row $i: gate_high"
     done
     run 2 headload export a.safetensors
     run 2 headload export --csv --json a.safetensors
@@ -288,12 +305,13 @@ files_of_older_versions_say_what_they_said() {
     local old=$golden/headload/0.1.0
     run 0 headload export --csv "$old.safetensors"
     cp out.txt old.csv
-    equal "$(sed -n 17p old.csv)" "0,,ankle boot,4,0,7,routed,12,12,1,0.2,0.966914574"
+    equal "$(sed -n 17p old.csv)" "0,,ankle boot,4,0,7,routed,12,12,1,0.2,0.966914574,3,,,,,,"
     run 0 merge "$old.state" --head-load merged.safetensors
     run 0 headload export --csv merged.safetensors
     cmp old.csv out.txt || fail "the state and the head load of 0.1.0 differ"
     run 0 headload stats "$old.safetensors"
     has "$out" "custom: 5 images of 3 classes, 66.67 % of the heads active"
+    has "$out" "no intervals"
     run 0 headload plot "$old.safetensors" --classes ankle_boot,purse -o old.svg
     cp "$old.state" old.state
     run 1 eval "idx:$pictures,$classes" --limit 64 --state old.state --head-load a.safetensors
@@ -358,7 +376,7 @@ a_class_has_the_same_names_everywhere() {
         printf '%s\t%s\n' bag.png "$name" >truth.txt
         run 0 headload count flat --truth truth.txt --labels labels.txt -o counted.safetensors --quiet
         run 0 headload export --csv counted.safetensors
-        equal "$(awk -F, 'NR > 1 && $(NF - 4) > 0 { print $1; exit }' out.txt)" "${of[i]}"
+        equal "$(awk -F, 'NR > 1 && $(NF - 11) > 0 { print $1; exit }' out.txt)" "${of[i]}"
         run 0 headload plot a.safetensors --classes "$name" -o named.svg
         run 0 headload plot a.safetensors --classes "${of[i]}" -o numbered.svg
         cmp named.svg numbered.svg || fail "--classes $name is not class ${of[i]}"

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "vit/headload/head_load_statistics.h"
+#include "vit/headload/interval.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -90,31 +91,50 @@ static bool counts_are_wide(const head_load *l)
     return false;
 }
 
-/* `active` and `gates` of every class, block and head that there is. */
-static void add_counts(bytes *t, const head_load *l, bool wide)
+/* A number of every class, block and head that there is, as doubles. */
+static void add_doubles(bytes *t, const char *id, const head_load *l, const int64_t *numbers, double unit)
 {
-    size_t cells = l->names.count * heads_of_all_blocks(l), size = wide ? 8 : 4;
-    double *gates = memory_alloc(cells, sizeof *gates);
-    void *active = memory_alloc(cells, size);
-    size_t at = 0;
-    t->failed = t->failed || !gates || !active;
-    for (size_t c = 0; !t->failed && c < l->names.count; c++) {
-        for (size_t b = 0; b < l->routing.count; b++) {
-            size_t heads = l->routing.blocks[b].heads;
-            for (size_t h = 0; h < heads; h++, at++) {
-                int64_t count = l->active[head_load_at(l, c, b, h)];
-                if (wide)
-                    ((double *)active)[at] = (double)count;
-                else
-                    ((uint32_t *)active)[at] = (uint32_t)count;
-                gates[at] = head_load_gate_sum(l, c, b, h);
-            }
-        }
+    size_t cells = l->names.count * heads_of_all_blocks(l), at = 0;
+    double *out = memory_alloc(cells, sizeof *out);
+    t->failed = t->failed || !out;
+    for (size_t c = 0; out && c < l->names.count; c++)
+        for (size_t b = 0; b < l->routing.count; b++)
+            for (size_t h = 0; h < l->routing.blocks[b].heads; h++)
+                out[at++] = (double)numbers[head_load_at(l, c, b, h)] / unit;
+    text_base64(t, id, out, at * sizeof *out);
+    free(out);
+}
+
+/* The squares, and Student's t of each class, which the page does not compute. */
+static void add_squares(bytes *t, const head_load *l)
+{
+    double *quantiles = memory_alloc(l->names.count, sizeof *quantiles);
+    t->failed = t->failed || !quantiles;
+    for (size_t c = 0; quantiles && c < l->names.count; c++)
+        quantiles[c] = interval_t(l->images[c]);
+    text_base64(t, "quantiles", quantiles, quantiles ? l->names.count * sizeof *quantiles : 0);
+    free(quantiles);
+    if (!l->has_squares)
+        return;
+    add_doubles(t, "active-squares", l, l->active_squares, 1);
+    add_doubles(t, "gate-squares", l, l->gate_squares, 1);
+}
+
+static void add_active(bytes *t, const head_load *l, bool wide)
+{
+    size_t cells = l->names.count * heads_of_all_blocks(l), at = 0;
+    if (wide) {
+        add_doubles(t, "active", l, l->active, 1);
+        return;
     }
-    text_base64(t, "active", active, at * size);
-    text_base64(t, "gates", gates, at * sizeof *gates);
+    uint32_t *active = memory_alloc(cells, sizeof *active);
+    t->failed = t->failed || !active;
+    for (size_t c = 0; active && c < l->names.count; c++)
+        for (size_t b = 0; b < l->routing.count; b++)
+            for (size_t h = 0; h < l->routing.blocks[b].heads; h++)
+                active[at++] = (uint32_t)l->active[head_load_at(l, c, b, h)];
+    text_base64(t, "active", active, at * sizeof *active);
     free(active);
-    free(gates);
 }
 
 /* Of each block that routes: the classes by similarity. */
@@ -181,10 +201,10 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
     for (size_t b = 0; !status && b < l->routing.count; b++)
         status = add_block(t, blocks, l, b, err);
     text_json(t, "data",
-              json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", title, "model",
+              json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:b, s:O, s:O}", "file", title, "model",
                         l->routing.model, "activePercent", routing_layout_active_percent(&l->routing),
                         "names", names, "ids", ids, "images", images, "blocks", blocks, "wide", wide,
-                        "sources", l->sources, "provenance", l->provenance));
+                        "squares", l->has_squares, "sources", l->sources, "provenance", l->provenance));
     return status;
 }
 
@@ -194,7 +214,9 @@ static mohvit_status add_data(bytes *t, const head_load *l, const char *title, m
 {
     bool wide = counts_are_wide(l);
     mohvit_status status = add_description(t, l, title, wide, err);
-    add_counts(t, l, wide);
+    add_active(t, l, wide);
+    add_doubles(t, "gates", l, l->gate, HEAD_LOAD_GATE_UNIT);
+    add_squares(t, l);
     return status ? status : add_orders(t, l, err);
 }
 

@@ -42,9 +42,12 @@ static void print_heading(const head_load *l)
     size_t classes;
     int64_t images = head_load_images(l, &classes);
     output_title(l->routing.model);
-    output_printf(": %lld image%s of %zu class%s, %.4g %% of the heads active\n\n", (long long)images,
+    output_printf(": %lld image%s of %zu class%s, %.4g %% of the heads active\n", (long long)images,
                   plural((uint64_t)images), classes, classes == 1 ? "" : "es",
                   routing_layout_active_percent(&l->routing));
+    if (!l->has_squares)
+        output_printf("no intervals: it has none of the sums that they are made of, as 0.1 counted\n");
+    output_printf("\n");
     output_printf(
         "                        load of a routed head:                entropy of     divergence of\n"
         "       shared  a token  share of the tokens that select it    loads, bits    classes, bits   dead\n"

@@ -26,12 +26,14 @@ static const char help[] =
     "                      that have it\n"
     "  --logits FILE       safetensors: the scores before softmax, likewise\n"
     "  --allow-mixed       takes states of different processors and backends together\n"
+    "  --drop-intervals    takes head loads with and without the sums that intervals are made of\n"
+    "                      together; what 0.1 counted has none, nor has the result\n"
     "  -h, --help          show this\n";
 
 typedef struct merge_options {
     output_format format;
     const char *per_class, *predictions, *head_load, *vectors[VECTOR_KINDS];
-    bool allow_mixed;
+    bool allow_mixed, drop_intervals;
     char **states; /* (count) */
     size_t count;
 } merge_options;
@@ -223,6 +225,11 @@ static void name_missing_parts(const merge_options *o, const head_load *l)
     }
 }
 
+static unsigned allowed(const merge_options *o)
+{
+    return (o->allow_mixed ? HEAD_LOAD_MIXED : 0) | (o->drop_intervals ? HEAD_LOAD_DROP_SQUARES : 0);
+}
+
 /* Number i, which is l, does not go with the files before it: makes *err say with which of them. */
 static void blame_one(const merge_options *o, size_t i, const head_load *l, mohvit_error *err)
 {
@@ -231,7 +238,7 @@ static void blame_one(const merge_options *o, size_t i, const head_load *l, mohv
         head_load *one = NULL;
         mohvit_error with_one;
         blamed = !head_load_open(&one, o->states[k], config_routing_from_json, NULL) &&
-                 head_load_merge(one, l, o->states[k], o->states[i], o->allow_mixed, &with_one);
+                 head_load_merge(one, l, o->states[k], o->states[i], allowed(o), &with_one);
         if (blamed)
             *err = with_one;
         head_load_destroy(one);
@@ -247,7 +254,7 @@ static int merge_head_loads(const merge_options *o)
         head_load *l = NULL;
         status = head_load_open(&l, o->states[i], config_routing_from_json, &err);
         if (!status)
-            status = head_load_merge(sum, l, o->states[0], o->states[i], o->allow_mixed, &err);
+            status = head_load_merge(sum, l, o->states[0], o->states[i], allowed(o), &err);
         if (l && status)
             blame_one(o, i, l, &err);
         head_load_destroy(l);
@@ -290,7 +297,8 @@ enum {
     OPTION_HEAD_LOAD,
     OPTION_FEATURES,
     OPTION_LOGITS,
-    OPTION_MIXED
+    OPTION_MIXED,
+    OPTION_DROP
 };
 
 static bool take_option(void *options, int code, const char *value)
@@ -311,6 +319,8 @@ static bool take_option(void *options, int code, const char *value)
         return takes_file(FILE_OUTPUT, "--logits", value, &o->vectors[VECTOR_LOGITS]);
     case OPTION_MIXED:
         return o->allow_mixed = true;
+    case OPTION_DROP:
+        return o->drop_intervals = true;
     default:
         return false;
     }
@@ -326,6 +336,7 @@ static int run_merge(int argc, char **argv)
         {"features", required_argument, NULL, OPTION_FEATURES},
         {"logits", required_argument, NULL, OPTION_LOGITS},
         {"allow-mixed", no_argument, NULL, OPTION_MIXED},
+        {"drop-intervals", no_argument, NULL, OPTION_DROP},
         LAST_OPTIONS,
     };
     merge_options o = {0};

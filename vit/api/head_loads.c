@@ -69,7 +69,7 @@ mohvit_status mohvit_head_load_merge(mohvit_head_load *to, const mohvit_head_loa
     if (to == from)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "a head load cannot be added to itself");
     return head_load_merge(to, from, "the head load that is added to", "the head load that is added",
-                           allow_mixed, err);
+                           allow_mixed ? HEAD_LOAD_MIXED | HEAD_LOAD_DROP_SQUARES : 0, err);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

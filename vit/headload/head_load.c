@@ -21,10 +21,14 @@ static mohvit_status allocate(head_load *l, json_t *config, mohvit_error *err)
     l->images = calloc(classes, sizeof *l->images);
     l->active = calloc(cells, sizeof *l->active);
     l->gate = calloc(cells, sizeof *l->gate);
+    l->active_squares = calloc(cells, sizeof *l->active_squares);
+    l->gate_squares = calloc(cells, sizeof *l->gate_squares);
+    l->has_squares = true;
     l->sources = json_array();
     l->provenance = json_object();
     l->config = json_copy(config);
-    if (!l->images || !l->active || !l->gate || !l->sources || !l->provenance || !l->config)
+    if (!l->images || !l->active || !l->gate || !l->active_squares || !l->gate_squares || !l->sources ||
+        !l->provenance || !l->config)
         return head_load_no_memory(err);
     for (size_t b = 0; b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
@@ -63,6 +67,8 @@ void head_load_destroy(head_load *l)
     free(l->images);
     free(l->active);
     free(l->gate);
+    free(l->active_squares);
+    free(l->gate_squares);
     free(l);
 }
 
@@ -104,11 +110,84 @@ double head_load_gate_sum(const head_load *l, size_t class_index, size_t block, 
     return (double)l->gate[head_load_at(l, class_index, block, head)] / HEAD_LOAD_GATE_UNIT;
 }
 
+double head_load_gate_mean(const head_load *l, size_t class_index, size_t block, size_t head)
+{
+    return head_load_gate_sum(l, class_index, block, head) / (double)head_load_tokens(l, class_index, block);
+}
+
+double head_load_gate_share(const head_load *l, size_t class_index, size_t block, size_t head)
+{
+    double all = 0;
+    for (size_t h = 0; h < l->routing.blocks[block].heads; h++)
+        all += head_load_gate_sum(l, class_index, block, h);
+    return head_load_gate_sum(l, class_index, block, head) / all;
+}
+
 // ---- Counting --------------------------------------------------------------------------------------
 
-static bool add_checked(int64_t *to, int64_t value)
+size_t head_load_counts_size(const routing_layout *routing)
 {
-    return !__builtin_add_overflow(*to, value, to);
+    return 1 + 4 * routing->count * routing->max_heads;
+}
+
+head_load_counts head_load_counts_in(int64_t *memory, const routing_layout *routing)
+{
+    size_t cells = routing->count * routing->max_heads;
+    int64_t *first = memory + 1;
+    return (head_load_counts){memory, first, first + cells, first + 2 * cells, first + 3 * cells};
+}
+
+head_load_counts head_load_row(const head_load *l, size_t class_index)
+{
+    size_t first = head_load_at(l, class_index, 0, 0);
+    return (head_load_counts){l->images + class_index, l->active + first, l->gate + first,
+                              l->active_squares + first, l->gate_squares + first};
+}
+
+/* Of one head of a block. */
+typedef struct {
+    int64_t active, gate, active_square, gate_square;
+} cell_counts;
+
+int64_t head_load_gate_square(int64_t gate, size_t tokens)
+{
+    int64_t unit = (int64_t)tokens << (HEAD_LOAD_GATE_BITS - HEAD_LOAD_MEAN_BITS);
+    int64_t mean = (llabs(gate) + unit / 2) / unit;
+    return mean * mean;
+}
+
+/* Of one image, with so many tokens in the block; false where the gates are not finite, or absurd. */
+static bool count_cell(cell_counts *out, int64_t active, double gate_sum, size_t tokens)
+{
+    if (!(fabs(gate_sum) <= (double)tokens * HEAD_LOAD_MAX_MEAN)) // NaN too
+        return false;
+    int64_t gate = llrint(gate_sum * HEAD_LOAD_GATE_UNIT);
+    *out = (cell_counts){active, gate, active * active, head_load_gate_square(gate, tokens)};
+    return true;
+}
+
+static bool fits(int64_t a, int64_t b)
+{
+    return !__builtin_add_overflow(a, b, &a);
+}
+
+static bool cell_fits(const head_load_counts *to, size_t i, const cell_counts *c)
+{
+    return fits(to->active[i], c->active) && fits(to->gate[i], c->gate) &&
+           fits(to->active_squares[i], c->active_square) && fits(to->gate_squares[i], c->gate_square);
+}
+
+static void add_cell(const head_load_counts *to, size_t i, const cell_counts *c)
+{
+    to->active[i] += c->active;
+    to->gate[i] += c->gate;
+    to->active_squares[i] += c->active_square;
+    to->gate_squares[i] += c->gate_square;
+}
+
+static bool images_fit(int64_t images, int64_t more)
+{
+    return fits(images, more) && images + more <= HEAD_LOAD_MAX_IMAGES;
 }
 
 static mohvit_status too_many(const head_load *l, size_t class_index, mohvit_error *err)
@@ -117,51 +196,63 @@ static mohvit_status too_many(const head_load *l, size_t class_index, mohvit_err
                      class_index, l->names.name[class_index]);
 }
 
-bool head_load_units(int64_t *units, double gate_sum)
+mohvit_status head_load_count_image(const head_load_counts *to, const routing_layout *routing,
+                                    const int32_t *tokens, const double *gate_sum, mohvit_error *err)
 {
-    if (!(fabs(gate_sum) < 0x1p40)) // NaN too
-        return false;
-    *units = llrint(gate_sum * HEAD_LOAD_GATE_UNIT);
-    return true;
+    size_t heads = routing->max_heads, cells = routing->count * heads;
+    cell_counts c;
+    bool room = images_fit(*to->images, 1);
+    for (size_t i = 0; i < cells; i++) { // nothing is added unless all can be
+        if (!count_cell(&c, tokens[i], gate_sum[i], routing->blocks[i / heads].tokens))
+            return error_set(err, MOHVIT_ERROR_NONFINITE, "head %zu of block %zu: its gates sum to %g",
+                             i % heads, i / heads, gate_sum[i]);
+        room = room && (tokens[i] < 0 || cell_fits(to, i, &c));
+    }
+    if (!room)
+        return error_set(err, MOHVIT_ERROR_LIMIT, "more tokens of a class than 64 bits can count");
+    for (size_t i = 0; i < cells; i++) {
+        if (tokens[i] < 0) // no such head; a head load has the −1 already
+            continue;
+        count_cell(&c, tokens[i], gate_sum[i], routing->blocks[i / heads].tokens);
+        add_cell(to, i, &c);
+    }
+    ++*to->images;
+    return MOHVIT_OK;
 }
 
 mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
                             mohvit_error *err)
 {
-    size_t cells = l->routing.count * l->routing.max_heads;
-    int64_t units = 0;
     if (class_index >= l->names.count)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "class %zu of a model of %zu", class_index,
                          l->names.count);
-    for (size_t i = 0; i < cells; i++)
-        if (!head_load_units(&units, gate_sum[i]))
-            return error_set(err, MOHVIT_ERROR_NONFINITE, "head %zu of block %zu: its gates sum to %g",
-                             i % l->routing.max_heads, i / l->routing.max_heads, gate_sum[i]);
-    int64_t *active = l->active + class_index * cells, *gate = l->gate + class_index * cells;
-    bool fits = add_checked(&l->images[class_index], 1) && l->images[class_index] <= HEAD_LOAD_MAX_IMAGES;
-    for (size_t i = 0; i < cells; i++) {
-        if (tokens[i] < 0) // no such head; active has the −1 already
-            continue;
-        head_load_units(&units, gate_sum[i]);
-        fits &= add_checked(&active[i], tokens[i]);
-        fits &= add_checked(&gate[i], units);
-    }
-    return fits ? MOHVIT_OK : too_many(l, class_index, err);
+    const head_load_counts row = head_load_row(l, class_index);
+    mohvit_status status = head_load_count_image(&row, &l->routing, tokens, gate_sum, err);
+    return status == MOHVIT_ERROR_LIMIT ? too_many(l, class_index, err) : status;
 }
 
-mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t images, const int64_t *active,
-                                   const int64_t *gate, mohvit_error *err)
+mohvit_status head_load_add_counts(head_load *l, size_t class_index, const head_load_counts *counts,
+                                   mohvit_error *err)
 {
-    size_t cells = l->routing.count * l->routing.max_heads, first = class_index * cells;
-    bool fits =
-        add_checked(&l->images[class_index], images) && l->images[class_index] <= HEAD_LOAD_MAX_IMAGES;
-    for (size_t i = 0; i < cells; i++) {
-        if (active[i] < 0)
-            continue;
-        fits &= add_checked(&l->active[first + i], active[i]);
-        fits &= add_checked(&l->gate[first + i], gate[i]);
+    const head_load_counts row = head_load_row(l, class_index);
+    size_t cells = l->routing.count * l->routing.max_heads;
+    bool room = images_fit(*row.images, *counts->images);
+    for (int adding = 0; room && adding < 2; adding++) { // nothing is added unless all can be
+        for (size_t i = 0; i < cells; i++) {
+            const cell_counts c = {counts->active[i], counts->gate[i], counts->active_squares[i],
+                                   counts->gate_squares[i]};
+            if (c.active < 0)
+                continue;
+            if (adding)
+                add_cell(&row, i, &c);
+            else
+                room = room && cell_fits(&row, i, &c);
+        }
     }
-    return fits ? MOHVIT_OK : too_many(l, class_index, err);
+    if (!room)
+        return too_many(l, class_index, err);
+    *row.images += *counts->images;
+    return MOHVIT_OK;
 }
 
 // ---- Checking ------------------------------------------------------------------------------------
@@ -194,10 +285,47 @@ static mohvit_status check_counts(const int64_t *active, const routing_block *b,
     return MOHVIT_OK;
 }
 
+/* Whether n numbers that add up to `sum`, each at most `most`, can have these squares. slack: how far the sum
+ * may be off. Doubles round by parts in 2^53. */
+static bool squares_belong(double n, double sum, double most, double squares, double slack)
+{
+    double least = fmax(sum - slack, 0);
+    return squares >= 0 && least * least <= n * squares * (1 + 1e-9) &&
+           squares <= most * (sum + slack) * (1 + 1e-9);
+}
+
+static mohvit_status check_squares(const head_load *l, size_t c, size_t block, const char *name,
+                                   mohvit_error *err)
+{
+    const routing_block *b = &l->routing.blocks[block];
+    double n = (double)l->images[c], tokens = (double)b->tokens;
+    for (size_t h = 0; h < l->routing.max_heads; h++) {
+        size_t at = head_load_at(l, c, block, h);
+        int64_t active = l->active_squares[at], gate = l->gate_squares[at];
+        double means = head_load_gate_sum(l, c, block, h) / tokens * (1 << HEAD_LOAD_MEAN_BITS);
+        bool absent = h >= b->heads;
+        if (absent ? active != 0 : !squares_belong(n, (double)l->active[at], tokens, (double)active, 0))
+            return error_set(
+                err, MOHVIT_ERROR_FORMAT,
+                "%s: active_squares: class %zu, block %s, head %zu: %lld cannot be of %lld images "
+                "with %lld active tokens",
+                name, c, b->name, h, (long long)active, (long long)l->images[c],
+                (long long)(absent ? 0 : l->active[at]));
+        if (absent ? gate != 0 : !squares_belong(n, means, means + n / 2, (double)gate, n / 2))
+            return error_set(err, MOHVIT_ERROR_FORMAT,
+                             "%s: gate_squares: class %zu, block %s, head %zu: %lld cannot be of %lld images "
+                             "whose gates sum to %.9g",
+                             name, c, b->name, h, (long long)gate, (long long)l->images[c],
+                             head_load_gate_sum(l, c, block, h));
+    }
+    return MOHVIT_OK;
+}
+
 mohvit_status head_load_check(const head_load *l, size_t c, size_t block, const char *name, mohvit_error *err)
 {
-    return check_counts(l->active + head_load_at(l, c, block, 0), &l->routing.blocks[block],
-                        l->routing.max_heads, head_load_tokens(l, c, block), c, name, err);
+    mohvit_status status = check_counts(l->active + head_load_at(l, c, block, 0), &l->routing.blocks[block],
+                                        l->routing.max_heads, head_load_tokens(l, c, block), c, name, err);
+    return status || !l->has_squares ? status : check_squares(l, c, block, name, err);
 }
 
 mohvit_status head_load_check_image(const head_load *l, size_t c, const int32_t *tokens, mohvit_error *err)

@@ -1,5 +1,6 @@
 /* head_load.h - which heads work for which class (spec 5; MoH, figure 3): for every class, block and head the
- * tokens that selected the head, and the sum of their gates.
+ * tokens that selected the head, and the sum of their gates; and sums over images of the squares of both,
+ * which tell how sure they are (interval.h).
  *
  * Counts are exact. Gate sums are fixed-point integers, so that they too are the same to the last bit
  * whatever order or split the images came in. */
@@ -16,6 +17,10 @@
 #define HEAD_LOAD_GATE_BITS 20
 #define HEAD_LOAD_GATE_UNIT ((double)(1 << HEAD_LOAD_GATE_BITS))
 
+/* Squares are of an image's mean gate in units of 2^-16, rounded: its gate sum squared would overflow. */
+#define HEAD_LOAD_MEAN_BITS 16
+#define HEAD_LOAD_MAX_MEAN  (1 << 14) /* absurd, and its square fits */
+
 /* Of a class; what all heads of a block select is then below 2^63. */
 #define HEAD_LOAD_MAX_IMAGES (INT64_MAX / (int64_t)(ROUTING_MAX_TOKENS * ROUTING_MAX_HEADS))
 
@@ -24,11 +29,21 @@ typedef struct head_load {
     labels names;           /* of its classes */
     int64_t *images;        /* (classes) */
     int64_t *active;        /* (classes, blocks, max_heads): tokens; −1 where a block has fewer heads */
-    int64_t *gate;      /* (classes, blocks, max_heads) · 2^HEAD_LOAD_GATE_BITS; 0 where a block has fewer */
-    json_t *sources;    /* array: the data that were counted, an object for each part */
-    json_t *provenance; /* object: what they were counted with */
-    json_t *config;     /* object: the model's, as the network writes it; compared, and nothing else */
+    int64_t *gate;    /* (classes, blocks, max_heads) · 2^HEAD_LOAD_GATE_BITS; 0 where a block has fewer */
+    bool has_squares; /* what 0.1 counted has none: the next two then mean nothing */
+    int64_t *active_squares; /* (classes, blocks, max_heads) Σ over images of active² */
+    int64_t *gate_squares; /* (classes, blocks, max_heads) Σ over images of (mean · 2^HEAD_LOAD_MEAN_BITS)² */
+    json_t *sources;       /* array: the data that were counted, an object for each part */
+    json_t *provenance;    /* object: what they were counted with */
+    json_t *config;        /* object: the model's, as the network writes it; compared, and nothing else */
 } head_load;
+
+/* What was counted of one class, as it stands in a head load or is to be added to one: all (blocks,
+ * max_heads) but images. */
+typedef struct head_load_counts {
+    int64_t *images; /* (1) */
+    int64_t *active, *gate, *active_squares, *gate_squares;
+} head_load_counts;
 
 /* Nothing counted yet. Copies all it is given. *out is set on success alone; head_load_destroy frees it. */
 mohvit_status head_load_create(head_load **out, const routing_layout *routing, json_t *config,
@@ -36,31 +51,49 @@ mohvit_status head_load_create(head_load **out, const routing_layout *routing, j
 void head_load_destroy(head_load *l);
 
 /* Adds one image of a class: what a context reports of it. tokens, gate_sum (blocks, max_heads). A gate that
- * is not finite is an error, and nothing is added. */
+ * is not finite is an error, as is an overflow; nothing is added then. */
 mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
                             mohvit_error *err);
 
-/* A gate sum in units of 2^-HEAD_LOAD_GATE_BITS; false where it is not finite, or absurd. */
-bool head_load_units(int64_t *units, double gate_sum);
+/* The same to counts of one class. */
+mohvit_status head_load_count_image(const head_load_counts *to, const routing_layout *routing,
+                                    const int32_t *tokens, const double *gate_sum, mohvit_error *err);
 
-/* Adds images of a class with known counts: active, gate (blocks, max_heads). An overflow is an error. */
-mohvit_status head_load_add_counts(head_load *l, size_t class_index, int64_t images, const int64_t *active,
-                                   const int64_t *gate, mohvit_error *err);
+/* Counts with nothing in them, in zeroed memory of head_load_counts_size numbers. */
+size_t head_load_counts_size(const routing_layout *routing);
+head_load_counts head_load_counts_in(int64_t *memory, const routing_layout *routing);
+
+/* What an image with this gate sum, as it is counted, adds to gate_squares. */
+int64_t head_load_gate_square(int64_t gate, size_t tokens);
+
+/* Where those of a class are in l. */
+head_load_counts head_load_row(const head_load *l, size_t class_index);
+
+/* Adds images of a class with known counts. An overflow is an error; nothing is added then. */
+mohvit_status head_load_add_counts(head_load *l, size_t class_index, const head_load_counts *counts,
+                                   mohvit_error *err);
+
+/* What a merge may put together all the same. */
+enum {
+    HEAD_LOAD_MIXED = 1,       /* other backends and instruction sets, which round differently */
+    HEAD_LOAD_DROP_SQUARES = 2 /* one that has squares and one that has none: the sum has none */
+};
 
 /* Adds what another one counted with the same model; from another model, or with another preprocessing, is an
- * error that says what differs; so is another backend or instruction set, which round differently, unless
- * allow_mixed. Its sources are appended; data that both have counted, as their fingerprints and shards tell
- * whatever they are called, or that both have chosen some of, are an error. The names are for messages. */
+ * error that says what differs; so is what the flags above do not allow. Its sources are appended; data that
+ * both have counted, as their fingerprints and shards tell whatever they are called, or that both have chosen
+ * some of, are an error. The names are for messages. */
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
-                              const char *from_name, bool allow_mixed, mohvit_error *err);
+                              const char *from_name, unsigned allowed, mohvit_error *err);
 
 /* Names what of a source's data no source has, just before it or, of the last one, behind; false: nothing. */
 bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size);
 
 /* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,
- * blocks, max heads) as I64, `gate_sum` as F64; metadata `head_load` (version of the format), `config`,
- * `routing` (not in files of 0.1), `class_names`, `block_names`, `data`, `active_heads_percent`,
- * `provenance`. */
+ * blocks, max heads) as I64, `gate_sum` as F64 and, both or neither, `active_squares` and `gate_squares` as
+ * I64; metadata `head_load` (version of the format), `config`, `routing`, `class_names`, `block_names`,
+ * `data`, `active_heads_percent`, `provenance`. Files of 0.1 have no squares and no `routing`; it reads files
+ * that do, as of the same version, and passes over both. */
 mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err);
 
 /* Reads one, and checks that shapes fit the layout, and numbers each other (head_load_check). of_config (may
@@ -96,6 +129,12 @@ mohvit_status head_load_check_image(const head_load *l, size_t class_index, cons
 double head_load_of(const head_load *l, size_t class_index, size_t block, size_t head);
 
 double head_load_gate_sum(const head_load *l, size_t class_index, size_t block, size_t head);
+
+/* Over all tokens of the class, with 0 for those that did not select the head; NaN without images. */
+double head_load_gate_mean(const head_load *l, size_t class_index, size_t block, size_t head);
+
+/* The head's part of the gates of all heads of the block; NaN without images. */
+double head_load_gate_share(const head_load *l, size_t class_index, size_t block, size_t head);
 
 /* ---- Among its own files --------------------------------------------------------------------- */
 

@@ -74,12 +74,12 @@ static mohvit_status compare_names(const comparison *k)
 }
 
 /* Members of the provenance that all parts of a count have in common; the last two may be mixed. */
-static mohvit_status compare_provenance(const comparison *k, bool allow_mixed)
+static mohvit_status compare_provenance(const comparison *k, unsigned allowed)
 {
     static const char *const keys[] = {"weights_hash", "preprocess", "precision",      "subset",
                                        "counted_by",   "backend",    "instruction_set"};
     const json_t *a = k->a->provenance, *b = k->b->provenance;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys - (allow_mixed ? 2 : 0); i++)
+    for (size_t i = 0; i < sizeof keys / sizeof *keys - (allowed & HEAD_LOAD_MIXED ? 2 : 0); i++)
         if (!equal_members(a, b, keys[i]))
             return report_difference(k, "was counted otherwise", keys[i], a, b);
     return MOHVIT_OK;
@@ -194,21 +194,43 @@ bool head_load_missing(const head_load *l, size_t source, bool behind, char *tex
 
 // ---- Adding up -------------------------------------------------------------------------------------
 
+/* The sum has squares if both have; a load without images has nothing to say in it. */
+static mohvit_status agree_on_squares(head_load *to, const comparison *k, unsigned allowed)
+{
+    const head_load *from = k->b;
+    if (to->has_squares == from->has_squares || !head_load_images(from, NULL))
+        return MOHVIT_OK;
+    if (!head_load_images(to, NULL)) {
+        to->has_squares = from->has_squares;
+        return MOHVIT_OK;
+    }
+    if (!(allowed & HEAD_LOAD_DROP_SQUARES))
+        return error_set(
+            k->err, MOHVIT_ERROR_MISMATCH,
+            "%s: %s the sums of squares that intervals are made of, unlike %s; intervals would be "
+            "lost",
+            k->b_name, from->has_squares ? "has" : "lacks", k->a_name);
+    to->has_squares = false;
+    return MOHVIT_OK;
+}
+
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
-                              const char *from_name, bool allow_mixed, mohvit_error *err)
+                              const char *from_name, unsigned allowed, mohvit_error *err)
 {
     const comparison k = {to, from, to_name, from_name, err};
     mohvit_status status = compare_models(&k);
     if (!status)
-        status = compare_provenance(&k, allow_mixed);
+        status = compare_provenance(&k, allowed);
     if (!status)
         status = compare_names(&k);
     if (!status)
         status = compare_sources(&k);
-    size_t cells = to->routing.count * to->routing.max_heads;
-    for (size_t c = 0; !status && c < to->names.count; c++)
-        status = head_load_add_counts(to, c, from->images[c], from->active + c * cells,
-                                      from->gate + c * cells, err);
+    if (!status)
+        status = agree_on_squares(to, &k, allowed);
+    for (size_t c = 0; !status && c < to->names.count; c++) {
+        const head_load_counts row = head_load_row(from, c);
+        status = head_load_add_counts(to, c, &row, err);
+    }
     if (!status && json_array_extend(to->sources, from->sources))
         status = head_load_no_memory(err);
     return status;

@@ -14,9 +14,9 @@
 
 // ---- Saving ----------------------------------------------------------------------------------------
 
-enum { IMAGES, TOKENS, ACTIVE, GATE_SUM, TENSORS };
+enum { IMAGES, TOKENS, ACTIVE, GATE_SUM, ACTIVE_SQUARES, GATE_SQUARES, TENSORS };
 
-/* The tensors of a file. */
+/* The tensors of a file; the last two only where it has squares. */
 static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, size_t classes)
 {
     size_t blocks = routing->count, max_heads = routing->max_heads;
@@ -27,11 +27,19 @@ static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, 
     t[GATE_SUM] = t[ACTIVE];
     t[GATE_SUM].name = "gate_sum";
     t[GATE_SUM].dtype = DTYPE_F64;
+    t[ACTIVE_SQUARES] = t[GATE_SQUARES] = t[ACTIVE];
+    t[ACTIVE_SQUARES].name = "active_squares";
+    t[GATE_SQUARES].name = "gate_squares";
     for (size_t i = 0; i < TENSORS; i++) {
         t[i].elements = 1;
         for (size_t k = 0; k < t[i].rank; k++)
             t[i].elements *= t[i].shape[k];
     }
+}
+
+static size_t tensor_count(bool squares)
+{
+    return squares ? TENSORS : ACTIVE_SQUARES;
 }
 
 static char *block_names(const head_load *l)
@@ -66,8 +74,8 @@ static mohvit_status create_writer(safetensors_writer **w, const head_load *l, c
     };
     file_tensors(tensors, &l->routing, l->names.count);
     mohvit_status status = config && routing && names && blocks && data && provenance
-                               ? safetensors_writer_create(w, path, tensors, TENSORS, metadata,
-                                                           sizeof metadata / sizeof *metadata, err)
+                               ? safetensors_writer_create(w, path, tensors, tensor_count(l->has_squares),
+                                                           metadata, sizeof metadata / sizeof *metadata, err)
                                : head_load_no_memory(err);
     json_decref(layout);
     free(config);
@@ -85,7 +93,7 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
            cells = classes * blocks * l->routing.max_heads;
     int64_t *tokens = memory_alloc(classes * blocks, sizeof *tokens);
     double *gate = memory_alloc(cells, sizeof *gate);
-    const void *data[TENSORS] = {l->images, tokens, l->active, gate};
+    const void *data[TENSORS] = {l->images, tokens, l->active, gate, l->active_squares, l->gate_squares};
     bool room = tokens && gate;
     for (size_t b = 0; room && b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
@@ -94,7 +102,7 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
         gate[i] = (double)l->gate[i] / HEAD_LOAD_GATE_UNIT;
     safetensors_writer *w = NULL;
     mohvit_status status = room ? create_writer(&w, l, path, err) : head_load_no_memory(err);
-    for (size_t i = 0; !status && i < TENSORS; i++)
+    for (size_t i = 0; !status && i < tensor_count(l->has_squares); i++)
         status = safetensors_writer_add_raw(w, data[i], err);
     free(tokens);
     free(gate);
@@ -169,8 +177,8 @@ static mohvit_status check_sources(const reader *r, const head_load *l)
                             : prefixes && !json_is_array(prefixes)        ? "its prefixes are not an array"
                             : !is_text(json_object_get(source, "source")) ? "its source is not text"
                             : !is_text(json_object_get(source, "fingerprint")) ? "its fingerprint is not text"
-                            : !stretch_of(&part, source)                       ? "its shard is none; expected I/N"
-                                                                               : NULL;
+                            : !stretch_of(&part, source) ? "its shard is none; expected I/N"
+                                                         : NULL;
         json_array_foreach(prefixes, k, prefix)
         {
             if (!wrong && !json_is_string(prefix))
@@ -220,10 +228,14 @@ static mohvit_status read_description(head_load **out, const reader *r)
         status = labels_from_json(&names, classes, r->path, r->err);
     if (!status)
         file_tensors(tensors, &routing, names.count);
-    for (size_t i = 0; !status && i < TENSORS; i++) // before the memory for so many is asked for
+    bool squares = checkpoint_find(r->cp, "active_squares") || checkpoint_find(r->cp, "gate_squares");
+    for (size_t i = 0; !status && i < tensor_count(squares);
+         i++) // before the memory for so many is asked for
         status = check_tensor(r, &tensors[i]);
     if (!status)
         status = head_load_create(out, &routing, config, &names, r->err);
+    if (!status)
+        (*out)->has_squares = squares;
     json_decref(config);
     json_decref(layout);
     routing_layout_free(&routing);
@@ -292,10 +304,16 @@ static mohvit_status read_all(head_load **out, const reader *r)
         status = read_tokens(r, *out);
     if (!status)
         status = read_raw(r, "active", (*out)->active);
+    if (!status)
+        status = read_gates(r, *out);
+    if (!status && (*out)->has_squares)
+        status = read_raw(r, "active_squares", (*out)->active_squares);
+    if (!status && (*out)->has_squares)
+        status = read_raw(r, "gate_squares", (*out)->gate_squares);
     for (size_t b = 0; !status && b < (*out)->routing.count; b++)
         for (size_t c = 0; !status && c < (*out)->names.count; c++)
             status = head_load_check(*out, c, b, r->path, r->err);
-    return status ? status : read_gates(r, *out);
+    return status;
 }
 
 mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,

@@ -7,6 +7,7 @@
 #include "vit/headload/head_load.h"
 #include "vit/network/config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,6 +42,26 @@ static inline void made_block(int64_t *active, const routing_block *b, int64_t t
     }
 }
 
+/* Squares of n numbers that add up to sum, each at most `most`: a tenth of the way from those of equal ones.
+ */
+static inline int64_t made_squares(double n, double sum, double most)
+{
+    double least = n > 0 ? sum * sum / n : 0;
+    return (int64_t)ceil(least + 0.1 * (most * sum - least));
+}
+
+/* Of a class in a block, whose active and gate are set. */
+static inline void fill_squares(head_load *l, size_t class_index, size_t block_index)
+{
+    double n = (double)l->images[class_index], tokens = (double)l->routing.blocks[block_index].tokens;
+    for (size_t h = 0; h < l->routing.blocks[block_index].heads; h++) {
+        size_t at = head_load_at(l, class_index, block_index, h);
+        double means = (double)l->gate[at] / tokens / (1 << (HEAD_LOAD_GATE_BITS - HEAD_LOAD_MEAN_BITS));
+        l->active_squares[at] = made_squares(n, (double)l->active[at], tokens);
+        l->gate_squares[at] = made_squares(n, means, n > 0 ? 1.5 * means / n : 0);
+    }
+}
+
 /* Of a model of this config; NULL without memory. */
 static inline head_load *empty_head_load(const config *c, const labels *names)
 {
@@ -68,6 +89,7 @@ static inline void fill_head_load(head_load *l, uint64_t seed)
             for (size_t h = 0; h < b->heads; h++)
                 l->gate[head_load_at(l, k, i, h)] =
                     active[h] * ((1 << HEAD_LOAD_GATE_BITS) - 12345 * (int64_t)h);
+            fill_squares(l, k, i);
         }
     }
     json_array_append_new(l->sources, json_pack("{s:s, s:I}", "source", "made up", "seed", (json_int_t)seed));

@@ -75,6 +75,11 @@ static void assert_same_counts(const head_load *a, const head_load *b)
     assert_memory_equal(a->images, b->images, classes * sizeof *a->images);
     assert_memory_equal(a->active, b->active, cells * sizeof *a->active);
     assert_memory_equal(a->gate, b->gate, cells * sizeof *a->gate);
+    assert_int_equal(a->has_squares, b->has_squares);
+    if (!a->has_squares)
+        return;
+    assert_memory_equal(a->active_squares, b->active_squares, cells * sizeof *a->active_squares);
+    assert_memory_equal(a->gate_squares, b->gate_squares, cells * sizeof *a->gate_squares);
 }
 
 // ---- Counting --------------------------------------------------------------------------------------
@@ -210,6 +215,35 @@ static void any_order_and_split_of_the_images_gives_the_same_bits(void **state)
     free(gates);
 }
 
+/* Worked out once more from what was added: block 4.1 has 4 tokens, 5 shared heads, and 11 routed ones. */
+static void squares_are_sums_over_images(void **state)
+{
+    (void)state;
+    config c = small_config();
+    head_load *l = make(&c, 1);
+    const head_load_counts row = head_load_row(l, 4); // of no images
+    size_t cells = l->routing.count * l->routing.max_heads, first = 5 * l->routing.max_heads;
+    int32_t *tokens = malloc(cells * sizeof *tokens);
+    double *gates = malloc(cells * sizeof *gates);
+    int64_t active[16] = {0}, gate[16] = {0};
+    for (uint64_t i = 0; i < 9; i++) {
+        make_image(l, tokens, gates, i);
+        assert_int_equal(head_load_add(l, 4, tokens, gates, NULL), MOHVIT_OK);
+        for (size_t h = 0; h < 16; h++) {
+            double mean = round(gates[first + h] / 4 * 65536);
+            active[h] += tokens[first + h] * tokens[first + h];
+            gate[h] += (int64_t)(mean * mean);
+        }
+    }
+    assert_memory_equal(row.active_squares + first, active, sizeof active);
+    for (size_t h = 0; h < 16; h++)
+        assert_true(gate[h] == row.gate_squares[first + h] && gate[h] > 0);
+    assert_int_equal(row.active_squares[4], 0); // block 1.0 has no such head
+    head_load_destroy(l);
+    free(tokens);
+    free(gates);
+}
+
 static void what_cannot_be_counted_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
@@ -226,9 +260,21 @@ static void what_cannot_be_counted_is_refused_and_changes_nothing(void **state)
     gates[20] = INFINITY;
     expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_NONFINITE, "block 1", "inf");
     assert_same_counts(l, before);
+    gates[20] = 1.0 * HEAD_LOAD_MAX_MEAN * 64 * 1.0001; // of the 64 tokens of block 2.0
+    expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_NONFINITE, "block 1", "");
     gates[20] = 0;
-    l->images[1] = HEAD_LOAD_MAX_IMAGES;
-    expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_LIMIT, "class 1", "64 bits");
+    size_t last =
+        head_load_at(l, 1, 5, 15); // by the time that it overflows, all others might have been added
+    int64_t *const sums[] = {&l->active[last], &l->gate[last], &l->active_squares[last],
+                             &l->gate_squares[last], &l->images[1]};
+    for (size_t i = 0; i < 5; i++) {
+        int64_t kept = *sums[i];
+        *sums[i] = i < 4 ? INT64_MAX : HEAD_LOAD_MAX_IMAGES;
+        expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_LIMIT, "class 1",
+                     "64 bits");
+        *sums[i] = kept;
+        assert_same_counts(l, before);
+    }
     head_load_destroy(l);
     head_load_destroy(before);
     free(tokens);
@@ -325,6 +371,34 @@ static void only_counts_of_one_model_are_merged(void **state)
                  "b: has counted what a has", "made up");
     head_load_destroy(b);
     head_load_destroy(a);
+}
+
+/* A part of 0.1 and one of now are put together only where the loss of intervals is meant; a part without
+ * images loses nothing. */
+static void intervals_are_lost_only_on_request(void **state)
+{
+    (void)state;
+    config c = small_config();
+    mohvit_error err;
+    for (int old = 0; old < 2; old++) {
+        head_load *to = make(&c, 1), *from = make(&c, 1), *empty = empty_head_load(&c, &to->names);
+        json_array_clear(from->sources);
+        json_object_update(empty->provenance, to->provenance);
+        to->has_squares = !old;
+        from->has_squares = old;
+        expect_error(head_load_merge(to, from, "a", "b", HEAD_LOAD_MIXED, &err), &err, MOHVIT_ERROR_MISMATCH,
+                     old ? "b: has the sums of squares" : "b: lacks the sums of squares", "unlike a");
+        expect_ok(head_load_merge(to, empty, "a", "b", false, &err), &err);
+        assert_int_equal(to->has_squares, !old);
+        expect_ok(head_load_merge(empty, from, "a", "b", false, &err), &err);
+        assert_same_counts(empty, from);
+        expect_ok(head_load_merge(to, from, "a", "b", HEAD_LOAD_DROP_SQUARES, &err), &err);
+        assert_false(to->has_squares);
+        assert_int_equal(to->images[0], 2 * from->images[0]);
+        head_load_destroy(to);
+        head_load_destroy(from);
+        head_load_destroy(empty);
+    }
 }
 
 /* One source of the data "f", or of others. */
@@ -458,9 +532,11 @@ static void a_file_brings_back_every_bit(void **state)
     head_load *l = make(&c, 9), *back;
     mohvit_error err;
     char *path = in_scratch("a.safetensors");
-    l->gate[head_load_at(l, 1, 3, 2)] = ((int64_t)1 << 53) - 1;
+    l->gate[head_load_at(l, 1, 3, 2)] = ((int64_t)1 << 40) - 1;
+    fill_squares(l, 1, 3);
     expect_ok(head_load_save(l, path, &err), &err);
     expect_ok(head_load_open(&back, path, NULL, &err), &err);
+    assert_true(back->has_squares);
     assert_same_counts(l, back);
     assert_true(json_equal(l->sources, back->sources));
     assert_true(json_equal(l->provenance, back->provenance));
@@ -481,14 +557,17 @@ static void a_gate_sum_beyond_53_bits_is_rounded_and_read_back(void **state)
     mohvit_error err;
     char *path = in_scratch("a.safetensors");
     size_t at = head_load_at(l, 1, 3, 2);
-    l->gate[at] = ((int64_t)1 << 53) + 1;
-    expect_ok(head_load_save(l, path, &err), &err);
-    expect_ok(head_load_open(&back, path, NULL, &err), &err);
-    assert_int_equal(back->gate[at], (int64_t)1 << 53);
-    l->gate[at] = back->gate[at];
-    assert_same_counts(l, back);
+    l->has_squares = false; // so few images cannot have such gates
+    for (int64_t beyond = -1; beyond < 2; beyond += 2) {
+        l->gate[at] = ((int64_t)1 << 53) + beyond;
+        expect_ok(head_load_save(l, path, &err), &err);
+        expect_ok(head_load_open(&back, path, NULL, &err), &err);
+        assert_int_equal(back->gate[at], ((int64_t)1 << 53) + (beyond < 0 ? beyond : 0));
+        l->gate[at] = back->gate[at];
+        assert_same_counts(l, back);
+        head_load_destroy(back);
+    }
     head_load_destroy(l);
-    head_load_destroy(back);
     unlink(path);
 }
 
@@ -497,11 +576,21 @@ static void a_gate_sum_is_counted_to_the_nearest_unit(void **state)
     (void)state;
     static const double part[] = {0.25, 0.5, 0.75, 1.5, -0.75}; // ties go to the even one
     static const int64_t nearest[] = {0, 0, 1, 2, -1};
+    config c = small_config();
+    head_load *l = make(&c, 1);
+    size_t cells = l->routing.count * l->routing.max_heads;
+    int32_t *tokens = malloc(cells * sizeof *tokens);
+    double *gates = malloc(cells * sizeof *gates);
+    make_image(l, tokens, gates, 3);
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        int64_t units = 99;
-        assert_true(head_load_units(&units, part[i] / HEAD_LOAD_GATE_UNIT));
-        assert_int_equal(units, nearest[i]);
+        int64_t before = l->gate[head_load_at(l, 1, 4, 7)];
+        gates[4 * l->routing.max_heads + 7] = part[i] / HEAD_LOAD_GATE_UNIT;
+        assert_int_equal(head_load_add(l, 1, tokens, gates, NULL), MOHVIT_OK);
+        assert_int_equal(l->gate[head_load_at(l, 1, 4, 7)] - before, nearest[i]);
     }
+    head_load_destroy(l);
+    free(tokens);
+    free(gates);
 }
 
 static void the_file_is_laid_out_as_documented(void **state)
@@ -519,6 +608,11 @@ static void the_file_is_laid_out_as_documented(void **state)
     const tensor_info *active = checkpoint_find(cp, "active"), *gate = checkpoint_find(cp, "gate_sum");
     assert_int_equal(active->dtype, DTYPE_I64);
     assert_int_equal(gate->dtype, DTYPE_F64);
+    for (size_t i = 0; i < 2; i++) {
+        const tensor_info *squares = checkpoint_find(cp, i ? "active_squares" : "gate_squares");
+        assert_int_equal(squares->dtype, DTYPE_I64);
+        assert_int_equal(squares->elements, active->elements);
+    }
     assert_int_equal(active->rank, 3);
     assert_int_equal(active->shape[0], 5);
     assert_int_equal(active->shape[1], 6);
@@ -603,6 +697,34 @@ static void numbers_that_do_not_belong_together_are_refused(void **state)
     expect_refused(l, MOHVIT_ERROR_FORMAT, "active");
 }
 
+static void squares_that_no_images_can_have_are_refused(void **state)
+{
+    (void)state;
+    enum { HALF = -2 };
+    static const struct {
+        size_t class_index, block, head;
+        int64_t value;
+    } cases[] = {
+        {1, 4, 7, HALF},                    // more images would be needed
+        {1, 4, 7, INT64_MAX},               // fewer
+        {1, 4, 7, -1},        {4, 4, 7, 1}, // no images
+        {1, 0, 7, 1},                       // no such head
+    };
+    config c = small_config();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int of_gates = 0; of_gates < 2; of_gates++) {
+            head_load *l = make(&c, 9);
+            int64_t *squares = (of_gates ? l->gate_squares : l->active_squares) +
+                               head_load_at(l, cases[i].class_index, cases[i].block, cases[i].head);
+            *squares = cases[i].value == HALF ? *squares / 2 : cases[i].value;
+            char cause[64];
+            snprintf(cause, sizeof cause, "%s: class %d, block %s, head 7",
+                     of_gates ? "gate_squares" : "active_squares", (int)cases[i].class_index,
+                     l->routing.blocks[cases[i].block].name);
+            expect_refused(l, MOHVIT_ERROR_FORMAT, cause);
+        }
+}
+
 static void descriptions_of_the_data_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -684,6 +806,8 @@ static void counts_under_another_layout_are_refused(void **state)
                         "1 to 4096 blocks");
     expect_edit_refused("\"routing\"", "\"rooting\"", MOHVIT_ERROR_FORMAT, "a.safetensors",
                         "routing is missing");
+    expect_edit_refused("\"gate_squares\"", "\"gate_spuares\"", MOHVIT_ERROR_FORMAT, "a.safetensors",
+                        "gate_squares: is missing");
 }
 
 /* Of three classes, counted by 0.1.0: "mohvit eval --state 0.1.0.state --head-load 0.1.0.safetensors" over
@@ -703,6 +827,7 @@ static void a_head_load_without_a_layout_is_read_by_its_config(void **state)
     assert_string_equal(l->routing.model, "custom");
     assert_int_equal(l->names.count, 3);
     assert_int_equal(l->routing.count, 5);
+    assert_false(l->has_squares);
     assert_memory_equal(l->images, images, sizeof images);
     assert_memory_equal(l->active + head_load_at(l, 0, 4, 0), last_block, sizeof last_block);
     expect_ok(head_load_save(l, path, &err), &err);
@@ -832,9 +957,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_those_of_the_golden_files),
         cmocka_unit_test(any_order_and_split_of_the_images_gives_the_same_bits),
+        cmocka_unit_test(squares_are_sums_over_images),
         cmocka_unit_test(what_cannot_be_counted_is_refused_and_changes_nothing),
         cmocka_unit_test(the_public_interface_counts_and_writes),
         cmocka_unit_test(only_counts_of_one_model_are_merged),
+        cmocka_unit_test(intervals_are_lost_only_on_request),
         cmocka_unit_test(the_same_pictures_are_not_counted_twice),
         cmocka_unit_test(some_of_the_pictures_and_others_of_them_do_not_add_up),
         cmocka_unit_test(parts_that_are_missing_are_named),
@@ -844,6 +971,7 @@ int main(void)
         cmocka_unit_test(the_file_is_laid_out_as_documented),
         cmocka_unit_test(a_file_cut_short_is_refused),
         cmocka_unit_test(numbers_that_do_not_belong_together_are_refused),
+        cmocka_unit_test(squares_that_no_images_can_have_are_refused),
         cmocka_unit_test(descriptions_of_the_data_that_are_none_are_refused),
         cmocka_unit_test(a_text_that_is_not_json_is_refused_with_the_reason),
         cmocka_unit_test(counts_under_another_layout_are_refused),

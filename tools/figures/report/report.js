@@ -17,7 +17,8 @@
   }
   const active = data.wide ? new Float64Array(bytesOf('active')) : new Uint32Array(bytesOf('active'));
   const orders = new Uint32Array(bytesOf('orders'));
-  let gates = null; // the larger half of the page: decoded when it is first asked for
+  const lazy = {}; // the larger part of the page: decoded when it is first asked for
+  const doubles = (id) => (lazy[id] = lazy[id] || new Float64Array(bytesOf(id)));
   let stride = 0;
   for (const b of blocks) { b.offset = stride; stride += b.heads; }
   blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; b.stats = b.routed && b.classes ? b : null; });
@@ -27,9 +28,34 @@
   const tokensOf = (c, b) => images[c] * b.tokens;
   const activeOf = (c, b, h) => active[c * stride + b.offset + h];
   const loadOf = (c, b, h) => activeOf(c, b, h) / tokensOf(c, b);
-  function gateSumOf(c, b, h) {
-    gates = gates || new Float64Array(bytesOf('gates'));
-    return gates[c * stride + b.offset + h];
+  const gateSumOf = (c, b, h) => doubles('gates')[c * stride + b.offset + h];
+
+  /* As vit/headload/interval.c: [low, high, reliable], or null where there is none. */
+  function errorSquare(n, sum, squares) {
+    const variance = (squares - (sum * sum) / n) / (n - 1);
+    return variance > 0 ? variance / n : 0;
+  }
+  function further(mean, half, k, shrink) {
+    const centre = (mean + k / 2) / shrink, score = Math.sqrt(half * half + (k * k) / 4) / shrink;
+    return [Math.min(mean - half, centre - score), Math.max(mean + half, centre + score)];
+  }
+  const manyCount = (sum, squares) => sum * sum >= 10 * squares && sum > 0;
+  const hasIntervals = (c) => data.squares && images[c] > 1;
+  function loadInterval(c, b, h) {
+    if (!hasIntervals(c)) return null;
+    if (h < b.shared || b.heads - b.shared === b.routed) return [1, 1, true];
+    const n = images[c], sum = activeOf(c, b, h), squares = doubles('active-squares')[c * stride + b.offset + h];
+    const load = sum / n / b.tokens, half = (doubles('quantiles')[c] * Math.sqrt(errorSquare(n, sum, squares))) / b.tokens;
+    const k = half > 0 ? (half * half) / (load * (1 - load)) : 0, [low, high] = further(load, half, k, 1 + k);
+    const reliable = manyCount(sum, squares) && manyCount(n * b.tokens - sum, n * b.tokens * b.tokens - 2 * b.tokens * sum + squares);
+    return [Math.max(0, low), Math.min(1, high), reliable];
+  }
+  function gateInterval(c, b, h) {
+    if (!hasIntervals(c)) return null;
+    const n = images[c], sum = gateSumOf(c, b, h) / b.tokens, t = doubles('quantiles')[c];
+    const squares = doubles('gate-squares')[c * stride + b.offset + h] / (65536 * 65536), gate = sum / n;
+    const half = gate > 0 ? t * Math.sqrt(errorSquare(n, sum, squares)) : 0, [low, high] = further(gate, half, gate > 0 ? (half * half) / gate : 0, 1);
+    return [Math.max(0, low), high, manyCount(sum, squares)];
   }
   const isShared = (b, h) => !b.routed || h < b.shared;
   const title = (c) => { const n = names[c].indexOf(','); return n > 0 ? names[c].slice(0, n) : names[c]; };
@@ -136,6 +162,7 @@
     add('Active heads', `${+data.activePercent.toFixed(2)} %`);
     add('Blocks that route', `${routing.length} of ${blocks.length}`);
     add('Heads of a block', `up to ${Math.max(...blocks.map((b) => b.heads))}`);
+    if (!data.squares) add('Intervals', 'none, as 0.1 counted');
     add('Counted by', data.provenance.counted_by);
     add('mohvit', data.provenance.version);
     add('File', data.file, true);
@@ -475,7 +502,9 @@
     return /[",]|^ /.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
   }
   function csvOf(which) {
-    const parts = ['class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean\n'];
+    const parts = ['class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,' +
+      'images,load_low,load_high,load_reliable,gate_low,gate_high,gate_reliable\n'];
+    const interval = (i) => (i ? `${nine(i[0])},${nine(i[1])},${Number(i[2])}` : ',,');
     for (let c = 0; c < classes; c++) {
       const lines = [], start = `${c},${field(ids[c] || '')},${field(names[c])}`;
       for (const b of which) {
@@ -484,7 +513,7 @@
         for (let h = 0; h < b.heads; h++) all += activeOf(c, b, h);
         for (let h = 0; h < b.heads; h++) {
           const n = activeOf(c, b, h);
-          lines.push(`${start},${b.stage},${b.block},${h},${isShared(b, h) ? 'shared' : 'routed'},${tokens},${n},${nine(n / tokens)},${nine(n / all)},${nine(gateSumOf(c, b, h) / tokens)}\n`);
+          lines.push(`${start},${b.stage},${b.block},${h},${isShared(b, h) ? 'shared' : 'routed'},${tokens},${n},${nine(n / tokens)},${nine(n / all)},${nine(gateSumOf(c, b, h) / tokens)},${images[c]},${interval(loadInterval(c, b, h))},${interval(gateInterval(c, b, h))}\n`);
         }
       }
       parts.push(lines.join(''));
