@@ -43,7 +43,8 @@ static int teardown(void **state)
 
 static figure last_block(const size_t *classes, size_t count, bool with_shared)
 {
-    return (figure){load, routing_layout_last_routed(&load->routing), classes, count, with_shared, WIDTH};
+    return (figure){
+        load, routing_layout_last_routed(&load->routing), classes, count, with_shared, WIDTH, MEASURE_LOAD};
 }
 
 static char *in_scratch(const char *name)
@@ -114,39 +115,71 @@ static void read_scale(double *ground, double *top, const char *svg)
     }
 }
 
-static void check_bars(bool with_shared)
+/* The lowest and the highest end of the next interval's line, behind *at; false where none follows. */
+static bool next_interval(double *low, double *high, const char **at)
+{
+    double x, caps[2];
+    if (!(*at = strstr(*at, "stroke-width:0.6;")))
+        return false;
+    const char *d = strstr(*at, " d=\"");
+    assert_non_null(d);
+    assert_int_equal(sscanf(d + 4, "M %lf %lf L %*f %*f M %*f %lf L %*f %*f M %*f %lf L %lf %lf", &x,
+                            &caps[0], &caps[1], low, &x, high),
+                     6);
+    assert_true(caps[0] == *low && caps[1] == *high);
+    *at += 1;
+    return true;
+}
+
+static void check_bars(head_measure measure, bool with_shared)
 {
     enum { MOST = 200 };
     const size_t classes[] = {7, 8, 3};
     figure f = last_block(classes, 3, with_shared);
+    f.measure = measure;
     char *svg = draw_svg(&f);
     box boxes[MOST];
-    double ground, top, low, high;
+    double ground, top, most = measure == MEASURE_LOAD ? routing_balanced(f.block) : 0;
     read_scale(&ground, &top, svg);
     assert_true(ground > top);
-    size_t shown = routing_candidates(f.block) + (with_shared ? f.block->shared : 0);
+    size_t shown = routing_candidates(f.block) + (with_shared ? f.block->shared : 0),
+           first = f.block->heads - shown;
     size_t count = boxes_on(boxes, MOST, svg, ground);
     assert_int_equal(count, 3 * shown);
-    assert_true(figure_range(&f, &low, &high));
-    double most = with_shared ? 1 : fmax(high, routing_balanced(f.block)), step = figure_step(most, 5);
-    double scale = fmin(1, step * ceil(most / step - 1e-9));
+    interval intervals[MOST];
+    double values[MOST];
     for (size_t i = 0; i < count; i++) {
-        size_t head = i % shown + f.block->heads - shown;
-        double expected = head_load_of(load, classes[i / shown], f.block->index, head);
-        double drawn = boxes[i].height / (ground - top) * scale;
-        // An SVG of Cairo's has six digits.
-        if (fabs(drawn - expected) > 2e-4)
-            fail_msg("class %zu, head %zu: %g drawn, load %g", classes[i / shown], head, drawn, expected);
-        assert_true(!i || i % shown == 0 || boxes[i].x > boxes[i - 1].x + boxes[i - 1].width - 1e-6);
+        size_t c = classes[i / shown], head = i % shown + first;
+        values[i] = measure_of(load, measure, c, f.block->index, head);
+        intervals[i] = measure_interval(load, measure, c, f.block->index, head, interval_t(load->images[c]));
+        most = fmax(fmax(most, values[i]), intervals[i].high);
     }
+    double step = figure_step(most, 5), scale = step * ceil(most / step - 1e-9);
+    const char *at = svg;
+    for (size_t i = 0; i < count; i++) {
+        double drawn = boxes[i].height / (ground - top) * scale, low, high;
+        // An SVG of Cairo's has six digits.
+        if (fabs(drawn - values[i]) > 2e-4 * scale)
+            fail_msg("bar %zu: %g drawn, %g", i, drawn, values[i]);
+        assert_true(!i || i % shown == 0 || boxes[i].x > boxes[i - 1].x + boxes[i - 1].width - 1e-6);
+        if (!(intervals[i].high > intervals[i].low))
+            continue;
+        assert_true(next_interval(&low, &high, &at));
+        assert_true(fabs((ground - low) / (ground - top) * scale - intervals[i].low) < 2e-4 * scale);
+        assert_true(fabs((ground - high) / (ground - top) * scale - intervals[i].high) < 2e-4 * scale);
+    }
+    double low, high;
+    assert_false(at && next_interval(&low, &high, &at));
     free(svg);
 }
 
-static void bars_are_as_high_as_the_loads(void **state)
+static void bars_are_as_high_as_what_they_measure(void **state)
 {
     (void)state;
-    check_bars(false);
-    check_bars(true);
+    for (head_measure m = MEASURE_LOAD; m <= MEASURE_GATE_SHARE; m++) {
+        check_bars(m, false);
+        check_bars(m, true);
+    }
 }
 
 static void steps_are_round_and_few(void **state)
@@ -266,6 +299,8 @@ static void figures_look_as_they_did(void **state)
         all[i] = i;
     figure f = last_block(three, 3, false);
     check_looks("bars.png", draw_bars_of, &f, f.width, figure_bars_height(&f));
+    f.measure = MEASURE_GATE;
+    check_looks("bars_gate.png", draw_bars_of, &f, f.width, figure_bars_height(&f));
     f = last_block(all, 10, true);
     check_looks("bars_shared.png", draw_bars_of, &f, f.width, figure_bars_height(&f));
     assert_int_equal(head_load_order(order, load, f.block->index, all, 10, NULL), MOHVIT_OK);
@@ -395,7 +430,7 @@ static void the_figure_of_routes_looks_as_it_did(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bars_are_as_high_as_the_loads),
+        cmocka_unit_test(bars_are_as_high_as_what_they_measure),
         cmocka_unit_test(steps_are_round_and_few),
         cmocka_unit_test(figures_look_as_they_did),
         cmocka_unit_test(any_number_of_classes_and_any_width_can_be_drawn),

@@ -177,9 +177,24 @@ def check_panels(page, rng):
           head: Number(r.dataset.head), cells: [...r.cells].map(c => c.textContent) }))""")
     for line in rng.sample(lines, 10):
         row = page.rows[line["class"], block, line["head"]]
-        _, active, load, share, gate = line["cells"]
+        _, active, load, share, gate, gate_share, interval, gate_interval = line["cells"]
         check("table of a panel", digits(active) == row["active"] and near(load, row["load"], 4) and
-              near(share, row["share"], 4) and near(gate, row["gate_mean"], 4), f"{line} {row}")
+              near(share, row["share"], 4) and near(gate, row["gate_mean"], 4) and
+              near(gate_share, row["gate_share"], 4), f"{line} {row}")
+        for text, what in ((interval, "load"), (gate_interval, "gate")):
+            low, high = text.split(" (")[0].split(" to ")
+            check("intervals in the table of a panel", near(low, row[what + "_low"], 3) and
+                  near(high, row[what + "_high"], 3) and ("few" in text) == (row[what + "_reliable"] == "0"), f"{line} {row}")
+    for measure, column in (("gate", "gate_mean"), ("gate-share", "gate_share"), ("load", "load")):
+        Select(page.find("#measure")).select_by_value(measure)
+        text = page.readout()
+        drawn = page.js("""return [...document.querySelectorAll('.panel')].map(p => [Number(p.dataset.class),
+            ...[...p.querySelectorAll('rect')].map(r => [Number(r.dataset.head), r.textContent.split(': ')[1]])])""")
+        check("bars: a measure is what is asked for", all(near(value, page.rows[c, block, head][column] or 0, 4)
+              for c, *bars in drawn for head, value in bars), f"{measure} {drawn[:1]}")
+        check("the readout has the interval of the measure", ("95 %" in text) == (column != "gate_share" and
+              int(page.js("return document.querySelector('#readout').dataset.class")) + 1 < len(page.block_names() and
+              page.js("return JSON.parse(document.getElementById('data').textContent).names"))), text)
 
 
 def check_statistics(page):
@@ -192,7 +207,8 @@ def check_statistics(page):
               near(cells[4], b["load_min"], 3) and near(cells[5], b["load_max"], 3) and
               near(cells[6].split(" ")[0], 100 * b["load_cv"], 1) and near(cells[7].split(" ")[0], b["entropy"], 3) and
               near(cells[8], b["divergence"], 4) and near(cells[9], b["divergence_of_pair"], 4) and
-              int(cells[10]) == len(b["dead_heads"]), f"{cells} {b}")
+              int(cells[10]) == len(b["dead_heads"]) and
+              near(cells[11].split(" ")[0], 100 * b["gate_share_of_routed"], 1), f"{cells} {b}")
     last = blocks[-1]
     page.select_block(f"{last['stage']}.{last['block']}")
     lines = page.js("return [...document.querySelectorAll('#details table')[0].tBodies[0].rows].map("

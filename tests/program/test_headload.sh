@@ -97,7 +97,7 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     run 0 merge 1.safetensors 3.safetensors old.safetensors --head-load part.safetensors --drop-intervals
     run 0 headload export --csv part.safetensors
     cut -d , -f 1-13 out.txt >part.csv
-    equal "$(sed 1d out.txt | cut -d , -f 14- | sort -u)" ",,,,,"
+    equal "$(sed 1d out.txt | cut -d , -f 14-19 | sort -u)" ",,,,,"
     run 0 headload export --csv whole.safetensors
     cut -d , -f 1-13 out.txt | cmp - part.csv || fail "without intervals other counts"
     rm part.safetensors
@@ -238,7 +238,7 @@ csv_and_json_say_the_same() {
     run 0 headload export --csv a.safetensors
     cp out.txt a.csv
     equal "$(head -n 1 a.csv)" "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,images,load_low,$(
-        )load_high,load_reliable,gate_low,gate_high,gate_reliable"
+        )load_high,load_reliable,gate_low,gate_high,gate_reliable,gate_share"
     equal "$(sed -n 2p a.csv | cut -d , -f 1-3)" '0,n01440764,"tench'
     run 0 headload export --json a.safetensors
     equal "$(wc -l <out.txt)" 1
@@ -305,7 +305,7 @@ files_of_older_versions_say_what_they_said() {
     local old=$golden/headload/0.1.0
     run 0 headload export --csv "$old.safetensors"
     cp out.txt old.csv
-    equal "$(sed -n 17p old.csv)" "0,,ankle boot,4,0,7,routed,12,12,1,0.2,0.966914574,3,,,,,,"
+    equal "$(sed -n 17p old.csv)" "0,,ankle boot,4,0,7,routed,12,12,1,0.2,0.966914574,3,,,,,,,0.215281854"
     run 0 merge "$old.state" --head-load merged.safetensors
     run 0 headload export --csv merged.safetensors
     cmp old.csv out.txt || fail "the state and the head load of 0.1.0 differ"
@@ -376,7 +376,7 @@ a_class_has_the_same_names_everywhere() {
         printf '%s\t%s\n' bag.png "$name" >truth.txt
         run 0 headload count flat --truth truth.txt --labels labels.txt -o counted.safetensors --quiet
         run 0 headload export --csv counted.safetensors
-        equal "$(awk -F, 'NR > 1 && $(NF - 11) > 0 { print $1; exit }' out.txt)" "${of[i]}"
+        equal "$(awk -F, 'NR > 1 && $(NF - 12) > 0 { print $1; exit }' out.txt)" "${of[i]}"
         run 0 headload plot a.safetensors --classes "$name" -o named.svg
         run 0 headload plot a.safetensors --classes "${of[i]}" -o numbered.svg
         cmp named.svg numbered.svg || fail "--classes $name is not class ${of[i]}"
@@ -402,7 +402,7 @@ statistics_are_printed_for_people_and_programs() {
     equal "$(get blocks 5 heads)" 16
     equal "$(get blocks 5 classes)" 2
     for key in load_balanced load_min load_max load_cv load_max_over_mean entropy entropy_max entropy_of_class divergence \
-        dead_heads specific_heads divergence_of_pair most_alike least_alike like; do
+        dead_heads gate_share_of_routed means_of_heads specific_heads divergence_of_pair most_alike least_alike like; do
         [ "$(get blocks 5 $key)" != missing ] || fail "no $key"
     done
     run 0 headload stats --format json --block 3.1 a.safetensors

@@ -12,15 +12,32 @@
 
 // ---- Scales ----------------------------------------------------------------------------------------
 
+static double value_of(const figure *f, size_t class_index, size_t head)
+{
+    double value = measure_of(f->load, f->measure, class_index, f->block->index, head);
+    return isnan(value) ? 0 : value; // a share of no gates at all
+}
+
+/* Where the line is; NaN: there is none, since gates do not add up to the same for every token. */
+static double level_of(const figure *f)
+{
+    const double levels[] = {
+        [MEASURE_LOAD] = routing_balanced(f->block),
+        [MEASURE_GATE] = NAN,
+        [MEASURE_GATE_SHARE] = 1 / (double)f->block->heads,
+    };
+    return levels[f->measure];
+}
+
 bool figure_range(const figure *f, double *low, double *high)
 {
     *low = INFINITY;
     *high = -INFINITY;
     for (size_t i = 0; i < f->count; i++) {
         for (size_t h = f->block->shared; f->load->images[f->classes[i]] && h < f->block->heads; h++) {
-            double load = head_load_of(f->load, f->classes[i], f->block->index, h);
-            *low = fmin(*low, load);
-            *high = fmax(*high, load);
+            double value = value_of(f, f->classes[i], h);
+            *low = fmin(*low, value);
+            *high = fmax(*high, value);
         }
     }
     return *low <= *high;
@@ -44,6 +61,11 @@ typedef struct {
 static size_t shared_shown(const figure *f)
 {
     return f->with_shared ? f->block->shared : 0;
+}
+
+static size_t first_shown(const figure *f)
+{
+    return f->with_shared ? 0 : f->block->shared;
 }
 
 static columns divide(const figure *f, double width)
@@ -79,9 +101,11 @@ static void draw_line(cairo_t *cr, double width, double x, double y, double to_x
     cairo_stroke(cr);
 }
 
-/* Where the load is balanced. */
-static void draw_balanced(cairo_t *cr, bool dashed, double x, double to_x, double y)
+/* Where level_of is; y NaN: nowhere. */
+static void draw_level(cairo_t *cr, bool dashed, double x, double to_x, double y)
 {
+    if (isnan(y))
+        return;
     drawing_colour(cr, drawing_accent);
     if (dashed)
         cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
@@ -89,21 +113,41 @@ static void draw_balanced(cairo_t *cr, bool dashed, double x, double to_x, doubl
     cairo_set_dash(cr, NULL, 0, 0);
 }
 
-/* Which block; and what the line is, which is dashed across bars and solid across a scale. */
+/* The routed heads' part of the gates, over the classes that are shown; NaN without images. */
+static double routed_gate_share(const figure *f)
+{
+    double sum = 0, count = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        double share = head_load_gate_share_of_routed(f->load, f->classes[i], f->block->index);
+        sum += isnan(share) ? 0 : share;
+        count += !isnan(share);
+    }
+    return sum / count;
+}
+
+/* Which block; and what is shown and what the line is, which is dashed across bars and solid across a scale.
+ */
 static void draw_head(drawing *d, const figure *f, bool dashed)
 {
     cairo_t *cr = d->cr;
-    char text[96], balanced[64];
-    snprintf(text, sizeof text, "Block %s, %zu of %zu routed heads", f->block->name, f->block->routed,
-             routing_candidates(f->block));
-    snprintf(balanced, sizeof balanced, "balanced load %.2f", routing_balanced(f->block));
+    char text[128], short_text[96], level[64];
+    double share = routed_gate_share(f), x = f->width - 2;
+    if (f->measure == MEASURE_GATE)
+        snprintf(level, sizeof level, "%s", dashed ? "" : "mean gate"); // bars have it at their side
+    else
+        snprintf(level, sizeof level,
+                 f->measure == MEASURE_LOAD ? "balanced load %.2f" : "even gate share %.3f", level_of(f));
+    snprintf(short_text, sizeof short_text, "Block %s, %zu of %zu routed heads", f->block->name,
+             f->block->routed, routing_candidates(f->block));
+    snprintf(text, sizeof text, "%s with %.3g %% of the gate", short_text, 100 * share);
     drawing_font(cr, TEXT, false);
-    double left = drawing_text_width(d, text), right = drawing_text_width(d, balanced), x = f->width - 2;
-    drawing_text(d, 2, 8.5, 0, f->width, text);
-    if (left + right + 30 > f->width)
+    double right = drawing_text_width(d, level), room = f->width - right - 30;
+    bool whole = !isnan(share) && drawing_text_width(d, text) <= room;
+    drawing_text(d, 2, 8.5, 0, f->width, whole ? text : short_text);
+    if (drawing_text_width(d, short_text) > room)
         return;
-    drawing_text(d, x, 8.5, 1, f->width, balanced);
-    draw_balanced(cr, dashed, x - right - 18, x - right - 4, 6);
+    drawing_text(d, x, 8.5, 1, f->width, level);
+    draw_level(cr, dashed, x - right - 18, x - right - 4, isnan(level_of(f)) ? NAN : 6);
 }
 
 /* Numbers below the columns, from 1, as many as there is room for. */
@@ -150,6 +194,21 @@ typedef struct {
     double low, high;     /* of the shades */
 } bars_layout;
 
+/* What the scale has to reach: all bars, ends of intervals, and the line. */
+static double highest(const figure *f)
+{
+    double most = isnan(level_of(f)) ? 1e-3 : level_of(f);
+    for (size_t i = 0; i < f->count; i++) {
+        double t = interval_t(f->load->images[f->classes[i]]);
+        for (size_t h = first_shown(f); h < f->block->heads; h++) { // fmax takes the other where one is NaN
+            most = fmax(most, value_of(f, f->classes[i], h));
+            most =
+                fmax(most, measure_interval(f->load, f->measure, f->classes[i], f->block->index, h, t).high);
+        }
+    }
+    return most;
+}
+
 static bars_layout lay_out_bars(const figure *f)
 {
     enum { NARROWEST = 62, ROWS = 5 }; // points of a panel; rows that a page has room for
@@ -167,10 +226,12 @@ static bars_layout lay_out_bars(const figure *f)
     b.width = (inside - PANEL_GAP * (double)(b.across - 1)) / (double)b.across;
     b.height = fmin(fmax(0.72 * b.width, 46), b.down < ROWS ? 110 : 54);
     if (!figure_range(f, &b.low, &b.high))
-        b.low = b.high = routing_balanced(f->block);
-    double most = shared_shown(f) ? 1 : fmax(b.high, routing_balanced(f->block));
+        b.low = b.high = isnan(level_of(f)) ? 1 : level_of(f);
+    double most = highest(f);
     b.step = figure_step(most, 5);
-    b.top = fmin(1, b.step * ceil(most / b.step - 1e-9));
+    b.top = b.step * ceil(most / b.step - 1e-9);
+    if (f->measure == MEASURE_LOAD)
+        b.top = fmin(1, b.top);
     return b;
 }
 
@@ -201,19 +262,57 @@ static void draw_scale(drawing *d, const bars_layout *b, double x, double y, boo
     }
 }
 
+/* Ends of an interval, at y and to_y; on a dark bar a line is seen by what is around it. */
+static void draw_interval(cairo_t *cr, double x, double width, double y, double to_y, bool reliable)
+{
+    const colour around = {1, 1, 1};
+    double cap = fmin(width / 4, 2);
+    for (int over = 0; over < 2; over++) {
+        drawing_colour(cr, !over ? around : reliable ? drawing_ink : drawing_shared);
+        cairo_set_line_width(cr, over ? 0.6 : 1.6);
+        cairo_move_to(cr, x - cap, y);
+        cairo_line_to(cr, x + cap, y);
+        cairo_move_to(cr, x - cap, to_y);
+        cairo_line_to(cr, x + cap, to_y);
+        cairo_move_to(cr, x, y);
+        cairo_line_to(cr, x, to_y);
+        cairo_stroke(cr);
+    }
+}
+
 static void draw_bars(cairo_t *cr, const figure *f, const bars_layout *b, size_t class_index, double x,
                       double y)
 {
     columns c = divide(f, b->width);
-    double bar = c.pitch * (c.pitch > 3 ? 0.8 : 0.86), span = b->high - b->low;
-    for (size_t h = shared_shown(f) ? 0 : f->block->shared; h < f->block->heads; h++) {
-        double load = head_load_of(f->load, class_index, f->block->index, h);
-        double shade = span > 0 ? (load - b->low) / span : 0.5;
+    double bar = c.pitch * (c.pitch > 3 ? 0.8 : 0.86), span = b->high - b->low, ground = y + b->height;
+    double scale = b->height / b->top, t = interval_t(f->load->images[class_index]);
+    for (size_t h = first_shown(f); h < f->block->heads; h++) {
+        double value = value_of(f, class_index, h), middle = x + column_x(f, &c, h) + c.pitch / 2;
+        double shade = span > 0 ? (value - b->low) / span : 0.5;
         drawing_colour(cr, h < f->block->shared ? drawing_shared : drawing_ramp(0.2 + 0.8 * shade));
-        cairo_rectangle(cr, x + column_x(f, &c, h) + (c.pitch - bar) / 2, y + b->height, bar,
-                        -b->height * load / b->top);
+        cairo_rectangle(cr, middle - bar / 2, ground, bar, -scale * value);
         cairo_fill(cr);
+        interval i = measure_interval(f->load, f->measure, class_index, f->block->index, h, t);
+        if (i.high > i.low) // not of a head that is always on, and not NaN
+            draw_interval(cr, middle, c.pitch, ground - scale * i.low, ground - scale * i.high, i.reliable);
     }
+}
+
+/* Of a class, and of how many images it is. */
+static void draw_title(drawing *d, const figure *f, size_t class_index, double centre, double y, double room)
+{
+    cairo_t *cr = d->cr;
+    char images[32], *title = head_load_title(f->load, class_index);
+    snprintf(images, sizeof images, "  n = %lld", (long long)f->load->images[class_index]);
+    drawing_font(cr, SMALL, false);
+    double right = f->load->images[class_index] ? drawing_text_width(d, images) : 0;
+    drawing_font(cr, TEXT, true);
+    double left = fmin(drawing_text_width(d, title), room - right), x = centre - (left + right) / 2;
+    drawing_text(d, x, y, 0, room - right, title);
+    free(title);
+    drawing_font(cr, SMALL, false);
+    if (right > 0)
+        drawing_text(d, x + left, y, 0, right + 1, images);
 }
 
 /* x, y: the corner above and left of the bars. */
@@ -221,19 +320,15 @@ static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t
 {
     cairo_t *cr = d->cr;
     columns c = divide(f, b->width);
-    char *title = head_load_title(f->load, f->classes[i]);
     draw_scale(d, b, x, y, i % b->across == 0);
-    drawing_font(cr, TEXT, true);
-    drawing_text(d, x + b->width / 2, y - 3.5, 0.5, b->width, title);
-    free(title);
+    draw_title(d, f, f->classes[i], x + b->width / 2, y - 3.5, b->width);
     if (f->load->images[f->classes[i]]) {
         draw_bars(cr, f, b, f->classes[i], x, y);
     } else {
         drawing_font(cr, TEXT, false);
         drawing_text(d, x + b->width / 2, y + b->height / 2, 0.5, b->width, "no images");
     }
-    draw_balanced(cr, true, x + c.shared_width, x + b->width,
-                  y + b->height * (1 - routing_balanced(f->block) / b->top));
+    draw_level(cr, true, x + c.shared_width, x + b->width, y + b->height * (1 - level_of(f) / b->top));
     drawing_colour(cr, drawing_ink);
     draw_line(cr, 0.5, x, y + b->height, x + b->width, y + b->height);
     draw_head_numbers(d, f, &c, x, y + b->height + 7.5);
@@ -241,6 +336,8 @@ static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t
 
 void figure_bars(drawing *d, const figure *f)
 {
+    static const char *const titles[] = {
+        [MEASURE_LOAD] = "Load", [MEASURE_GATE] = "Mean gate", [MEASURE_GATE_SHARE] = "Gate share"};
     cairo_t *cr = d->cr;
     bars_layout b = lay_out_bars(f);
     double pitch = panel_pitch(&b) + 3, bottom = HEAD + pitch * (double)b.down - 3;
@@ -252,7 +349,7 @@ void figure_bars(drawing *d, const figure *f)
     cairo_save(cr);
     cairo_translate(cr, 8, HEAD + (bottom - HEAD) / 2);
     cairo_rotate(cr, -acos(-1) / 2);
-    drawing_text(d, 0, 0, 0.5, bottom - HEAD, "Density");
+    drawing_text(d, 0, 0, 0.5, bottom - HEAD, titles[f->measure]);
     cairo_restore(cr);
 }
 
@@ -289,7 +386,7 @@ static heatmap_layout lay_out_heatmap(drawing *d, const figure *f)
     m.width = f->width - m.left - LEGEND;
     m.height = m.row * (double)f->count;
     if (!figure_range(f, &m.low, &m.high))
-        m.low = m.high = routing_balanced(f->block);
+        m.low = m.high = isnan(level_of(f)) ? 0 : level_of(f);
     if (m.high - m.low < 0.01) {
         m.low = fmax(0, m.low - 0.005);
         m.high = m.low + 0.01;
@@ -305,9 +402,9 @@ double figure_heatmap_height(const figure *f)
     return HEAD + fmax(lay_out_heatmap(NULL, f).height, 60) + PANEL_FOOT + X_TITLE + 2;
 }
 
-static double shade(const heatmap_layout *m, double load)
+static double shade(const heatmap_layout *m, double value)
 {
-    return (load - m->low) / (m->high - m->low);
+    return (value - m->low) / (m->high - m->low);
 }
 
 static colour cell_colour(const figure *f, const heatmap_layout *m, size_t row, size_t head)
@@ -316,7 +413,7 @@ static colour cell_colour(const figure *f, const heatmap_layout *m, size_t row, 
         return drawing_absent;
     if (head < f->block->shared)
         return drawing_shared;
-    return drawing_ramp(shade(m, head_load_of(f->load, f->classes[row], f->block->index, head)));
+    return drawing_ramp(shade(m, value_of(f, f->classes[row], head)));
 }
 
 static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
@@ -324,7 +421,7 @@ static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
     columns c = divide(f, m->width);
     double gap = m->row >= 4 ? 0.4 : 0; // thin rows touch
     for (size_t i = 0; i < f->count; i++) {
-        for (size_t h = shared_shown(f) ? 0 : f->block->shared; h < f->block->heads; h++) {
+        for (size_t h = first_shown(f); h < f->block->heads; h++) {
             drawing_colour(cr, cell_colour(f, m, i, h));
             cairo_rectangle(cr, m->left + column_x(f, &c, h), HEAD + m->row * (double)i, c.pitch - 0.4,
                             m->row - gap);
@@ -360,8 +457,9 @@ static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
         drawing_text(d, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
                      text);
     }
-    double balanced = shade(m, routing_balanced(f->block)); // 0 … 1: it is the mean of each class's loads
-    draw_balanced(cr, false, x - 3, x + width, HEAD + height * (1 - balanced));
+    double level = shade(m, level_of(f)); // of a load from 0 to 1, since it is the mean of each class's
+    if (level >= 0 && level <= 1)
+        draw_level(cr, false, x - 3, x + width, HEAD + height * (1 - level));
 }
 
 void figure_heatmap(drawing *d, const figure *f)

@@ -6,7 +6,7 @@
 #define MOHVIT_FIGURE_H
 
 #include "tools/figures/drawing.h"
-#include "vit/headload/head_load.h"
+#include "vit/headload/interval.h"
 
 typedef struct figure {
     const head_load *load;
@@ -15,10 +15,12 @@ typedef struct figure {
     size_t count;
     bool with_shared; /* the shared heads too */
     double width;
+    head_measure measure;
 } figure;
 
-/* For each class a panel with a bar for every routed head, as high as its load; one scale for all, a line
- * where the load is balanced. */
+/* For each class a panel with a bar for every routed head, as high as its measure, and a line from end to end
+ * of its interval, gray where that is not reliable; one scale for all; a line where the load is balanced, or
+ * the gate is shared evenly. */
 double figure_bars_height(const figure *f);
 void figure_bars(drawing *d, const figure *f);
 
@@ -26,7 +28,8 @@ void figure_bars(drawing *d, const figure *f);
 double figure_heatmap_height(const figure *f);
 void figure_heatmap(drawing *d, const figure *f);
 
-/* The lowest and highest load of a routed head among the classes; false where no class has images. */
+/* The lowest and highest measure of a head that is shaded, a routed one, among the classes; false where no
+ * class has images. */
 bool figure_range(const figure *f, double *low, double *high);
 
 /* A round step, so that `span` has at most `most` of them. */

@@ -82,27 +82,24 @@ static size_t heads_of_all_blocks(const head_load *l)
     return heads;
 }
 
-/* Counts past 32 bits travel as doubles, exactly up to 2^53. */
-static bool counts_are_wide(const head_load *l)
+/* A number of every class, block and head that there is, as digits of 7 bits, the low ones first, of which
+ * all but the last have the eighth bit: half of what doubles would take. */
+static void add_numbers(bytes *t, const char *id, const head_load *l, const int64_t *numbers)
 {
-    for (size_t i = 0; i < l->names.count * l->routing.count * l->routing.max_heads; i++)
-        if (l->active[i] > UINT32_MAX)
-            return true;
-    return false;
-}
-
-/* A number of every class, block and head that there is, as doubles. */
-static void add_doubles(bytes *t, const char *id, const head_load *l, const int64_t *numbers, double unit)
-{
-    size_t cells = l->names.count * heads_of_all_blocks(l), at = 0;
-    double *out = memory_alloc(cells, sizeof *out);
-    t->failed = t->failed || !out;
-    for (size_t c = 0; out && c < l->names.count; c++)
-        for (size_t b = 0; b < l->routing.count; b++)
-            for (size_t h = 0; h < l->routing.blocks[b].heads; h++)
-                out[at++] = (double)numbers[head_load_at(l, c, b, h)] / unit;
-    text_base64(t, id, out, at * sizeof *out);
-    free(out);
+    bytes digits = {0};
+    for (size_t c = 0; c < l->names.count; c++) {
+        for (size_t b = 0; b < l->routing.count; b++) {
+            for (size_t h = 0; h < l->routing.blocks[b].heads; h++) {
+                uint64_t left = (uint64_t)numbers[head_load_at(l, c, b, h)];
+                for (; left >= 0x80; left >>= 7)
+                    bytes_put_u8(&digits, (uint8_t)(left | 0x80));
+                bytes_put_u8(&digits, (uint8_t)left);
+            }
+        }
+    }
+    t->failed = t->failed || digits.failed;
+    text_base64(t, id, digits.data, digits.size);
+    bytes_free(&digits);
 }
 
 /* The squares, and Student's t of each class, which the page does not compute. */
@@ -116,25 +113,8 @@ static void add_squares(bytes *t, const head_load *l)
     free(quantiles);
     if (!l->has_squares)
         return;
-    add_doubles(t, "active-squares", l, l->active_squares, 1);
-    add_doubles(t, "gate-squares", l, l->gate_squares, 1);
-}
-
-static void add_active(bytes *t, const head_load *l, bool wide)
-{
-    size_t cells = l->names.count * heads_of_all_blocks(l), at = 0;
-    if (wide) {
-        add_doubles(t, "active", l, l->active, 1);
-        return;
-    }
-    uint32_t *active = memory_alloc(cells, sizeof *active);
-    t->failed = t->failed || !active;
-    for (size_t c = 0; active && c < l->names.count; c++)
-        for (size_t b = 0; b < l->routing.count; b++)
-            for (size_t h = 0; h < l->routing.blocks[b].heads; h++)
-                active[at++] = (uint32_t)l->active[head_load_at(l, c, b, h)];
-    text_base64(t, "active", active, at * sizeof *active);
-    free(active);
+    add_numbers(t, "active-squares", l, l->active_squares);
+    add_numbers(t, "gate-squares", l, l->gate_squares);
 }
 
 /* Of each block that routes: the classes by similarity. */
@@ -188,8 +168,7 @@ static mohvit_status add_block(bytes *t, json_t *blocks, const head_load *l, siz
     return MOHVIT_OK;
 }
 
-static mohvit_status add_description(bytes *t, const head_load *l, const char *title, bool wide,
-                                     mohvit_error *err)
+static mohvit_status add_description(bytes *t, const head_load *l, const char *title, mohvit_error *err)
 {
     json_t *names = json_array(), *ids = json_array(), *images = json_array(), *blocks = json_array();
     mohvit_status status = MOHVIT_OK;
@@ -201,10 +180,10 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
     for (size_t b = 0; !status && b < l->routing.count; b++)
         status = add_block(t, blocks, l, b, err);
     text_json(t, "data",
-              json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:b, s:O, s:O}", "file", title, "model",
+              json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", title, "model",
                         l->routing.model, "activePercent", routing_layout_active_percent(&l->routing),
-                        "names", names, "ids", ids, "images", images, "blocks", blocks, "wide", wide,
-                        "squares", l->has_squares, "sources", l->sources, "provenance", l->provenance));
+                        "names", names, "ids", ids, "images", images, "blocks", blocks, "squares",
+                        l->has_squares, "sources", l->sources, "provenance", l->provenance));
     return status;
 }
 
@@ -212,10 +191,9 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
 
 static mohvit_status add_data(bytes *t, const head_load *l, const char *title, mohvit_error *err)
 {
-    bool wide = counts_are_wide(l);
-    mohvit_status status = add_description(t, l, title, wide, err);
-    add_active(t, l, wide);
-    add_doubles(t, "gates", l, l->gate, HEAD_LOAD_GATE_UNIT);
+    mohvit_status status = add_description(t, l, title, err);
+    add_numbers(t, "active", l, l->active);
+    add_numbers(t, "gates", l, l->gate);
     add_squares(t, l);
     return status ? status : add_orders(t, l, err);
 }

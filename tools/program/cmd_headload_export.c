@@ -12,7 +12,7 @@ static const char help[] =
     "FILE --csv|--json\n"
     "Prints a head load as tidy rows, one for each class, block and head: class, id, label, stage,\n"
     "block, head, kind, tokens, active, load, share, gate_mean, images, load_low, load_high,\n"
-    "load_reliable, gate_low, gate_high, gate_reliable.\n\n"
+    "load_reliable, gate_low, gate_high, gate_reliable, gate_share.\n\n"
     "  --csv       a heading and rows; what does not exist is empty\n"
     "  --json      one line: {\"rows\":[{...} ...],\"data\",\"provenance\"}\n"
     "  -h, --help  show this\n\n"
@@ -21,7 +21,7 @@ static const char help[] =
     "tokens, share is active / that of all heads, gate_mean is over all tokens, with 0 for those\n"
     "that did not select the head. low and high are 95 % intervals over the class's images; reliable\n"
     "is 0 where few images decide. Of fewer than two images, and in head loads that 0.1 counted, there\n"
-    "are none.\n";
+    "are none. gate_share is the head's part of the gates of all heads of the block.\n";
 
 typedef struct export_options {
     int csv, json;
@@ -31,7 +31,7 @@ typedef struct row {
     size_t class_index, head;
     const routing_block *block;
     int64_t images, tokens, active, all; /* all: active of all heads */
-    double gate_mean;
+    double gate_mean, gate_share;
     interval load, gate;
 } row;
 
@@ -83,6 +83,7 @@ static void print_csv(const head_load *l, const row *r)
     output_printf(",%lld", (long long)r->images);
     print_csv_interval(&r->load);
     print_csv_interval(&r->gate);
+    print_csv_number(r->gate_share);
     output_printf("\n");
 }
 
@@ -116,6 +117,7 @@ static void print_json(const head_load *l, const row *r)
     json_put(object, "gate_low", json_finite(r->gate.low));
     json_put(object, "gate_high", json_finite(r->gate.high));
     json_put(object, "gate_reliable", json_reliable(&r->gate));
+    json_put(object, "gate_share", json_finite(r->gate_share));
     output_json_part(object);
 }
 
@@ -134,6 +136,7 @@ static void print_block(const head_load *l, const export_options *o, size_t clas
     for (r.head = 0; r.head < r.block->heads; r.head++) {
         r.active = l->active[head_load_at(l, class_index, block, r.head)];
         r.gate_mean = head_load_gate_mean(l, class_index, block, r.head);
+        r.gate_share = head_load_gate_share(l, class_index, block, r.head);
         r.load = interval_of_load(l, class_index, block, r.head, t);
         r.gate = interval_of_gate(l, class_index, block, r.head, t);
         if (o->json) {
@@ -149,10 +152,10 @@ static void print_block(const head_load *l, const export_options *o, size_t clas
 static void export_rows(const head_load *l, const export_options *o)
 {
     bool first = true;
-    output_printf("%s", o->json
-                            ? "{\"rows\":["
-                            : "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,"
-                              "images,load_low,load_high,load_reliable,gate_low,gate_high,gate_reliable\n");
+    output_printf("%s", o->json ? "{\"rows\":["
+                                : "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,"
+                                  "images,load_low,load_high,load_reliable,gate_low,gate_high,gate_reliable,"
+                                  "gate_share\n");
     for (size_t c = 0; output_works() && c < l->names.count; c++) {
         double t = interval_t(l->images[c]);
         for (size_t b = 0; b < l->routing.count; b++)

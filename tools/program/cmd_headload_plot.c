@@ -13,11 +13,14 @@
 static const char help[] =
     "[OPTION ...] FILE -o FIGURE.svg|png|pdf\n"
     "Draws the load of the routed heads of a block: for each class a panel with a bar for every\n"
-    "head, on one scale, with a line at the balanced load, routed / (heads - shared).\n\n"
+    "head, on one scale, with a line at the balanced load, routed / (heads - shared), and its 95 %\n"
+    "interval over the class's images, gray where few of them decide.\n\n"
     "  -o, --output FILE  ends in .svg, .png or .pdf, which tells what is written\n"
     "  --classes LIST     names, WordNet ids or numbers from 0, separated by commas; may be given\n"
     "                     again; default: all, where they are at most 12, or with --heatmap\n"
     "  --block S.B        stage (from 1) and block (from 0); default: the last that routes\n"
+    "  --measure WHAT     load (default), gate: the mean over all tokens, 0 for those that did not\n"
+    "                     select the head, or gate-share: the head's part of the gates of the block\n"
     "  --heatmap          classes x heads instead, classes that route alike beside each other\n"
     "  --with-shared      the shared heads too, in gray: every token uses them\n"
     "  --width MM         of the figure: 40 to 1000; default 88, a column\n"
@@ -31,6 +34,7 @@ typedef struct plot_options {
     size_t list_count, list_room, width, dpi;
     int heatmap, with_shared;
     drawing_format format;
+    head_measure measure;
 } plot_options;
 
 // ---- Drawing ---------------------------------------------------------------------------------------
@@ -84,7 +88,12 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
     if (!choose(chosen, l, o))
         return EXIT_USAGE;
     figure f = {
-        .load = l, .block = block, .with_shared = o->with_shared, .width = (double)o->width * 72 / 25.4};
+        .load = l,
+        .block = block,
+        .with_shared = o->with_shared,
+        .width = (double)o->width * 72 / 25.4,
+        .measure = o->measure,
+    };
     if (!block->routed) {
         complain("block %s does not route: all its heads are always on", block->name);
         return EXIT_USAGE;
@@ -107,7 +116,7 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_WIDTH, OPTION_DPI };
+enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_MEASURE, OPTION_WIDTH, OPTION_DPI };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -122,6 +131,11 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_BLOCK:
         o->block = value;
         return choice_block_valid_or_complain("--block", value);
+    case OPTION_MEASURE:
+        if (measure_by_name(&o->measure, value))
+            return true;
+        complain("--measure %s: expected load, gate or gate-share", value);
+        return false;
     case OPTION_WIDTH:
         return parse_whole(&o->width, "--width", value, 40, 1000);
     default:
@@ -135,6 +149,7 @@ static int parse(plot_options *o, int argc, char **argv)
         {"output", required_argument, NULL, 'o'},
         {"classes", required_argument, NULL, OPTION_CLASSES},
         {"block", required_argument, NULL, OPTION_BLOCK},
+        {"measure", required_argument, NULL, OPTION_MEASURE},
         {"heatmap", no_argument, &o->heatmap, FLAG_SET},
         {"with-shared", no_argument, &o->with_shared, FLAG_SET},
         {"width", required_argument, NULL, OPTION_WIDTH},

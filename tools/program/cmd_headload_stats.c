@@ -24,6 +24,9 @@ static const char help[] =
     "  divergence   Jensen-Shannon's, of the classes' shares: of all classes together, which is how\n"
     "               much a selected head tells of the class, and the mean of any two, from 0, where\n"
     "               they route alike, to 1, where they have no head in common\n"
+    "  gate         that weighs a head's answer for a token, 0 where it was not selected: the mean\n"
+    "               over all tokens; gate share is the part of the gates of all heads of the block,\n"
+    "               and \"routed\" that of all routed heads together\n"
     "  dead heads   routed heads that no token selects\n"
     "  specificity  of a head: 1 - H(class | head) / log2(classes), 0 where every class loads it the\n"
     "               same, 1 where one class alone does\n"
@@ -48,18 +51,20 @@ static void print_heading(const head_load *l)
     if (!l->has_squares)
         output_printf("no intervals: it has none of the sums that they are made of, as 0.1 counted\n");
     output_printf("\n");
-    output_printf(
-        "                        load of a routed head:                entropy of     divergence of\n"
-        "       shared  a token  share of the tokens that select it    loads, bits    classes, bits   dead\n"
-        "block   heads  selects  balanced  lowest  highest  deviation     is  at most     all     two  "
-        "heads\n");
+    output_printf("                        load of a routed head:               gate of   entropy of     "
+                  "divergence of\n"
+                  "       shared  a token  share of the tokens that select it   routed    loads, bits    "
+                  "classes, bits   dead\n"
+                  "block   heads  selects  balanced  lowest  highest  deviation  heads      is  at most     "
+                  "all     two  "
+                  "heads\n");
 }
 
 static void print_line(const block_statistics *s)
 {
-    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.3f    %5.3f  %6.4f",
+    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.1f %%  %5.3f    %5.3f  %6.4f",
                   s->block->name, s->block->shared, s->block->routed, routing_candidates(s->block),
-                  routing_balanced(s->block), s->min, s->max, 100 * s->cv, s->entropy,
+                  routing_balanced(s->block), s->min, s->max, 100 * s->cv, 100 * s->routed_share, s->entropy,
                   log2((double)routing_candidates(s->block)), s->divergence);
     if (s->compared)
         output_printf("  %6.4f", s->mean_divergence);
@@ -96,6 +101,19 @@ static void print_heads(const head_load *l, const block_statistics *s)
         for (size_t i = 0; i < s->dead_count; i++)
             output_printf(" %zu", s->dead[i] - s->block->shared + 1);
         output_printf("\n");
+    }
+}
+
+static void print_means(const block_statistics *s)
+{
+    output_printf("\nall heads: means over the classes (s: shared, r: routed)\n"
+                  "  head   load   gate  gate share\n");
+    for (size_t h = 0; h < s->block->heads; h++) {
+        bool shared = h < s->block->shared;
+        char name[24];
+        snprintf(name, sizeof name, "%c%zu", shared ? 's' : 'r', h + 1 - (shared ? 0 : s->block->shared));
+        output_printf("  %4s  %5.3f  %5.3f     %5.1f %%\n", name, s->means[h].load, s->means[h].gate,
+                      100 * s->means[h].gate_share);
     }
 }
 
@@ -150,6 +168,7 @@ static void print_details(const head_load *l, const block_statistics *s)
     } else {
         output_printf("pairs of classes are compared where there are 2 to %d\n", STATISTICS_MAX_CLASSES);
     }
+    print_means(s);
     print_heads(l, s);
     if (s->compared)
         print_alike(l, s);

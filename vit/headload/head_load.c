@@ -115,12 +115,24 @@ double head_load_gate_mean(const head_load *l, size_t class_index, size_t block,
     return head_load_gate_sum(l, class_index, block, head) / (double)head_load_tokens(l, class_index, block);
 }
 
+/* From one head on. */
+static double gates_from(const head_load *l, size_t class_index, size_t block, size_t first)
+{
+    double sum = 0;
+    for (size_t h = first; h < l->routing.blocks[block].heads; h++)
+        sum += head_load_gate_sum(l, class_index, block, h);
+    return sum;
+}
+
 double head_load_gate_share(const head_load *l, size_t class_index, size_t block, size_t head)
 {
-    double all = 0;
-    for (size_t h = 0; h < l->routing.blocks[block].heads; h++)
-        all += head_load_gate_sum(l, class_index, block, h);
-    return head_load_gate_sum(l, class_index, block, head) / all;
+    return head_load_gate_sum(l, class_index, block, head) / gates_from(l, class_index, block, 0);
+}
+
+double head_load_gate_share_of_routed(const head_load *l, size_t class_index, size_t block)
+{
+    return gates_from(l, class_index, block, l->routing.blocks[block].shared) /
+           gates_from(l, class_index, block, 0);
 }
 
 // ---- Counting --------------------------------------------------------------------------------------

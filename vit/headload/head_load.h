@@ -133,8 +133,10 @@ double head_load_gate_sum(const head_load *l, size_t class_index, size_t block, 
 /* Over all tokens of the class, with 0 for those that did not select the head; NaN without images. */
 double head_load_gate_mean(const head_load *l, size_t class_index, size_t block, size_t head);
 
-/* The head's part of the gates of all heads of the block; NaN without images. */
+/* The head's part of the gates of all heads of the block, and that of all routed heads; NaN where there are
+ * none. */
 double head_load_gate_share(const head_load *l, size_t class_index, size_t block, size_t head);
+double head_load_gate_share_of_routed(const head_load *l, size_t class_index, size_t block);
 
 /* ---- Among its own files --------------------------------------------------------------------- */
 

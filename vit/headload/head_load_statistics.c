@@ -88,6 +88,24 @@ static double pair_divergence(const distributions *r, size_t i, size_t j)
 
 // ---- Statistics of a block -------------------------------------------------------------------------
 
+static void heads_means(block_statistics *s, const head_load *l)
+{
+    size_t block = s->block->index;
+    double n = (double)s->classes;
+    for (size_t c = 0; c < l->names.count; c++) {
+        if (!l->images[c])
+            continue;
+        double share = head_load_gate_share_of_routed(l, c, block);
+        s->routed_share += share > 0 ? share / n : 0; // NaN where there are no gates at all
+        for (size_t h = 0; h < s->block->heads; h++) {
+            double gate_share = head_load_gate_share(l, c, block, h);
+            s->means[h].load += head_load_of(l, c, block, h) / n;
+            s->means[h].gate += head_load_gate_mean(l, c, block, h) / n;
+            s->means[h].gate_share += gate_share > 0 ? gate_share / n : 0;
+        }
+    }
+}
+
 /* How evenly the router spreads the tokens of all classes: the coefficient of variation of Shazeer et al.
  * 2017 (section 4), taken of the loads. */
 static void balance(block_statistics *s, const head_load *l)
@@ -198,11 +216,12 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
     if (!s->block->routed)
         return MOHVIT_OK;
     size_t heads = s->block->heads, classes = l->names.count;
+    s->means = calloc(heads, sizeof *s->means);
     s->dead = memory_alloc(heads, sizeof *s->dead);
     s->specific = memory_alloc(heads, sizeof *s->specific);
     s->like = memory_alloc(classes, sizeof *s->like);
     s->like_divergence = memory_alloc(classes, sizeof *s->like_divergence);
-    bool room = s->dead && s->specific && s->like && s->like_divergence;
+    bool room = s->means && s->dead && s->specific && s->like && s->like_divergence;
     for (size_t c = 0; room && c < classes; c++) {
         s->like[c] = c;
         s->like_divergence[c] = INFINITY;
@@ -213,6 +232,7 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
         return status;
     }
     if (r.count) {
+        heads_means(s, l);
         balance(s, l);
         entropies(s, &r);
         rank_heads(s, &r);
@@ -224,6 +244,7 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
 
 void block_statistics_free(block_statistics *s)
 {
+    free(s->means);
     free(s->dead);
     free(s->specific);
     free(s->like);
@@ -270,6 +291,16 @@ static json_t *specific_json(const block_statistics *s, const labels *names)
     return array;
 }
 
+static json_t *heads_json(const block_statistics *s)
+{
+    json_t *array = json_array();
+    for (size_t h = 0; h < s->block->heads; h++)
+        array = with(array, json_pack("{s:I, s:s, s:f, s:f, s:f}", "head", (json_int_t)h, "kind",
+                                      h < s->block->shared ? "shared" : "routed", "load", s->means[h].load,
+                                      "gate_mean", s->means[h].gate, "gate_share", s->means[h].gate_share));
+    return array;
+}
+
 static json_t *like_json(const block_statistics *s, size_t classes)
 {
     json_t *array = json_array();
@@ -290,11 +321,12 @@ json_t *block_statistics_to_json(const block_statistics *s, const labels *names)
     if (!b->routed || !s->classes)
         return object;
     json_t *statistics = json_pack(
-        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balanced",
-        routing_balanced(b), "load_min", s->min, "load_max", s->max, "load_cv", s->cv, "load_max_over_mean",
-        s->max_mean, "entropy", s->entropy, "entropy_max", log2((double)routing_candidates(b)),
-        "entropy_of_class", s->entropy_classes, "divergence", s->divergence, "dead_heads", dead_json(s),
-        "specific_heads", specific_json(s, names), "divergence_of_pair",
+        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "load_balanced", routing_balanced(b), "load_min", s->min, "load_max", s->max, "load_cv", s->cv,
+        "load_max_over_mean", s->max_mean, "entropy", s->entropy, "entropy_max",
+        log2((double)routing_candidates(b)), "entropy_of_class", s->entropy_classes, "divergence",
+        s->divergence, "gate_share_of_routed", s->routed_share, "means_of_heads", heads_json(s), "dead_heads",
+        dead_json(s), "specific_heads", specific_json(s, names), "divergence_of_pair",
         s->compared ? json_real(s->mean_divergence) : json_null(), "most_alike", pair_json(s, &s->nearest),
         "least_alike", pair_json(s, &s->farthest), "like", like_json(s, names->count));
     if (!json_object_update_new(object, statistics))

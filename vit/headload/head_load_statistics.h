@@ -19,6 +19,11 @@ typedef struct specific_head {
     double information;
 } specific_head;
 
+/* Means over the classes. */
+typedef struct head_means {
+    double load, gate, gate_share;
+} head_means;
+
 typedef struct class_pair {
     size_t a, b;
     double divergence;
@@ -27,6 +32,9 @@ typedef struct class_pair {
 typedef struct block_statistics {
     const routing_block *block;
     size_t classes; /* with images */
+
+    head_means *means;   /* (heads) */
+    double routed_share; /* the routed heads' part of all gates; mean over the classes */
 
     /* Of the routed heads, over all classes. */
     double min, max; /* load */

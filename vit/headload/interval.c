@@ -3,6 +3,7 @@
 #include "vit/headload/probability.h"
 
 #include <math.h>
+#include <string.h>
 
 #define RELIABLE 10
 
@@ -75,4 +76,43 @@ interval interval_of_gate(const head_load *l, size_t class_index, size_t block, 
     i.low = i.low > 0 ? i.low : 0;
     i.reliable = many_count(&s);
     return i;
+}
+
+// ---- Measures --------------------------------------------------------------------------------------
+
+typedef double value_function(const head_load *l, size_t class_index, size_t block, size_t head);
+typedef interval interval_function(const head_load *l, size_t class_index, size_t block, size_t head,
+                                   double t);
+
+static const struct {
+    const char *name;
+    value_function *value;
+    interval_function *interval;
+} measures[] = {
+    [MEASURE_LOAD] = {"load", head_load_of, interval_of_load},
+    [MEASURE_GATE] = {"gate", head_load_gate_mean, interval_of_gate},
+    [MEASURE_GATE_SHARE] = {"gate-share", head_load_gate_share, NULL},
+};
+
+bool measure_by_name(head_measure *out, const char *name)
+{
+    for (size_t i = 0; i < sizeof measures / sizeof *measures; i++) {
+        if (!strcmp(measures[i].name, name)) {
+            *out = (head_measure)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+double measure_of(const head_load *l, head_measure m, size_t class_index, size_t block, size_t head)
+{
+    return measures[m].value(l, class_index, block, head);
+}
+
+interval measure_interval(const head_load *l, head_measure m, size_t class_index, size_t block, size_t head,
+                          double t)
+{
+    return measures[m].interval ? measures[m].interval(l, class_index, block, head, t)
+                                : (interval){NAN, NAN, false};
 }

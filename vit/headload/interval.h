@@ -27,4 +27,16 @@ interval interval_of_load(const head_load *l, size_t class_index, size_t block, 
 /* Of head_load_gate_mean. */
 interval interval_of_gate(const head_load *l, size_t class_index, size_t block, size_t head, double t);
 
+/* What a figure shows of a head. */
+typedef enum head_measure { MEASURE_LOAD, MEASURE_GATE, MEASURE_GATE_SHARE } head_measure;
+
+/* "load", "gate" or "gate-share"; false of another name. */
+bool measure_by_name(head_measure *out, const char *name);
+
+/* head_load_of, _gate_mean or _gate_share, and its interval; a share of the gate has none, since what is
+ * known of the images does not tell how the heads' gates vary together. */
+double measure_of(const head_load *l, head_measure m, size_t class_index, size_t block, size_t head);
+interval measure_interval(const head_load *l, head_measure m, size_t class_index, size_t block, size_t head,
+                          double t);
+
 #endif

@@ -136,6 +136,30 @@ static void balance_is_of_the_loads_of_all_tokens(void **state)
     head_load_destroy(l);
 }
 
+/* Two images of one class and one of another weigh as the classes do. */
+static void gates_are_means_over_classes(void **state)
+{
+    (void)state;
+    static const int32_t tokens[20] = {256, -1, -1, -1, -1, 64, -1, -1, -1, -1,
+                                       16,  -1, -1, -1, -1, 4,  4,  4,  0,  0};
+    head_load *l = make(3);
+    for (size_t i = 0; i < 3; i++) {
+        double gates[20] = {[15] = 6, [16] = i < 2 ? 2 : 1, [17] = i < 2 ? 0 : 3};
+        assert_int_equal(head_load_add(l, i < 2 ? 0 : 2, tokens, gates, NULL), MOHVIT_OK);
+    }
+    block_statistics s = compute(l, 3);
+    assert_near(s.routed_share, (2. / 8 + 4. / 10) / 2);
+    assert_near(s.means[0].load, 1);
+    assert_near(s.means[0].gate, 1.5);
+    assert_near(s.means[1].gate, (0.5 + 0.25) / 2);
+    assert_near(s.means[1].gate_share, (2. / 8 + 1. / 10) / 2);
+    assert_near(s.means[2].gate_share, (0 + 3. / 10) / 2);
+    assert_near(s.means[3].load, 0);
+    assert_near(s.means[4].gate, 0);
+    block_statistics_free(&s);
+    head_load_destroy(l);
+}
+
 static void there_is_nothing_to_say_of_no_images_or_no_router(void **state)
 {
     (void)state;
@@ -239,6 +263,7 @@ int main(void)
         cmocka_unit_test(classes_that_share_no_head_are_a_bit_apart),
         cmocka_unit_test(the_most_specific_head_stands_first),
         cmocka_unit_test(balance_is_of_the_loads_of_all_tokens),
+        cmocka_unit_test(gates_are_means_over_classes),
         cmocka_unit_test(there_is_nothing_to_say_of_no_images_or_no_router),
         cmocka_unit_test(classes_that_route_alike_stand_together),
         cmocka_unit_test(the_ends_of_an_order_are_the_least_alike),

@@ -127,11 +127,35 @@ static void few_images_are_not_relied_on(void **state)
     head_load_destroy(l);
 }
 
+static void measures_have_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"load", "gate", "gate-share"};
+    head_load *l = make();
+    add(l, 0, 4);
+    for (size_t i = 0; i < 3; i++) {
+        head_measure m;
+        assert_true(measure_by_name(&m, names[i]));
+        assert_int_equal(m, i);
+    }
+    assert_false(measure_by_name(&(head_measure){0}, "gates"));
+    assert_near(measure_of(l, MEASURE_LOAD, 0, 0, 1), 0.4);
+    assert_near(measure_of(l, MEASURE_GATE, 0, 0, 1), 0.2);
+    assert_near(measure_of(l, MEASURE_GATE_SHARE, 0, 0, 1), 2. / 24); // 10 + 2 + 12 in all
+    assert_near(head_load_gate_share_of_routed(l, 0, 0), 14. / 24);
+    assert_true(isnan(head_load_gate_share_of_routed(l, 1, 0)));
+    add(l, 0, 7);
+    assert_true(measure_interval(l, MEASURE_GATE, 0, 0, 1, interval_t(2)).high > 0.3);
+    assert_true(isnan(measure_interval(l, MEASURE_GATE_SHARE, 0, 0, 1, interval_t(2)).high));
+    head_load_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quantiles_are_students),
         cmocka_unit_test(intervals_are_what_they_are_said_to_be),
+        cmocka_unit_test(measures_have_names),
         cmocka_unit_test(few_images_are_not_relied_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,10 +15,24 @@
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     return bytes.buffer;
   }
-  const active = data.wide ? new Float64Array(bytesOf('active')) : new Uint32Array(bytesOf('active'));
+  /* Digits of 7 bits, the low ones first, of which all but the last have the eighth bit. */
+  function numbersOf(id) {
+    const digits = new Uint8Array(bytesOf(id)), numbers = new Float64Array(classes * stride);
+    for (let i = 0, at = 0; i < numbers.length; i++) {
+      let value = 0, unit = 1, digit;
+      do {
+        digit = digits[at++];
+        value += (digit & 127) * unit;
+        unit *= 128;
+      } while (digit & 128);
+      numbers[i] = value;
+    }
+    return numbers;
+  }
+  const kept = {}; // each is decoded when it is first asked for
+  const numbers = (id) => (kept[id] = kept[id] || numbersOf(id));
   const orders = new Uint32Array(bytesOf('orders'));
-  const lazy = {}; // the larger part of the page: decoded when it is first asked for
-  const doubles = (id) => (lazy[id] = lazy[id] || new Float64Array(bytesOf(id)));
+  const quantiles = new Float64Array(bytesOf('quantiles')); // of Student's t, by class
   let stride = 0;
   for (const b of blocks) { b.offset = stride; stride += b.heads; }
   blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; b.stats = b.routed && b.classes ? b : null; });
@@ -26,9 +40,10 @@
   routing.forEach((b, i) => { b.order = i; });
 
   const tokensOf = (c, b) => images[c] * b.tokens;
-  const activeOf = (c, b, h) => active[c * stride + b.offset + h];
+  const cellOf = (id, c, b, h) => numbers(id)[c * stride + b.offset + h];
+  const activeOf = (c, b, h) => cellOf('active', c, b, h);
   const loadOf = (c, b, h) => activeOf(c, b, h) / tokensOf(c, b);
-  const gateSumOf = (c, b, h) => doubles('gates')[c * stride + b.offset + h];
+  const gateSumOf = (c, b, h) => cellOf('gates', c, b, h) / 2 ** 20;
 
   /* As vit/headload/interval.c: [low, high, reliable], or null where there is none. */
   function errorSquare(n, sum, squares) {
@@ -44,19 +59,32 @@
   function loadInterval(c, b, h) {
     if (!hasIntervals(c)) return null;
     if (h < b.shared || b.heads - b.shared === b.routed) return [1, 1, true];
-    const n = images[c], sum = activeOf(c, b, h), squares = doubles('active-squares')[c * stride + b.offset + h];
-    const load = sum / n / b.tokens, half = (doubles('quantiles')[c] * Math.sqrt(errorSquare(n, sum, squares))) / b.tokens;
+    const n = images[c], sum = activeOf(c, b, h), squares = cellOf('active-squares', c, b, h);
+    const load = sum / n / b.tokens, half = (quantiles[c] * Math.sqrt(errorSquare(n, sum, squares))) / b.tokens;
     const k = half > 0 ? (half * half) / (load * (1 - load)) : 0, [low, high] = further(load, half, k, 1 + k);
     const reliable = manyCount(sum, squares) && manyCount(n * b.tokens - sum, n * b.tokens * b.tokens - 2 * b.tokens * sum + squares);
     return [Math.max(0, low), Math.min(1, high), reliable];
   }
   function gateInterval(c, b, h) {
     if (!hasIntervals(c)) return null;
-    const n = images[c], sum = gateSumOf(c, b, h) / b.tokens, t = doubles('quantiles')[c];
-    const squares = doubles('gate-squares')[c * stride + b.offset + h] / (65536 * 65536), gate = sum / n;
+    const n = images[c], sum = gateSumOf(c, b, h) / b.tokens, t = quantiles[c];
+    const squares = cellOf('gate-squares', c, b, h) / 2 ** 32, gate = sum / n;
     const half = gate > 0 ? t * Math.sqrt(errorSquare(n, sum, squares)) : 0, [low, high] = further(gate, half, gate > 0 ? (half * half) / gate : 0, 1);
     return [Math.max(0, low), high, manyCount(sum, squares)];
   }
+  const gateOf = (c, b, h) => gateSumOf(c, b, h) / tokensOf(c, b);
+  function gateShareOf(c, b, h) {
+    let all = 0;
+    for (let k = 0; k < b.heads; k++) all += gateSumOf(c, b, k);
+    return gateSumOf(c, b, h) / all;
+  }
+  /* level: where the line is, as in tools/figures/figure.c. */
+  const measures = {
+    load: { name: 'load', of: loadOf, interval: loadInterval, level: (b) => b.balanced, levelName: 'balanced' },
+    gate: { name: 'mean gate', of: gateOf, interval: gateInterval, level: () => NaN },
+    'gate-share': { name: 'gate share', of: gateShareOf, interval: () => null, level: (b) => 1 / b.heads, levelName: 'even' },
+  };
+  let measure = measures.load;
   const isShared = (b, h) => !b.routed || h < b.shared;
   const title = (c) => { const n = names[c].indexOf(','); return n > 0 ? names[c].slice(0, n) : names[c]; };
 
@@ -125,9 +153,9 @@
     for (const c of list) {
       if (!images[c]) continue;
       for (let h = b.routed ? b.shared : 0; h < b.heads; h++) {
-        const load = loadOf(c, b, h);
-        if (load < low) low = load;
-        if (load > high) high = load;
+        const value = measure.of(c, b, h);
+        if (value < low) low = value;
+        if (value > high) high = value;
       }
     }
     return low <= high ? [low, high] : [0, 1];
@@ -187,7 +215,7 @@
     box.style.height = `${Math.min(full + 2, 622)}px`;
   }
   const columnX = (i) => frame.left + i * frame.cell + (i >= frame.sharedCount ? frame.gap : 0);
-  const shadeOf = (load) => shade((load - frame.scale.low) / (frame.scale.high - frame.scale.low));
+  const shadeOf = (value) => shade((value - frame.scale.low) / (frame.scale.high - frame.scale.low));
 
   function drawHeatmap() {
     const canvas = $('canvas'), ratio = window.devicePixelRatio || 1, scroll = $('heatmap').scrollTop;
@@ -214,7 +242,7 @@
       const c = rows[r], y = top + r * rowHeight - scroll;
       for (let i = 0; i < heads.length; i++) {
         const h = heads[i];
-        g.fillStyle = !images[c] ? absent : now.routed && isShared(now, h) ? sharedColour : shadeOf(loadOf(c, now, h));
+        g.fillStyle = !images[c] ? absent : now.routed && isShared(now, h) ? sharedColour : shadeOf(measure.of(c, now, h));
         g.fillRect(columnX(i), y, cell - columnSeam, rowHeight - seam);
       }
       if (frame.labels) {
@@ -253,24 +281,26 @@
       const text = make('text', { x: 24, y: height * (1 - (v - low) / (high - low)) + 4, fill: 'currentColor', 'font-size': 11 }, v.toFixed(decimals(step)));
       svg.append(text);
     }
-    const at = height * (1 - (now.balanced - low) / (high - low));
+    const at = height * (1 - (measure.level(now) - low) / (high - low));
     if (now.routed && at >= 0 && at <= height)
       svg.append(make('line', { x1: 0, x2: 18, y1: at, y2: at, stroke: 'var(--accent)', 'stroke-width': 2 }));
-    legend.replaceChildren(make('div', {}, 'load'), svg);
-    if (now.routed) {
-      const note = make('div', {}, `balanced ${now.balanced.toFixed(3)}`);
+    legend.replaceChildren(make('div', {}, measure.name), svg);
+    if (now.routed && measure.levelName) {
+      const note = make('div', {}, `${measure.levelName} ${measure.level(now).toFixed(3)}`);
       note.style.color = 'var(--accent)';
       legend.append(note);
     }
   }
 
+  const rangeText = ([low, high, reliable]) => `${low.toFixed(3)} to ${high.toFixed(3)}${reliable ? '' : ' (few images decide)'}`;
   function describeCell() {
     const c = rows[cursor.row], h = frame.heads[cursor.column];
     if (c === undefined || h === undefined) return '';
     const who = `${names[c]}${ids[c] ? ` (${ids[c]})` : ''}, class ${c}, block ${now.name}, ${headName(now, h)}`;
     if (!images[c]) return `${who}: no images`;
-    const tokens = tokensOf(c, now);
-    return `${who}: load ${loadOf(c, now, h).toFixed(4)} (${grouped(activeOf(c, now, h))} of ${grouped(tokens)} tokens), mean gate ${(gateSumOf(c, now, h) / tokens).toFixed(4)}`;
+    const tokens = grouped(tokensOf(c, now)), interval = measure.interval(c, now, h);
+    const range = interval ? `, 95 % of the ${measure.name} ${rangeText(interval)}` : '';
+    return `${who}: load ${loadOf(c, now, h).toFixed(4)} (${grouped(activeOf(c, now, h))} of ${tokens} tokens)${range}, gate share ${gateShareOf(c, now, h).toFixed(4)}, mean gate ${gateOf(c, now, h).toFixed(4)}`;
   }
   function showCell() {
     $('readout').textContent = describeCell();
@@ -369,9 +399,9 @@
     const sharedCount = heads.filter((h) => b.routed && isShared(b, h)).length, gap = sharedCount ? 6 : 0;
     const pitch = (width - left - gap) / heads.length, bar = pitch * 0.82;
     const x = (i) => left + i * pitch + (i >= sharedCount ? gap : 0);
-    const order = heads.filter((h) => !b.routed || !isShared(b, h)).sort((p, q) => loadOf(c, b, q) - loadOf(c, b, p)).slice(0, 3);
+    const order = heads.filter((h) => !b.routed || !isShared(b, h)).sort((p, q) => measure.of(c, b, q) - measure.of(c, b, p)).slice(0, 3);
     const svg = make('svg', { viewBox: `0 -6 ${width} ${height + 24}`, role: 'img',
-      'aria-label': images[c] ? `Bars of ${names[c]}; most loaded: ${order.map((h) => `${headName(b, h)} ${loadOf(c, b, h).toFixed(2)}`).join(', ')}` : `${names[c]}: no images` });
+      'aria-label': images[c] ? `Bars of ${names[c]}; highest ${measure.name}: ${order.map((h) => `${headName(b, h)} ${measure.of(c, b, h).toFixed(2)}`).join(', ')}` : `${names[c]}: no images` });
     for (let v = 0; v <= top + 1e-9; v += step) {
       const y = height * (1 - v / top);
       svg.append(make('line', { x1: left, x2: width, y1: y, y2: y, stroke: v ? 'var(--grid)' : 'var(--soft)' }),
@@ -379,59 +409,78 @@
     }
     const every = [1, 2, 5, 10, 20, 50, 100].find((n) => n * pitch >= 17) || 100;
     heads.forEach((h, i) => {
-      const load = images[c] ? loadOf(c, b, h) : 0, id = isShared(b, h) ? h + 1 : h - b.shared + 1;
-      const fill = b.routed && isShared(b, h) ? 'var(--shared)' : shade(0.2 + 0.8 * (high > low ? (load - low) / (high - low) : 0.5));
-      svg.append(make('rect', { x: x(i) + (pitch - bar) / 2, y: height * (1 - load / top), width: bar, height: (height * load) / top, fill, 'data-head': h },
-        make('title', {}, `${headName(b, h)}: ${load.toFixed(4)}`)));
+      const value = images[c] ? measure.of(c, b, h) : 0, id = isShared(b, h) ? h + 1 : h - b.shared + 1;
+      const fill = b.routed && isShared(b, h) ? 'var(--shared)' : shade(0.2 + 0.8 * (high > low ? (value - low) / (high - low) : 0.5));
+      svg.append(make('rect', { x: x(i) + (pitch - bar) / 2, y: height * (1 - value / top), width: bar, height: (height * value) / top, fill, 'data-head': h },
+        make('title', {}, `${headName(b, h)}: ${value.toFixed(4)}`)));
+      const interval = measure.interval(c, b, h);
+      if (interval && interval[1] > interval[0])
+        svg.append(...whiskers(x(i) + pitch / 2, Math.min(pitch / 4, 3), height * (1 - interval[0] / top), height * (1 - interval[1] / top), interval[2]));
       if (every === 1 || id === 1 || (every === 2 ? id % 2 : id % every === 0))
         svg.append(make('text', { x: x(i) + pitch / 2, y: height + 13, 'text-anchor': 'middle' }, headLabel(b, h)));
     });
-    if (b.routed) {
-      const y = height * (1 - b.balanced / top);
+    if (b.routed && measure.levelName) {
+      const y = height * (1 - measure.level(b) / top);
       svg.append(make('line', { x1: x(sharedCount), x2: width, y1: y, y2: y, stroke: 'var(--accent)', 'stroke-width': 1.5, 'stroke-dasharray': '5 3' }));
     }
     const remove = make('button', { type: 'button', 'aria-label': `Remove ${names[c]}` }, '×');
     remove.addEventListener('click', () => toggle(c));
     const panel = make('div', { class: 'panel', role: 'group', 'aria-label': names[c], 'data-class': c },
-      make('h4', {}, make('span', {}, title(c)), remove), svg);
+      make('h4', {}, make('span', {}, title(c), ' ', make('small', {}, images[c] ? `n = ${grouped(images[c])}` : '')), remove), svg);
     if (images[c]) {
       const details = make('details', {}, make('summary', {}, 'Numbers'));
-      details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(numbersOf(c, b)); });
+      details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(tableOfNumbers(c, b)); });
       panel.append(details);
     } else {
       panel.append(make('p', { class: 'note' }, 'no images'));
     }
     return panel;
   }
-  function numbersOf(c, b) {
-    const tokens = tokensOf(c, b), body = make('tbody');
+  /* From y to end; on a dark bar a line is seen by what is around it. */
+  function whiskers(x, cap, y, end, reliable) {
+    const line = (x1, x2, y1, y2, stroke, width) => make('line', { x1, x2, y1, y2, stroke, 'stroke-width': width });
+    return [['var(--paper)', 3], [reliable ? 'var(--ink)' : 'var(--shared)', 1.2]].flatMap(([stroke, width]) =>
+      [line(x - cap, x + cap, y, y, stroke, width), line(x - cap, x + cap, end, end, stroke, width), line(x, x, y, end, stroke, width)]);
+  }
+  function tableOfNumbers(c, b) {
+    const tokens = tokensOf(c, b), text = (i) => (i ? rangeText(i) : '–'), body = make('tbody');
     let all = 0;
     for (let h = 0; h < b.heads; h++) all += activeOf(c, b, h);
     for (let h = 0; h < b.heads; h++)
       body.append(make('tr', { 'data-head': h }, make('th', { scope: 'row' }, headLabel(b, h)), make('td', {}, grouped(activeOf(c, b, h))),
-        make('td', {}, fixed(loadOf(c, b, h), 4)), make('td', {}, fixed(activeOf(c, b, h) / all, 4)), make('td', {}, fixed(gateSumOf(c, b, h) / tokens, 4))));
+        make('td', {}, fixed(loadOf(c, b, h), 4)), make('td', {}, fixed(activeOf(c, b, h) / all, 4)), make('td', {}, fixed(gateOf(c, b, h), 4)),
+        make('td', {}, fixed(gateShareOf(c, b, h), 4)), make('td', {}, text(loadInterval(c, b, h))), make('td', {}, text(gateInterval(c, b, h)))));
     return make('table', {}, make('caption', {}, `${names[c]}, block ${b.name}, ${grouped(tokens)} tokens`),
-      make('thead', {}, make('tr', {}, ...['head', 'tokens', 'load', 'share', 'mean gate'].map((t) => make('th', { scope: 'col' }, t)))), body);
+      make('thead', {}, make('tr', {}, ...['head', 'tokens', 'load', 'share', 'mean gate', 'gate share', '95 % of the load', '95 % of the gate'].map((t) => make('th', { scope: 'col' }, t)))), body);
   }
+  const noteOf = {
+    load: () => `Load of the heads of block ${now.name}, by the number of the routed head; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`,
+    gate: () => `Mean gate of the heads of block ${now.name} over all tokens, by the number of the routed head.`,
+    'gate-share': () => `Part of each head of block ${now.name} in the gates of all its heads, by the number of the routed head; the dashed line is an even share. Shares have no intervals.`,
+  };
   function drawPanels() {
     const [low, high] = rangeOf(chosen, now);
-    const most = ($('shared').checked && now.shared) || !now.routed ? 1 : Math.max(high, now.balanced);
-    const step = roundStep(most, 5), top = Math.min(1, step * Math.ceil(most / step - 1e-9));
+    let most = Math.max(1e-3, measure.level(now) || 0);
+    for (const c of chosen) {
+      if (!images[c]) continue;
+      for (const h of columns()) most = Math.max(most, measure.of(c, now, h), (measure.interval(c, now, h) || [0, 0])[1]);
+    }
+    const step = roundStep(most, 5), whole = step * Math.ceil(most / step - 1e-9), top = measure === measures.load ? Math.min(1, whole) : whole;
     $('panels').replaceChildren(...chosen.map((c) => panelOf(c, top, step, low, high)));
     $('compare-note').textContent = !chosen.length ? 'Choose classes in the list, or in the heatmap.'
-      : now.routed ? `Load of the heads of block ${now.name}, by the number of the routed head; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`
+      : now.routed ? `${noteOf[$('measure').value]()}${measure === measures['gate-share'] ? '' : ' Thin lines are 95 % intervals over the n images of a class, gray where few of them decide.'}`
         : `Block ${now.name} does not route: all its heads are always on.`;
   }
 
   // ---- Statistics ----------------------------------------------------------------------------------------------
 
   const statColumns = [
-    ['block', (b) => b.name], ['shared', (b) => b.shared], ['a token selects', (b) => `${b.routed} of ${b.heads - b.shared}`],
-    ['balanced load', (b) => fixed(b.balanced, 3)], ['lowest', (b) => fixed(b.stats.load_min, 3)], ['highest', (b) => fixed(b.stats.load_max, 3)],
+    ['block', (b) => b.name], ['shared', (b) => b.shared], ['selects', (b) => `${b.routed} of ${b.heads - b.shared}`],
+    ['balanced', (b) => fixed(b.balanced, 3)], ['lowest', (b) => fixed(b.stats.load_min, 3)], ['highest', (b) => fixed(b.stats.load_max, 3)],
     ['deviation', (b) => `${fixed(100 * b.stats.load_cv, 1)} %`],
     ['entropy', (b) => `${fixed(b.stats.entropy, 3)} of ${fixed(Math.log2(b.heads - b.shared), 3)}`],
     ['divergence', (b) => fixed(b.stats.divergence, 4)], ['of two', (b) => (b.stats.most_alike ? fixed(b.stats.divergence_of_pair, 4) : '–')],
-    ['dead heads', (b) => b.stats.dead_heads.length],
+    ['dead heads', (b) => b.stats.dead_heads.length], ['gate of routed', (b) => `${fixed(100 * b.stats.gate_share_of_routed, 1)} %`],
   ];
   function fillStats() {
     $('stats').tHead.replaceChildren(make('tr', {}, ...statColumns.map(([name]) => make('th', { scope: 'col' }, name))));
@@ -463,6 +512,8 @@
     }
     const parts = [tableOf('Most class-specific heads', ['head', 'specificity', 'load for the class', 'mean load', 'class '],
       s.specific_heads.slice(0, 12).map((h) => [headLabel(now, h.head), fixed(h.information, 4), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]]))];
+    parts.push(tableOf('All heads: means over the classes', ['head', 'load', 'mean gate', 'gate share'],
+      s.means_of_heads.map((h) => [headLabel(now, h.head), fixed(h.load, 3), fixed(h.gate_mean, 3), `${fixed(100 * h.gate_share, 1)} %`])));
     if (s.most_alike) {
       // The chosen classes first, then those whose nearest is closest.
       const known = [...s.like];
@@ -503,7 +554,7 @@
   }
   function csvOf(which) {
     const parts = ['class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,' +
-      'images,load_low,load_high,load_reliable,gate_low,gate_high,gate_reliable\n'];
+      'images,load_low,load_high,load_reliable,gate_low,gate_high,gate_reliable,gate_share\n'];
     const interval = (i) => (i ? `${nine(i[0])},${nine(i[1])},${Number(i[2])}` : ',,');
     for (let c = 0; c < classes; c++) {
       const lines = [], start = `${c},${field(ids[c] || '')},${field(names[c])}`;
@@ -513,7 +564,7 @@
         for (let h = 0; h < b.heads; h++) all += activeOf(c, b, h);
         for (let h = 0; h < b.heads; h++) {
           const n = activeOf(c, b, h);
-          lines.push(`${start},${b.stage},${b.block},${h},${isShared(b, h) ? 'shared' : 'routed'},${tokens},${n},${nine(n / tokens)},${nine(n / all)},${nine(gateSumOf(c, b, h) / tokens)},${images[c]},${interval(loadInterval(c, b, h))},${interval(gateInterval(c, b, h))}\n`);
+          lines.push(`${start},${b.stage},${b.block},${h},${isShared(b, h) ? 'shared' : 'routed'},${tokens},${n},${nine(n / tokens)},${nine(n / all)},${nine(gateSumOf(c, b, h) / tokens)},${images[c]},${interval(loadInterval(c, b, h))},${interval(gateInterval(c, b, h))},${nine(gateShareOf(c, b, h))}\n`);
         }
       }
       parts.push(lines.join(''));
@@ -533,6 +584,7 @@
     $('block').addEventListener('change', () => setBlock(Number($('block').value)));
     $('previous').addEventListener('click', () => setBlock(now.index - 1));
     $('next').addEventListener('click', () => setBlock(now.index + 1));
+    $('measure').addEventListener('change', () => { measure = measures[$('measure').value]; redrawHeatmap(); drawPanels(); });
     $('order').addEventListener('change', redrawHeatmap);
     $('shared').addEventListener('change', () => { redrawHeatmap(); drawPanels(); });
     $('row-height').addEventListener('input', () => {
