@@ -206,19 +206,21 @@ def check_statistics(page):
         check("statistics", cells[0] == f"{b['stage']}.{b['block']}" and near(cells[3], b["load_balanced"], 3) and
               near(cells[4], b["load_min"], 3) and near(cells[5], b["load_max"], 3) and
               near(cells[6].split(" ")[0], 100 * b["load_cv"], 1) and near(cells[7].split(" ")[0], b["entropy"], 3) and
-              near(cells[8], b["divergence"], 4) and near(cells[9], b["divergence_of_pair"], 4) and
-              int(cells[10]) == len(b["dead_heads"]) and
-              near(cells[11].split(" ")[0], 100 * b["gate_share_of_routed"], 1), f"{cells} {b}")
+              near(cells[8], b["divergence"], 4) and near(cells[9], b["chance"], 4) and
+              near(cells[10], b["divergence_of_pair"], 4) and int(cells[11]) == len(b["dead_heads"]) and
+              near(cells[12].split(" ")[0], 100 * b["gate_share_of_routed"], 1), f"{cells} {b}")
     last = blocks[-1]
     page.select_block(f"{last['stage']}.{last['block']}")
     lines = page.js("return [...document.querySelectorAll('#details table')[0].tBodies[0].rows].map("
                     "r => [...r.cells].map(c => c.textContent))")
-    for cells, head in zip(lines[:10], last["specific_heads"]):
+    named = [h for h in last["specific_heads"] if h["class_specific"]]
+    check("all class-specific heads are shown", len(lines) == min(12, len(named)) > 0, f"{len(lines)} {len(named)}")
+    for cells, head in zip(lines[:10], named):
         check("specific heads", int(cells[0]) == head["head"] - last["shared"] + 1 and
-              near(cells[1], head["information"], 4) and near(cells[2], head["load"], 3) and
-              near(cells[3], head["load_mean"], 3), f"{cells} {head}")
+              near(cells[1], head["information"], 4) and near(cells[2], head["chance"], 4) and
+              near(cells[3], head["load"], 3) and near(cells[4], head["load_mean"], 3), f"{cells} {head}")
         row = page.rows[head["class"], f"{last['stage']}.{last['block']}", head["head"]]
-        check("specific heads: load", near(cells[2], row["load"], 3), f"{cells} {row}")
+        check("specific heads: load", near(cells[3], row["load"], 3), f"{cells} {row}")
 
 
 def check_search(page, word, expected):

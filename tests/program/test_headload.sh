@@ -312,6 +312,7 @@ files_of_older_versions_say_what_they_said() {
     run 0 headload stats "$old.safetensors"
     has "$out" "custom: 5 images of 3 classes, 66.67 % of the heads active"
     has "$out" "no intervals"
+    has "$out" "most specific heads, which chance alone may make so"
     run 0 headload plot "$old.safetensors" --classes ankle_boot,purse -o old.svg
     cp "$old.state" old.state
     run 1 eval "idx:$pictures,$classes" --limit 64 --state old.state --head-load a.safetensors
@@ -391,7 +392,7 @@ statistics_are_printed_for_people_and_programs() {
     run 0 headload stats a.safetensors
     has "$out" "block 4.0"
     has "$out" "classes that route most alike:   one and two"
-    has "$out" "most class-specific heads"
+    has "$out" "class-specific heads"
     equal "$(grep -c '^  *[1-4]\.[0-2]  ' out.txt)" 6
     run 0 headload stats --block 2.0 a.safetensors
     has "$out" "block 2.0"
@@ -401,7 +402,7 @@ statistics_are_printed_for_people_and_programs() {
     equal "$(wc -l <out.txt)" 1
     equal "$(get blocks 5 heads)" 16
     equal "$(get blocks 5 classes)" 2
-    for key in load_balanced load_min load_max load_cv load_max_over_mean entropy entropy_max entropy_of_class divergence \
+    for key in load_balanced load_min load_max load_cv load_max_over_mean entropy entropy_max entropy_of_class divergence chance above_chance \
         dead_heads gate_share_of_routed means_of_heads specific_heads divergence_of_pair most_alike least_alike like; do
         [ "$(get blocks 5 $key)" != missing ] || fail "no $key"
     done

@@ -154,10 +154,11 @@ static void put(bytes *t, json_t *object, const char *key, json_t *value)
     t->failed = json_object_set_new(object, key, value) || t->failed;
 }
 
-static mohvit_status add_block(bytes *t, json_t *blocks, const head_load *l, size_t index, mohvit_error *err)
+static mohvit_status add_block(bytes *t, json_t *blocks, const head_load *l, size_t index,
+                               const class_tests *tests, mohvit_error *err)
 {
     block_statistics s;
-    mohvit_status status = block_statistics_compute(&s, l, index, err);
+    mohvit_status status = block_statistics_compute(&s, l, index, tests, err);
     if (status)
         return status;
     json_t *object = block_statistics_to_json(&s, &l->names);
@@ -177,8 +178,11 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
         add(t, ids, l->names.id[c] ? json_string(l->names.id[c]) : json_null());
         add(t, images, json_integer(l->images[c]));
     }
+    class_tests tests;
+    status = class_tests_run(&tests, l, err);
     for (size_t b = 0; !status && b < l->routing.count; b++)
-        status = add_block(t, blocks, l, b, err);
+        status = add_block(t, blocks, l, b, &tests, err);
+    class_tests_free(&tests);
     text_json(t, "data",
               json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", title, "model",
                         l->routing.model, "activePercent", routing_layout_active_percent(&l->routing),

@@ -22,14 +22,17 @@ static const char help[] =
     "  entropy      of the heads' shares of the selections; at most log2(heads - shared), where all\n"
     "               have the same load\n"
     "  divergence   Jensen-Shannon's, of the classes' shares: of all classes together, which is how\n"
-    "               much a selected head tells of the class, and the mean of any two, from 0, where\n"
-    "               they route alike, to 1, where they have no head in common\n"
+    "               much a selected head tells of the class, beside what shuffled labels would make\n"
+    "               of it by chance, and the mean of any two, from 0, where they route alike, to 1,\n"
+    "               where they have no head in common\n"
     "  gate         that weighs a head's answer for a token, 0 where it was not selected: the mean\n"
     "               over all tokens; gate share is the part of the gates of all heads of the block,\n"
     "               and \"routed\" that of all routed heads together\n"
     "  dead heads   routed heads that no token selects\n"
     "  specificity  of a head: 1 - H(class | head) / log2(classes), 0 where every class loads it the\n"
-    "               same, 1 where one class alone does\n"
+    "               same, 1 where one class alone does. Heads are called class-specific where classes\n"
+    "               differ by more than their images do (analysis of variance; of all such heads of the\n"
+    "               file at most 5 % are expected to be false)\n"
     "\n"
     "Classes weigh the same, however many images each has. Blocks without a router have no line.\n";
 
@@ -51,25 +54,43 @@ static void print_heading(const head_load *l)
     if (!l->has_squares)
         output_printf("no intervals: it has none of the sums that they are made of, as 0.1 counted\n");
     output_printf("\n");
-    output_printf("                        load of a routed head:               gate of   entropy of     "
-                  "divergence of\n"
-                  "       shared  a token  share of the tokens that select it   routed    loads, bits    "
-                  "classes, bits   dead\n"
-                  "block   heads  selects  balanced  lowest  highest  deviation  heads      is  at most     "
-                  "all     two  "
-                  "heads\n");
+    static const char *const lines[] = {
+        "                        load of a routed head:               g"
+        "ate of   entropy of      divergence of classes, bits",
+        "       shared  a token  share of the tokens that select it   r"
+        "outed    loads, bits       of all        by    of two   dead",
+        "block   heads  selects  balanced  lowest  highest  deviation  "
+        "heads       is  at most              chance            heads",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        output_printf("%s\n", lines[i]);
+}
+
+/* As many decimals as tell the two apart, with two digits of what is between them. */
+static int decimals_for(double a, double b)
+{
+    int needed = a == b || isnan(b) ? 0 : 1 - (int)floor(log10(fabs(a - b)));
+    return needed < 4 ? 4 : needed < 15 ? needed : 15;
+}
+
+static void print_known(int width, int decimals, double value)
+{
+    if (isnan(value))
+        output_printf("  %*s", width, "-");
+    else
+        output_printf("  %*.*f", width, decimals, value);
 }
 
 static void print_line(const block_statistics *s)
 {
-    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.1f %%  %5.3f    %5.3f  %6.4f",
+    int decimals = decimals_for(s->divergence, s->chance);
+    output_printf("%5s  %6zu  %2zu of %2zu  %8.3f  %6.3f  %7.3f  %7.1f %%  %5.1f %%  %5.3f    %5.3f",
                   s->block->name, s->block->shared, s->block->routed, routing_candidates(s->block),
                   routing_balanced(s->block), s->min, s->max, 100 * s->cv, 100 * s->routed_share, s->entropy,
-                  log2((double)routing_candidates(s->block)), s->divergence);
-    if (s->compared)
-        output_printf("  %6.4f", s->mean_divergence);
-    else
-        output_printf("       -");
+                  log2((double)routing_candidates(s->block)));
+    print_known(8, decimals, s->divergence);
+    print_known(8, decimals, s->chance);
+    print_known(8, 4, s->compared ? s->mean_divergence : NAN);
     output_printf("  %5zu\n", s->dead_count);
 }
 
@@ -82,24 +103,49 @@ static void print_pair(const head_load *l, const char *what, const class_pair *p
     output_printf(" (divergence %.4f bits)\n", p->divergence);
 }
 
-/* Heads by their number among the routed, as figures have them. */
+static void print_specific(const head_load *l, const routing_block *b, const specific_head *h)
+{
+    char name[ROUTING_HEAD_NAME];
+    int decimals = decimals_for(h->information, h->chance);
+    routing_head_name(name, b, h->head);
+    output_printf("  %4s", name);
+    print_known(11, decimals, h->information);
+    print_known(9, decimals, h->chance);
+    output_printf("  %9.3f  %10.3f  ", h->load, h->mean);
+    output_name(l->names.name[h->class_index]);
+    output_printf("\n");
+}
+
+/* Without squares nothing tells which are. */
 static void print_heads(const head_load *l, const block_statistics *s)
 {
     enum { SHOWN = 10 };
-    output_printf("\nmost class-specific heads (the routed ones, numbered from 1, as in figures)\n"
-                  "        specificity   load for  mean load\n"
-                  "  head       0 to 1  the class  of classes  the class, which loads it most\n");
-    for (size_t i = 0; i < s->specific_count && i < SHOWN; i++) {
-        const specific_head *h = &s->specific[i];
-        output_printf("  %4zu  %11.4f  %9.3f  %10.3f  ", h->head - s->block->shared + 1, h->information,
-                      h->load, h->mean);
-        output_name(l->names.name[h->class_index]);
-        output_printf("\n");
+    size_t count = 0, shown = 0;
+    for (size_t i = 0; i < s->specific_count; i++)
+        count += s->specific[i].specific || !l->has_squares;
+    if (!count && s->classes > 1)
+        output_printf("\nno class-specific heads: classes differ no more than chance makes them\n");
+    if (count)
+        output_printf(
+            "\n%s (s: shared, r: routed)\n"
+            "        specificity         by   load for  mean load\n"
+            "  head       0 to 1     chance  the class  of classes  the class, which loads it most\n",
+            l->has_squares ? "class-specific heads" : "most specific heads, which chance alone may make so");
+    for (size_t i = 0; i < s->specific_count && shown < SHOWN; i++) {
+        if (!s->specific[i].specific && l->has_squares)
+            continue;
+        print_specific(l, s->block, &s->specific[i]);
+        shown++;
     }
+    if (count > shown)
+        output_printf("  ... and %zu more; --format json has all\n", count - shown);
     if (s->dead_count) {
+        char name[ROUTING_HEAD_NAME];
         output_printf("\ndead heads:");
-        for (size_t i = 0; i < s->dead_count; i++)
-            output_printf(" %zu", s->dead[i] - s->block->shared + 1);
+        for (size_t i = 0; i < s->dead_count; i++) {
+            routing_head_name(name, s->block, s->dead[i]);
+            output_printf(" %s", name);
+        }
         output_printf("\n");
     }
 }
@@ -109,9 +155,8 @@ static void print_means(const block_statistics *s)
     output_printf("\nall heads: means over the classes (s: shared, r: routed)\n"
                   "  head   load   gate  gate share\n");
     for (size_t h = 0; h < s->block->heads; h++) {
-        bool shared = h < s->block->shared;
-        char name[24];
-        snprintf(name, sizeof name, "%c%zu", shared ? 's' : 'r', h + 1 - (shared ? 0 : s->block->shared));
+        char name[ROUTING_HEAD_NAME];
+        routing_head_name(name, s->block, h);
         output_printf("  %4s  %5.3f  %5.3f     %5.1f %%\n", name, s->means[h].load, s->means[h].gate,
                       100 * s->means[h].gate_share);
     }
@@ -174,21 +219,22 @@ static void print_details(const head_load *l, const block_statistics *s)
         print_alike(l, s);
 }
 
-static int print_text(const head_load *l, const routing_block *detailed, mohvit_error *err)
+static int print_text(const head_load *l, const routing_block *detailed, const class_tests *tests,
+                      mohvit_error *err)
 {
     print_heading(l);
     for (size_t b = 0; output_works() && b < l->routing.count; b++) {
         block_statistics s;
         if (!l->routing.blocks[b].routed)
             continue;
-        if (block_statistics_compute(&s, l, b, err))
+        if (block_statistics_compute(&s, l, b, tests, err))
             return EXIT_INPUT;
         if (s.classes)
             print_line(&s);
         block_statistics_free(&s);
     }
     block_statistics s;
-    if (block_statistics_compute(&s, l, detailed->index, err))
+    if (block_statistics_compute(&s, l, detailed->index, tests, err))
         return EXIT_INPUT;
     print_details(l, &s);
     block_statistics_free(&s);
@@ -198,12 +244,13 @@ static int print_text(const head_load *l, const routing_block *detailed, mohvit_
 // ---- JSON ------------------------------------------------------------------------------------------
 
 /* only NULL: all blocks. */
-static int print_json(const head_load *l, const routing_block *only, mohvit_error *err)
+static int print_json(const head_load *l, const routing_block *only, const class_tests *tests,
+                      mohvit_error *err)
 {
     output_printf("{\"blocks\":[");
     for (size_t b = only ? only->index : 0; b < (only ? only->index + 1 : l->routing.count); b++) {
         block_statistics s;
-        if (block_statistics_compute(&s, l, b, err))
+        if (block_statistics_compute(&s, l, b, tests, err))
             return EXIT_INPUT;
         output_printf("%s", b && !only ? "," : "");
         output_json_part(or_die(block_statistics_to_json(&s, &l->names)));
@@ -233,7 +280,12 @@ static int print_stats(const head_load *l, const stats_options *o)
     const routing_block *block = all ? NULL : choice_block_or_complain(&l->routing, "--block", o->block);
     if (!all && !block)
         return o->block ? EXIT_USAGE : EXIT_INPUT;
-    int exit = o->format == FORMAT_JSON ? print_json(l, block, &err) : print_text(l, block, &err);
+    class_tests tests;
+    int exit = EXIT_INPUT;
+    if (!class_tests_run(&tests, l, &err))
+        exit = o->format == FORMAT_JSON ? print_json(l, block, &tests, &err)
+                                        : print_text(l, block, &tests, &err);
+    class_tests_free(&tests);
     if (exit)
         complain("%s", err.message);
     return exit;

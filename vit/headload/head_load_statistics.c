@@ -153,7 +153,8 @@ static int more_specific(const void *a, const void *b)
 }
 
 /* A head's p(class | head) ∝ load, and what it leaves uncertain. */
-static void rank_heads(block_statistics *s, const distributions *r)
+static void rank_heads(block_statistics *s, const distributions *r, const head_load *l,
+                       const class_tests *tests)
 {
     double n = (double)r->count;
     for (size_t h = 0; h < r->heads; h++) {
@@ -174,6 +175,9 @@ static void rank_heads(block_statistics *s, const distributions *r)
         head.mean = sum / n;
         head.information = r->count > 1 ? 1 - uncertain / log2(n) : 0;
         head.information = head.information > 0 ? head.information : 0; // rounding
+        head.chance = chance_specificity(l, s->block->index, head.head);
+        head.p = class_tests_p(tests, s->block->index, head.head);
+        head.specific = head.p <= tests->least; // not where p is NaN
         s->specific[s->specific_count++] = head;
     }
     qsort(s->specific, s->specific_count, sizeof *s->specific, more_specific);
@@ -208,7 +212,7 @@ static void compare_pairs(block_statistics *s, const distributions *r)
 }
 
 mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, size_t block,
-                                       mohvit_error *err)
+                                       const class_tests *tests, mohvit_error *err)
 {
     distributions r;
     *s = (block_statistics){.block = &l->routing.blocks[block]};
@@ -235,7 +239,8 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
         heads_means(s, l);
         balance(s, l);
         entropies(s, &r);
-        rank_heads(s, &r);
+        s->chance = chance_divergence(l, block);
+        rank_heads(s, &r, l, tests);
         compare_pairs(s, &r);
     }
     distributions_free(&r);
@@ -278,15 +283,22 @@ static json_t *dead_json(const block_statistics *s)
     return array;
 }
 
+/* null of NaN. */
+static json_t *known(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
+}
+
 static json_t *specific_json(const block_statistics *s, const labels *names)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < s->specific_count; i++) {
         const specific_head *h = &s->specific[i];
-        array =
-            with(array, json_pack("{s:I, s:f, s:I, s:s, s:f, s:f}", "head", (json_int_t)h->head,
-                                  "information", h->information, "class", (json_int_t)h->class_index, "label",
-                                  names->name[h->class_index], "load", h->load, "load_mean", h->mean));
+        array = with(array,
+                     json_pack("{s:I, s:f, s:o, s:o, s:b, s:I, s:s, s:f, s:f}", "head", (json_int_t)h->head,
+                               "information", h->information, "chance", known(h->chance), "p", known(h->p),
+                               "class_specific", h->specific, "class", (json_int_t)h->class_index, "label",
+                               names->name[h->class_index], "load", h->load, "load_mean", h->mean));
     }
     return array;
 }
@@ -320,15 +332,36 @@ json_t *block_statistics_to_json(const block_statistics *s, const labels *names)
                   "routed", (json_int_t)b->routed, "classes", (json_int_t)s->classes);
     if (!b->routed || !s->classes)
         return object;
-    json_t *statistics = json_pack(
-        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "load_balanced", routing_balanced(b), "load_min", s->min, "load_max", s->max, "load_cv", s->cv,
-        "load_max_over_mean", s->max_mean, "entropy", s->entropy, "entropy_max",
-        log2((double)routing_candidates(b)), "entropy_of_class", s->entropy_classes, "divergence",
-        s->divergence, "gate_share_of_routed", s->routed_share, "means_of_heads", heads_json(s), "dead_heads",
-        dead_json(s), "specific_heads", specific_json(s, names), "divergence_of_pair",
-        s->compared ? json_real(s->mean_divergence) : json_null(), "most_alike", pair_json(s, &s->nearest),
-        "least_alike", pair_json(s, &s->farthest), "like", like_json(s, names->count));
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {
+        {"load_balanced", routing_balanced(b)},
+        {"load_min", s->min},
+        {"load_max", s->max},
+        {"load_cv", s->cv},
+        {"load_max_over_mean", s->max_mean},
+        {"entropy", s->entropy},
+        {"entropy_max", log2((double)routing_candidates(b))},
+        {"entropy_of_class", s->entropy_classes},
+        {"divergence", s->divergence},
+        {"chance", s->chance},
+        {"above_chance", s->divergence - s->chance},
+        {"divergence_of_pair", s->compared ? s->mean_divergence : NAN},
+        {"gate_share_of_routed", s->routed_share},
+    };
+    json_t *statistics = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "means_of_heads", heads_json(s),
+                                   "dead_heads", dead_json(s), "specific_heads", specific_json(s, names),
+                                   "most_alike", pair_json(s, &s->nearest), "least_alike",
+                                   pair_json(s, &s->farthest), "like", like_json(s, names->count));
+    bool fine = statistics;
+    for (size_t i = 0; fine && i < sizeof numbers / sizeof *numbers; i++)
+        fine = !json_object_set_new(statistics, numbers[i].key, known(numbers[i].value));
+    if (!fine) {
+        json_decref(statistics);
+        json_decref(object);
+        return NULL;
+    }
     if (!json_object_update_new(object, statistics))
         return object;
     json_decref(object);

@@ -6,7 +6,7 @@
 #ifndef MOHVIT_HEAD_LOAD_STATISTICS_H
 #define MOHVIT_HEAD_LOAD_STATISTICS_H
 
-#include "vit/headload/head_load.h"
+#include "vit/headload/chance.h"
 
 /* Pairs of more classes than this are not compared: time and memory go with their square. */
 #define STATISTICS_MAX_CLASSES 4096
@@ -17,6 +17,9 @@ typedef struct specific_head {
     double load, mean;        /* of that class, and over the classes */
     /* 1 − H(class | head) / log2(classes): 0 where all load it the same, 1 where one does. */
     double information;
+    double chance; /* what shuffled labels would make of it; NaN where that is not known */
+    double p;      /* of the analysis of variance; NaN where there is none */
+    bool specific; /* classes differ by more than chance explains (chance.h) */
 } specific_head;
 
 /* Means over the classes. */
@@ -47,6 +50,7 @@ typedef struct block_statistics {
 
     /* Jensen-Shannon divergence, in bits: 0 where classes route alike. */
     double divergence;      /* of all classes together; at most log2(classes) */
+    double chance;          /* what shuffled labels would make of it; NaN where that is not known */
     bool compared;          /* pairs were: at least 2 and at most STATISTICS_MAX_CLASSES classes */
     double mean_divergence; /* of a pair; at most 1, as the following are */
     class_pair nearest, farthest;
@@ -57,10 +61,10 @@ typedef struct block_statistics {
     size_t specific_count;
 } block_statistics;
 
-/* Of a block that routes; of another all but the first two members are zero. Free with
- * block_statistics_free. */
+/* Of a block that routes; of another all but the first two members are zero. The tests are of the same head
+ * load. Free with block_statistics_free. */
 mohvit_status block_statistics_compute(block_statistics *out, const head_load *l, size_t block,
-                                       mohvit_error *err);
+                                       const class_tests *tests, mohvit_error *err);
 void block_statistics_free(block_statistics *s);
 
 /* All of it, as `headload stats --format json` and the report have it; NULL without memory. */

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,12 @@ const routing_block *routing_layout_last_routed(const routing_layout *l)
         if (l->blocks[i].routed)
             return &l->blocks[i];
     return NULL;
+}
+
+void routing_head_name(char out[ROUTING_HEAD_NAME], const routing_block *b, size_t head)
+{
+    bool shared = head < b->shared;
+    snprintf(out, ROUTING_HEAD_NAME, "%c%zu", shared ? 's' : 'r', head + 1 - (shared ? 0 : b->shared));
 }
 
 size_t routing_pairs(const routing_layout *l, size_t count)

@@ -44,6 +44,10 @@ static inline double routing_balanced(const routing_block *b)
     return b->routed ? (double)b->routed / (double)routing_candidates(b) : 0;
 }
 
+/* What people call a head: "s1" for the first shared one, "r1" for the first routed one. */
+#define ROUTING_HEAD_NAME 24
+void routing_head_name(char out[ROUTING_HEAD_NAME], const routing_block *b, size_t head);
+
 /* (token, head) pairs of one image in the first `count` blocks, selected or not. */
 size_t routing_pairs(const routing_layout *l, size_t count);
 

@@ -18,10 +18,10 @@ STUDENT = {20: 2.093024054408, 50: 2.009575237129}  # as tables have it, for 19 
 RANGES = (0.05, 0.2, 0.8, 0.95)
 
 
-def pictures(rng, spread):
+def pictures(rng, spread, count=PICTURES):
     """Of a population: tokens that each head is selected by (pictures, heads), and the sums of its gates."""
-    score = rng.normal(0, 1.3, HEADS) + rng.normal(0, spread, (PICTURES, 1, HEADS)) + rng.gumbel(
-        size=(PICTURES, TOKENS, HEADS))
+    score = rng.normal(0, 1.3, HEADS) + rng.normal(0, spread, (count, 1, HEADS)) + rng.gumbel(
+        size=(count, TOKENS, HEADS))
     chosen = score >= np.sort(score, axis=2)[:, :, [HEADS - ROUTED]]
     gate = np.where(chosen, np.exp(score), 0)
     gate *= ROUTED / gate.sum(axis=2, keepdims=True)
@@ -113,4 +113,5 @@ def main():
     return 1 if failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -47,7 +47,10 @@ static void add(head_load *l, size_t c, int32_t a, int32_t b, int32_t d, int32_t
 static block_statistics compute(const head_load *l, size_t block)
 {
     block_statistics s;
-    assert_int_equal(block_statistics_compute(&s, l, block, NULL), MOHVIT_OK);
+    class_tests tests;
+    assert_int_equal(class_tests_run(&tests, l, NULL), MOHVIT_OK);
+    assert_int_equal(block_statistics_compute(&s, l, block, &tests, NULL), MOHVIT_OK);
+    class_tests_free(&tests);
     return s;
 }
 
@@ -160,6 +163,67 @@ static void gates_are_means_over_classes(void **state)
     head_load_destroy(l);
 }
 
+/* Of two classes, the analysis of variance is Student's test: t² = 1.5 with 4 degrees of freedom. */
+static void heads_are_specific_where_classes_differ_by_more_than_images(void **state)
+{
+    (void)state;
+    head_load *l = make(3);
+    for (int32_t i = 0; i < 3; i++) {
+        add(l, 0, 1 + i, 3 - i, 2, 2);
+        add(l, 2, 2 + i, 2 - i, 2, 2);
+    }
+    block_statistics s = compute(l, 3);
+    for (size_t i = 0; i < s.specific_count; i++) {
+        const specific_head *h = &s.specific[i];
+        assert_false(h->specific);
+        if (h->head < 3)
+            assert_near(h->p, 0.2878641347266906);
+        else
+            assert_true(isnan(h->p)); // all images the same
+    }
+    // Variances of 1 and means of 2.5 and 1.5, each over 6 images: 5.5 / 5 of both heads' counts; shares are
+    // of 8.
+    double spread = 1.1 * 0.5 * (1. / 3);
+    assert_near(s.chance, (spread / 2.5 + spread / 1.5) / 8 / (2 * log(2)));
+    assert_near(chance_specificity(l, 3, 1), spread / 2.5 / 2.5 / (2 * log(2)));
+    block_statistics_free(&s);
+    l->has_squares = false;
+    s = compute(l, 3);
+    assert_true(isnan(s.chance) && isnan(s.specific[0].chance) && isnan(s.specific[0].p) &&
+                !s.specific[0].specific);
+    block_statistics_free(&s);
+    l->has_squares = true;
+    for (size_t i = 0; i < 9; i++)
+        add(l, 1, 4, 0, 4, 0);
+    s = compute(l, 3);
+    assert_int_equal(s.specific_count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(s.specific[i].specific && s.specific[i].p < 0.01);
+    block_statistics_free(&s);
+    head_load_destroy(l);
+}
+
+/* The second smallest of three p is at most two thirds of 5 %, though it is not the least part of it. */
+static void false_discoveries_are_held_over_all_heads(void **state)
+{
+    (void)state;
+    static const int32_t ones[2][6] = {{2, 2, 2, 2, 2, 3}, {3, 3, 3, 3, 3, 2}};
+    head_load *l = make(2);
+    for (size_t c = 0; c < 2; c++)
+        for (size_t i = 0; i < 6; i++)
+            add(l, c, ones[c][i], 4 - ones[c][i], 2 + (int32_t)(i % 2), 2 - (int32_t)(i % 2));
+    class_tests t;
+    assert_int_equal(class_tests_run(&t, l, NULL), MOHVIT_OK);
+    double p = class_tests_p(&t, 3, 1);
+    assert_true(p > 0.05 / 4 && p < 2 * 0.05 / 4); // of four heads; two have it
+    assert_near(class_tests_p(&t, 3, 2), p);
+    assert_near(class_tests_p(&t, 3, 3), 1);
+    assert_near(t.least, p);
+    assert_true(isnan(class_tests_p(&t, 3, 0)) && isnan(class_tests_p(&t, 0, 0))); // shared
+    class_tests_free(&t);
+    head_load_destroy(l);
+}
+
 static void there_is_nothing_to_say_of_no_images_or_no_router(void **state)
 {
     (void)state;
@@ -264,6 +328,8 @@ int main(void)
         cmocka_unit_test(the_most_specific_head_stands_first),
         cmocka_unit_test(balance_is_of_the_loads_of_all_tokens),
         cmocka_unit_test(gates_are_means_over_classes),
+        cmocka_unit_test(heads_are_specific_where_classes_differ_by_more_than_images),
+        cmocka_unit_test(false_discoveries_are_held_over_all_heads),
         cmocka_unit_test(there_is_nothing_to_say_of_no_images_or_no_router),
         cmocka_unit_test(classes_that_route_alike_stand_together),
         cmocka_unit_test(the_ends_of_an_order_are_the_least_alike),

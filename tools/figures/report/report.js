@@ -474,12 +474,18 @@
 
   // ---- Statistics ----------------------------------------------------------------------------------------------
 
+  /* As many decimals as tell the two apart, with two digits of what is between them. */
+  function decimalsFor(a, b) {
+    const needed = b === null || a === b ? 0 : 1 - Math.floor(Math.log10(Math.abs(a - b)));
+    return Math.min(15, Math.max(4, needed));
+  }
   const statColumns = [
     ['block', (b) => b.name], ['shared', (b) => b.shared], ['selects', (b) => `${b.routed} of ${b.heads - b.shared}`],
     ['balanced', (b) => fixed(b.balanced, 3)], ['lowest', (b) => fixed(b.stats.load_min, 3)], ['highest', (b) => fixed(b.stats.load_max, 3)],
     ['deviation', (b) => `${fixed(100 * b.stats.load_cv, 1)} %`],
     ['entropy', (b) => `${fixed(b.stats.entropy, 3)} of ${fixed(Math.log2(b.heads - b.shared), 3)}`],
-    ['divergence', (b) => fixed(b.stats.divergence, 4)], ['of two', (b) => (b.stats.most_alike ? fixed(b.stats.divergence_of_pair, 4) : '–')],
+    ['divergence', (b) => fixed(b.stats.divergence, decimalsFor(b.stats.divergence, b.stats.chance))],
+    ['by chance', (b) => fixed(b.stats.chance ?? NaN, decimalsFor(b.stats.divergence, b.stats.chance))], ['of two', (b) => (b.stats.most_alike ? fixed(b.stats.divergence_of_pair, 4) : '–')],
     ['dead heads', (b) => b.stats.dead_heads.length], ['gate of routed', (b) => `${fixed(100 * b.stats.gate_share_of_routed, 1)} %`],
   ];
   function fillStats() {
@@ -510,8 +516,13 @@
       $('details').replaceChildren(make('p', { class: 'note' }, now.routed ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.'));
       return;
     }
-    const parts = [tableOf('Most class-specific heads', ['head', 'specificity', 'load for the class', 'mean load', 'class '],
-      s.specific_heads.slice(0, 12).map((h) => [headLabel(now, h.head), fixed(h.information, 4), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]]))];
+    const specific = s.specific_heads.filter((h) => h.class_specific || !data.squares), parts = [];
+    if (specific.length)
+      parts.push(tableOf(data.squares ? 'Class-specific heads' : 'Most specific heads, which chance alone may make so',
+        ['head', 'specificity', 'by chance', 'load for the class', 'mean load', 'class '], specific.slice(0, 12).map((h) => {
+          const digits = decimalsFor(h.information, h.chance);
+          return [headLabel(now, h.head), fixed(h.information, digits), fixed(h.chance ?? NaN, digits), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]];
+        })));
     parts.push(tableOf('All heads: means over the classes', ['head', 'load', 'mean gate', 'gate share'],
       s.means_of_heads.map((h) => [headLabel(now, h.head), fixed(h.load, 3), fixed(h.gate_mean, 3), `${fixed(100 * h.gate_share, 1)} %`])));
     if (s.most_alike) {
@@ -526,6 +537,7 @@
       const pair = (p) => `${names[p.a]} and ${names[p.b]} (${fixed(p.divergence, 4)} bits)`;
       facts.append(make('p', {}, `Most alike: ${pair(s.most_alike)}. Least alike: ${pair(s.least_alike)}.`));
     }
+    if (!specific.length) facts.append(make('p', {}, 'No class-specific heads: classes differ no more than chance makes them.'));
     facts.append(make('p', {}, s.dead_heads.length ? `Dead heads: ${s.dead_heads.map((h) => headLabel(now, h)).join(', ')}.` : 'No dead heads: every routed head is selected somewhere.'));
     $('details').replaceChildren(facts, ...parts);
   }
