@@ -395,7 +395,7 @@ static void heads_of_each_kind_are_numbered_from_one(void **state)
     uint8_t pick[] = {1, 1, 1, 0}; // one token, four heads
     const routing_block b = {.heads = 4, .shared = 2, .routed = 1};
     const routes r = {.block = &b, .side = 1, .pick = pick};
-    const char *expected[] = {"shared 1", "shared 2", "1: 100 %", "2: 0 %"};
+    const char *expected[] = {"s1", "s2", "r1: 100 %", "r2: 0 %"};
     for (size_t head = 0; head < b.heads; head++) {
         char title[64];
         route_head_title(title, &r, head);

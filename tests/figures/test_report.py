@@ -139,7 +139,7 @@ def check_heatmap(page, rng):
         active, tokens = rest.split(" tokens)")[0].split(" of ")
         check("heatmap: load", near(load, row["load"], 4), f"{text} {row}")
         check("heatmap: tokens", digits(active) == row["active"] and digits(tokens) == row["tokens"], f"{text} {row}")
-        check("heatmap: gate", near(text.rsplit("mean gate ", 1)[1], row["gate_mean"], 4), f"{text} {row}")
+        check("heatmap: gate", near(text.rsplit("mean gate ", 1)[1], row["gate"], 4), f"{text} {row}")
         check("heatmap: kind", f"{row['kind']} head" in text, text)
         name = page.js("return JSON.parse(document.getElementById('data').textContent).names[arguments[0]]",
                        int(data["class"]))
@@ -179,13 +179,13 @@ def check_panels(page, rng):
         row = page.rows[line["class"], block, line["head"]]
         _, active, load, share, gate, gate_share, interval, gate_interval = line["cells"]
         check("table of a panel", digits(active) == row["active"] and near(load, row["load"], 4) and
-              near(share, row["share"], 4) and near(gate, row["gate_mean"], 4) and
+              (near(share, row["share"], 4) if row["share"] else share == "–") and near(gate, row["gate"], 4) and
               near(gate_share, row["gate_share"], 4), f"{line} {row}")
         for text, what in ((interval, "load"), (gate_interval, "gate")):
             low, high = text.split(" (")[0].split(" to ")
             check("intervals in the table of a panel", near(low, row[what + "_low"], 3) and
                   near(high, row[what + "_high"], 3) and ("few" in text) == (row[what + "_reliable"] == "0"), f"{line} {row}")
-    for measure, column in (("gate", "gate_mean"), ("gate-share", "gate_share"), ("load", "load")):
+    for measure, column in (("gate", "gate"), ("gate-share", "gate_share"), ("load", "load")):
         Select(page.find("#measure")).select_by_value(measure)
         text = page.readout()
         drawn = page.js("""return [...document.querySelectorAll('.panel')].map(p => [Number(p.dataset.class),
@@ -216,8 +216,8 @@ def check_statistics(page):
     named = [h for h in last["specific_heads"] if h["class_specific"]]
     check("all class-specific heads are shown", len(lines) == min(12, len(named)) > 0, f"{len(lines)} {len(named)}")
     for cells, head in zip(lines[:10], named):
-        check("specific heads", int(cells[0]) == head["head"] - last["shared"] + 1 and
-              near(cells[1], head["information"], 4) and near(cells[2], head["chance"], 4) and
+        check("specific heads", cells[0] == f"r{head['head'] - last['shared'] + 1}" and
+              near(cells[1], head["specificity"], 4) and near(cells[2], head["chance"], 4) and
               near(cells[3], head["load"], 3) and near(cells[4], head["load_mean"], 3), f"{cells} {head}")
         row = page.rows[head["class"], f"{last['stage']}.{last['block']}", head["head"]]
         check("specific heads: load", near(cells[3], row["load"], 3), f"{cells} {row}")

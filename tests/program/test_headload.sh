@@ -237,7 +237,7 @@ csv_and_json_say_the_same() {
     "$make" a.safetensors moh_transnext_small_75 nine.tsv
     run 0 headload export --csv a.safetensors
     cp out.txt a.csv
-    equal "$(head -n 1 a.csv)" "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,images,load_low,$(
+    equal "$(head -n 1 a.csv)" "class,id,label,stage,block,head,kind,tokens,active,load,share,gate,images,load_low,$(
         )load_high,load_reliable,gate_low,gate_high,gate_reliable,gate_share"
     equal "$(sed -n 2p a.csv | cut -d , -f 1-3)" '0,n01440764,"tench'
     run 0 headload export --json a.safetensors
@@ -305,7 +305,7 @@ files_of_older_versions_say_what_they_said() {
     local old=$golden/headload/0.1.0
     run 0 headload export --csv "$old.safetensors"
     cp out.txt old.csv
-    equal "$(sed -n 17p old.csv)" "0,,ankle boot,4,0,7,routed,12,12,1,0.2,0.966914574,3,,,,,,,0.215281854"
+    equal "$(sed -n 17p old.csv)" "0,,ankle boot,4,0,7,routed,12,12,1,0.333333333,0.966914574,3,,,,,,,0.215281854"
     run 0 merge "$old.state" --head-load merged.safetensors
     run 0 headload export --csv merged.safetensors
     cmp old.csv out.txt || fail "the state and the head load of 0.1.0 differ"
@@ -402,7 +402,7 @@ statistics_are_printed_for_people_and_programs() {
     equal "$(wc -l <out.txt)" 1
     equal "$(get blocks 5 heads)" 16
     equal "$(get blocks 5 classes)" 2
-    for key in load_balanced load_min load_max load_cv load_max_over_mean entropy entropy_max entropy_of_class divergence chance above_chance \
+    for key in load_balanced load_min load_max load_cv load_max_over_mean entropy entropy_max entropy_of_class divergence chance above_chance dead_for_classes \
         dead_heads gate_share_of_routed means_of_heads specific_heads divergence_of_pair most_alike least_alike like; do
         [ "$(get blocks 5 $key)" != missing ] || fail "no $key"
     done
@@ -411,6 +411,20 @@ statistics_are_printed_for_people_and_programs() {
     "$make" dense.safetensors transnext_tiny labels.txt
     run 0 headload stats --format json dense.safetensors
     equal "$(get blocks 0 routed)" 0
+    equal "$(get blocks 0 routes)" false
+    # Where each token takes all candidates, the router chooses nothing.
+    run 0 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 100% -o all.safetensors --quiet
+    run 0 headload stats --format json all.safetensors
+    equal "$(get blocks 5 routed),$(get blocks 5 routes)" 14,false
+    run 1 headload stats all.safetensors
+    has "$err" "no block of this model routes"
+    run 2 headload plot all.safetensors --block 4.0 -o all.svg
+    has "$err" "does not route"
+    run 0 headload report all.safetensors -o all.html
+    run 0 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3 -o three.safetensors --quiet
+    run 0 headload stats three.safetensors
+    has "$out" "1.0       1   3 of  3  does not route: all heads are always on"
+    has "$out" " r14 "
 }
 
 the_page_needs_nothing_but_itself() {

@@ -150,32 +150,30 @@ static void draw_head(drawing *d, const figure *f, bool dashed)
     draw_level(cr, dashed, x - right - 18, x - right - 4, isnan(level_of(f)) ? NAN : 6);
 }
 
-/* Numbers below the columns, from 1, as many as there is room for. */
-static void draw_head_numbers(drawing *d, const figure *f, const columns *c, double x, double y)
+/* Names below the columns, as many as there is room for. */
+static void draw_head_names(drawing *d, const figure *f, const columns *c, double x, double y)
 {
     static const size_t steps[] = {1, 2, 5, 10, 20, 50, 100};
-    size_t n = routing_candidates(f->block), i = 0;
+    size_t shared = f->block->shared, n = routing_candidates(f->block), i = 0;
+    char name[ROUTING_HEAD_NAME];
     drawing_font(d->cr, SMALL, false);
-    double room = drawing_text_width(d, n >= 100 ? "888" : n >= 10 ? "88" : "8") + 2;
+    double room = drawing_text_width(d, n >= 100 ? "r888" : n >= 10 ? "r88" : "r8") + 2;
     while (i + 1 < sizeof steps / sizeof *steps && c->pitch * (double)steps[i] < room)
         i++;
-    for (size_t id = 1; id <= n; id++) {
+    for (size_t h = first_shown(f); h < f->block->heads; h++) {
+        size_t id = h < shared ? h + 1 : h - shared + 1;
         // From 1 in twos; in larger steps the round numbers, and 1.
         bool shown = steps[i] <= 2 ? (id - 1) % steps[i] == 0 : id == 1 || id % steps[i] == 0;
-        char text[24];
-        if (!shown)
-            continue;
-        snprintf(text, sizeof text, "%zu", id);
-        drawing_text(d, x + c->shared_width + c->pitch * ((double)id - 0.5), y, 0.5, 100, text);
+        routing_head_name(name, f->block, h);
+        if (shown)
+            drawing_text(d, x + column_x(f, c, h) + c->pitch / 2, y, 0.5, 100, name);
     }
-    if (shared_shown(f))
-        drawing_text(d, x + c->pitch * (double)shared_shown(f) / 2, y, 0.5, fmax(c->shared_width, 12), "S");
 }
 
 static void draw_x_title(drawing *d, const figure *f, double x, double y, double room)
 {
     drawing_font(d->cr, TEXT, false);
-    drawing_text(d, x, y, 0.5, room, shared_shown(f) ? "Routed head ID (S: shared)" : "Routed head ID");
+    drawing_text(d, x, y, 0.5, room, shared_shown(f) ? "Head (s: shared, r: routed)" : "Routed head");
 }
 
 // ---- Bars ------------------------------------------------------------------------------------------
@@ -331,7 +329,7 @@ static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t
     draw_level(cr, true, x + c.shared_width, x + b->width, y + b->height * (1 - level_of(f) / b->top));
     drawing_colour(cr, drawing_ink);
     draw_line(cr, 0.5, x, y + b->height, x + b->width, y + b->height);
-    draw_head_numbers(d, f, &c, x, y + b->height + 7.5);
+    draw_head_names(d, f, &c, x, y + b->height + 7.5);
 }
 
 void figure_bars(drawing *d, const figure *f)
@@ -471,6 +469,6 @@ void figure_heatmap(drawing *d, const figure *f)
     draw_cells(cr, f, &m);
     draw_class_names(d, f, &m);
     draw_legend(d, f, &m);
-    draw_head_numbers(d, f, &c, m.left, HEAD + m.height + 7.5);
+    draw_head_names(d, f, &c, m.left, HEAD + m.height + 7.5);
     draw_x_title(d, f, m.left + m.width / 2, HEAD + m.height + PANEL_FOOT + 6.5, m.width + 60);
 }

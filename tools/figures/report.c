@@ -128,7 +128,7 @@ static mohvit_status add_orders(bytes *t, const head_load *l, mohvit_error *err)
     for (size_t c = 0; !t->failed && c < classes; c++)
         all[c] = c;
     for (size_t b = 0; !t->failed && !status && b < l->routing.count; b++) {
-        if (!l->routing.blocks[b].routed)
+        if (!routing_routes(&l->routing.blocks[b]))
             continue;
         status = head_load_order(order, l, b, all, classes, err);
         for (size_t c = 0; !status && c < classes; c++)

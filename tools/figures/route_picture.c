@@ -117,11 +117,12 @@ static void draw_image(drawing *d, const uint8_t *rgb, size_t S, double x, doubl
 
 void route_head_title(char out[64], const routes *r, size_t head)
 {
-    bool shared = head < r->block->shared;
-    if (shared)
-        snprintf(out, 64, "shared %zu", head + 1);
+    char name[ROUTING_HEAD_NAME];
+    routing_head_name(name, r->block, head);
+    if (head < r->block->shared)
+        snprintf(out, 64, "%s", name);
     else
-        snprintf(out, 64, "%zu: %.0f %%", head - r->block->shared + 1, 100 * route_load(r, head));
+        snprintf(out, 64, "%s: %.0f %%", name, 100 * route_load(r, head));
 }
 
 static void draw_scale(drawing *d, const routes *r, double y, double width)

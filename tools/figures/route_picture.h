@@ -21,7 +21,7 @@ void route_picture(uint8_t *out, const uint8_t *crop, size_t S, const routes *r,
 /* Share of the tokens that selected the head. */
 double route_load(const routes *r, size_t head);
 
-/* "shared 1", or "1: 50 %" with the load of a routed head; each kind is numbered from 1. */
+/* "s1", or "r1: 50 %" with the load of a routed head. */
 void route_head_title(char out[64], const routes *r, size_t head);
 
 /* Small multiples of all heads, `width` points wide. */

@@ -11,15 +11,16 @@
 static const char help[] =
     "FILE --csv|--json\n"
     "Prints a head load as tidy rows, one for each class, block and head: class, id, label, stage,\n"
-    "block, head, kind, tokens, active, load, share, gate_mean, images, load_low, load_high,\n"
+    "block, head, kind, tokens, active, load, share, gate, images, load_low, load_high,\n"
     "load_reliable, gate_low, gate_high, gate_reliable, gate_share.\n\n"
     "  --csv       a heading and rows; what does not exist is empty\n"
     "  --json      one line: {\"rows\":[{...} ...],\"data\",\"provenance\"}\n"
     "  -h, --help  show this\n\n"
     "Classes, blocks within a stage, and heads count from 0, stages from 1, as in the names of the\n"
-    "tensors. Shared heads come first; figures number the routed ones from 1. load is active /\n"
-    "tokens, share is active / that of all heads, gate_mean is over all tokens, with 0 for those\n"
-    "that did not select the head. low and high are 95 % intervals over the class's images; reliable\n"
+    "tensors; shared heads come first: s1, the first shared head for people, is head 0, and r1 the\n"
+    "first one behind them. load is active / tokens, share a routed head's part of all selections of\n"
+    "routed heads, gate the mean over all tokens, with 0 for those that did not select the head. low and "
+    "high are 95 % intervals over the class's images; reliable\n"
     "is 0 where few images decide. Of fewer than two images, and in head loads that 0.1 counted, there\n"
     "are none. gate_share is the head's part of the gates of all heads of the block.\n";
 
@@ -30,8 +31,8 @@ typedef struct export_options {
 typedef struct row {
     size_t class_index, head;
     const routing_block *block;
-    int64_t images, tokens, active, all; /* all: active of all heads */
-    double gate_mean, gate_share;
+    int64_t images, tokens, active, all; /* all: active of all routed heads */
+    double gate_value, gate_share;
     interval load, gate;
 } row;
 
@@ -46,9 +47,10 @@ static double load(const row *r)
     return (double)r->active / (double)r->tokens;
 }
 
+/* NaN of a shared head, which is not selected. */
 static double share(const row *r)
 {
-    return (double)r->active / (double)r->all;
+    return r->head < r->block->shared ? NAN : (double)r->active / (double)r->all;
 }
 
 // ---- CSV -------------------------------------------------------------------------------------------
@@ -79,7 +81,7 @@ static void print_csv(const head_load *l, const row *r)
                   (long long)r->tokens, (long long)r->active);
     print_csv_number(load(r));
     print_csv_number(share(r));
-    print_csv_number(r->gate_mean);
+    print_csv_number(r->gate_value);
     output_printf(",%lld", (long long)r->images);
     print_csv_interval(&r->load);
     print_csv_interval(&r->gate);
@@ -109,7 +111,7 @@ static void print_json(const head_load *l, const row *r)
     json_put(object, "active", json_integer(r->active));
     json_put(object, "load", json_finite(load(r)));
     json_put(object, "share", json_finite(share(r)));
-    json_put(object, "gate_mean", json_finite(r->gate_mean));
+    json_put(object, "gate", json_finite(r->gate_value));
     json_put(object, "images", json_integer(r->images));
     json_put(object, "load_low", json_finite(r->load.low));
     json_put(object, "load_high", json_finite(r->load.high));
@@ -131,11 +133,11 @@ static void print_block(const head_load *l, const export_options *o, size_t clas
              .images = l->images[class_index],
              .block = &l->routing.blocks[block],
              .tokens = head_load_tokens(l, class_index, block)};
-    for (size_t h = 0; h < r.block->heads; h++)
+    for (size_t h = r.block->shared; h < r.block->heads; h++)
         r.all += l->active[head_load_at(l, class_index, block, h)];
     for (r.head = 0; r.head < r.block->heads; r.head++) {
         r.active = l->active[head_load_at(l, class_index, block, r.head)];
-        r.gate_mean = head_load_gate_mean(l, class_index, block, r.head);
+        r.gate_value = head_load_gate_mean(l, class_index, block, r.head);
         r.gate_share = head_load_gate_share(l, class_index, block, r.head);
         r.load = interval_of_load(l, class_index, block, r.head, t);
         r.gate = interval_of_gate(l, class_index, block, r.head, t);
@@ -153,7 +155,7 @@ static void export_rows(const head_load *l, const export_options *o)
 {
     bool first = true;
     output_printf("%s", o->json ? "{\"rows\":["
-                                : "class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,"
+                                : "class,id,label,stage,block,head,kind,tokens,active,load,share,gate,"
                                   "images,load_low,load_high,load_reliable,gate_low,gate_high,gate_reliable,"
                                   "gate_share\n");
     for (size_t c = 0; output_works() && c < l->names.count; c++) {

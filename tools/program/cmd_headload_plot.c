@@ -26,7 +26,7 @@ static const char help[] =
     "  --width MM         of the figure: 40 to 1000; default 88, a column\n"
     "  --dpi N            dots per inch of a PNG: 36 to 1200; default 300\n"
     "  -h, --help         show this\n\n"
-    "Heads are numbered from 1 among the routed ones.\n";
+    "r1 is the first routed head of a block, s1 the first shared one.\n";
 
 typedef struct plot_options {
     const char *output, *block;
@@ -94,7 +94,7 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
         .width = (double)o->width * 72 / 25.4,
         .measure = o->measure,
     };
-    if (!block->routed) {
+    if (!routing_routes(block)) {
         complain("block %s does not route: all its heads are always on", block->name);
         return EXIT_USAGE;
     }

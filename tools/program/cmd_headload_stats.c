@@ -16,10 +16,11 @@ static const char help[] =
     "                   block alone; default: of all\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n\n"
-    "  load         share of the tokens that select a head: balanced is what each would have if all\n"
+    "  load         part of the tokens that select a head: balanced is what each would have if all\n"
     "               had the same, routed / (heads - shared); deviation is the standard deviation of\n"
     "               the heads' loads in parts of that (the coefficient of variation)\n"
-    "  entropy      of the heads' shares of the selections; at most log2(heads - shared), where all\n"
+    "  entropy      of the routed heads' shares of their selections; at most log2(heads - shared), where "
+    "all\n"
     "               have the same load\n"
     "  divergence   Jensen-Shannon's, of the classes' shares: of all classes together, which is how\n"
     "               much a selected head tells of the class, beside what shuffled labels would make\n"
@@ -28,13 +29,15 @@ static const char help[] =
     "  gate         that weighs a head's answer for a token, 0 where it was not selected: the mean\n"
     "               over all tokens; gate share is the part of the gates of all heads of the block,\n"
     "               and \"routed\" that of all routed heads together\n"
-    "  dead heads   routed heads that no token selects\n"
+    "  dead heads   routed heads that no token selects, of any class or of one\n"
     "  specificity  of a head: 1 - H(class | head) / log2(classes), 0 where every class loads it the\n"
     "               same, 1 where one class alone does. Heads are called class-specific where classes\n"
     "               differ by more than their images do (analysis of variance; of all such heads of the\n"
     "               file at most 5 % are expected to be false)\n"
     "\n"
-    "Classes weigh the same, however many images each has. Blocks without a router have no line.\n";
+    "In all of it classes weigh the same, however many images each has. Heads are s1, s2 ... (shared)\n"
+    "and r1, r2 ... (routed); in JSON \"head\" counts from 0, shared ones first. A block does not\n"
+    "route where each token takes all of its heads.\n";
 
 typedef struct stats_options {
     output_format format;
@@ -57,7 +60,7 @@ static void print_heading(const head_load *l)
     static const char *const lines[] = {
         "                        load of a routed head:               g"
         "ate of   entropy of      divergence of classes, bits",
-        "       shared  a token  share of the tokens that select it   r"
+        "       shared  a token  part of the tokens that select it    r"
         "outed    loads, bits       of all        by    of two   dead",
         "block   heads  selects  balanced  lowest  highest  deviation  "
         "heads       is  at most              chance            heads",
@@ -94,6 +97,12 @@ static void print_line(const block_statistics *s)
     output_printf("  %5zu\n", s->dead_count);
 }
 
+static void print_not_routing(const routing_block *b)
+{
+    output_printf("%5s  %6zu  %2zu of %2zu  does not route: all heads are always on\n", b->name, b->shared,
+                  b->routed, routing_candidates(b));
+}
+
 static void print_pair(const head_load *l, const char *what, const class_pair *p)
 {
     output_printf("%s ", what);
@@ -106,14 +115,34 @@ static void print_pair(const head_load *l, const char *what, const class_pair *p
 static void print_specific(const head_load *l, const routing_block *b, const specific_head *h)
 {
     char name[ROUTING_HEAD_NAME];
-    int decimals = decimals_for(h->information, h->chance);
+    int decimals = decimals_for(h->specificity, h->chance);
     routing_head_name(name, b, h->head);
     output_printf("  %4s", name);
-    print_known(11, decimals, h->information);
+    print_known(11, decimals, h->specificity);
     print_known(9, decimals, h->chance);
     output_printf("  %9.3f  %10.3f  ", h->load, h->mean);
     output_name(l->names.name[h->class_index]);
     output_printf("\n");
+}
+
+/* Of all classes, then of some: "r3: one, two". */
+static void print_dead(const head_load *l, const block_statistics *s)
+{
+    enum { SHOWN = 10 };
+    char name[ROUTING_HEAD_NAME];
+    for (size_t i = 0; i < s->dead_count; i++) {
+        routing_head_name(name, s->block, s->dead[i]);
+        output_printf("%s%s", i ? " " : "\ndead heads: ", name);
+    }
+    output_printf("%s", s->dead_count ? "\n" : "");
+    for (size_t i = 0; i < s->dead_for_count && i < SHOWN; i++) {
+        routing_head_name(name, s->block, s->dead_for[i].head);
+        output_printf("%s%s for ", i ? ", " : "\ndead for a class: ", name);
+        output_name(l->names.name[s->dead_for[i].class_index]);
+    }
+    if (s->dead_for_count > SHOWN)
+        output_printf(" and %zu more; --format json has all", s->dead_for_count - SHOWN);
+    output_printf("%s", s->dead_for_count ? "\n" : "");
 }
 
 /* Without squares nothing tells which are. */
@@ -127,7 +156,7 @@ static void print_heads(const head_load *l, const block_statistics *s)
         output_printf("\nno class-specific heads: classes differ no more than chance makes them\n");
     if (count)
         output_printf(
-            "\n%s (s: shared, r: routed)\n"
+            "\n%s\n"
             "        specificity         by   load for  mean load\n"
             "  head       0 to 1     chance  the class  of classes  the class, which loads it most\n",
             l->has_squares ? "class-specific heads" : "most specific heads, which chance alone may make so");
@@ -139,20 +168,12 @@ static void print_heads(const head_load *l, const block_statistics *s)
     }
     if (count > shown)
         output_printf("  ... and %zu more; --format json has all\n", count - shown);
-    if (s->dead_count) {
-        char name[ROUTING_HEAD_NAME];
-        output_printf("\ndead heads:");
-        for (size_t i = 0; i < s->dead_count; i++) {
-            routing_head_name(name, s->block, s->dead[i]);
-            output_printf(" %s", name);
-        }
-        output_printf("\n");
-    }
+    print_dead(l, s);
 }
 
 static void print_means(const block_statistics *s)
 {
-    output_printf("\nall heads: means over the classes (s: shared, r: routed)\n"
+    output_printf("\nall heads (s: shared, r: routed): means over the classes\n"
                   "  head   load   gate  gate share\n");
     for (size_t h = 0; h < s->block->heads; h++) {
         char name[ROUTING_HEAD_NAME];
@@ -225,8 +246,10 @@ static int print_text(const head_load *l, const routing_block *detailed, const c
     print_heading(l);
     for (size_t b = 0; output_works() && b < l->routing.count; b++) {
         block_statistics s;
-        if (!l->routing.blocks[b].routed)
+        if (!routing_routes(&l->routing.blocks[b])) {
+            print_not_routing(&l->routing.blocks[b]);
             continue;
+        }
         if (block_statistics_compute(&s, l, b, tests, err))
             return EXIT_INPUT;
         if (s.classes)

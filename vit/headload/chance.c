@@ -103,7 +103,7 @@ mohvit_status class_tests_run(class_tests *out, const head_load *l, mohvit_error
     for (size_t i = 0; room && i < cells; i++) {
         const routing_block *b = &l->routing.blocks[i / heads];
         size_t h = i % heads;
-        bool routed = h >= b->shared && h < b->heads && b->routed < routing_candidates(b);
+        bool routed = h >= b->shared && h < b->heads && routing_routes(b);
         out->p[i] = routed && l->has_squares ? test(l, i / heads, h) : NAN;
         if (!isnan(out->p[i]))
             sorted[count++] = out->p[i];

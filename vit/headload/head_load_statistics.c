@@ -106,28 +106,40 @@ static void heads_means(block_statistics *s, const head_load *l)
     }
 }
 
-/* How evenly the router spreads the tokens of all classes: the coefficient of variation of Shazeer et al.
- * 2017 (section 4), taken of the loads. */
-static void balance(block_statistics *s, const head_load *l)
+/* How evenly the router spreads its work: the coefficient of variation of Shazeer et al. 2017 (section 4),
+ * taken of the loads. */
+static void balance(block_statistics *s)
 {
     const routing_block *b = s->block;
-    double tokens = 0, squares = 0, balanced = routing_balanced(b);
+    double squares = 0, balanced = routing_balanced(b); // which is the mean
     s->min = INFINITY;
-    for (size_t c = 0; c < l->names.count; c++)
-        tokens += (double)head_load_tokens(l, c, b->index);
     for (size_t h = b->shared; h < b->heads; h++) {
-        double active = 0;
-        for (size_t c = 0; c < l->names.count; c++)
-            active += (double)l->active[head_load_at(l, c, b->index, h)];
-        double load = active / tokens;
+        double load = s->means[h].load;
         s->min = load < s->min ? load : s->min;
         s->max = load > s->max ? load : s->max;
-        squares += (load - balanced) * (load - balanced); // the mean is what is balanced
-        if (active == 0)
+        squares += (load - balanced) * (load - balanced);
+        if (load == 0)
             s->dead[s->dead_count++] = h;
     }
     s->cv = sqrt(squares / (double)routing_candidates(b)) / balanced;
     s->max_mean = s->max / balanced;
+}
+
+/* Heads that are dead for a class, and not for all; head by head. */
+static mohvit_status find_dead_for(block_statistics *s, const head_load *l, mohvit_error *err)
+{
+    for (size_t h = s->block->shared; h < s->block->heads; h++) {
+        for (size_t c = 0; s->means[h].load > 0 && c < l->names.count; c++) {
+            if (!l->images[c] || l->active[head_load_at(l, c, s->block->index, h)])
+                continue;
+            class_head *more = memory_grow(s->dead_for, s->dead_for_count, &s->dead_for_room, sizeof *more);
+            if (!more)
+                return no_memory(err);
+            s->dead_for = more;
+            s->dead_for[s->dead_for_count++] = (class_head){c, h};
+        }
+    }
+    return MOHVIT_OK;
 }
 
 /* H(mean p) − mean H(p): the divergence of all distributions with equal weights (Lin 1991, eq. 5.1), which is
@@ -147,8 +159,8 @@ static void entropies(block_statistics *s, const distributions *r)
 static int more_specific(const void *a, const void *b)
 {
     const specific_head *x = a, *y = b;
-    if (x->information != y->information)
-        return x->information < y->information ? 1 : -1;
+    if (x->specificity != y->specificity)
+        return x->specificity < y->specificity ? 1 : -1;
     return (x->head > y->head) - (x->head < y->head);
 }
 
@@ -173,8 +185,8 @@ static void rank_heads(block_statistics *s, const distributions *r, const head_l
         for (size_t i = 0; i < r->count; i++)
             uncertain += surprise(r->p[i * r->heads + h] * (double)s->block->routed / sum);
         head.mean = sum / n;
-        head.information = r->count > 1 ? 1 - uncertain / log2(n) : 0;
-        head.information = head.information > 0 ? head.information : 0; // rounding
+        head.specificity = r->count > 1 ? 1 - uncertain / log2(n) : 0;
+        head.specificity = head.specificity > 0 ? head.specificity : 0; // rounding
         head.chance = chance_specificity(l, s->block->index, head.head);
         head.p = class_tests_p(tests, s->block->index, head.head);
         head.specific = head.p <= tests->least; // not where p is NaN
@@ -217,7 +229,7 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
     distributions r;
     *s = (block_statistics){.block = &l->routing.blocks[block]};
     head_load_images(l, &s->classes);
-    if (!s->block->routed)
+    if (!routing_routes(s->block))
         return MOHVIT_OK;
     size_t heads = s->block->heads, classes = l->names.count;
     s->means = calloc(heads, sizeof *s->means);
@@ -237,20 +249,24 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
     }
     if (r.count) {
         heads_means(s, l);
-        balance(s, l);
+        balance(s);
         entropies(s, &r);
         s->chance = chance_divergence(l, block);
         rank_heads(s, &r, l, tests);
         compare_pairs(s, &r);
+        status = find_dead_for(s, l, err);
     }
     distributions_free(&r);
-    return MOHVIT_OK;
+    if (status)
+        block_statistics_free(s);
+    return status;
 }
 
 void block_statistics_free(block_statistics *s)
 {
     free(s->means);
     free(s->dead);
+    free(s->dead_for);
     free(s->specific);
     free(s->like);
     free(s->like_divergence);
@@ -283,6 +299,15 @@ static json_t *dead_json(const block_statistics *s)
     return array;
 }
 
+static json_t *dead_for_json(const block_statistics *s)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < s->dead_for_count; i++)
+        array = with(array, json_pack("{s:I, s:I}", "class", (json_int_t)s->dead_for[i].class_index, "head",
+                                      (json_int_t)s->dead_for[i].head));
+    return array;
+}
+
 /* null of NaN. */
 static json_t *known(double value)
 {
@@ -296,7 +321,7 @@ static json_t *specific_json(const block_statistics *s, const labels *names)
         const specific_head *h = &s->specific[i];
         array = with(array,
                      json_pack("{s:I, s:f, s:o, s:o, s:b, s:I, s:s, s:f, s:f}", "head", (json_int_t)h->head,
-                               "information", h->information, "chance", known(h->chance), "p", known(h->p),
+                               "specificity", h->specificity, "chance", known(h->chance), "p", known(h->p),
                                "class_specific", h->specific, "class", (json_int_t)h->class_index, "label",
                                names->name[h->class_index], "load", h->load, "load_mean", h->mean));
     }
@@ -309,7 +334,7 @@ static json_t *heads_json(const block_statistics *s)
     for (size_t h = 0; h < s->block->heads; h++)
         array = with(array, json_pack("{s:I, s:s, s:f, s:f, s:f}", "head", (json_int_t)h, "kind",
                                       h < s->block->shared ? "shared" : "routed", "load", s->means[h].load,
-                                      "gate_mean", s->means[h].gate, "gate_share", s->means[h].gate_share));
+                                      "gate", s->means[h].gate, "gate_share", s->means[h].gate_share));
     return array;
 }
 
@@ -326,11 +351,11 @@ static json_t *like_json(const block_statistics *s, size_t classes)
 json_t *block_statistics_to_json(const block_statistics *s, const labels *names)
 {
     const routing_block *b = s->block;
-    json_t *object =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "stage", (json_int_t)b->stage, "block",
-                  (json_int_t)b->block, "heads", (json_int_t)b->heads, "shared", (json_int_t)b->shared,
-                  "routed", (json_int_t)b->routed, "classes", (json_int_t)s->classes);
-    if (!b->routed || !s->classes)
+    json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "stage", (json_int_t)b->stage, "block",
+                               (json_int_t)b->block, "heads", (json_int_t)b->heads, "shared",
+                               (json_int_t)b->shared, "routed", (json_int_t)b->routed, "classes",
+                               (json_int_t)s->classes, "routes", routing_routes(b));
+    if (!routing_routes(b) || !s->classes)
         return object;
     const struct {
         const char *key;
@@ -350,10 +375,11 @@ json_t *block_statistics_to_json(const block_statistics *s, const labels *names)
         {"divergence_of_pair", s->compared ? s->mean_divergence : NAN},
         {"gate_share_of_routed", s->routed_share},
     };
-    json_t *statistics = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "means_of_heads", heads_json(s),
-                                   "dead_heads", dead_json(s), "specific_heads", specific_json(s, names),
-                                   "most_alike", pair_json(s, &s->nearest), "least_alike",
-                                   pair_json(s, &s->farthest), "like", like_json(s, names->count));
+    json_t *statistics =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "means_of_heads", heads_json(s), "dead_for_classes",
+                  dead_for_json(s), "dead_heads", dead_json(s), "specific_heads", specific_json(s, names),
+                  "most_alike", pair_json(s, &s->nearest), "least_alike", pair_json(s, &s->farthest), "like",
+                  like_json(s, names->count));
     bool fine = statistics;
     for (size_t i = 0; fine && i < sizeof numbers / sizeof *numbers; i++)
         fine = !json_object_set_new(statistics, numbers[i].key, known(numbers[i].value));
@@ -490,7 +516,7 @@ mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, c
 {
     const routing_block *b = &l->routing.blocks[block];
     distributions r;
-    if (!b->routed || count > STATISTICS_MAX_CLASSES) {
+    if (!routing_routes(b) || count > STATISTICS_MAX_CLASSES) {
         memcpy(order, chosen, count * sizeof *order);
         return MOHVIT_OK;
     }

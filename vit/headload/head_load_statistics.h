@@ -16,7 +16,7 @@ typedef struct specific_head {
     size_t head, class_index; /* the class that loads it most */
     double load, mean;        /* of that class, and over the classes */
     /* 1 − H(class | head) / log2(classes): 0 where all load it the same, 1 where one does. */
-    double information;
+    double specificity;
     double chance; /* what shuffled labels would make of it; NaN where that is not known */
     double p;      /* of the analysis of variance; NaN where there is none */
     bool specific; /* classes differ by more than chance explains (chance.h) */
@@ -26,6 +26,10 @@ typedef struct specific_head {
 typedef struct head_means {
     double load, gate, gate_share;
 } head_means;
+
+typedef struct class_head {
+    size_t class_index, head;
+} class_head;
 
 typedef struct class_pair {
     size_t a, b;
@@ -39,14 +43,16 @@ typedef struct block_statistics {
     head_means *means;   /* (heads) */
     double routed_share; /* the routed heads' part of all gates; mean over the classes */
 
-    /* Of the routed heads, over all classes. */
-    double min, max; /* load */
+    /* Of the routed heads' loads, each its mean over the classes. */
+    double min, max;
     double cv;       /* standard deviation / mean of the loads */
     double max_mean; /* max / mean */
     /* Of p in bits: of the mean over the classes; mean of the classes' own. */
     double entropy, entropy_classes;
     size_t *dead; /* (dead_count) heads that no token of any class selected */
     size_t dead_count;
+    class_head *dead_for; /* (dead_for_count) others that no token of a class with images selected */
+    size_t dead_for_count, dead_for_room;
 
     /* Jensen-Shannon divergence, in bits: 0 where classes route alike. */
     double divergence;      /* of all classes together; at most log2(classes) */
@@ -61,8 +67,8 @@ typedef struct block_statistics {
     size_t specific_count;
 } block_statistics;
 
-/* Of a block that routes; of another all but the first two members are zero. The tests are of the same head
- * load. Free with block_statistics_free. */
+/* Of a block that routes (routing_routes); of another all but the first two members are zero. The tests are
+ * of the same head load. Free with block_statistics_free. */
 mohvit_status block_statistics_compute(block_statistics *out, const head_load *l, size_t block,
                                        const class_tests *tests, mohvit_error *err);
 void block_statistics_free(block_statistics *s);

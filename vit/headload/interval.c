@@ -52,7 +52,7 @@ interval interval_of_load(const head_load *l, size_t class_index, size_t block, 
                         on.n * tokens * tokens - 2 * tokens * on.sum + on.squares};
     if (!l->has_squares || !(t > 0))
         return (interval){NAN, NAN, false};
-    if (head < b->shared || routing_candidates(b) == b->routed)
+    if (head < b->shared || !routing_routes(b))
         return (interval){1, 1, true};
     double load = mean_of(&on) / tokens, half = t * sqrt(error_square(&on)) / tokens;
     double k = half > 0 ? half * half / (load * (1 - load)) : 0;

@@ -65,7 +65,7 @@ const routing_block *routing_layout_find(const routing_layout *l, const char *na
 const routing_block *routing_layout_last_routed(const routing_layout *l)
 {
     for (size_t i = l->count; i--;)
-        if (l->blocks[i].routed)
+        if (routing_routes(&l->blocks[i]))
             return &l->blocks[i];
     return NULL;
 }

@@ -38,6 +38,12 @@ static inline size_t routing_candidates(const routing_block *b)
     return b->heads - b->shared;
 }
 
+/* Whether its router chooses: not where a token takes all candidates, or there are none. */
+static inline bool routing_routes(const routing_block *b)
+{
+    return b->routed && b->routed < routing_candidates(b);
+}
+
 /* Load of a routed head if all had the same; 0 where none is routed. */
 static inline double routing_balanced(const routing_block *b)
 {
@@ -61,7 +67,7 @@ bool routing_layout_equal(const routing_layout *a, const routing_layout *b);
 
 /* NULL where there is none. */
 const routing_block *routing_layout_find(const routing_layout *l, const char *name);
-const routing_block *routing_layout_last_routed(const routing_layout *l);
+const routing_block *routing_layout_last_routed(const routing_layout *l); /* that routes */
 
 /* Heads that are on for a token, of all heads. */
 double routing_layout_active_percent(const routing_layout *l);

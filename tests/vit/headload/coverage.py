@@ -88,7 +88,7 @@ def main():
     names = text[:text.index("\n")].split(",")
     table = np.array([line.split(",") for line in text.splitlines()[1:]])
     column = {name: table[:, i].reshape(len(images), HEADS) for i, name in enumerate(names)}
-    low, high, load, gate = (column[k].astype(float) for k in ("load_low", "load_high", "load", "gate_mean"))
+    low, high, load, gate = (column[k].astype(float) for k in ("load_low", "load_high", "load", "gate"))
     gate_low, gate_high = column["gate_low"].astype(float), column["gate_high"].astype(float)
 
     t = np.array([STUDENT[n] for n in images])[:, None]

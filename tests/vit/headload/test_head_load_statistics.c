@@ -86,7 +86,7 @@ static void classes_that_share_no_head_are_a_bit_apart(void **state)
     assert_true(isinf(s.like_divergence[2]));
     assert_int_equal(s.specific_count, 4);
     for (size_t i = 0; i < 4; i++) {
-        assert_near(s.specific[i].information, 1);
+        assert_near(s.specific[i].specificity, 1);
         assert_int_equal(s.specific[i].head, i + 1); // ties in order, shared heads before
         assert_int_equal(s.specific[i].class_index, i / 2);
         assert_near(s.specific[i].load, 1);
@@ -109,19 +109,20 @@ static void the_most_specific_head_stands_first(void **state)
         assert_int_equal(s.specific[i].head, heads[i]);
         assert_int_equal(s.specific[i].class_index, of_class[i]);
     }
-    assert_near(s.specific[0].information, 1);
-    assert_near(s.specific[1].information, 1 + 0.75 * log2(0.75) + 0.25 * log2(0.25));
-    assert_near(s.specific[3].information, 0);
+    assert_near(s.specific[0].specificity, 1);
+    assert_near(s.specific[1].specificity, 1 + 0.75 * log2(0.75) + 0.25 * log2(0.25));
+    assert_near(s.specific[3].specificity, 0);
     block_statistics_free(&s);
     head_load_destroy(l);
 }
 
-static void balance_is_of_the_loads_of_all_tokens(void **state)
+static void balance_is_of_the_mean_loads_of_classes(void **state)
 {
     (void)state;
     head_load *l = make(2);
-    add(l, 0, 4, 2, 2, 0);
-    add(l, 1, 4, 2, 2, 0);
+    add(l, 0, 4, 4, 0, 0);
+    for (size_t i = 0; i < 9; i++) // which weigh as the one
+        add(l, 1, 4, 0, 4, 0);
     block_statistics s = compute(l, 3);
     // loads 1, 0.5, 0.5, 0 around 0.5
     assert_near(s.min, 0);
@@ -129,12 +130,14 @@ static void balance_is_of_the_loads_of_all_tokens(void **state)
     assert_near(s.cv, sqrt(0.5 / 4) / 0.5);
     assert_near(s.max_mean, 2);
     assert_near(s.entropy, 1.5);
-    assert_near(s.divergence, 0);
-    assert_near(s.mean_divergence, 0);
+    assert_near(s.divergence, 0.5);
     assert_int_equal(s.dead_count, 1);
     assert_int_equal(s.dead[0], 4);
+    assert_int_equal(s.dead_for_count, 2); // and not the one that is dead for all
+    assert_true(s.dead_for[0].head == 2 && s.dead_for[0].class_index == 1);
+    assert_true(s.dead_for[1].head == 3 && s.dead_for[1].class_index == 0);
     assert_int_equal(s.specific_count, 3); // a dead head is nobody's
-    assert_near(s.specific[0].information, 0);
+    assert_near(s.specific[2].specificity, 0);
     block_statistics_free(&s);
     head_load_destroy(l);
 }
@@ -236,7 +239,13 @@ static void there_is_nothing_to_say_of_no_images_or_no_router(void **state)
     s = compute(l, 3); // one class has no pair
     assert_int_equal(s.classes, 1);
     assert_false(s.compared);
-    assert_near(s.specific[0].information, 0);
+    assert_near(s.specific[0].specificity, 0);
+    block_statistics_free(&s);
+    l->routing.blocks[3].routed = 4; // as if each token took all of them
+    assert_false(routing_routes(&l->routing.blocks[3]));
+    assert_null(routing_layout_last_routed(&l->routing));
+    s = compute(l, 3);
+    assert_int_equal(s.specific_count, 0);
     block_statistics_free(&s);
     s = compute(l, 1); // a shared head alone
     assert_int_equal(s.classes, 1);
@@ -326,7 +335,7 @@ int main(void)
         cmocka_unit_test(the_divergence_is_lins),
         cmocka_unit_test(classes_that_share_no_head_are_a_bit_apart),
         cmocka_unit_test(the_most_specific_head_stands_first),
-        cmocka_unit_test(balance_is_of_the_loads_of_all_tokens),
+        cmocka_unit_test(balance_is_of_the_mean_loads_of_classes),
         cmocka_unit_test(gates_are_means_over_classes),
         cmocka_unit_test(heads_are_specific_where_classes_differ_by_more_than_images),
         cmocka_unit_test(false_discoveries_are_held_over_all_heads),

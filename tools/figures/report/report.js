@@ -35,8 +35,8 @@
   const quantiles = new Float64Array(bytesOf('quantiles')); // of Student's t, by class
   let stride = 0;
   for (const b of blocks) { b.offset = stride; stride += b.heads; }
-  blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; b.stats = b.routed && b.classes ? b : null; });
-  const routing = blocks.filter((b) => b.routed);
+  blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; b.stats = b.routes && b.classes ? b : null; });
+  const routing = blocks.filter((b) => b.routes);
   routing.forEach((b, i) => { b.order = i; });
 
   const tokensOf = (c, b) => images[c] * b.tokens;
@@ -58,7 +58,7 @@
   const hasIntervals = (c) => data.squares && images[c] > 1;
   function loadInterval(c, b, h) {
     if (!hasIntervals(c)) return null;
-    if (h < b.shared || b.heads - b.shared === b.routed) return [1, 1, true];
+    if (h < b.shared || !b.routes) return [1, 1, true];
     const n = images[c], sum = activeOf(c, b, h), squares = cellOf('active-squares', c, b, h);
     const load = sum / n / b.tokens, half = (quantiles[c] * Math.sqrt(errorSquare(n, sum, squares))) / b.tokens;
     const k = half > 0 ? (half * half) / (load * (1 - load)) : 0, [low, high] = further(load, half, k, 1 + k);
@@ -85,7 +85,7 @@
     'gate-share': { name: 'gate share', of: gateShareOf, interval: () => null, level: (b) => 1 / b.heads, levelName: 'even' },
   };
   let measure = measures.load;
-  const isShared = (b, h) => !b.routed || h < b.shared;
+  const isShared = (b, h) => h < b.shared;
   const title = (c) => { const n = names[c].indexOf(','); return n > 0 ? names[c].slice(0, n) : names[c]; };
 
   // ---- Making elements ------------------------------------------------------------------------------------------
@@ -132,15 +132,15 @@
 
   const columns = () => {
     const all = [];
-    for (let h = $('shared').checked || !now.routed ? 0 : now.shared; h < now.heads; h++) all.push(h);
+    for (let h = $('shared').checked || !now.routes ? 0 : now.shared; h < now.heads; h++) all.push(h);
     return all;
   };
-  const headName = (b, h) => (isShared(b, h) ? `shared head ${h + 1}` : `routed head ${h - b.shared + 1}`);
-  const headLabel = (b, h) => (isShared(b, h) ? `S${h + 1}` : String(h - b.shared + 1));
+  const headName = (b, h) => `${isShared(b, h) ? 'shared' : 'routed'} head ${headLabel(b, h)}`;
+  const headLabel = (b, h) => (isShared(b, h) ? `s${h + 1}` : `r${h - b.shared + 1}`);
 
   function orderRows() {
     const kind = $('order').value, all = Array.from({ length: classes }, (_, c) => c);
-    if (kind === 'similarity' && now.routed)
+    if (kind === 'similarity' && now.routes)
       rows = Array.from(orders.subarray(now.order * classes, (now.order + 1) * classes));
     else if (kind === 'name')
       rows = all.sort((a, b) => names[a].localeCompare(names[b]) || a - b);
@@ -152,7 +152,7 @@
     let low = Infinity, high = -Infinity;
     for (const c of list) {
       if (!images[c]) continue;
-      for (let h = b.routed ? b.shared : 0; h < b.heads; h++) {
+      for (let h = b.routes ? b.shared : 0; h < b.heads; h++) {
         const value = measure.of(c, b, h);
         if (value < low) low = value;
         if (value > high) high = value;
@@ -242,7 +242,7 @@
       const c = rows[r], y = top + r * rowHeight - scroll;
       for (let i = 0; i < heads.length; i++) {
         const h = heads[i];
-        g.fillStyle = !images[c] ? absent : now.routed && isShared(now, h) ? sharedColour : shadeOf(measure.of(c, now, h));
+        g.fillStyle = !images[c] ? absent : now.routes && isShared(now, h) ? sharedColour : shadeOf(measure.of(c, now, h));
         g.fillRect(columnX(i), y, cell - columnSeam, rowHeight - seam);
       }
       if (frame.labels) {
@@ -282,10 +282,10 @@
       svg.append(text);
     }
     const at = height * (1 - (measure.level(now) - low) / (high - low));
-    if (now.routed && at >= 0 && at <= height)
+    if (now.routes && at >= 0 && at <= height)
       svg.append(make('line', { x1: 0, x2: 18, y1: at, y2: at, stroke: 'var(--accent)', 'stroke-width': 2 }));
     legend.replaceChildren(make('div', {}, measure.name), svg);
-    if (now.routed && measure.levelName) {
+    if (now.routes && measure.levelName) {
       const note = make('div', {}, `${measure.levelName} ${measure.level(now).toFixed(3)}`);
       note.style.color = 'var(--accent)';
       legend.append(note);
@@ -396,10 +396,10 @@
 
   function panelOf(c, top, step, low, high) {
     const heads = columns(), width = 290, height = 120, left = 30, b = now;
-    const sharedCount = heads.filter((h) => b.routed && isShared(b, h)).length, gap = sharedCount ? 6 : 0;
+    const sharedCount = heads.filter((h) => b.routes && isShared(b, h)).length, gap = sharedCount ? 6 : 0;
     const pitch = (width - left - gap) / heads.length, bar = pitch * 0.82;
     const x = (i) => left + i * pitch + (i >= sharedCount ? gap : 0);
-    const order = heads.filter((h) => !b.routed || !isShared(b, h)).sort((p, q) => measure.of(c, b, q) - measure.of(c, b, p)).slice(0, 3);
+    const order = heads.filter((h) => !b.routes || !isShared(b, h)).sort((p, q) => measure.of(c, b, q) - measure.of(c, b, p)).slice(0, 3);
     const svg = make('svg', { viewBox: `0 -6 ${width} ${height + 24}`, role: 'img',
       'aria-label': images[c] ? `Bars of ${names[c]}; highest ${measure.name}: ${order.map((h) => `${headName(b, h)} ${measure.of(c, b, h).toFixed(2)}`).join(', ')}` : `${names[c]}: no images` });
     for (let v = 0; v <= top + 1e-9; v += step) {
@@ -410,7 +410,7 @@
     const every = [1, 2, 5, 10, 20, 50, 100].find((n) => n * pitch >= 17) || 100;
     heads.forEach((h, i) => {
       const value = images[c] ? measure.of(c, b, h) : 0, id = isShared(b, h) ? h + 1 : h - b.shared + 1;
-      const fill = b.routed && isShared(b, h) ? 'var(--shared)' : shade(0.2 + 0.8 * (high > low ? (value - low) / (high - low) : 0.5));
+      const fill = b.routes && isShared(b, h) ? 'var(--shared)' : shade(0.2 + 0.8 * (high > low ? (value - low) / (high - low) : 0.5));
       svg.append(make('rect', { x: x(i) + (pitch - bar) / 2, y: height * (1 - value / top), width: bar, height: (height * value) / top, fill, 'data-head': h },
         make('title', {}, `${headName(b, h)}: ${value.toFixed(4)}`)));
       const interval = measure.interval(c, b, h);
@@ -419,7 +419,7 @@
       if (every === 1 || id === 1 || (every === 2 ? id % 2 : id % every === 0))
         svg.append(make('text', { x: x(i) + pitch / 2, y: height + 13, 'text-anchor': 'middle' }, headLabel(b, h)));
     });
-    if (b.routed && measure.levelName) {
+    if (b.routes && measure.levelName) {
       const y = height * (1 - measure.level(b) / top);
       svg.append(make('line', { x1: x(sharedCount), x2: width, y1: y, y2: y, stroke: 'var(--accent)', 'stroke-width': 1.5, 'stroke-dasharray': '5 3' }));
     }
@@ -445,18 +445,18 @@
   function tableOfNumbers(c, b) {
     const tokens = tokensOf(c, b), text = (i) => (i ? rangeText(i) : '–'), body = make('tbody');
     let all = 0;
-    for (let h = 0; h < b.heads; h++) all += activeOf(c, b, h);
+    for (let h = b.shared; h < b.heads; h++) all += activeOf(c, b, h);
     for (let h = 0; h < b.heads; h++)
       body.append(make('tr', { 'data-head': h }, make('th', { scope: 'row' }, headLabel(b, h)), make('td', {}, grouped(activeOf(c, b, h))),
-        make('td', {}, fixed(loadOf(c, b, h), 4)), make('td', {}, fixed(activeOf(c, b, h) / all, 4)), make('td', {}, fixed(gateOf(c, b, h), 4)),
+        make('td', {}, fixed(loadOf(c, b, h), 4)), make('td', {}, fixed(isShared(b, h) ? NaN : activeOf(c, b, h) / all, 4)), make('td', {}, fixed(gateOf(c, b, h), 4)),
         make('td', {}, fixed(gateShareOf(c, b, h), 4)), make('td', {}, text(loadInterval(c, b, h))), make('td', {}, text(gateInterval(c, b, h)))));
     return make('table', {}, make('caption', {}, `${names[c]}, block ${b.name}, ${grouped(tokens)} tokens`),
       make('thead', {}, make('tr', {}, ...['head', 'tokens', 'load', 'share', 'mean gate', 'gate share', '95 % of the load', '95 % of the gate'].map((t) => make('th', { scope: 'col' }, t)))), body);
   }
   const noteOf = {
-    load: () => `Load of the heads of block ${now.name}, by the number of the routed head; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`,
-    gate: () => `Mean gate of the heads of block ${now.name} over all tokens, by the number of the routed head.`,
-    'gate-share': () => `Part of each head of block ${now.name} in the gates of all its heads, by the number of the routed head; the dashed line is an even share. Shares have no intervals.`,
+    load: () => `Load of the heads of block ${now.name}, r1 being the first routed one; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`,
+    gate: () => `Mean gate of the heads of block ${now.name} over all tokens, r1 being the first routed one.`,
+    'gate-share': () => `Part of each head of block ${now.name} in the gates of all its heads, r1 being the first routed one; the dashed line is an even share. Shares have no intervals.`,
   };
   function drawPanels() {
     const [low, high] = rangeOf(chosen, now);
@@ -468,7 +468,7 @@
     const step = roundStep(most, 5), whole = step * Math.ceil(most / step - 1e-9), top = measure === measures.load ? Math.min(1, whole) : whole;
     $('panels').replaceChildren(...chosen.map((c) => panelOf(c, top, step, low, high)));
     $('compare-note').textContent = !chosen.length ? 'Choose classes in the list, or in the heatmap.'
-      : now.routed ? `${noteOf[$('measure').value]()}${measure === measures['gate-share'] ? '' : ' Thin lines are 95 % intervals over the n images of a class, gray where few of them decide.'}`
+      : now.routes ? `${noteOf[$('measure').value]()}${measure === measures['gate-share'] ? '' : ' Thin lines are 95 % intervals over the n images of a class, gray where few of them decide.'}`
         : `Block ${now.name} does not route: all its heads are always on.`;
   }
 
@@ -513,18 +513,18 @@
     $('details-title').textContent = `Block ${now.name}`;
     const s = now.stats;
     if (!s) {
-      $('details').replaceChildren(make('p', { class: 'note' }, now.routed ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.'));
+      $('details').replaceChildren(make('p', { class: 'note' }, now.routes ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.'));
       return;
     }
     const specific = s.specific_heads.filter((h) => h.class_specific || !data.squares), parts = [];
     if (specific.length)
       parts.push(tableOf(data.squares ? 'Class-specific heads' : 'Most specific heads, which chance alone may make so',
         ['head', 'specificity', 'by chance', 'load for the class', 'mean load', 'class '], specific.slice(0, 12).map((h) => {
-          const digits = decimalsFor(h.information, h.chance);
-          return [headLabel(now, h.head), fixed(h.information, digits), fixed(h.chance ?? NaN, digits), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]];
+          const digits = decimalsFor(h.specificity, h.chance);
+          return [headLabel(now, h.head), fixed(h.specificity, digits), fixed(h.chance ?? NaN, digits), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]];
         })));
     parts.push(tableOf('All heads: means over the classes', ['head', 'load', 'mean gate', 'gate share'],
-      s.means_of_heads.map((h) => [headLabel(now, h.head), fixed(h.load, 3), fixed(h.gate_mean, 3), `${fixed(100 * h.gate_share, 1)} %`])));
+      s.means_of_heads.map((h) => [headLabel(now, h.head), fixed(h.load, 3), fixed(h.gate, 3), `${fixed(100 * h.gate_share, 1)} %`])));
     if (s.most_alike) {
       // The chosen classes first, then those whose nearest is closest.
       const known = [...s.like];
@@ -538,6 +538,8 @@
       facts.append(make('p', {}, `Most alike: ${pair(s.most_alike)}. Least alike: ${pair(s.least_alike)}.`));
     }
     if (!specific.length) facts.append(make('p', {}, 'No class-specific heads: classes differ no more than chance makes them.'));
+    const deadFor = s.dead_for_classes.slice(0, 20).map((d) => `${headLabel(now, d.head)} for ${names[d.class]}`).join(', ');
+    if (deadFor) facts.append(make('p', {}, `Dead for a class: ${deadFor}${s.dead_for_classes.length > 20 ? ` and ${s.dead_for_classes.length - 20} more` : ''}.`));
     facts.append(make('p', {}, s.dead_heads.length ? `Dead heads: ${s.dead_heads.map((h) => headLabel(now, h)).join(', ')}.` : 'No dead heads: every routed head is selected somewhere.'));
     $('details').replaceChildren(facts, ...parts);
   }
@@ -565,7 +567,7 @@
     return /[",]|^ /.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
   }
   function csvOf(which) {
-    const parts = ['class,id,label,stage,block,head,kind,tokens,active,load,share,gate_mean,' +
+    const parts = ['class,id,label,stage,block,head,kind,tokens,active,load,share,gate,' +
       'images,load_low,load_high,load_reliable,gate_low,gate_high,gate_reliable,gate_share\n'];
     const interval = (i) => (i ? `${nine(i[0])},${nine(i[1])},${Number(i[2])}` : ',,');
     for (let c = 0; c < classes; c++) {
@@ -573,10 +575,10 @@
       for (const b of which) {
         const tokens = tokensOf(c, b);
         let all = 0;
-        for (let h = 0; h < b.heads; h++) all += activeOf(c, b, h);
+        for (let h = b.shared; h < b.heads; h++) all += activeOf(c, b, h);
         for (let h = 0; h < b.heads; h++) {
           const n = activeOf(c, b, h);
-          lines.push(`${start},${b.stage},${b.block},${h},${isShared(b, h) ? 'shared' : 'routed'},${tokens},${n},${nine(n / tokens)},${nine(n / all)},${nine(gateSumOf(c, b, h) / tokens)},${images[c]},${interval(loadInterval(c, b, h))},${interval(gateInterval(c, b, h))},${nine(gateShareOf(c, b, h))}\n`);
+          lines.push(`${start},${b.stage},${b.block},${h},${isShared(b, h) ? 'shared' : 'routed'},${tokens},${n},${nine(n / tokens)},${nine(isShared(b, h) ? NaN : n / all)},${nine(gateSumOf(c, b, h) / tokens)},${images[c]},${interval(loadInterval(c, b, h))},${interval(gateInterval(c, b, h))},${nine(gateShareOf(c, b, h))}\n`);
         }
       }
       parts.push(lines.join(''));
@@ -661,7 +663,7 @@
   }
 
   setTheme(matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
-  $('block').append(...blocks.map((b) => make('option', { value: b.index }, `${b.name}: ${b.routed ? `${b.routed} of ${b.heads - b.shared} routed` : 'always on'}`)));
+  $('block').append(...blocks.map((b) => make('option', { value: b.index }, `${b.name}: ${b.routes ? `${b.routed} of ${b.heads - b.shared} routed` : 'always on'}`)));
   $('row-height').value = rowHeight;
   fillSummary();
   fillStats();
