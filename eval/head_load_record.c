@@ -1,6 +1,7 @@
 /* head_load_record.c - the section of a record: a byte that says what it holds, and numbers of 7 bits a byte:
  * for each class of its images the class, images, and for every block and head active (of routed heads alone:
- * shared ones have all tokens), gate and, of several images, which they follow from otherwise, their squares.
+ * shared ones have all tokens), gate and, of several images, which they follow from otherwise, their squares
+ * and the active of a half.
  * An image takes 3 KB with a B model, most of it the low bits of the gate sums; images of one class in a
  * chunk share that. */
 #include "eval/head_load_record.h"
@@ -100,14 +101,17 @@ static void encode_class(const routing_layout *l, const class_counts *k, bytes *
     const head_load_counts *n = &k->counts;
     put_number(out, k->class_index);
     put_number(out, (uint64_t)*n->images);
+    put_number(out, (uint64_t)*n->half_images);
     for (size_t i = 0, at = 0; i < l->count; i++, at += l->max_heads) {
         for (size_t j = at; j < at + l->blocks[i].heads; j++) {
             bool routed = j >= at + l->blocks[i].shared, several = *n->images > 1;
             if (routed)
                 put_number(out, (uint64_t)n->active[j]);
             put_number(out, (uint64_t)n->gate[j]);
-            if (routed && several)
+            if (routed && several) {
                 put_number(out, (uint64_t)n->active_squares[j]);
+                put_number(out, (uint64_t)n->half_active[j]);
+            }
             if (several)
                 put_number(out, (uint64_t)n->gate_squares[j]);
         }
@@ -165,9 +169,11 @@ static bool decode_head(const head_load_counts *k, size_t i, bool routed, const 
     uint64_t active = routed ? get_number(in) : tokens, gate = get_number(in);
     if (active > tokens || gate > tokens * most << HEAD_LOAD_GATE_BITS)
         return false;
-    uint64_t active_square = active / images * active, gate_square = 0;
+    uint64_t half = (uint64_t)*k->half_images, active_square = active / images * active, gate_square = 0;
+    uint64_t half_active = routed ? half * active : half * b->tokens; // of one image; of shared heads
     if (squares && images > 1) {
         active_square = routed ? get_number(in) : active_square;
+        half_active = routed ? get_number(in) : half_active;
         gate_square = get_number(in);
     } else if (squares) {
         gate_square = (uint64_t)head_load_gate_square((int64_t)gate, b->tokens);
@@ -176,7 +182,8 @@ static bool decode_head(const head_load_counts *k, size_t i, bool routed, const 
     k->gate[i] = (int64_t)gate;
     k->active_squares[i] = (int64_t)active_square;
     k->gate_squares[i] = (int64_t)gate_square;
-    return active_square <= INT64_MAX && gate_square <= INT64_MAX;
+    k->half_active[i] = (int64_t)half_active;
+    return active_square <= INT64_MAX && gate_square <= INT64_MAX && (!squares || half_active <= active);
 }
 
 /* Fills the collector's counts; false where they cannot be of so many images. */
@@ -184,7 +191,11 @@ static bool decode_class(const collector *c, uint64_t images, bool squares, byte
 {
     const routing_layout *l = &c->load->routing;
     const head_load_counts *k = &c->counts;
+    uint64_t half = squares ? get_number(in) : 0;
+    if (half > images)
+        return false;
     *k->images = (int64_t)images;
+    *k->half_images = (int64_t)half;
     for (size_t i = 0, at = 0; i < l->count; i++, at += l->max_heads) {
         const routing_block *b = &l->blocks[i];
         for (size_t h = 0; h < l->max_heads; h++) {

@@ -197,6 +197,8 @@ static void assert_same_counts(const head_load *x, const head_load *y)
     assert_true(x->has_squares && y->has_squares);
     assert_memory_equal(x->active_squares, y->active_squares, cells * sizeof *x->active_squares);
     assert_memory_equal(x->gate_squares, y->gate_squares, cells * sizeof *x->gate_squares);
+    assert_memory_equal(x->half_images, y->half_images, CLASSES * sizeof *x->half_images);
+    assert_memory_equal(x->half_active, y->half_active, cells * sizeof *x->half_active);
 }
 
 static void assert_same_load(const outcome *a, const outcome *b)

@@ -12,9 +12,9 @@ samples=$golden/../../tools/samples
 # shellcheck source=tests/testing.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../testing.sh"
 
-# The numbers of two head loads of the ten classes, which end their files: 10 + 10·6 + 4·10·6·16 of 8 bytes.
+# The numbers of two head loads of the ten classes, which end their files: 10 + 10 + 10·6 + 5·10·6·16 of 8 bytes.
 same_counts() {
-    cmp <(tail -c 31280 "$1") <(tail -c 31280 "$2") || fail "$1 and $2 differ"
+    cmp <(tail -c 39040 "$1") <(tail -c 39040 "$2") || fail "$1 and $2 differ"
 }
 
 # ---- Counting --------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     has "$err" "shard 2/3 is missing"
     rm part.safetensors
     # As 0.1 would have counted the second part: under these keys nothing looks.
-    sed 's/"active_squares"/"uctive_squares"/; s/"gate_squares"/"uate_squares"/' 2.safetensors >old.safetensors
+    sed 's/"active_squares"/"uctive_squares"/; s/"gate_squares"/"uate_squares"/; s/"half_/"ualf_/g' 2.safetensors >old.safetensors
     run 1 merge 1.safetensors 3.safetensors old.safetensors --head-load part.safetensors
     has "$err" "old.safetensors: lacks the sums of squares"
     absent part.safetensors
@@ -325,7 +325,7 @@ figures_are_of_the_kind_that_their_name_says() {
     head -n 140 "$golden/../../weights/imagenet1k.tsv" >labels.tsv
     echo "n09999999	crane" >>labels.tsv
     "$make" a.safetensors moh_transnext_base_75 labels.tsv
-    for kind in "" "--heatmap" "--with-shared" "--heatmap --with-shared --block 3.7"; do
+    for kind in "" "--heatmap" "--with-shared --measure gate" "--heatmap --with-shared --block 3.7 --measure gate-share"; do
         for ending in svg png pdf; do
             # shellcheck disable=SC2086
             run 0 headload plot a.safetensors --classes "goldfish,n01440764,2" $kind -o a.$ending
@@ -354,6 +354,8 @@ figures_are_of_the_kind_that_their_name_says() {
     run 2 headload plot a.safetensors --classes goldfish --block 1.0 -o a.svg
     has "$err" "does not route"
     run 2 headload plot a.safetensors --classes goldfish --block x -o a.svg
+    run 2 headload plot a.safetensors --classes goldfish --measure gates -o a.svg
+    has "$err" "--measure gates: expected one of load, gate, gate-share"
     run 2 headload plot a.safetensors --classes goldfish -o a.gif
     run 2 headload plot a.safetensors --classes goldfish
     run 1 headload plot a.safetensors --classes goldfish -o nowhere/a.svg

@@ -134,7 +134,7 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_MEASURE:
         if (measure_by_name(&o->measure, value))
             return true;
-        complain("--measure %s: expected load, gate or gate-share", value);
+        complain("--measure %s: expected one of load, gate, gate-share", value);
         return false;
     case OPTION_WIDTH:
         return parse_whole(&o->width, "--width", value, 40, 1000);

@@ -25,7 +25,8 @@ static const char help[] =
     "  divergence   Jensen-Shannon's, of the classes' shares: of all classes together, which is how\n"
     "               much a selected head tells of the class, beside what shuffled labels would make\n"
     "               of it by chance, and the mean of any two, from 0, where they route alike, to 1,\n"
-    "               where they have no head in common\n"
+    "               where they have no head in common. Who is most alike is said where two halves of\n"
+    "               the images, which chance chooses, agree\n"
     "  gate         that weighs a head's answer for a token, 0 where it was not selected: the mean\n"
     "               over all tokens; gate share is the part of the gates of all heads of the block,\n"
     "               and \"routed\" that of all routed heads together\n"
@@ -199,11 +200,12 @@ static void print_alike(const head_load *l, const block_statistics *s)
     enum { SHOWN = 20 };
     size_t count = 0, *order = or_die(calloc(l->names.count, sizeof *order));
     for (size_t c = 0; c < l->names.count; c++)
-        if (isfinite(s->like_divergence[c]))
+        if (s->like_agreed[c])
             order[count++] = c;
     sort_by = s->like_divergence;
     qsort(order, count, sizeof *order, by_divergence);
-    output_printf("\nthe class that routes most like each (divergence in bits)\n");
+    output_printf("\nthe class that routes most like each%s (divergence in bits)\n",
+                  l->has_squares ? ", where both halves of the images agree" : "");
     for (size_t i = 0; i < count && i < SHOWN; i++) {
         output_printf("  %.4f  ", s->like_divergence[order[i]]);
         output_name(l->names.name[order[i]]);
@@ -229,7 +231,10 @@ static void print_details(const head_load *l, const block_statistics *s)
         return;
     }
     if (s->compared) {
-        print_pair(l, "classes that route most alike:  ", &s->nearest);
+        if (s->nearest_agreed)
+            print_pair(l, "classes that route most alike:  ", &s->nearest);
+        else
+            output_printf("classes that route most alike:   not the same in both halves of the images\n");
         print_pair(l, "classes that route least alike: ", &s->farthest);
     } else {
         output_printf("pairs of classes are compared where there are 2 to %d\n", STATISTICS_MAX_CLASSES);

@@ -23,17 +23,19 @@ static mohvit_status allocate(head_load *l, json_t *config, mohvit_error *err)
     l->gate = calloc(cells, sizeof *l->gate);
     l->active_squares = calloc(cells, sizeof *l->active_squares);
     l->gate_squares = calloc(cells, sizeof *l->gate_squares);
+    l->half_images = calloc(classes, sizeof *l->half_images);
+    l->half_active = calloc(cells, sizeof *l->half_active);
     l->has_squares = true;
     l->sources = json_array();
     l->provenance = json_object();
     l->config = json_copy(config);
-    if (!l->images || !l->active || !l->gate || !l->active_squares || !l->gate_squares || !l->sources ||
-        !l->provenance || !l->config)
+    if (!l->images || !l->active || !l->gate || !l->active_squares || !l->gate_squares || !l->half_images ||
+        !l->half_active || !l->sources || !l->provenance || !l->config)
         return head_load_no_memory(err);
     for (size_t b = 0; b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
             for (size_t h = l->routing.blocks[b].heads; h < max_heads; h++)
-                l->active[head_load_at(l, c, b, h)] = -1;
+                l->active[head_load_at(l, c, b, h)] = l->half_active[head_load_at(l, c, b, h)] = -1;
     return MOHVIT_OK;
 }
 
@@ -69,6 +71,8 @@ void head_load_destroy(head_load *l)
     free(l->gate);
     free(l->active_squares);
     free(l->gate_squares);
+    free(l->half_images);
+    free(l->half_active);
     free(l);
 }
 
@@ -139,26 +143,37 @@ double head_load_gate_share_of_routed(const head_load *l, size_t class_index, si
 
 size_t head_load_counts_size(const routing_layout *routing)
 {
-    return 1 + 4 * routing->count * routing->max_heads;
+    return 2 + 5 * routing->count * routing->max_heads;
 }
 
 head_load_counts head_load_counts_in(int64_t *memory, const routing_layout *routing)
 {
     size_t cells = routing->count * routing->max_heads;
-    int64_t *first = memory + 1;
-    return (head_load_counts){memory, first, first + cells, first + 2 * cells, first + 3 * cells};
+    int64_t *first = memory + 2;
+    return (head_load_counts){.images = memory,
+                              .half_images = memory + 1,
+                              .active = first,
+                              .gate = first + cells,
+                              .active_squares = first + 2 * cells,
+                              .gate_squares = first + 3 * cells,
+                              .half_active = first + 4 * cells};
 }
 
 head_load_counts head_load_row(const head_load *l, size_t class_index)
 {
     size_t first = head_load_at(l, class_index, 0, 0);
-    return (head_load_counts){l->images + class_index, l->active + first, l->gate + first,
-                              l->active_squares + first, l->gate_squares + first};
+    return (head_load_counts){.images = l->images + class_index,
+                              .half_images = l->half_images + class_index,
+                              .active = l->active + first,
+                              .gate = l->gate + first,
+                              .active_squares = l->active_squares + first,
+                              .gate_squares = l->gate_squares + first,
+                              .half_active = l->half_active + first};
 }
 
 /* Of one head of a block. */
 typedef struct {
-    int64_t active, gate, active_square, gate_square;
+    int64_t active, gate, active_square, gate_square, half_active;
 } cell_counts;
 
 int64_t head_load_gate_square(int64_t gate, size_t tokens)
@@ -174,7 +189,7 @@ static bool count_cell(cell_counts *out, int64_t active, double gate_sum, size_t
     if (!(fabs(gate_sum) <= (double)tokens * HEAD_LOAD_MAX_MEAN)) // NaN too
         return false;
     int64_t gate = llrint(gate_sum * HEAD_LOAD_GATE_UNIT);
-    *out = (cell_counts){active, gate, active * active, head_load_gate_square(gate, tokens)};
+    *out = (cell_counts){active, gate, active * active, head_load_gate_square(gate, tokens), 0};
     return true;
 }
 
@@ -195,6 +210,17 @@ static void add_cell(const head_load_counts *to, size_t i, const cell_counts *c)
     to->gate[i] += c->gate;
     to->active_squares[i] += c->active_square;
     to->gate_squares[i] += c->gate_square;
+    to->half_active[i] += c->half_active; // fits where active does
+}
+
+/* By the counts of all heads that there are: FNV-1a, whose bits are then mixed as MurmurHash3 does. */
+static bool in_half(const int32_t *tokens, size_t cells)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < cells; i++)
+        hash = (hash ^ (uint32_t)tokens[i]) * 0x100000001b3;
+    hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccd;
+    return (hash ^ (hash >> 33)) & 1;
 }
 
 static bool images_fit(int64_t images, int64_t more)
@@ -222,13 +248,16 @@ mohvit_status head_load_count_image(const head_load_counts *to, const routing_la
     }
     if (!room)
         return error_set(err, MOHVIT_ERROR_LIMIT, "more tokens of a class than 64 bits can count");
+    bool half = in_half(tokens, cells);
     for (size_t i = 0; i < cells; i++) {
         if (tokens[i] < 0) // no such head; a head load has the −1 already
             continue;
         count_cell(&c, tokens[i], gate_sum[i], routing->blocks[i / heads].tokens);
+        c.half_active = half ? tokens[i] : 0;
         add_cell(to, i, &c);
     }
     ++*to->images;
+    *to->half_images += half;
     return MOHVIT_OK;
 }
 
@@ -252,7 +281,7 @@ mohvit_status head_load_add_counts(head_load *l, size_t class_index, const head_
     for (int adding = 0; room && adding < 2; adding++) { // nothing is added unless all can be
         for (size_t i = 0; i < cells; i++) {
             const cell_counts c = {counts->active[i], counts->gate[i], counts->active_squares[i],
-                                   counts->gate_squares[i]};
+                                   counts->gate_squares[i], counts->half_active[i]};
             if (c.active < 0)
                 continue;
             if (adding)
@@ -264,35 +293,45 @@ mohvit_status head_load_add_counts(head_load *l, size_t class_index, const head_
     if (!room)
         return too_many(l, class_index, err);
     *row.images += *counts->images;
+    *row.half_images += *counts->half_images;
     return MOHVIT_OK;
 }
 
 // ---- Checking ------------------------------------------------------------------------------------
 
-/* active (max_heads) of a class in a block, for images that have so many tokens there. */
-static mohvit_status check_counts(const int64_t *active, const routing_block *b, size_t max_heads,
-                                  int64_t tokens, size_t c, const char *name, mohvit_error *err)
+/* active (max_heads) of class c in a block, for so many images. name begins the message, and what is said of
+ * the numbers. */
+typedef struct {
+    const char *name, *what;
+    size_t c, max_heads;
+    int64_t images;
+    const routing_block *block;
+    mohvit_error *err;
+} check;
+
+static mohvit_status check_counts(const check *k, const int64_t *active)
 {
-    int64_t routed = 0;
-    for (size_t h = 0; h < max_heads; h++) {
+    const routing_block *b = k->block;
+    int64_t routed = 0, tokens = k->images * (int64_t)b->tokens;
+    for (size_t h = 0; h < k->max_heads; h++) {
         bool absent = h >= b->heads, shared = h < b->shared;
         bool right = absent   ? active[h] == -1
                      : shared ? active[h] == tokens
                               : active[h] >= 0 && active[h] <= tokens;
         if (!right)
-            return error_set(err, MOHVIT_ERROR_FORMAT,
-                             "%s: active: class %zu, block %s, head %zu: %lld of %lld tokens; expected %s",
-                             name, c, b->name, h, (long long)active[h], (long long)tokens,
+            return error_set(k->err, MOHVIT_ERROR_FORMAT,
+                             "%s: %s: class %zu, block %s, head %zu: %lld of %lld tokens; expected %s",
+                             k->name, k->what, k->c, b->name, h, (long long)active[h], (long long)tokens,
                              absent   ? "-1, since there is no such head"
                              : shared ? "all, since the head is shared"
                                       : "0 to that");
         routed += absent || shared ? 0 : active[h];
     }
     if (routed != tokens * (int64_t)b->routed)
-        return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: active: class %zu, block %s: routed heads add up to %lld; %lld tokens with %zu "
+        return error_set(k->err, MOHVIT_ERROR_FORMAT,
+                         "%s: %s: class %zu, block %s: routed heads add up to %lld; %lld tokens with %zu "
                          "each make %lld",
-                         name, c, b->name, (long long)routed, (long long)tokens, b->routed,
+                         k->name, k->what, k->c, b->name, (long long)routed, (long long)tokens, b->routed,
                          (long long)(tokens * (int64_t)b->routed));
     return MOHVIT_OK;
 }
@@ -333,11 +372,34 @@ static mohvit_status check_squares(const head_load *l, size_t c, size_t block, c
     return MOHVIT_OK;
 }
 
+/* Both halves have to be possible. */
+static mohvit_status check_halves(const head_load *l, const check *whole)
+{
+    check half = *whole;
+    int64_t rest[ROUTING_MAX_HEADS];
+    size_t at = head_load_at(l, whole->c, whole->block->index, 0);
+    half.what = "half_active";
+    half.images = l->half_images[whole->c];
+    if (half.images < 0 || half.images > whole->images)
+        return error_set(whole->err, MOHVIT_ERROR_FORMAT,
+                         "%s: half_images: class %zu has %lld of %lld images", whole->name, whole->c,
+                         (long long)half.images, (long long)whole->images);
+    mohvit_status status = check_counts(&half, l->half_active + at);
+    if (status)
+        return status;
+    for (size_t h = 0; h < whole->max_heads; h++)
+        rest[h] = h < whole->block->heads ? l->active[at + h] - l->half_active[at + h] : -1;
+    half.images = whole->images - half.images;
+    return check_counts(&half, rest);
+}
+
 mohvit_status head_load_check(const head_load *l, size_t c, size_t block, const char *name, mohvit_error *err)
 {
-    mohvit_status status = check_counts(l->active + head_load_at(l, c, block, 0), &l->routing.blocks[block],
-                                        l->routing.max_heads, head_load_tokens(l, c, block), c, name, err);
-    return status || !l->has_squares ? status : check_squares(l, c, block, name, err);
+    const check k = {name, "active", c, l->routing.max_heads, l->images[c], &l->routing.blocks[block], err};
+    mohvit_status status = check_counts(&k, l->active + head_load_at(l, c, block, 0));
+    if (!status && l->has_squares)
+        status = check_squares(l, c, block, name, err);
+    return status || !l->has_squares ? status : check_halves(l, &k);
 }
 
 mohvit_status head_load_check_image(const head_load *l, size_t c, const int32_t *tokens, mohvit_error *err)
@@ -346,10 +408,10 @@ mohvit_status head_load_check_image(const head_load *l, size_t c, const int32_t 
     int64_t active[ROUTING_MAX_HEADS];
     mohvit_status status = MOHVIT_OK;
     for (size_t b = 0; !status && b < l->routing.count; b++) {
-        const routing_block *block = &l->routing.blocks[b];
+        const check k = {"image", "active", c, heads, 1, &l->routing.blocks[b], err};
         for (size_t h = 0; h < heads; h++)
             active[h] = tokens[b * heads + h];
-        status = check_counts(active, block, heads, (int64_t)block->tokens, c, "image", err);
+        status = check_counts(&k, active);
     }
     return status;
 }

@@ -30,19 +30,21 @@ typedef struct head_load {
     int64_t *images;        /* (classes) */
     int64_t *active;        /* (classes, blocks, max_heads): tokens; −1 where a block has fewer heads */
     int64_t *gate;    /* (classes, blocks, max_heads) · 2^HEAD_LOAD_GATE_BITS; 0 where a block has fewer */
-    bool has_squares; /* what 0.1 counted has none: the next two then mean nothing */
+    bool has_squares; /* what 0.1 counted has none: the next four then mean nothing */
     int64_t *active_squares; /* (classes, blocks, max_heads) Σ over images of active² */
     int64_t *gate_squares; /* (classes, blocks, max_heads) Σ over images of (mean · 2^HEAD_LOAD_MEAN_BITS)² */
-    json_t *sources;       /* array: the data that were counted, an object for each part */
-    json_t *provenance;    /* object: what they were counted with */
-    json_t *config;        /* object: the model's, as the network writes it; compared, and nothing else */
+    int64_t *half_images; /* (classes) those of a half, chosen by a hash: chance differs in the halves */
+    int64_t *half_active; /* (classes, blocks, max_heads) as active, of that half */
+    json_t *sources;      /* array: the data that were counted, an object for each part */
+    json_t *provenance;   /* object: what they were counted with */
+    json_t *config;       /* object: the model's, as the network writes it; compared, and nothing else */
 } head_load;
 
 /* What was counted of one class, as it stands in a head load or is to be added to one: all (blocks,
- * max_heads) but images. */
+ * max_heads) but images and half_images. */
 typedef struct head_load_counts {
-    int64_t *images; /* (1) */
-    int64_t *active, *gate, *active_squares, *gate_squares;
+    int64_t *images, *half_images; /* (1) */
+    int64_t *active, *gate, *active_squares, *gate_squares, *half_active;
 } head_load_counts;
 
 /* Nothing counted yet. Copies all it is given. *out is set on success alone; head_load_destroy frees it. */
@@ -50,8 +52,9 @@ mohvit_status head_load_create(head_load **out, const routing_layout *routing, j
                                const labels *names, mohvit_error *err);
 void head_load_destroy(head_load *l);
 
-/* Adds one image of a class: what a context reports of it. tokens, gate_sum (blocks, max_heads). A gate that
- * is not finite is an error, as is an overflow; nothing is added then. */
+/* Adds one image of a class: what a context reports of it. tokens, gate_sum (blocks, max_heads). A hash of
+ * the tokens tells whether it is of the half, so that it is wherever it is counted. A gate that is not finite
+ * is an error, as is an overflow; nothing is added then. */
 mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
                             mohvit_error *err);
 
@@ -90,10 +93,11 @@ mohvit_status head_load_merge(head_load *to, const head_load *from, const char *
 bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size);
 
 /* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,
- * blocks, max heads) as I64, `gate_sum` as F64 and, both or neither, `active_squares` and `gate_squares` as
- * I64; metadata `head_load` (version of the format), `config`, `routing`, `class_names`, `block_names`,
- * `data`, `active_heads_percent`, `provenance`. Files of 0.1 have no squares and no `routing`; it reads files
- * that do, as of the same version, and passes over both. */
+ * blocks, max heads) as I64, `gate_sum` as F64 and, all or none, `active_squares`, `gate_squares`,
+ * `half_images` (classes) and `half_active` as I64; metadata `head_load` (version of the format), `config`,
+ * `routing`, `class_names`, `block_names`, `data`, `active_heads_percent`, `provenance`. Files of 0.1 have
+ * none of the last four and no `routing`; it reads files that do, as of the same version, and passes over
+ * both. */
 mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err);
 
 /* Reads one, and checks that shapes fit the layout, and numbers each other (head_load_check). of_config (may

@@ -14,9 +14,9 @@
 
 // ---- Saving ----------------------------------------------------------------------------------------
 
-enum { IMAGES, TOKENS, ACTIVE, GATE_SUM, ACTIVE_SQUARES, GATE_SQUARES, TENSORS };
+enum { IMAGES, TOKENS, ACTIVE, GATE_SUM, ACTIVE_SQUARES, GATE_SQUARES, HALF_IMAGES, HALF_ACTIVE, TENSORS };
 
-/* The tensors of a file; the last two only where it has squares. */
+/* The tensors of a file; the last four only where it has squares. */
 static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, size_t classes)
 {
     size_t blocks = routing->count, max_heads = routing->max_heads;
@@ -27,7 +27,10 @@ static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, 
     t[GATE_SUM] = t[ACTIVE];
     t[GATE_SUM].name = "gate_sum";
     t[GATE_SUM].dtype = DTYPE_F64;
-    t[ACTIVE_SQUARES] = t[GATE_SQUARES] = t[ACTIVE];
+    t[ACTIVE_SQUARES] = t[GATE_SQUARES] = t[HALF_ACTIVE] = t[ACTIVE];
+    t[HALF_IMAGES] = t[IMAGES];
+    t[HALF_IMAGES].name = "half_images";
+    t[HALF_ACTIVE].name = "half_active";
     t[ACTIVE_SQUARES].name = "active_squares";
     t[GATE_SQUARES].name = "gate_squares";
     for (size_t i = 0; i < TENSORS; i++) {
@@ -93,7 +96,8 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
            cells = classes * blocks * l->routing.max_heads;
     int64_t *tokens = memory_alloc(classes * blocks, sizeof *tokens);
     double *gate = memory_alloc(cells, sizeof *gate);
-    const void *data[TENSORS] = {l->images, tokens, l->active, gate, l->active_squares, l->gate_squares};
+    const void *data[TENSORS] = {l->images,         tokens,          l->active,      gate,
+                                 l->active_squares, l->gate_squares, l->half_images, l->half_active};
     bool room = tokens && gate;
     for (size_t b = 0; room && b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
@@ -226,9 +230,11 @@ static mohvit_status read_description(head_load **out, const reader *r)
         status = routing_layout_read(&routing, layout, config, r->of_config, r->path, r->err);
     if (!status)
         status = labels_from_json(&names, classes, r->path, r->err);
+    bool squares = false;
     if (!status)
         file_tensors(tensors, &routing, names.count);
-    bool squares = checkpoint_find(r->cp, "active_squares") || checkpoint_find(r->cp, "gate_squares");
+    for (size_t i = ACTIVE_SQUARES; !status && i < TENSORS; i++)
+        squares = squares || checkpoint_find(r->cp, tensors[i].name);
     for (size_t i = 0; !status && i < tensor_count(squares);
          i++) // before the memory for so many is asked for
         status = check_tensor(r, &tensors[i]);
@@ -287,6 +293,17 @@ static mohvit_status read_tokens(const reader *r, const head_load *l)
     return status;
 }
 
+/* And halves. */
+static mohvit_status read_squares(const reader *r, head_load *l)
+{
+    mohvit_status status = read_raw(r, "active_squares", l->active_squares);
+    if (!status)
+        status = read_raw(r, "gate_squares", l->gate_squares);
+    if (!status)
+        status = read_raw(r, "half_images", l->half_images);
+    return status ? status : read_raw(r, "half_active", l->half_active);
+}
+
 static mohvit_status read_all(head_load **out, const reader *r)
 {
     mohvit_status status = check_version(r);
@@ -307,9 +324,7 @@ static mohvit_status read_all(head_load **out, const reader *r)
     if (!status)
         status = read_gates(r, *out);
     if (!status && (*out)->has_squares)
-        status = read_raw(r, "active_squares", (*out)->active_squares);
-    if (!status && (*out)->has_squares)
-        status = read_raw(r, "gate_squares", (*out)->gate_squares);
+        status = read_squares(r, *out);
     for (size_t b = 0; !status && b < (*out)->routing.count; b++)
         for (size_t c = 0; !status && c < (*out)->names.count; c++)
             status = head_load_check(*out, c, b, r->path, r->err);

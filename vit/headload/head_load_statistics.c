@@ -55,8 +55,21 @@ static void distributions_free(distributions *r)
     free(r->entropy);
 }
 
+/* Which images. */
+typedef enum { WHOLE, HALF, REST } part;
+
+static int64_t images_of(const head_load *l, part p, size_t c)
+{
+    return p == HALF ? l->half_images[c] : p == REST ? l->images[c] - l->half_images[c] : l->images[c];
+}
+
+static int64_t active_of(const head_load *l, part p, size_t at)
+{
+    return p == HALF ? l->half_active[at] : p == REST ? l->active[at] - l->half_active[at] : l->active[at];
+}
+
 /* Of the chosen classes that have images. */
-static mohvit_status distributions_read(distributions *r, const head_load *l, const routing_block *b,
+static mohvit_status distributions_read(distributions *r, const head_load *l, const routing_block *b, part of,
                                         const size_t *chosen, size_t count, mohvit_error *err)
 {
     *r = (distributions){.heads = routing_candidates(b)};
@@ -69,12 +82,13 @@ static mohvit_status distributions_read(distributions *r, const head_load *l, co
     }
     for (size_t i = 0; i < count; i++) {
         size_t c = chosen[i];
-        if (!l->images[c])
+        int64_t images = images_of(l, of, c);
+        if (!images)
             continue;
-        double all = (double)head_load_tokens(l, c, b->index) * (double)b->routed;
+        double all = (double)images * (double)b->tokens * (double)b->routed;
         double *p = r->p + r->count * r->heads;
         for (size_t h = 0; h < r->heads; h++)
-            p[h] = (double)l->active[head_load_at(l, c, b->index, b->shared + h)] / all;
+            p[h] = (double)active_of(l, of, head_load_at(l, c, b->index, b->shared + h)) / all;
         r->entropy[r->count] = entropy(p, r->heads);
         r->classes[r->count++] = c;
     }
@@ -223,6 +237,87 @@ static void compare_pairs(block_statistics *s, const distributions *r)
         s->mean_divergence = sum / ((double)r->count * (double)(r->count - 1) / 2);
 }
 
+/* At most the divergence of p and q, without a logarithm: the square of Σ |p − q|, over 8 ln 2, by Pinsker's
+ * inequality for both halves of it. */
+static double least_divergence(const distributions *r, size_t i, size_t j)
+{
+    const double *p = r->p + i * r->heads, *q = r->p + j * r->heads;
+    double sum = 0;
+    for (size_t h = 0; h < r->heads; h++)
+        sum += fabs(p[h] - q[h]);
+    return sum * sum / (8 * M_LN2);
+}
+
+/* near (count), distance (count): of each class, by its place in r, the one that routes most like it; returns
+ * a class of the nearest pair. */
+static size_t find_nearest(const distributions *r, size_t *near, double *distance)
+{
+    size_t first = 0;
+    for (size_t i = 0; i < r->count; i++)
+        distance[i] = INFINITY;
+    for (size_t i = 0; i < r->count; i++) {
+        for (size_t j = i + 1; j < r->count; j++) {
+            if (least_divergence(r, i, j) >= fmax(distance[i], distance[j]))
+                continue;
+            double d = pair_divergence(r, i, j);
+            if (d < distance[i]) {
+                near[i] = j;
+                distance[i] = d;
+            }
+            if (d < distance[j]) {
+                near[j] = i;
+                distance[j] = d;
+            }
+        }
+    }
+    for (size_t i = 0; i < r->count; i++)
+        first = distance[i] < distance[first] ? i : first;
+    return first;
+}
+
+/* Takes back what a half of the images does not say. */
+static mohvit_status ask_half(block_statistics *s, const head_load *l, part half, mohvit_error *err)
+{
+    distributions r;
+    size_t classes = l->names.count, *all = memory_alloc(classes, sizeof *all),
+           *near = memory_alloc(classes, sizeof *near);
+    double *distance = memory_alloc(classes, sizeof *distance);
+    bool *said = calloc(classes, sizeof *said);
+    mohvit_status status = all && near && distance && said ? MOHVIT_OK : no_memory(err);
+    for (size_t c = 0; !status && c < classes; c++)
+        all[c] = c;
+    if (!status)
+        status = distributions_read(&r, l, s->block, half, all, classes, err);
+    if (!status) {
+        size_t first = find_nearest(&r, near, distance);
+        for (size_t i = 0; r.count > 1 && i < r.count; i++)
+            said[r.classes[i]] = s->like[r.classes[i]] == r.classes[near[i]];
+        s->nearest_agreed = s->nearest_agreed && r.count == s->classes && r.count > 1 &&
+                            ((r.classes[first] == s->nearest.a && r.classes[near[first]] == s->nearest.b) ||
+                             (r.classes[first] == s->nearest.b && r.classes[near[first]] == s->nearest.a));
+        for (size_t c = 0; c < classes; c++)
+            s->like_agreed[c] = s->like_agreed[c] && said[c];
+        distributions_free(&r);
+    }
+    free(all);
+    free(near);
+    free(distance);
+    free(said);
+    return status;
+}
+
+/* Of who is most alike. */
+static mohvit_status ask_halves(block_statistics *s, const head_load *l, mohvit_error *err)
+{
+    s->nearest_agreed = s->compared;
+    for (size_t c = 0; c < l->names.count; c++)
+        s->like_agreed[c] = isfinite(s->like_divergence[c]);
+    if (!s->compared || !l->has_squares)
+        return MOHVIT_OK;
+    mohvit_status status = ask_half(s, l, HALF, err);
+    return status ? status : ask_half(s, l, REST, err);
+}
+
 mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, size_t block,
                                        const class_tests *tests, mohvit_error *err)
 {
@@ -237,12 +332,14 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
     s->specific = memory_alloc(heads, sizeof *s->specific);
     s->like = memory_alloc(classes, sizeof *s->like);
     s->like_divergence = memory_alloc(classes, sizeof *s->like_divergence);
-    bool room = s->means && s->dead && s->specific && s->like && s->like_divergence;
+    s->like_agreed = calloc(classes, sizeof *s->like_agreed);
+    bool room = s->like_agreed && s->means && s->dead && s->specific && s->like && s->like_divergence;
     for (size_t c = 0; room && c < classes; c++) {
         s->like[c] = c;
         s->like_divergence[c] = INFINITY;
     }
-    mohvit_status status = room ? distributions_read(&r, l, s->block, s->like, classes, err) : no_memory(err);
+    mohvit_status status =
+        room ? distributions_read(&r, l, s->block, WHOLE, s->like, classes, err) : no_memory(err);
     if (status) {
         block_statistics_free(s);
         return status;
@@ -255,6 +352,8 @@ mohvit_status block_statistics_compute(block_statistics *s, const head_load *l, 
         rank_heads(s, &r, l, tests);
         compare_pairs(s, &r);
         status = find_dead_for(s, l, err);
+        if (!status)
+            status = ask_halves(s, l, err);
     }
     distributions_free(&r);
     if (status)
@@ -270,6 +369,7 @@ void block_statistics_free(block_statistics *s)
     free(s->specific);
     free(s->like);
     free(s->like_divergence);
+    free(s->like_agreed);
     *s = (block_statistics){0};
 }
 
@@ -284,11 +384,11 @@ static json_t *with(json_t *array, json_t *value)
     return NULL;
 }
 
-static json_t *pair_json(const block_statistics *s, const class_pair *p)
+static json_t *pair_json(bool known_pair, const class_pair *p)
 {
-    return s->compared ? json_pack("{s:I, s:I, s:f}", "a", (json_int_t)p->a, "b", (json_int_t)p->b,
-                                   "divergence", p->divergence)
-                       : json_null();
+    return known_pair ? json_pack("{s:I, s:I, s:f}", "a", (json_int_t)p->a, "b", (json_int_t)p->b,
+                                  "divergence", p->divergence)
+                      : json_null();
 }
 
 static json_t *dead_json(const block_statistics *s)
@@ -342,7 +442,7 @@ static json_t *like_json(const block_statistics *s, size_t classes)
 {
     json_t *array = json_array();
     for (size_t c = 0; c < classes; c++)
-        if (isfinite(s->like_divergence[c]))
+        if (s->like_agreed[c])
             array = with(array, json_pack("{s:I, s:I, s:f}", "class", (json_int_t)c, "like",
                                           (json_int_t)s->like[c], "divergence", s->like_divergence[c]));
     return array;
@@ -378,8 +478,8 @@ json_t *block_statistics_to_json(const block_statistics *s, const labels *names)
     json_t *statistics =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "means_of_heads", heads_json(s), "dead_for_classes",
                   dead_for_json(s), "dead_heads", dead_json(s), "specific_heads", specific_json(s, names),
-                  "most_alike", pair_json(s, &s->nearest), "least_alike", pair_json(s, &s->farthest), "like",
-                  like_json(s, names->count));
+                  "most_alike", pair_json(s->nearest_agreed, &s->nearest), "least_alike",
+                  pair_json(s->compared, &s->farthest), "like", like_json(s, names->count));
     bool fine = statistics;
     for (size_t i = 0; fine && i < sizeof numbers / sizeof *numbers; i++)
         fine = !json_object_set_new(statistics, numbers[i].key, known(numbers[i].value));
@@ -520,7 +620,7 @@ mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, c
         memcpy(order, chosen, count * sizeof *order);
         return MOHVIT_OK;
     }
-    mohvit_status status = distributions_read(&r, l, b, chosen, count, err);
+    mohvit_status status = distributions_read(&r, l, b, WHOLE, chosen, count, err);
     if (status)
         return status;
     if (r.count)

@@ -62,6 +62,9 @@ typedef struct block_statistics {
     class_pair nearest, farthest;
     size_t *like; /* (num_classes) the class that routes most like each; itself where none was compared */
     double *like_divergence; /* (num_classes) and how far it is */
+    /* Whether both halves of the images say so, too; true where there are no halves. */
+    bool nearest_agreed;
+    bool *like_agreed; /* (num_classes) */
 
     specific_head *specific; /* (specific_count) routed heads, the most class-specific first */
     size_t specific_count;

@@ -34,7 +34,8 @@ def save(path, images, sums):
     shape = (classes, 1, HEADS)
     tensors = {"images": images, "tokens": (images * TOKENS).reshape(classes, 1), "active": sums["active"].reshape(shape),
                "gate_sum": sums["gate"].reshape(shape) / 2**20, "active_squares": sums["active_squares"].reshape(shape),
-               "gate_squares": sums["gate_squares"].reshape(shape)}
+               "gate_squares": sums["gate_squares"].reshape(shape), "half_images": images * 0,
+               "half_active": sums["active"].reshape(shape) * 0}
     layout = {"model": "made-up", "blocks": [{"name": "1.0", "stage": 1, "block": 0, "heads": HEADS, "shared": 0,
                                               "routed": ROUTED, "tokens": TOKENS}]}
     header, at = {"__metadata__": {"head_load": "1", "config": "{}", "routing": json.dumps(layout), "data": "[]",

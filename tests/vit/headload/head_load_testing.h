@@ -62,6 +62,25 @@ static inline void fill_squares(head_load *l, size_t class_index, size_t block_i
     }
 }
 
+/* The half of a class in a block, whose active is set: of every head about as many tokens. */
+static inline void fill_half(head_load *l, size_t class_index, size_t block_index)
+{
+    const routing_block *b = &l->routing.blocks[block_index];
+    int64_t n = l->images[class_index], half = n / 2, left = half * (int64_t)(b->tokens * b->routed);
+    l->half_images[class_index] = half;
+    for (size_t h = 0; h < b->heads; h++) {
+        size_t at = head_load_at(l, class_index, block_index, h);
+        l->half_active[at] = n ? l->active[at] * half / n : 0;
+        left -= h < b->shared ? 0 : l->half_active[at];
+    }
+    for (size_t h = b->shared; h < b->heads && left > 0; h++) { // what rounding has left
+        size_t at = head_load_at(l, class_index, block_index, h);
+        int64_t more = l->active[at] * half % n > 0;
+        l->half_active[at] += more;
+        left -= more;
+    }
+}
+
 /* Of a model of this config; NULL without memory. */
 static inline head_load *empty_head_load(const config *c, const labels *names)
 {
@@ -90,6 +109,7 @@ static inline void fill_head_load(head_load *l, uint64_t seed)
                 l->gate[head_load_at(l, k, i, h)] =
                     active[h] * ((1 << HEAD_LOAD_GATE_BITS) - 12345 * (int64_t)h);
             fill_squares(l, k, i);
+            fill_half(l, k, i);
         }
     }
     json_array_append_new(l->sources, json_pack("{s:s, s:I}", "source", "made up", "seed", (json_int_t)seed));

@@ -80,6 +80,8 @@ static void assert_same_counts(const head_load *a, const head_load *b)
         return;
     assert_memory_equal(a->active_squares, b->active_squares, cells * sizeof *a->active_squares);
     assert_memory_equal(a->gate_squares, b->gate_squares, cells * sizeof *a->gate_squares);
+    assert_memory_equal(a->half_images, b->half_images, classes * sizeof *a->half_images);
+    assert_memory_equal(a->half_active, b->half_active, cells * sizeof *a->half_active);
 }
 
 // ---- Counting --------------------------------------------------------------------------------------
@@ -239,6 +241,34 @@ static void squares_are_sums_over_images(void **state)
     for (size_t h = 0; h < 16; h++)
         assert_true(gate[h] == row.gate_squares[first + h] && gate[h] > 0);
     assert_int_equal(row.active_squares[4], 0); // block 1.0 has no such head
+    head_load_destroy(l);
+    free(tokens);
+    free(gates);
+}
+
+static void an_image_is_in_a_half_by_its_counts(void **state)
+{
+    (void)state;
+    config c = small_config();
+    head_load *l = make(&c, 1);
+    const head_load_counts row = head_load_row(l, 4); // of no images
+    size_t cells = l->routing.count * l->routing.max_heads, halves = 0, at = 5 * l->routing.max_heads + 7;
+    int32_t *tokens = malloc(cells * sizeof *tokens);
+    double *gates = malloc(cells * sizeof *gates);
+    int64_t active = 0;
+    for (uint64_t i = 0; i < 400; i++) {
+        int64_t before = *row.half_images;
+        make_image(l, tokens, gates, i);
+        for (size_t twice = 0; twice < 2; twice++)
+            assert_int_equal(head_load_add(l, 4, tokens, gates, NULL), MOHVIT_OK);
+        bool half = *row.half_images > before;
+        assert_int_equal(*row.half_images, before + 2 * half);
+        active += half ? 2 * tokens[at] : 0;
+        halves += half;
+    }
+    assert_int_equal(row.half_active[at], active);
+    assert_in_range(halves, 160, 240);        // four standard deviations
+    assert_int_equal(row.half_active[5], -1); // block 1.0 has no such head
     head_load_destroy(l);
     free(tokens);
     free(gates);
@@ -725,6 +755,31 @@ static void squares_that_no_images_can_have_are_refused(void **state)
         }
 }
 
+static void halves_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    config c = small_config();
+    head_load *l = make(&c, 9);
+    l->half_images[1] = -1;
+    expect_refused(l, MOHVIT_ERROR_FORMAT, "half_images: class 1 has -1 of 41 images");
+    l = make(&c, 9);
+    l->half_images[1] = 42;
+    expect_refused(l, MOHVIT_ERROR_FORMAT, "half_images: class 1 has 42 of 41 images");
+    l = make(&c, 9);
+    l->half_active[head_load_at(l, 2, 4, 7)]++;
+    expect_refused(l, MOHVIT_ERROR_FORMAT, "half_active: class 2, block 4.0: routed heads add up to");
+    l = make(&c, 9);
+    l->half_active[head_load_at(l, 2, 4, 7)] = INT64_MIN;
+    expect_refused(l, MOHVIT_ERROR_FORMAT, "half_active: class 2, block 4.0, head 7: -9223372036854775808");
+    l = make(&c, 9); // more in the half than there are: the rest is below 0
+    int64_t *half = l->half_active + head_load_at(l, 2, 4, 5), *all = l->active + head_load_at(l, 2, 4, 5);
+    size_t few = all[0] < all[1] ? 0 : 1;
+    int64_t more = all[few] + 1 - half[few];
+    half[few] += more;
+    half[!few] -= more;
+    expect_refused(l, MOHVIT_ERROR_FORMAT, "half_active: class 2, block 4.0, head");
+}
+
 static void descriptions_of_the_data_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -958,6 +1013,7 @@ int main(void)
         cmocka_unit_test(counts_are_those_of_the_golden_files),
         cmocka_unit_test(any_order_and_split_of_the_images_gives_the_same_bits),
         cmocka_unit_test(squares_are_sums_over_images),
+        cmocka_unit_test(an_image_is_in_a_half_by_its_counts),
         cmocka_unit_test(what_cannot_be_counted_is_refused_and_changes_nothing),
         cmocka_unit_test(the_public_interface_counts_and_writes),
         cmocka_unit_test(only_counts_of_one_model_are_merged),
@@ -972,6 +1028,7 @@ int main(void)
         cmocka_unit_test(a_file_cut_short_is_refused),
         cmocka_unit_test(numbers_that_do_not_belong_together_are_refused),
         cmocka_unit_test(squares_that_no_images_can_have_are_refused),
+        cmocka_unit_test(halves_that_are_none_are_refused),
         cmocka_unit_test(descriptions_of_the_data_that_are_none_are_refused),
         cmocka_unit_test(a_text_that_is_not_json_is_refused_with_the_reason),
         cmocka_unit_test(counts_under_another_layout_are_refused),

@@ -227,6 +227,55 @@ static void false_discoveries_are_held_over_all_heads(void **state)
     head_load_destroy(l);
 }
 
+/* add, to a half of the test's choice. */
+static void add_to(head_load *l, bool half, size_t c, const int32_t picks[4])
+{
+    const head_load_counts row = head_load_row(l, c);
+    int64_t images = *row.half_images, active[20];
+    memcpy(active, row.half_active, sizeof active);
+    add(l, c, picks[0], picks[1], picks[2], picks[3]);
+    *row.half_images = images + half;
+    for (size_t i = 0; i < 4; i++)
+        row.half_active[16 + i] = active[16 + i] + (half ? picks[i] : 0);
+}
+
+static void who_is_most_alike_is_said_where_both_halves_agree(void **state)
+{
+    (void)state;
+    static const int32_t left[] = {4, 4, 0, 0}, middle[] = {4, 2, 2, 0}, right[] = {0, 0, 4, 4};
+    head_load *l = make(4); // the last one without images
+    for (int half = 0; half < 2; half++) {
+        add_to(l, half, 0, left);
+        add_to(l, half, 1, middle);
+        add_to(l, half, 2, right);
+    }
+    block_statistics s = compute(l, 3);
+    assert_true(s.nearest_agreed && s.like_agreed[0] && s.like_agreed[1] && s.like_agreed[2]);
+    assert_false(s.like_agreed[3]);
+    block_statistics_free(&s);
+    add_to(l, true, 2, left); // in one half it is now like the first one, in all not
+    s = compute(l, 3);
+    assert_true(s.nearest.a == 0 && s.nearest.b == 1 && s.like[2] == 1);
+    assert_true(s.nearest_agreed);
+    add_to(l, true, 1, right);
+    block_statistics_free(&s);
+    s = compute(l, 3);
+    assert_true(s.nearest.a == 1 && s.nearest.b == 2); // both in the middle; but the other half says 0 and 1
+    assert_false(s.nearest_agreed || s.like_agreed[1]);
+    assert_true(s.like_agreed[2]);
+    block_statistics_free(&s);
+    l->has_squares = false; // nor halves: what all images say
+    s = compute(l, 3);
+    assert_true(s.nearest_agreed && s.like_agreed[1]);
+    block_statistics_free(&s);
+    l->has_squares = true;
+    add_to(l, true, 3, left); // none in the other half
+    s = compute(l, 3);
+    assert_true(s.classes == 4 && !s.nearest_agreed && !s.like_agreed[3]);
+    block_statistics_free(&s);
+    head_load_destroy(l);
+}
+
 static void there_is_nothing_to_say_of_no_images_or_no_router(void **state)
 {
     (void)state;
@@ -339,6 +388,7 @@ int main(void)
         cmocka_unit_test(gates_are_means_over_classes),
         cmocka_unit_test(heads_are_specific_where_classes_differ_by_more_than_images),
         cmocka_unit_test(false_discoveries_are_held_over_all_heads),
+        cmocka_unit_test(who_is_most_alike_is_said_where_both_halves_agree),
         cmocka_unit_test(there_is_nothing_to_say_of_no_images_or_no_router),
         cmocka_unit_test(classes_that_route_alike_stand_together),
         cmocka_unit_test(the_ends_of_an_order_are_the_least_alike),

@@ -485,7 +485,7 @@
     ['deviation', (b) => `${fixed(100 * b.stats.load_cv, 1)} %`],
     ['entropy', (b) => `${fixed(b.stats.entropy, 3)} of ${fixed(Math.log2(b.heads - b.shared), 3)}`],
     ['divergence', (b) => fixed(b.stats.divergence, decimalsFor(b.stats.divergence, b.stats.chance))],
-    ['by chance', (b) => fixed(b.stats.chance ?? NaN, decimalsFor(b.stats.divergence, b.stats.chance))], ['of two', (b) => (b.stats.most_alike ? fixed(b.stats.divergence_of_pair, 4) : '–')],
+    ['by chance', (b) => fixed(b.stats.chance ?? NaN, decimalsFor(b.stats.divergence, b.stats.chance))], ['of two', (b) => fixed(b.stats.divergence_of_pair ?? NaN, 4)],
     ['dead heads', (b) => b.stats.dead_heads.length], ['gate of routed', (b) => `${fixed(100 * b.stats.gate_share_of_routed, 1)} %`],
   ];
   function fillStats() {
@@ -525,17 +525,18 @@
         })));
     parts.push(tableOf('All heads: means over the classes', ['head', 'load', 'mean gate', 'gate share'],
       s.means_of_heads.map((h) => [headLabel(now, h.head), fixed(h.load, 3), fixed(h.gate, 3), `${fixed(100 * h.gate_share, 1)} %`])));
-    if (s.most_alike) {
+    if (s.like.length) {
       // The chosen classes first, then those whose nearest is closest.
       const known = [...s.like];
       known.sort((a, b) => chosen.includes(b.class) - chosen.includes(a.class) || a.divergence - b.divergence || a.class - b.class);
-      parts.push(tableOf(`The class that routes most like each, chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
+      parts.push(tableOf(`The class that routes most like each, where both halves of the images agree, chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
         known.slice(0, 12).map((k) => [names[k.class], names[k.like], fixed(k.divergence, 4)])));
     }
     const facts = make('div', { class: 'facts' });
-    if (s.most_alike) {
+    if (s.least_alike) {
       const pair = (p) => `${names[p.a]} and ${names[p.b]} (${fixed(p.divergence, 4)} bits)`;
-      facts.append(make('p', {}, `Most alike: ${pair(s.most_alike)}. Least alike: ${pair(s.least_alike)}.`));
+      const nearest = s.most_alike ? pair(s.most_alike) : 'not the same in both halves of the images';
+      facts.append(make('p', {}, `Most alike: ${nearest}. Least alike: ${pair(s.least_alike)}.`));
     }
     if (!specific.length) facts.append(make('p', {}, 'No class-specific heads: classes differ no more than chance makes them.'));
     const deadFor = s.dead_for_classes.slice(0, 20).map((d) => `${headLabel(now, d.head)} for ${names[d.class]}`).join(', ');
