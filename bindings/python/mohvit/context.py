@@ -116,8 +116,12 @@ class Context:
             lib.mohvit_set_trace(self._pointer, ffi.NULL, ffi.NULL)
 
     def copies(self, n: int) -> Arrays:
-        return Arrays(*[np.ndarray((n, *shape), dtype, bytearray(ffi.buffer(get(self._pointer, 0), n * size)))
-                        for get, shape, dtype, size in self._parts])
+        arrays: list[Any] = []
+        for get, shape, dtype, size in self._parts:
+            array = np.empty((n, *shape), dtype)
+            ffi.memmove(array, get(self._pointer, 0), n * size)
+            arrays.append(array)
+        return Arrays(*arrays)
 
     def views(self, n: int, keep: Any) -> Arrays:
         """The context's own memory, read-only. The arrays hold `keep`."""

@@ -313,7 +313,7 @@ class Model:
         if not copy:
             return Result(self, self._run_in_place(list(images), gates, trace))
         rows: list[Arrays] = []
-        if isinstance(images, Sequence):
+        if isinstance(images, (list, tuple)):
             rows = self._run_each(images, 0, gates, trace)
         else:
             images = iter(images)

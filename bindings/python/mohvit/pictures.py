@@ -43,6 +43,8 @@ _decoding = threading.Lock()  # several threads may meet at one image, which Pil
 
 def as_array(image: Any) -> NDArray[Any]:
     """Arrays of numpy and whatever turns into one, PyTorch's tensors on any device among them."""
+    if isinstance(image, np.ndarray):
+        return image
     if hasattr(image, "detach"):
         image = image.detach().cpu()
     return np.asarray(image)
@@ -50,7 +52,7 @@ def as_array(image: Any) -> NDArray[Any]:
 
 def split(images: Any) -> Iterable[Any]:
     """The single pictures of what a model was called with."""
-    if hasattr(images, "__array__") and not is_pil(images):
+    if isinstance(images, np.ndarray) or hasattr(images, "__array__") and not is_pil(images):
         array = as_array(images)
         if array.ndim == 4 or array.ndim == 1 and array.dtype.kind in "OU":  # the latter of paths, as a table's column is
             return list(array)
@@ -63,28 +65,34 @@ def split(images: Any) -> Iterable[Any]:
 
 def load(context: Any, slot: int, image: Any, img_size: int, error: Any) -> None:
     """Reads, resizes, crops and normalises a picture; takes a tensor as it is."""
-    if isinstance(image, (str, os.PathLike)):
+    if type(image) is np.ndarray:  # first, since it is the one that must not wait
+        status = _load_array(context, slot, image, image, img_size, error)
+    elif isinstance(image, (str, os.PathLike)):
         status = lib.mohvit_load_file(context, slot, path_bytes(image), error)
     elif is_encoded(image):
         with ffi.from_buffer(image) as data:
             status = lib.mohvit_load_memory(context, slot, data, len(data), error)
     else:
         array = pixels_of(image) if is_pil(image) else as_array(image)
-        if array.dtype == np.uint8:
-            if array.ndim != 3 or array.shape[2] != 3:
-                raise ValueError(f"uint8 of shape {array.shape}; expected (height, width, 3)")
-            height, width, _ = array.shape
-            stride = array.strides[0]
-            if array.strides[1:] != (3, 1) or stride < 3 * width:
-                array, stride = np.ascontiguousarray(array), 3 * width
-            pixels = ffi.cast("const uint8_t *", array.ctypes.data)
-            status = lib.mohvit_load_rgb(context, slot, pixels, width, height, stride, error)
-        elif array.dtype == np.float32:
-            if array.shape != (3, img_size, img_size):
-                raise ValueError(f"float32 of shape {array.shape}; expected (3, {img_size}, {img_size})")
-            tensor = ffi.from_buffer("float[]", np.ascontiguousarray(array))
-            status = lib.mohvit_load_tensor(context, slot, tensor, error)
-        else:
-            raise TypeError(f"{type(image).__name__} of {array.dtype}; expected a path, the bytes of a file, an image of PIL, "
-                            "uint8 pixels or a float32 tensor")
+        status = _load_array(context, slot, image, array, img_size, error)
     check(status, error)
+
+
+def _load_array(context: Any, slot: int, image: Any, array: NDArray[Any], img_size: int, error: Any) -> int:
+    """The status of the library. image: what the array was made of."""
+    if array.dtype == np.float32:
+        if array.shape != (3, img_size, img_size):
+            raise ValueError(f"float32 of shape {array.shape}; expected (3, {img_size}, {img_size})")
+        tensor = ffi.from_buffer("float[]", np.ascontiguousarray(array))
+        return int(lib.mohvit_load_tensor(context, slot, tensor, error))
+    if array.dtype != np.uint8:
+        raise TypeError(f"{type(image).__name__} of {array.dtype}; expected a path, the bytes of a file, an image of PIL, "
+                        "uint8 pixels or a float32 tensor")
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(f"uint8 of shape {array.shape}; expected (height, width, 3)")
+    height, width, _ = array.shape
+    stride = array.strides[0]
+    if array.strides[1:] != (3, 1) or stride < 3 * width:
+        array, stride = np.ascontiguousarray(array), 3 * width
+    pixels = ffi.cast("const uint8_t *", array.ctypes.data)
+    return int(lib.mohvit_load_rgb(context, slot, pixels, width, height, stride, error))
