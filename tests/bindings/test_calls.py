@@ -204,6 +204,12 @@ class Lifetimes(Suite):
             mohvit.HeadLoad(model).add(model(SAMPLES[0], gates=True), 0)
             with self.assertRaises(ValueError):
                 model([SAMPLES[0], b""])
+            with self.assertRaises(KeyError):
+                mohvit.Model(progress=at_the_end)
+
+        def at_the_end(done, total):
+            if done == total:
+                raise KeyError
 
         def memory():
             gc.collect()

@@ -211,7 +211,7 @@ class HeadLoads(Scratch):
 
 class Program(Scratch):
     def test_commands_answer_in_json(self):
-        rows = mohvit.run_cli("classify", SAMPLES[0], SAMPLES[1])
+        rows = mohvit.run_cli("classify", "--", SAMPLES[0], SAMPLES[1])
         self.assertEqual([row["path"] for row in rows], SAMPLES[:2])
         with self.assertRaises(mohvit.CommandError) as caught:
             mohvit.run_cli("classify", SAMPLES[0], "gone.png")

@@ -130,10 +130,10 @@ def on_note(watch: Any, message: Any) -> None:
 
 
 class _Opened:
-    """A model of the library, closed once nothing holds it any more, and what contexts have to know of it."""
+    """A model of the library, and what contexts have to know of it."""
 
     def __init__(self, pointer: Any) -> None:
-        self.pointer = ffi.gc(pointer, lib.mohvit_close)
+        self.pointer = pointer
         error, info = ffi.new("mohvit_error *"), ffi.new("mohvit_info *")
         info.size = ffi.sizeof("mohvit_info")
         check(lib.mohvit_get_info(pointer, info, error), error)
@@ -285,7 +285,7 @@ class Model:
         value = ffi.NULL if routed_heads is None else str(routed_heads).encode()
         check(lib.mohvit_reroute(out, self._opened.pointer, value, error), error)
         model = type(self).__new__(type(self))
-        model._take(_Opened(out[0]), self.threads, self._image_options)
+        model._take(_Opened(ffi.gc(out[0], lib.mohvit_close)), self.threads, self._image_options)
         return model
 
     def __repr__(self) -> str:
@@ -399,7 +399,7 @@ def _by_name(what: str, name: str) -> int:
 
 
 def _open(path: Any, options: Any, listener: _Listener) -> Any:
-    """A new model of the library."""
+    """A new model of the library, closed once nothing holds it any more."""
     out, error, watch = ffi.new("mohvit_model **"), ffi.new("mohvit_error *"), ffi.new("watch *")
     watch.told = handle = ffi.new_handle(listener)
     options.user, options.progress = watch, ffi.addressof(lib, "watch_progress")
@@ -414,7 +414,8 @@ def _open(path: Any, options: Any, listener: _Listener) -> Any:
     else:
         status = lib.mohvit_open(out, pictures.path_bytes(path), options, error)
     del handle  # it had to live until here
+    model = None if status else ffi.gc(out[0], lib.mohvit_close)  # also where a callback raised at the very end
     if listener.raised is not None:
         raise listener.raised
     check(status, error)
-    return out[0]
+    return model

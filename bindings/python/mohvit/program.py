@@ -38,7 +38,9 @@ def run_cli(*arguments: str | os.PathLike[str]) -> list[dict[str, Any]]:
         score["top1"]
 
     CommandError where it ends with another exit status than 0."""
-    command = [program_path(), *[os.fspath(argument) for argument in arguments], "--format", "json"]
+    words = [os.fspath(argument) for argument in arguments]
+    options_from = 2 if words[:1] == ["headload"] else 1
+    command = [program_path(), *words[:options_from], "--format", "json", *words[options_from:]]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     results = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode:
