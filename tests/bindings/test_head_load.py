@@ -17,7 +17,7 @@ import numpy as np
 import mohvit
 from support import BUILT_IN, FASHION_MNIST, GOLDEN, SAMPLES, SANITIZED, Suite, load_safetensors
 
-N = 100 if SANITIZED else 500
+N = 100 if SANITIZED else 300
 DATA = f"idx:{FASHION_MNIST}-images-idx3-ubyte.gz,{FASHION_MNIST}-labels-idx1-ubyte.gz"
 
 
