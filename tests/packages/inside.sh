@@ -94,6 +94,13 @@ try:
 except mohvit.Error as error:
     print(load.images.sum(), model("samples/sneaker.png").top(1)[0][0].label, "mohvit." + type(error).__name__)')"
 expect "python3 -m mohvit" '^ *1  Sneaker ' "$(python3 -m mohvit classify samples/sneaker.png 2>/dev/null)"
+install python3-matplotlib dataset-fashion-mnist
+sed -n '/^```python$/,/^```$/p' python.md | sed '1d;/^```$/,$d' >lines.py
+[[ $(wc -l <lines.py) -le 5 ]] || fail "docs/python.md: its first block has more than five lines"
+python3 lines.py >log 2>&1 || fail "docs/python.md: $(tail log)"
+expect "five lines of docs/python.md to a figure" 'PNG image data' "$(python3 -c 'from PIL import Image
+image = Image.open("load.png")
+print(image.format, "image data", image.size)')"
 expect "its modules are compiled" 'model\.cpython' "$(ls /usr/lib/python3/dist-packages/mohvit/__pycache__)"
 
 # ---- Nobody else's libraries ---------------------------------------------------------------------------
