@@ -200,7 +200,7 @@ def check_panels(page, rng):
 def check_statistics(page):
     """Every line of the table against `headload stats`."""
     shown = page.js("return [...document.querySelectorAll('#stats tbody tr')].map(r => [...r.cells].map(c => c.textContent))")
-    blocks = [b for b in page.stats["blocks"] if b["routed"]]
+    blocks = [b for b in page.stats["blocks"] if b["routes"]]
     check("a line for every block that routes", len(shown) == len(blocks))
     for cells, b in zip(shown, blocks):
         check("statistics", cells[0] == f"{b['stage']}.{b['block']}" and near(cells[3], b["load_balanced"], 3) and
@@ -208,7 +208,7 @@ def check_statistics(page):
               near(cells[6].split(" ")[0], 100 * b["load_cv"], 1) and near(cells[7].split(" ")[0], b["entropy"], 3) and
               near(cells[8], b["divergence"], 4) and near(cells[9], b["chance"], 4) and
               near(cells[10], b["divergence_of_pair"], 4) and int(cells[11]) == len(b["dead_heads"]) and
-              near(cells[12].split(" ")[0], 100 * b["gate_share_of_routed"], 1), f"{cells} {b}")
+              near(cells[12].split(" ")[0], 100 * b["gate_share_of_routed"], 1), f"{cells} {b}"[:600])
     last = blocks[-1]
     page.select_block(f"{last['stage']}.{last['block']}")
     lines = page.js("return [...document.querySelectorAll('#details table')[0].tBodies[0].rows].map("
