@@ -46,8 +46,8 @@ load.plot(heatmap=True).savefig("heads_of_all_classes.png")
 
 # %%
 block = model.layout[-1]
-share = load.share[:, -1, block.shared:block.heads]
-distance = np.abs(share[:, None] - share[None]).mean(axis=2)
+loads = load.loads[:, -1, block.shared:block.heads]
+distance = np.abs(loads[:, None] - loads[None]).mean(axis=2)
 np.fill_diagonal(distance, np.inf)
 for k, label in enumerate(load.labels):
     nearest = distance[k].argmin()

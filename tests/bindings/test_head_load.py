@@ -101,11 +101,11 @@ class HeadLoads(Scratch):
         self.assertEqual(load.tokens.tolist(), [[b.tokens for b in layout]] * 8 + [[0] * 6] * 2)
         np.testing.assert_array_equal(load.active[:8], result.head_tokens)
         np.testing.assert_allclose(load.gate_sum[:8], result.head_gate_sum, rtol=0, atol=1e-6)  # kept as whole numbers
-        share = load.share
-        self.assertEqual((share.dtype, share.shape), (np.float64, (10, 6, 16)))
+        loads = load.loads
+        self.assertEqual((loads.dtype, loads.shape), (np.float64, (10, 6, 16)))
         for i, block in enumerate(layout):
-            np.testing.assert_allclose(share[:8, i, :block.heads].sum(axis=1), block.shared + block.routed)
-            self.assertTrue(np.isnan(share[:8, i, block.heads:]).all() and np.isnan(share[8:]).all())
+            np.testing.assert_allclose(loads[:8, i, :block.heads].sum(axis=1), block.shared + block.routed)
+            self.assertTrue(np.isnan(loads[:8, i, block.heads:]).all() and np.isnan(loads[8:]).all())
         self.assertIn("8 images", repr(load))
 
     def test_saved_loaded_and_counted_on(self):
@@ -180,14 +180,14 @@ class HeadLoads(Scratch):
     def test_plotted(self):
         load = self.counted()
         figure = load.plot()
-        self.assertEqual([axes.get_title() for axes in figure.axes], load.labels[:8])
-        np.testing.assert_allclose([bar.get_height() for bar in figure.axes[2].patches], load.share[2, 5, 2:])
+        self.assertEqual([axes.get_title() for axes in figure.axes], [f"{label} (1 image)" for label in load.labels[:8]])
+        np.testing.assert_allclose([bar.get_height() for bar in figure.axes[2].patches], load.loads[2, 5, 2:])
         self.assertIn("4.0", figure.axes[-1].get_xlabel())
         figure = load.plot(["bag", 3], block="3.1")
-        self.assertEqual([axes.get_title() for axes in figure.axes], ["Bag", "Dress"])
-        np.testing.assert_allclose([bar.get_height() for bar in figure.axes[1].patches], load.share[3, 3, 2:8])
+        self.assertEqual([axes.get_title() for axes in figure.axes], ["Bag (0 images)", "Dress (1 image)"])
+        np.testing.assert_allclose([bar.get_height() for bar in figure.axes[1].patches], load.loads[3, 3, 2:8])
         heatmap = load.plot(heatmap=True, block=0)
-        np.testing.assert_allclose(heatmap.axes[0].images[0].get_array(), load.share[:8, 0, 1:4])
+        np.testing.assert_allclose(heatmap.axes[0].images[0].get_array(), load.loads[:8, 0, 1:4])
         own = matplotlib.pyplot.figure()
         self.assertIs(load.plot([0], figure=own), own)
         own.savefig(self.path("x.png"))

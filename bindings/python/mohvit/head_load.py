@@ -135,8 +135,8 @@ class HeadLoad:
         return self._counted("gate_sum")
 
     @property
-    def share(self) -> NDArray[np.float64]:
-        """(classes, blocks, heads): the load, active / tokens; NaN where a block has fewer heads, or nothing was
+    def loads(self) -> NDArray[np.float64]:
+        """(classes, blocks, heads): active / tokens, the share of a class's tokens that selected the head; NaN where a block has fewer heads, or nothing was
         counted of a class."""
         active, tokens = self.active.astype(np.float64), self.tokens[:, :, None]
         return np.divide(active, tokens, out=np.full(active.shape, np.nan), where=(active >= 0) & (tokens > 0))
@@ -160,7 +160,8 @@ class HeadLoad:
         classes: names, WordNet ids or indices; default: all that were counted. block: index or name ("4.0"); default: the
         last that routes. A panel with bars for each class, and a dashed line where all heads would be if the work were
         spread evenly; or, with heatmap, a row for each, which is the default for more than 12 classes. figure: one to draw
-        in, in place of a new one. Heads are numbered from 1 among the routed ones, as in the program's figures."""
+        in, in place of a new one. Routed heads are called r1, r2, ..., as in the program's figures: index shared, shared + 1, ...
+        of the arrays."""
         import matplotlib.pyplot as plt
 
         if block is None:
@@ -172,8 +173,8 @@ class HeadLoad:
         chosen = np.flatnonzero(self.images).tolist() if classes is None else [self._class_index(c) for c in classes]
         if not chosen:
             raise ValueError("no images were counted")
-        share = self.share[chosen, index, which.shared:which.heads]
-        heads = np.arange(1, share.shape[1] + 1)
+        loads = self.loads[chosen, index, which.shared:which.heads]
+        heads = np.arange(1, loads.shape[1] + 1)
         balanced = which.routed / (which.heads - which.shared)
         if heatmap is None:
             heatmap = len(chosen) > 12
@@ -181,14 +182,16 @@ class HeadLoad:
         figure = figure or plt.figure(figsize=(5, min(height, 30)), layout="constrained")
         if heatmap:
             axes = figure.subplots()
-            picture = axes.imshow(share, aspect="auto", vmin=0, vmax=1, extent=(0.5, len(heads) + 0.5, len(chosen) - 0.5, -0.5))
+            picture = axes.imshow(loads, aspect="auto", vmin=0, vmax=1, extent=(0.5, len(heads) + 0.5, len(chosen) - 0.5, -0.5))
             axes.set_yticks(range(len(chosen)), [self.labels[k] for k in chosen])
             figure.colorbar(picture, label="load")
         else:
             panels = figure.subplots(len(chosen), sharex=True, sharey=True, squeeze=False)[:, 0]
-            for axes, k, row in zip(panels, chosen, share):
+            for axes, k, row in zip(panels, chosen, loads):
                 axes.bar(heads, row)
                 axes.axhline(balanced, color="gray", linestyle="--", linewidth=1)
-                axes.set(title=self.labels[k], ylim=(0, 1), ylabel="load")
-        axes.set(xlabel=f"routed head of block {which.name}", xticks=heads if len(heads) <= 32 else heads[::8])
+                axes.set(title=f"{self.labels[k]} ({self.images[k]} image{'' if self.images[k] == 1 else 's'})", ylim=(0, 1), ylabel="load")
+        ticks = heads if len(heads) <= 16 else heads[::4]
+        axes.set_xticks(ticks, [f"r{head}" for head in ticks])
+        axes.set(xlabel=f"routed head of block {which.name}")
         return figure
