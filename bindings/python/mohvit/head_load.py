@@ -88,7 +88,8 @@ class HeadLoad:
 
     def merge(self, other: HeadLoad, *, allow_mixed: bool = False) -> None:
         """Adds what another one has counted. MismatchError where that is of another model, or was counted otherwise: other
-        weights, preprocessing or precision, and unless allow_mixed another backend or instruction set."""
+        weights, preprocessing or precision, and unless allow_mixed another backend or instruction set, or one a file of
+        0.1."""
         error = ffi.new("mohvit_error *")
         first, second = sorted((self, other), key=id)  # so that two that are merged with each other do not wait for ever
         with first._lock, second._lock:
