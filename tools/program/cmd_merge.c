@@ -236,7 +236,7 @@ static void blame_one(const merge_options *o, size_t i, const head_load *l, mohv
     bool blamed = false;
     for (size_t k = 0; !blamed && k < i; k++) {
         head_load *one = NULL;
-        mohvit_error with_one;
+        mohvit_error with_one = {0};
         blamed = !head_load_open(&one, o->states[k], config_routing_from_json, NULL) &&
                  head_load_merge(one, l, o->states[k], o->states[i], allowed(o), &with_one);
         if (blamed)
