@@ -274,7 +274,7 @@ static bool copy_members(json_t *to, const json_t *from, const char *const *keys
 static mohvit_status describe_load(head_load *l, const json_t *header, const char *shard, mohvit_error *err)
 {
     static const char *const match[] = {"preprocess", "precision", "routed_heads", "subset", NULL};
-    static const char *const hardware[] = {"backend", "instruction_set", NULL};
+    static const char *const hardware[] = {"backend", "instruction_set", "kernels", NULL};
     static const char *const data[] = {"images", "fingerprint", "chosen_from", NULL};
     const json_t *of = header_is_old(header) ? json_object_get(header, "match") : header;
     json_t *part = json_object();

@@ -140,6 +140,9 @@ typedef struct mohvit_info {
     mohvit_backend backend;
     mohvit_precision precision;
     const char *instruction_set; /* such as "avx512" */
+    /* Every version of the matrix products that it takes, such as "bf16_widen_avx2, f32_avx2": two that round
+     * differently have different names. */
+    const char *kernels;
 } mohvit_info;
 
 /* Fills *info, whose size the caller has set. Strings are the model's and live as long as it. Fails for a
@@ -171,10 +174,10 @@ MOHVIT_API const char *mohvit_config_json(const mohvit_model *model);
  * middle is taken. Without it that is 8/7 · img_size, and from 384 pixels on both sides become img_size. */
 MOHVIT_API const char *mohvit_preprocess_json(const mohvit_model *model);
 /* What its results depend on: {"version", "variant", "config", "active_heads_percent", "backend",
- * "precision", "instruction_set", "weights_hash", "synthetic_seed"}. Either of variant and config is left out
- * where the other says everything, the seed where the weights are not those of mohvit_open_synthetic.
- * weights_hash is the XXH3-128 of the checkpoint as xxh128sum prints it, of an index with shards that of "cat
- * INDEX SHARD ...", sorted by name, or "synthetic:SEED". */
+ * "precision", "instruction_set", "kernels", "weights_hash", "synthetic_seed"}. Either of variant and config
+ * is left out where the other says everything, the seed where the weights are not those of
+ * mohvit_open_synthetic. weights_hash is the XXH3-128 of the checkpoint as xxh128sum prints it, of an index
+ * with shards that of "cat INDEX SHARD ...", sorted by name, or "synthetic:SEED". */
 MOHVIT_API const char *mohvit_provenance_json(const mohvit_model *model);
 
 /* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's

@@ -64,6 +64,16 @@ static json_t *libraries(void)
     return object;
 }
 
+/* What computes in each precision with these kernels. */
+static json_t *products(const kernels *k)
+{
+    json_t *array = or_die(json_array());
+    for (precision p = 0; p < PRECISIONS; p++)
+        if (k->gemm[p].name)
+            json_add(array, json_text(k->gemm[p].name));
+    return array;
+}
+
 /* {backend: [precision …]}, of those that this processor and these kernels can compute. */
 static json_t *backends(const kernels *k)
 {
@@ -116,6 +126,7 @@ static void print_text(json_t *o)
     output_printf("%-17s%s\n", "processor", json_string_value(json_object_get(o, "cpu")));
     print_list("has", json_object_get(o, "cpu_features"));
     output_printf("%-17s%s\n", "instruction set", json_string_value(json_object_get(o, "instruction_set")));
+    print_list("kernels", json_object_get(o, "kernels"));
     json_object_foreach(json_object_get(o, "backends"), key, value)
     {
         char name[32];
@@ -154,10 +165,10 @@ static int run_version(int argc, char **argv)
         return usage_error("--version", "%s: expected no argument", argv[optind]);
     if (!fine_or_complain(kernels_choose(&k, &err), &err))
         return EXIT_MODEL;
-    json_t *object =
-        or_die(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "version", mohvit_version(), "cpu",
-                         cpu_name(), "cpu_features", features(), "instruction_set", k->isa, "backends",
-                         backends(k), "libraries", libraries(), "mpi_module", module_path()));
+    json_t *object = or_die(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "version", mohvit_version(),
+                                      "cpu", cpu_name(), "cpu_features", features(), "instruction_set",
+                                      k->isa, "kernels", products(k), "backends", backends(k), "libraries",
+                                      libraries(), "mpi_module", module_path()));
     if (format == FORMAT_JSON)
         output_json(object);
     else

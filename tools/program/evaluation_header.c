@@ -133,11 +133,12 @@ json_t *evaluation_header(const evaluation *e)
     const description *d = mohvit_describe(e->models[0]);
     json_t *provenance = provenance_json(&e->source, &d->config, e->models[0], e->threads);
     put_exif_orientation(e, provenance);
-    json_t *header = or_die(json_pack(
-        "{s:i, s:o, s:{s:s, s:s}, s:{s:s?}, s:I, s:o, s:o}", "format", HEADER_FORMAT, "match",
-        match_json(e, provenance), "hardware", "backend", mohvit_backend_name(computes(e).backend),
-        "instruction_set", computes(e).instruction_set, "run", "shard", e->o->part, "images",
-        (json_int_t)dataset_count(e->data), "sections", sections_json(e), "provenance", provenance));
+    json_t *header = or_die(json_pack("{s:i, s:o, s:{s:s, s:s, s:s}, s:{s:s?}, s:I, s:o, s:o}", "format",
+                                      HEADER_FORMAT, "match", match_json(e, provenance), "hardware",
+                                      "backend", mohvit_backend_name(computes(e).backend), "instruction_set",
+                                      computes(e).instruction_set, "kernels", computes(e).kernels, "run",
+                                      "shard", e->o->part, "images", (json_int_t)dataset_count(e->data),
+                                      "sections", sections_json(e), "provenance", provenance));
     put_costs(e, header);
     json_put(header, "data", data_json(e, true));
     json_put(header, "prefixes", prefixes_json(e));

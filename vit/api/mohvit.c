@@ -236,6 +236,7 @@ mohvit_status mohvit_get_info(const mohvit_model *m, mohvit_info *info, mohvit_e
         .backend = backend_outside(a->gemms[PRECISION_F32]),
         .precision = precision_outside(a->precision),
         .instruction_set = a->kernels->isa,
+        .kernels = a->products,
     };
     return sized_give(info, &own, sizeof own, "mohvit_info", err);
 }

@@ -25,9 +25,10 @@ json_t *provenance_of_model(const description *d, const model *network)
 {
     const numerics *a = &network->numerics;
     json_t *object = provenance_of_config(&d->config);
-    json_t *how = json_pack("{s:f, s:s, s:s, s:s}", "active_heads_percent", config_active_percent(&d->config),
-                            "backend", a->gemms[PRECISION_F32]->name, "precision",
-                            precision_name(a->precision), "instruction_set", a->kernels->isa);
+    json_t *how =
+        json_pack("{s:f, s:s, s:s, s:s, s:s}", "active_heads_percent", config_active_percent(&d->config),
+                  "backend", a->gemms[PRECISION_F32]->name, "precision", precision_name(a->precision),
+                  "instruction_set", a->kernels->isa, "kernels", a->products);
     bool fine = object && how && !json_object_update(object, how);
     if (fine && *d->weights_hash)
         fine = !json_object_set_new(object, "weights_hash", json_string(d->weights_hash));

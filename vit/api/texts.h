@@ -18,8 +18,8 @@ void texts_free(texts *t);
  * not say everything. NULL without memory. */
 json_t *provenance_of_config(const config *c);
 
-/* The same with {active_heads_percent, backend, precision, instruction_set}, with weights_hash where it is
- * known, and synthetic_seed where the weights are those of a seed. */
+/* The same with {active_heads_percent, backend, precision, instruction_set, kernels}, with weights_hash where
+ * it is known, and synthetic_seed where the weights are those of a seed. */
 json_t *provenance_of_model(const description *d, const model *network);
 
 #endif

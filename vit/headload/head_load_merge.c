@@ -73,13 +73,14 @@ static mohvit_status compare_names(const comparison *k)
     return MOHVIT_OK;
 }
 
-/* Members of the provenance that all parts of a count have in common; the last two may be mixed. */
+/* Members of the provenance that all parts of a count have in common; the last ones may be mixed. */
 static mohvit_status compare_provenance(const comparison *k, unsigned allowed)
 {
-    static const char *const keys[] = {"weights_hash", "preprocess", "precision",      "subset",
-                                       "counted_by",   "backend",    "instruction_set"};
+    static const char *const keys[] = {"weights_hash", "preprocess", "precision",       "subset",
+                                       "counted_by",   "backend",    "instruction_set", "kernels"};
+    enum { MIXED = 3 };
     const json_t *a = k->a->provenance, *b = k->b->provenance;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys - (allowed & HEAD_LOAD_MIXED ? 2 : 0); i++)
+    for (size_t i = 0; i < sizeof keys / sizeof *keys - (allowed & HEAD_LOAD_MIXED ? MIXED : 0); i++)
         if (!equal_members(a, b, keys[i]))
             return report_difference(k, "was counted otherwise", keys[i], a, b);
     return MOHVIT_OK;

@@ -9,6 +9,8 @@
 #define CONCAT_(a, b) a##_##b
 #define CONCAT(a, b)  CONCAT_(a, b)
 #define NAMED(name)   CONCAT(name, KERNELS) /* add_norms → add_norms_avx2 */
+#define TEXT_(a)      #a
+#define TEXT(a)       TEXT_(a)
 
 /* m(1) m(2) …: a block of each height */
 #define UP_TO_4(m)  m(1) m(2) m(3) m(4)

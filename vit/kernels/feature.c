@@ -12,4 +12,5 @@ void NAMED(add_set)(kernels *k)
     NAMED(add_attend)(k);
     NAMED(add_pairs)(k);
     NAMED(add_f32)(k);
+    NAMED(add_bf16)(k);
 }

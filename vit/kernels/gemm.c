@@ -7,7 +7,7 @@
 
 static const struct {
     const char *name, *needs; /* of the processor, where not every one has it */
-} precisions[PRECISIONS] = {{"f32", NULL}, {"bf16", "AVX512-BF16"}, {"int8", "AVX512-VNNI"}};
+} precisions[PRECISIONS] = {{"f32", NULL}, {"bf16", NULL}, {"int8", "AVX512-VNNI"}};
 
 const char *precision_name(precision p)
 {

@@ -1,16 +1,19 @@
 /* y = x·Wᵀ + b over weights packed once: what the backend "native" is made of (gemm.h, kernels.h). CMake
- * compiles this file for each instruction set, and as PRECISION for each other that some feature computes:
+ * compiles this file for each instruction set and precision, and for each feature that has an instruction of
+ * its own for one:
  *
  *   f32   a step of the innermost loop takes one input, a float;
- *   bf16  two inputs, bfloat16, multiplied and added by one instruction of AVX512-BF16;
+ *   bf16  likewise: weights are bfloat16, widened to floats in registers, once for all rows of a block; or,
+ *         by AVX512-BF16, two inputs, bfloat16 like their weights, that one instruction multiplies and adds;
  *   int8  four inputs, bytes, likewise by AVX512-VNNI. Sums are exact.
  *
  * A byte of x counts 127ths of its row's largest magnitude, plus 128 to make it unsigned; one of W counts
  * 127ths of its output's.
  *
  * All the rest is the same: what a step takes of x fills one word of 32 bits. W lies in panels of PANEL
- * outputs: for each step, the words of two vectors' outputs side by side. A block of up to ROWS tokens by one
- * panel is summed in registers over all inputs, so x is read where it lies and nothing is repacked.
+ * outputs: for each step, the words of two vectors' outputs side by side, or, where they are widened, in the
+ * lower and upper halves of one vector's. A block of up to ROWS tokens by one panel is summed in registers
+ * over all inputs, so x is read where it lies and nothing is repacked.
  *
  * Every output is made of sums that depend on the number of inputs alone, whatever block it falls into: the
  * result does not depend on how rows and columns are cut. */
@@ -29,6 +32,13 @@
 #define BF16         (PRECISION_IS == IS_bf16)
 #define INT8         (PRECISION_IS == IS_int8)
 
+/* Weights are stored in half of the bits that they are multiplied in. */
+#if BF16 && !defined(__AVX512BF16__)
+#define WIDEN 1
+#else
+#define WIDEN 0
+#endif
+
 _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 #if VECTOR_REGISTERS == 32
 #define HEIGHTS UP_TO_14
@@ -44,6 +54,7 @@ _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 typedef float word, number;
 typedef vec words, sums;
 #define ENTRY  PRECISION_F32
+#define METHOD ""
 #define INPUTS 1 // of a word
 
 /* Inputs that are summed on their own, at most: a sum of n products rounds by about sqrt(n/2) units, one of
@@ -56,12 +67,27 @@ INLINE sums multiply_add(sums sum, word x, words w)
     return sum + x * w;
 }
 
+#elif BF16 && WIDEN
+typedef float word;
+typedef uint32_t number; // whose lower half is bfloat16
+typedef vec words, sums;
+#define ENTRY  PRECISION_BF16
+#define METHOD "_widen"
+#define INPUTS 1
+#define CHAIN  SIZE_MAX // rounding the weights to 8 bits outweighs what the sums round
+
+INLINE sums multiply_add(sums sum, word x, words w)
+{
+    return sum + x * w;
+}
+
 #elif BF16
 typedef uint32_t word;
 typedef uint16_t number;
 typedef ivec words;
 typedef vec sums;
 #define ENTRY  PRECISION_BF16
+#define METHOD "_dot"
 #define INPUTS 2
 #define CHAIN  SIZE_MAX // rounding the inputs to 8 bits outweighs what the sums round
 
@@ -75,6 +101,7 @@ typedef uint32_t word;
 typedef int8_t number;
 typedef ivec words, sums;
 #define ENTRY  PRECISION_INT8
+#define METHOD ""
 #define INPUTS 4
 #define CHAIN  SIZE_MAX // sums are exact
 
@@ -90,8 +117,28 @@ typedef struct {
 } panel_scales;
 #endif
 
-typedef words words_unaligned __attribute__((aligned(4), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(4 * VL)));
+typedef uvec uvec_unaligned __attribute__((aligned(4), may_alias));
+typedef words words_unaligned __attribute__((aligned(4), may_alias, unused));
 typedef word word_unaligned __attribute__((aligned(1), may_alias));
+
+/* Bytes of a step of a panel, and the weights there of one vector's outputs, or of two. */
+#define STEP_BYTES ((WIDEN ? VL : PANEL) * sizeof(word))
+
+INLINE void load_weights(words w[2], const char *step, size_t width)
+{
+#if WIDEN
+    uvec both = *(const uvec_unaligned *)step;
+    (void)width;
+    w[0] = (words)(both << 16);
+    w[1] = (words)(both & 0xffff0000u);
+#else
+    const words_unaligned *at = (const words_unaligned *)step;
+    w[0] = at[0];
+    if (width > 1)
+        w[1] = at[1];
+#endif
+}
 
 INLINE size_t steps_of(size_t in)
 {
@@ -100,7 +147,7 @@ INLINE size_t steps_of(size_t in)
 
 INLINE size_t panel_bytes(size_t in)
 {
-    size_t bytes = steps_of(in) * PANEL * sizeof(word);
+    size_t bytes = steps_of(in) * STEP_BYTES;
 #if INT8
     bytes += sizeof(panel_scales);
 #endif
@@ -116,13 +163,13 @@ static size_t packed_bytes(size_t out, size_t in)
 
 #if BF16
 /* To the nearest, ties to even; NaN stays NaN. */
-INLINE number to_bf16(float x)
+INLINE uint16_t to_bf16(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     if (x != x)
-        return (number)(bits >> 16 | 0x40);
-    return (number)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 #elif INT8
 /* The step that the largest magnitude of x (n) is 127 of; NaN or infinite where an x is. */
@@ -190,17 +237,30 @@ INLINE int32_t pack_words(word *to, const float *w, size_t n, float inverse)
     return sum;
 }
 
+/* The words of a step's outputs first … first+VL−1 of a panel to where they belong. */
+INLINE void store_weights(char *step, size_t first, const vec *w)
+{
+#if WIDEN
+    uvec_unaligned *both = (uvec_unaligned *)step;
+    if (first)
+        *both |= (uvec)*w << 16;
+    else
+        *both = (uvec)*w;
+#else
+    memcpy(step + first * sizeof(word), w, sizeof *w);
+#endif
+}
+
 static void pack(void *to, const float *w, size_t out, size_t in)
 {
     size_t steps = steps_of(in);
     for (size_t first = 0; first < out; first += VL) { // half a panel
         char *panel = (char *)to + first / PANEL * panel_bytes(in);
-        word *half = (word *)panel + first % PANEL;
         size_t outputs = out - first < VL ? out - first : VL;
         float inverse[VL] = {0};
         int32_t sum[VL] = {0};
 #if INT8
-        panel_scales *scales = (panel_scales *)(panel + steps * PANEL * sizeof(word));
+        panel_scales *scales = (panel_scales *)(panel + steps * STEP_BYTES);
         for (size_t o = 0; o < VL; o++) {
             float step = o < outputs ? step_of(w + (first + o) * in, in) : 0;
             scales->scale[first % PANEL + o] = step;
@@ -217,7 +277,7 @@ static void pack(void *to, const float *w, size_t out, size_t in)
             }
             vec_transpose(square);
             for (size_t i = 0; i < VL && s + i < steps; i++)
-                memcpy(half + (s + i) * PANEL, &square[i], sizeof square[i]);
+                store_weights(panel + (s + i) * STEP_BYTES, first % PANEL, &square[i]);
         }
 #if INT8
         for (size_t o = 0; o < VL; o++)
@@ -228,10 +288,11 @@ static void pack(void *to, const float *w, size_t out, size_t in)
     }
     if ((out - 1) % PANEL < VL) { // the other half of the last panel
         char *panel = (char *)to + out / PANEL * panel_bytes(in);
+        const vec none = {0};
         for (size_t s = 0; s < steps; s++)
-            memset((word *)panel + s * PANEL + VL, 0, VL * sizeof(word));
+            store_weights(panel + s * STEP_BYTES, VL, &none);
 #if INT8
-        panel_scales *scales = (panel_scales *)(panel + steps * PANEL * sizeof(word));
+        panel_scales *scales = (panel_scales *)(panel + steps * STEP_BYTES);
         memset(scales->scale + VL, 0, VL * sizeof *scales->scale);
         memset(scales->offset + VL, 0, VL * sizeof *scales->offset);
 #endif
@@ -240,7 +301,9 @@ static void pack(void *to, const float *w, size_t out, size_t in)
 
 /* ---- Encoding inputs ------------------------------------------------------------------------------ */
 
-#if !F32
+#define ENCODES !(F32 || (BF16 && WIDEN))
+
+#if ENCODES
 /* Whole words, and for int8 the row's step; a cache line more where rows would be a multiple of 2 KiB apart
  * and share few sets of the L1 cache. */
 static size_t row_bytes(size_t in)
@@ -273,6 +336,9 @@ static void encode(void *rows, const float *x, size_t ldx, size_t n, size_t in)
 
 /* ---- Blocks ------------------------------------------------------------------------------------- */
 
+#define LINE  64
+#define AHEAD (STEP_BYTES < LINE ? STEP_BYTES : LINE)
+
 /* A block of outputs, and what it is made of. */
 typedef struct {
     float *y;
@@ -281,7 +347,7 @@ typedef struct {
     size_t ldx;
     const char *panel;
     const float *bias;
-    const char *ahead;  // a line of the next panel for each step is fetched from here on
+    const char *ahead;  // AHEAD bytes of the next panel for each step are fetched from here on
     size_t steps, cols; // cols: outputs of the panel that exist
     bool accumulate;
 } block_job;
@@ -300,7 +366,7 @@ static void __attribute__((noinline)) store_narrow(const block_job *job, const f
 INLINE vec product(const block_job *job, sums sum, size_t r, size_t v)
 {
 #if INT8
-    const panel_scales *scales = (const panel_scales *)(job->panel + job->steps * PANEL * sizeof(word));
+    const panel_scales *scales = (const panel_scales *)(job->panel + job->steps * STEP_BYTES);
     float step;
     memcpy(&step, job->x + r * job->ldx + job->steps, sizeof step);
     // The sum of what was made unsigned may pass 2^31 where the difference does not: both wrap.
@@ -330,17 +396,15 @@ INLINE void block(const block_job *job, size_t rows, size_t width)
             sum[r][0] = sum[r][1] = (sums){0};
         for (; step < end; step++) {
             const word_unaligned *x = job->x + step;
-            const words_unaligned *w = (const words_unaligned *)(job->panel + step * PANEL * sizeof(word));
-            words w0 = w[0], w1 = {0};
-            if (width > 1)
-                w1 = w[1];
-            __builtin_prefetch(job->ahead + step * 64, 0, 2);
+            words w[2];
+            load_weights(w, job->panel + step * STEP_BYTES, width);
+            __builtin_prefetch(job->ahead + step * AHEAD, 0, 2);
             UNROLL(16)
             for (size_t r = 0; r < rows; r++) {
                 word value = x[r * ldx];
-                sum[r][0] = multiply_add(sum[r][0], value, w0);
+                sum[r][0] = multiply_add(sum[r][0], value, w[0]);
                 if (width > 1)
-                    sum[r][1] = multiply_add(sum[r][1], value, w1);
+                    sum[r][1] = multiply_add(sum[r][1], value, w[1]);
             }
         }
         if (++chain == chains)
@@ -392,7 +456,7 @@ static block_function *const blocks[ROWS][2] = {HEIGHTS(BLOCKS)};
 
 static void multiply(const gemm_tile *t)
 {
-    enum { LINE = 64, LINES = (PANEL * sizeof(word) + LINE - 1) / LINE }; // of a step
+    enum { LINES = (STEP_BYTES + LINE - 1) / LINE }; // of a step
     size_t blocks_of_rows = (t->rows + ROWS - 1) / ROWS, bytes = panel_bytes(t->in);
     block_job job = {.ldy = t->ldy,
                      .ldx = t->stride / sizeof(word),
@@ -406,7 +470,7 @@ static void multiply(const gemm_tile *t)
             size_t first = b * t->rows / blocks_of_rows, end = (b + 1) * t->rows / blocks_of_rows;
             job.x = (const word *)((const char *)t->x + first * t->stride);
             job.y = t->y + first * t->ldy + c;
-            job.ahead = job.panel + bytes + (b < LINES ? b : 0) * job.steps * LINE;
+            job.ahead = job.panel + bytes + (b < LINES ? b : 0) * job.steps * AHEAD;
             blocks[end - first - 1][job.cols > VL](&job);
         }
     }
@@ -416,8 +480,8 @@ void NAMED(CONCAT(add, PRECISION))(kernels *k)
 {
     k->gemm[ENTRY] = (gemm_kernels)
     {
-        .packed_bytes = packed_bytes, .pack = pack,
-#if !F32
+        .name = TEXT(PRECISION) METHOD "_" TEXT(KERNELS), .packed_bytes = packed_bytes, .pack = pack,
+#if ENCODES
         .row_bytes = row_bytes, .encode = encode,
 #endif
         .multiply = multiply,

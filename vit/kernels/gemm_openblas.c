@@ -199,6 +199,7 @@ static void openblas_multiply(const gemm_tile *t)
     leave();
 }
 
-static const gemm_kernels functions = {openblas_packed_bytes, openblas_pack, NULL, NULL, openblas_multiply};
+static const gemm_kernels functions = {"openblas", openblas_packed_bytes, openblas_pack, NULL,
+                                       NULL,       openblas_multiply};
 
 const gemm gemm_openblas = {"openblas", PRECISION_F32, openblas_run, openblas_tiling, false, &functions};

@@ -2,12 +2,16 @@
  * the baseline's, which every processor of the architecture has, then what each further feature of this one
  * does better replaces the entries that it has a version of. The order is fixed, and so is the choice.
  *
+ * Some processors have a feature that is slower than what they did without it: its row says which have not.
+ * What a product rounds may depend on that, so that each version of one has a name, which results give; who
+ * changes how a version rounds changes its name (METHOD in gemm_native.c).
+ *
  * To add an instruction set, or another way to compute a precision, one touches:
  * - vector.h: what vectors of the set are like, if it has its own;
  * - gemm_native.c: what a step of a product multiplies, if it is a product;
  * - CMakeLists.txt: the compiler's flags, and the files to compile for it; KERNELS is the feature's name;
  * - kernels.c: a row of `features`: its name, what MOHVIT_ISA calls its set, how to ask the processor for it,
- *   and the function that adds it;
+ *   where it is the better one, and the function that adds it;
  * - gemm.c and the enum below: if the precision is new.
  *
  * To add an entry: its place below, a plain version in tests/vit/kernels/reference.c, and a suite in
@@ -98,6 +102,7 @@ typedef struct gemm_tile {
 
 /* One way to compute products (gemm.h): of the native backend, replaced as a whole; or of another one. */
 typedef struct gemm_kernels {
+    const char *name; /* such as "bf16_widen_avx2": precision, method, feature */
     /* Bytes of packed weights, and how w (out, in) becomes them, once. */
     size_t (*packed_bytes)(size_t out, size_t in);
     void (*pack)(void *packed, const float *w, size_t out, size_t in);
@@ -185,8 +190,9 @@ struct kernels {
     size_t (*attend_scratch)(size_t d, size_t K);
 };
 
-/* All that this processor has, or no more than the set that MOHVIT_ISA=baseline|avx2|avx512 names; an error
- * where the processor or the build lacks it. */
+/* All that this processor does best, or no more than the set that MOHVIT_ISA=baseline|avx2|avx512 names; with
+ * the version of products in bf16 or int8 that MOHVIT_KERNELS names, for measuring. An error where processor
+ * or build lack it. */
 mohvit_status kernels_choose(const kernels **out, mohvit_error *err);
 
 /* For each set that this processor has, narrowest first, what MOHVIT_ISA would choose; NULL past the end. */

@@ -9,6 +9,8 @@ typedef struct numerics {
     precision precision;
     /* One backend's, for the precisions that layers take; [PRECISION_F32] is always there. */
     const gemm *gemms[PRECISIONS];
+    char products[96]; /* names of the versions of these (kernels.h), finest last: "bf16_widen_avx2, f32_avx2"
+                        */
 } numerics;
 
 /* backend as gemm_choose takes it. */

@@ -17,7 +17,7 @@
     _Static_assert(offsetof(type, last) + sizeof(((type *)NULL)->last) == sizeof(type),                      \
                    "padding at the end, or another member is the last one")
 ENDS_WITH(mohvit_options, note);
-ENDS_WITH(mohvit_info, instruction_set);
+ENDS_WITH(mohvit_info, kernels);
 ENDS_WITH(mohvit_block, routed);
 ENDS_WITH(mohvit_head_load_info, images);
 ENDS_WITH(mohvit_image_options, exif_orientation);

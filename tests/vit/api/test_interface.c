@@ -190,6 +190,7 @@ static void provenance_says_what_results_depend_on(void **state)
     assert_string_equal(text_of(found, "backend"), mohvit_backend_name(info.backend));
     assert_string_equal(text_of(found, "precision"), "f32");
     assert_string_equal(text_of(found, "instruction_set"), info.instruction_set);
+    assert_string_equal(text_of(found, "kernels"), info.kernels);
     assert_string_equal(text_of(found, "synthetic_seed"), "5");
     assert_null(json_object_get(found, "variant"));
     assert_true(json_equal(json_object_get(found, "config"), own));

@@ -378,6 +378,13 @@ static void only_counts_of_one_model_are_merged(void **state)
                  "routed_head is [0,2,3,5], expected [0,2,3,6]");
     head_load_destroy(b);
     b = make(&c, 1);
+    json_object_set_new(b->provenance, "kernels", json_string("bf16_widen_avx2"));
+    expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH, "b",
+                 "kernels is \"bf16_widen_avx2\", expected absent");
+    expect_error(head_load_merge(a, b, "a", "b", HEAD_LOAD_MIXED, &err), &err, MOHVIT_ERROR_ARGUMENT,
+                 "b: has counted what a has", "made up"); // once that is allowed
+    head_load_destroy(b);
+    b = make(&c, 1);
     b->routing.blocks[5].tokens++; // as of another network with such a config
     expect_error(head_load_merge(a, b, "a", "b", false, &err), &err, MOHVIT_ERROR_MISMATCH,
                  "b: is of another model than a", "other heads or tokens");

@@ -306,11 +306,12 @@ static void operand_free(operand_rows *o)
     free(o->step);
 }
 
-void reference_product(double *y, double *tolerance, precision p, const float *x, size_t ldx, size_t N,
-                       size_t in, size_t out, const float *w, const float *bias)
+void reference_product(double *y, double *tolerance, precision p, bool encodes, const float *x, size_t ldx,
+                       size_t N, size_t in, size_t out, const float *w, const float *bias)
 {
     const double eps = (double)FLT_EPSILON, n = (double)in;
-    operand_rows a = operand_of(p, x, ldx, N, in), b = operand_of(p, w, in, out, in);
+    operand_rows a = operand_of(encodes ? p : PRECISION_F32, x, ldx, N, in),
+                 b = operand_of(p, w, in, out, in);
     for (size_t at = 0; at < N * out; at++) {
         size_t row = at / out, o = at % out;
         const double *an = a.numbers + row * in, *bn = b.numbers + o * in;
@@ -327,7 +328,7 @@ void reference_product(double *y, double *tolerance, precision p, const float *x
                 (2 * eps * fabs(sum) + doubts) * scale + 16384 * n * (double)FLT_TRUE_MIN + eps * fabs(y[at]);
         else
             tolerance[at] += eps * (2 + n) * a.largest[row] * b.largest[o];
-        if (p == PRECISION_BF16) // to its instruction what is below FLT_MIN is 0
+        if (p == PRECISION_BF16 && encodes) // to its instruction what is below FLT_MIN is 0
             tolerance[at] += n * (double)FLT_MIN * (1 + a.largest[row] + b.largest[o]);
     }
     operand_free(&a);

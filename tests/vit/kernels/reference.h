@@ -76,11 +76,11 @@ double reference_bf16(float x);
  * floats may take the other. */
 long reference_steps(float x, float step, bool *doubtful);
 
-/* reference_linear as a product in precision p is defined (kernels.h, kernels_gemm.c), of floats x (N, in;
- * rows ldx apart); tolerance (N, out) is what rounding of sums and scales may take it away by. Where x or w
- * holds no finite number, y is none. */
-void reference_product(double *y, double *tolerance, precision p, const float *x, size_t ldx, size_t N,
-                       size_t in, size_t out, const float *w, const float *bias);
+/* reference_linear as a product in precision p is defined (kernels.h, gemm_native.c), of floats x (N, in;
+ * rows ldx apart), which it multiplies as they are unless it encodes them; tolerance (N, out) is what
+ * rounding of sums and scales may take it away by. Where x or w holds no finite number, y is none. */
+void reference_product(double *y, double *tolerance, precision p, bool encodes, const float *x, size_t ldx,
+                       size_t N, size_t in, size_t out, const float *w, const float *bias);
 
 /* Adaptive average pool: y (P, P, C) of x (side, side, C). */
 void reference_pool(double *y, const double *x, size_t side, size_t P, size_t C);

@@ -33,7 +33,7 @@ bool suite_applies(const suite *s, size_t index)
 
 /* ---- The table --------------------------------------------------------------------------------- */
 
-typedef void entry(void); // all that follows the names in the table is pointers to functions
+typedef void entry(void); // all that follows the names in the table is pointers, but for names to functions
 
 static void every_entry_has_a_suite(void **state)
 {
@@ -74,17 +74,35 @@ static void there_is_a_baseline_and_the_widest_set_is_chosen(void **state)
     unsetenv("MOHVIT_ISA");
 }
 
-/* What a set is called when chosen is all that its features add up to, the last of the set's layers. */
-static void a_set_is_all_of_its_features(void **state)
+static bool processor_is_amd(void)
+{
+    char line[256] = "";
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    bool amd = false;
+    while (f && !amd && fgets(line, sizeof line, f))
+        amd = strstr(line, "AuthenticAMD") != NULL;
+    if (f)
+        fclose(f);
+    return amd;
+}
+
+/* A set is what its features add up to, its last layer; but VDPBF16PS multiplies on AMD's processors alone.
+ */
+static void a_set_is_the_best_of_its_features(void **state)
 {
     (void)state;
-    const kernels *k, *last = NULL;
+    const kernels *k;
     for (size_t set = 0; (k = kernels_available(set)); set++) {
-        last = k;
+        kernels last = {0}, found = *k;
         for (size_t i = 0; kernels_layer(i); i++)
             if (!strcmp(kernels_layer(i)->isa, k->isa))
-                last = kernels_layer(i);
-        assert_ptr_equal(k, last);
+                last = *kernels_layer(i);
+        if (strstr(last.gemm[PRECISION_BF16].name, "_dot_") && !processor_is_amd()) {
+            assert_non_null(strstr(k->gemm[PRECISION_BF16].name, "_widen_"));
+            last.gemm[PRECISION_BF16] = k->gemm[PRECISION_BF16];
+        }
+        found.feature = last.feature;
+        assert_memory_equal(&found, &last, sizeof last);
     }
     for (size_t i = 1; kernels_layer(i); i++) // an entry is replaced, never lost
         for (size_t at = offsetof(kernels, layer_norm); at < sizeof(kernels); at += sizeof(entry *)) {
@@ -95,12 +113,68 @@ static void a_set_is_all_of_its_features(void **state)
         }
 }
 
+/* All but float32's, which pairs depend on. */
+static void each_version_of_a_product_can_be_chosen_by_its_name(void **state)
+{
+    (void)state;
+    const kernels *k, *chosen;
+    mohvit_error err;
+    for (size_t set = 0; (k = kernels_available(set)); set++) {
+        setenv("MOHVIT_ISA", k->isa, 1);
+        setenv("MOHVIT_KERNELS", "", 1); // is as if it were not set
+        assert_int_equal(kernels_choose(&chosen, NULL), MOHVIT_OK);
+        assert_ptr_equal(chosen, k);
+        setenv("MOHVIT_KERNELS", "fp8_abacus", 1);
+        assert_int_equal(kernels_choose(&chosen, &err), MOHVIT_ERROR_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "MOHVIT_KERNELS=fp8_abacus"));
+        bool of_set = true; // or of a narrower one
+        for (size_t i = 0; kernels_layer(i); i++) {
+            of_set = of_set && (i == 0 || strcmp(kernels_layer(i - 1)->isa, k->isa) != 0 ||
+                                !strcmp(kernels_layer(i)->isa, k->isa));
+            for (precision p = 0; p < PRECISIONS; p++) {
+                const gemm_kernels *version = &kernels_layer(i)->gemm[p];
+                if (!version->name)
+                    continue;
+                setenv("MOHVIT_KERNELS", version->name, 1);
+                mohvit_status status = kernels_choose(&chosen, NULL);
+                if (p == PRECISION_F32 || !of_set) {
+                    assert_int_equal(status, MOHVIT_ERROR_UNSUPPORTED);
+                    continue;
+                }
+                assert_int_equal(status, MOHVIT_OK);
+                assert_string_equal(chosen->isa, k->isa);
+                assert_non_null(strstr(err.message, version->name));
+                kernels expected = *k;
+                expected.gemm[p] = *version;
+                assert_memory_equal(chosen, &expected, sizeof expected);
+            }
+        }
+    }
+    unsetenv("MOHVIT_ISA");
+    unsetenv("MOHVIT_KERNELS");
+}
+
+static void versions_have_names_of_their_own(void **state)
+{
+    (void)state;
+    for (size_t i = 0; kernels_layer(i); i++)
+        for (size_t j = 0; j <= i; j++)
+            for (precision p = 0; p < PRECISIONS; p++) {
+                const gemm_kernels *a = &kernels_layer(i)->gemm[p], *b = &kernels_layer(j)->gemm[p];
+                assert_int_equal(a->name != NULL, a->multiply != NULL);
+                if (a->name && b->name)
+                    assert_int_equal(!strcmp(a->name, b->name), a->multiply == b->multiply);
+            }
+}
+
 static int check_table(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_entry_has_a_suite),
         cmocka_unit_test(there_is_a_baseline_and_the_widest_set_is_chosen),
-        cmocka_unit_test(a_set_is_all_of_its_features),
+        cmocka_unit_test(a_set_is_the_best_of_its_features),
+        cmocka_unit_test(each_version_of_a_product_can_be_chosen_by_its_name),
+        cmocka_unit_test(versions_have_names_of_their_own),
     };
     return cmocka_run_group_tests_name("the kernel table", tests, NULL, NULL);
 }

@@ -143,14 +143,14 @@ typedef struct {
     double *gated, *tolerance; /* (N, hidden) */
 } middle;
 
-/* GELU(depthwise(u)) ⊙ v, whose fc1 is a product in precision p. */
-static middle reference_middle(const weights *w, precision p)
+/* GELU(depthwise(u)) ⊙ v, whose fc1 is a product in precision p (reference_product). */
+static middle reference_middle(const weights *w, precision p, bool encodes)
 {
     size_t N = w->N, hidden = w->hidden, side = w->side;
     middle m = {malloc(N * hidden * sizeof *m.gated), malloc(N * hidden * sizeof *m.tolerance)};
     double *uv = malloc(N * 2 * hidden * sizeof *uv), *off = malloc(N * 2 * hidden * sizeof *off);
     assert_true(m.gated && m.tolerance && uv && off);
-    reference_product(uv, off, p, w->y, w->C, N, w->C, 2 * hidden, w->fc1, w->fc1_bias);
+    reference_product(uv, off, p, encodes, w->y, w->C, N, w->C, 2 * hidden, w->fc1, w->fc1_bias);
     reference_depthwise_gelu_gate(m.gated, uv, side, hidden, w->depthwise, w->depthwise_bias);
     double largest = 0;
     for (size_t i = 0; i < N * 2 * hidden; i++)
@@ -178,6 +178,11 @@ static void middle_free(middle *m)
     free(m->tolerance);
 }
 
+static bool encodes(const gemm *g, const kernels *k)
+{
+    return gemm_functions(g, k)->encode != NULL;
+}
+
 /* fc2 is held to the product of what was gated: what rounds a float to 8 bits may round a neighbour of it
  * elsewhere. */
 static void check(layer_case *l, const middle *m)
@@ -190,8 +195,8 @@ static void check(layer_case *l, const middle *m)
     size_t ld = l->ld;
     for (size_t i = 0; i < N * hidden; i++)
         assert_close((double)l->gated[i / hidden * ld + i % hidden], m->gated[i], m->tolerance[i]);
-    reference_product(expected, tolerance, l->gemm->precision, l->gated, ld, N, hidden, C, w->fc2,
-                      w->fc2_bias);
+    reference_product(expected, tolerance, l->gemm->precision, encodes(l->gemm, l->pass.kernels), l->gated,
+                      ld, N, hidden, C, w->fc2, w->fc2_bias);
     for (size_t i = 0; i < N * C; i++)
         assert_close((double)l->x[i], (double)w->x[i] + expected[i],
                      tolerance[i] + (double)FLT_EPSILON * fabs((double)w->x[i]));
@@ -209,11 +214,15 @@ static void for_every_layer(void (*check_layer)(layer_case *l, const middle *m),
             if (sides[i] > 40 && j % 3 != 1) // some hidden widths of many tokens: one block, and more
                 continue;
             weights w = weights_new(sides[i], sides[i] % 2 ? 3 : 6, hiddens[j]);
-            for (precision p = 0; p < PRECISIONS; p++) {
-                middle m = reference ? reference_middle(&w, p) : (middle){NULL, NULL};
+            for (int kind = 0; kind < 2 * PRECISIONS; kind++) {
+                precision p = (precision)(kind / 2);
+                bool encoded = kind % 2;
+                if (encoded ? p == PRECISION_F32 : p == PRECISION_INT8)
+                    continue;
+                middle m = reference ? reference_middle(&w, p, encoded) : (middle){NULL, NULL};
                 for (size_t backend = 0; (g = gemm_available(backend)); backend++)
                     for (size_t set = 0; g->precision == p && (k = kernels_available(set)); set++) {
-                        if (gemm_lacks(g, k))
+                        if (gemm_lacks(g, k) || encodes(g, k) != encoded)
                             continue;
                         layer_case l = layer_new(&w, g, k);
                         check_layer(&l, &m);
