@@ -74,14 +74,12 @@ static json_t *products(const kernels *k)
     return array;
 }
 
-/* {backend: [precision …]}, of those that this processor and these kernels can compute. */
-static json_t *backends(const kernels *k)
+/* {backend: [precision …]}, of those that can be loaded. */
+static json_t *backends(void)
 {
     json_t *object = or_die(json_object());
     for (size_t i = 0; gemm_available(i); i++) {
         const gemm *g = gemm_available(i);
-        if (gemm_lacks(g, k))
-            continue;
         if (!json_object_get(object, g->name))
             json_put(object, g->name, or_die(json_array()));
         json_add(json_object_get(object, g->name), json_text(precision_name(g->precision)));
@@ -167,7 +165,7 @@ static int run_version(int argc, char **argv)
         return EXIT_MODEL;
     json_t *object = or_die(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "version", mohvit_version(),
                                       "cpu", cpu_name(), "cpu_features", features(), "instruction_set",
-                                      k->isa, "kernels", products(k), "backends", backends(k), "libraries",
+                                      k->isa, "kernels", products(k), "backends", backends(), "libraries",
                                       libraries(), "mpi_module", module_path()));
     if (format == FORMAT_JSON)
         output_json(object);

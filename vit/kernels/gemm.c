@@ -5,13 +5,11 @@
 
 /* ---- Precisions ---------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name, *needs; /* of the processor, where not every one has it */
-} precisions[PRECISIONS] = {{"f32", NULL}, {"bf16", NULL}, {"int8", "AVX512-VNNI"}};
+static const char *const precisions[PRECISIONS] = {"f32", "bf16", "int8"};
 
 const char *precision_name(precision p)
 {
-    return precisions[p].name;
+    return precisions[p];
 }
 
 /* ---- Which backend ------------------------------------------------------------------------------- */
@@ -21,11 +19,6 @@ const gemm *gemm_available(size_t index)
     if (index < PRECISIONS)
         return &gemm_native[index];
     return index == PRECISIONS && !gemm_openblas_load(NULL) ? &gemm_openblas : NULL;
-}
-
-const char *gemm_lacks(const gemm *g, const kernels *k)
-{
-    return gemm_functions(g, k)->multiply ? NULL : precisions[g->precision].needs;
 }
 
 static bool automatic(const char *name)
@@ -45,11 +38,6 @@ mohvit_status gemm_choose(const gemm **out, const char *name, precision wanted, 
     if (g->precision != wanted)
         return error_set(err, MOHVIT_ERROR_UNSUPPORTED, "backend %s does not compute in %s", g->name,
                          precision_name(wanted));
-    if (gemm_lacks(g, k))
-        return error_set(
-            err, MOHVIT_ERROR_UNSUPPORTED,
-            "precision %s needs %s, which this processor or its instruction set in use (%s) lacks",
-            precision_name(wanted), gemm_lacks(g, k), k->isa);
     mohvit_status status = native ? MOHVIT_OK : gemm_openblas_load(err);
     if (!status)
         *out = g;

@@ -42,10 +42,6 @@ mohvit_status gemm_openblas_load(mohvit_error *err);
 /* What OpenBLAS says of itself; NULL where it cannot be loaded. */
 const char *gemm_openblas_version(void);
 
-/* What of the processor, or of the set in use, g needs and these kernels have not, such as "AVX512-VNNI";
- * NULL where they can run it. */
-const char *gemm_lacks(const gemm *g, const kernels *k);
-
 /* By the name of the backend; NULL or "auto": native where its kernels are vectorised for the processor, else
  * openblas, whose own are. An error says what is lacking. */
 mohvit_status gemm_choose(const gemm **out, const char *name, precision p, const kernels *k,

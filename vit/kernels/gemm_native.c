@@ -5,10 +5,10 @@
  *   f32   a step of the innermost loop takes one input, a float;
  *   bf16  likewise: weights are bfloat16, widened to floats in registers, once for all rows of a block; or,
  *         by AVX512-BF16, two inputs, bfloat16 like their weights, that one instruction multiplies and adds;
- *   int8  four inputs, bytes, likewise by AVX512-VNNI. Sums are exact.
- *
- * A byte of x counts 127ths of its row's largest magnitude, plus 128 to make it unsigned; one of W counts
- * 127ths of its output's.
+ *   int8  two inputs: 127ths of their row's largest magnitude, in 16 bits, times weights that are bytes and
+ *         are widened likewise, 127ths of their output's; or, by AVX512-VNNI and AVX-VNNI, four inputs,
+ *         bytes, to which 128 is added to make them unsigned. Sums are exact, and the bits of a result the
+ *         same by every version: CMakeLists.txt forbids the compiler to fuse multiplying with adding.
  *
  * All the rest is the same: what a step takes of x fills one word of 32 bits. W lies in panels of PANEL
  * outputs: for each step, the words of two vectors' outputs side by side, or, where they are widened, in the
@@ -33,7 +33,7 @@
 #define INT8         (PRECISION_IS == IS_int8)
 
 /* Weights are stored in half of the bits that they are multiplied in. */
-#if BF16 && !defined(__AVX512BF16__)
+#if (BF16 && !defined(__AVX512BF16__)) || (INT8 && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__))
 #define WIDEN 1
 #else
 #define WIDEN 0
@@ -98,19 +98,34 @@ INLINE sums multiply_add(sums sum, word x, words w)
 
 #elif INT8
 typedef uint32_t word;
-typedef int8_t number;
 typedef ivec words, sums;
 #define ENTRY  PRECISION_INT8
 #define METHOD ""
-#define INPUTS 4
 #define CHAIN  SIZE_MAX // sums are exact
+#if WIDEN
+typedef int16_t code;    // of an input
+typedef uint16_t number; // whose lower half is the weight's byte
+#define INPUTS 2
+#define ADDED  0
+#else
+typedef uint8_t code;
+typedef int8_t number;
+#define INPUTS 4
+#define ADDED  128
+#endif
 
 INLINE sums multiply_add(sums sum, word x, words w)
 {
+#if WIDEN
+    return sum + ivec_pairs((ivec){0} + (int32_t)x, w);
+#elif VL == 16
     return (sums)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32((int)x), (__m512i)w);
+#else
+    return (sums)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32((int)x), (__m256i)w);
+#endif
 }
 
-/* Behind the words of a panel: what its outputs are scaled by, and what the 128 added to x comes to. */
+/* Behind the words of a panel: what its outputs are scaled by, and what is ADDED to x comes to. */
 typedef struct {
     float scale[PANEL];
     int32_t offset[PANEL];
@@ -118,6 +133,7 @@ typedef struct {
 #endif
 
 typedef uint32_t uvec __attribute__((vector_size(4 * VL)));
+typedef int16_t svec __attribute__((vector_size(4 * VL), unused));
 typedef uvec uvec_unaligned __attribute__((aligned(4), may_alias));
 typedef words words_unaligned __attribute__((aligned(4), may_alias, unused));
 typedef word word_unaligned __attribute__((aligned(1), may_alias));
@@ -130,8 +146,13 @@ INLINE void load_weights(words w[2], const char *step, size_t width)
 #if WIDEN
     uvec both = *(const uvec_unaligned *)step;
     (void)width;
+#if BF16
     w[0] = (words)(both << 16);
     w[1] = (words)(both & 0xffff0000u);
+#else // 16 bits at a time, with their sign; what the first shift brings into them the second takes out
+    w[0] = (words)((svec)(both << 8) >> 8);
+    w[1] = (words)((svec)both >> 8);
+#endif
 #else
     const words_unaligned *at = (const words_unaligned *)step;
     w[0] = at[0];
@@ -220,7 +241,7 @@ INLINE int32_t pack_words(word *to, const float *w, size_t n, float inverse)
 #pragma omp simd reduction(+ : sum)
     for (size_t i = 0; i < n; i++) {
         int32_t steps = in_steps(w[i], inverse);
-        numbers[i] = (number)steps;
+        numbers[i] = (number)(uint8_t)steps;
         sum += steps;
     }
 #else
@@ -243,7 +264,7 @@ INLINE void store_weights(char *step, size_t first, const vec *w)
 #if WIDEN
     uvec_unaligned *both = (uvec_unaligned *)step;
     if (first)
-        *both |= (uvec)*w << 16;
+        *both |= (uvec)*w << (BF16 ? 16 : 8);
     else
         *both = (uvec)*w;
 #else
@@ -281,7 +302,7 @@ static void pack(void *to, const float *w, size_t out, size_t in)
         }
 #if INT8
         for (size_t o = 0; o < VL; o++)
-            scales->offset[first % PANEL + o] = 128 * sum[o];
+            scales->offset[first % PANEL + o] = ADDED * sum[o];
 #else
         (void)sum;
 #endif
@@ -323,11 +344,11 @@ static void encode(void *rows, const float *x, size_t ldx, size_t n, size_t in)
         for (size_t i = 0; i < in; i++)
             to[i] = to_bf16(x[i]);
 #else
-        uint8_t *to = (uint8_t *)row;
+        code *to = (code *)row;
         float step = step_of(x, in), inverse = steps_per(step);
 #pragma omp simd
         for (size_t i = 0; i < in; i++)
-            to[i] = (uint8_t)(in_steps(x[i], inverse) + 128);
+            to[i] = (code)(in_steps(x[i], inverse) + ADDED);
         memcpy(row + steps_of(in) * sizeof(word), &step, sizeof step);
 #endif
     }
@@ -370,7 +391,7 @@ INLINE vec product(const block_job *job, sums sum, size_t r, size_t v)
     float step;
     memcpy(&step, job->x + r * job->ldx + job->steps, sizeof step);
     // The sum of what was made unsigned may pass 2^31 where the difference does not: both wrap.
-    ivec exact = (ivec)_mm512_sub_epi32((__m512i)sum, _mm512_loadu_si512(scales->offset + v * VL));
+    ivec exact = (ivec)((uvec)sum - *(const uvec_unaligned *)(scales->offset + v * VL));
     return __builtin_convertvector(exact, vec) * (vec_load(scales->scale + v * VL) * step);
 #else
     (void)job, (void)r, (void)v;

@@ -12,6 +12,7 @@ void add_set_baseline(kernels *k);
 
 #ifdef KERNELS_X86
 void add_set_avx2(kernels *k), add_set_avx512(kernels *k);
+void add_int8_avx_vnni(kernels *k);
 void add_bf16_avx512_bf16(kernels *k), add_int8_avx512_vnni(kernels *k);
 
 /* What Clang 14 has no name for in __builtin_cpu_supports. */
@@ -27,6 +28,13 @@ static bool has_v3(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
            __builtin_cpu_supports("bmi2") && has_f16c_movbe_lzcnt();
+}
+
+/* Nor has GCC 12 for this. */
+static bool has_avx_vnni(void)
+{
+    unsigned a, b, c, d;
+    return has_v3() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
 }
 
 static bool has_v4(void)
@@ -65,6 +73,7 @@ static const struct {
     {"baseline", "baseline", NULL, NULL, add_set_baseline},
 #ifdef KERNELS_X86
     {"avx2", "avx2", has_v3, NULL, add_set_avx2},
+    {"avx_vnni", "avx2", has_avx_vnni, NULL, add_int8_avx_vnni},
     {"avx512", "avx512", has_v4, NULL, add_set_avx512},
     {"avx512_bf16", "avx512", has_bf16, dots_beat_fma, add_bf16_avx512_bf16},
     {"avx512_vnni", "avx512", has_vnni, NULL, add_int8_avx512_vnni},
@@ -119,7 +128,7 @@ static void fill_tables(void)
     for (size_t i = 0; i < FEATURES; i++) {
         if (features[i].present && !features[i].present())
             continue;
-        if (layer_count && strcmp(set.isa, features[i].isa) != 0)
+        if (set.isa && strcmp(set.isa, features[i].isa) != 0)
             add_possible(&set); // it is complete
         if (!features[i].better || features[i].better())
             add_feature(&set, i);
@@ -182,14 +191,16 @@ static mohvit_status unknown_product(const char *wanted, const char *isa, mohvit
 
 mohvit_status kernels_choose(const kernels **out, mohvit_error *err)
 {
-    const kernels *set = NULL, *with;
+    const kernels *chosen = NULL;
     const char *wanted = getenv("MOHVIT_KERNELS");
-    mohvit_status status = choose_set(&set, err);
-    if (status)
-        return status;
-    with = wanted && *wanted ? with_product(set->isa, wanted) : set;
-    if (!with)
-        return unknown_product(wanted, set->isa, err);
-    *out = with;
-    return MOHVIT_OK;
+    mohvit_status status = choose_set(&chosen, err);
+    if (!status && wanted && *wanted) {
+        const char *isa = chosen->isa;
+        chosen = with_product(isa, wanted);
+        if (!chosen)
+            status = unknown_product(wanted, isa, err);
+    }
+    if (!status)
+        *out = chosen;
+    return status;
 }

@@ -177,7 +177,6 @@ struct kernels {
 
     void (*gates)(const gates_job *job);
 
-    /* multiply is NULL where no feature of the processor computes the precision. */
     gemm_kernels gemm[PRECISIONS];
 
     /* NULL where vectors are too short to win by it. They read what gemm[PRECISION_F32] packs: a feature

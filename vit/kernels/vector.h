@@ -21,6 +21,7 @@
 #define VEC_MIN(a, b)    ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
 #define VEC_ESTIMATE(x)  ((vec)_mm512_rcp14_ps((__m512)(x)))               // of 1 / x
 #define VEC_SCALE(x, n)  ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(n))) // x · 2^n
+#define VEC_PAIRS(a, b)  ((ivec)_mm512_madd_epi16((__m512i)(a), (__m512i)(b)))
 #elif defined(__AVX2__)
 #include <immintrin.h>
 #define VL               8
@@ -28,9 +29,14 @@
 #define VEC_MAX(a, b)    ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define VEC_MIN(a, b)    ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
 #define VEC_ESTIMATE(x)  ((vec)_mm256_rcp_ps((__m256)(x)))
+#define VEC_PAIRS(a, b)  ((ivec)_mm256_madd_epi16((__m256i)(a), (__m256i)(b)))
 #else
 #define VL               4
 #define VECTOR_REGISTERS 16 // SSE2's; NEON's 32 await a measurement
+#ifdef __SSE2__
+#include <emmintrin.h>
+#define VEC_PAIRS(a, b) ((ivec)_mm_madd_epi16((__m128i)(a), (__m128i)(b)))
+#endif
 #endif
 
 typedef float vec __attribute__((vector_size(4 * VL)));
@@ -72,6 +78,16 @@ INLINE void vec_store_part(float *p, vec x, size_t n)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
 #else
     memcpy(p, &x, n * sizeof *p);
+#endif
+}
+
+/* In each lane the products of the lower and of the upper 16 bits, with their signs, added up. */
+INLINE ivec ivec_pairs(ivec a, ivec b)
+{
+#ifdef VEC_PAIRS
+    return VEC_PAIRS(a, b);
+#else
+    return (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);
 #endif
 }
 

@@ -8,8 +8,7 @@ static void name_products(numerics *a)
     for (precision p = a->precision + 1; p-- > 0;) {
         const char *name = gemm_functions(a->gemms[p], a->kernels)->name;
         size_t used = strlen(a->products);
-        if (p == a->precision || a->gemms[p] != a->gemms[p + 1])
-            snprintf(a->products + used, sizeof a->products - used, "%s%s", used ? ", " : "", name);
+        snprintf(a->products + used, sizeof a->products - used, "%s%s", used ? ", " : "", name);
     }
 }
 
@@ -24,9 +23,8 @@ mohvit_status numerics_choose(numerics *a, const char *backend, precision wanted
         return status;
     a->precision = g->precision;
     status = gemm_choose(&a->gemms[PRECISION_F32], g->name, PRECISION_F32, a->kernels, err);
-    for (precision p = 1; !status && p <= a->precision; p++) // those that numerics_of falls back on
-        if (gemm_choose(&a->gemms[p], g->name, p, a->kernels, NULL))
-            a->gemms[p] = a->gemms[p - 1];
+    for (precision p = 1; !status && p <= a->precision; p++)
+        status = gemm_choose(&a->gemms[p], g->name, p, a->kernels, err);
     if (!status)
         name_products(a);
     return status;
@@ -34,11 +32,12 @@ mohvit_status numerics_choose(numerics *a, const char *backend, precision wanted
 
 /* Rounding hurts most where it happens first and where there is no way round it: in the narrow first stages,
  * whose sums average over few channels, and in the patch embeddings, which no residual connection bypasses.
- * These take little of the arithmetic and keep a finer precision: bf16 in place of int8, where the processor
- * has it, and float32 in place of bf16. So does proj where the others are int8, whose rounding nothing evens
- * out before the next norm. RMS error of the logits of moh_transnext_base_75 in parts of their standard
- * deviation: bf16 everywhere 0.15, as here 0.08; int8 everywhere but in router, first convolution and head
- * 0.28, as here but for proj 0.20, as here 0.19. (By AVX512-BF16 and VNNI; with widened weights less.) */
+ * These take little of the arithmetic and keep a finer precision: bf16 in place of int8, which loses to
+ * float32 by none of its kernels, and float32 in place of bf16. So does proj where the others are int8, whose
+ * rounding nothing evens out before the next norm. RMS error of the logits of moh_transnext_base_75 in parts
+ * of their standard deviation: bf16 everywhere 0.15, as here 0.08; int8 everywhere but in router, first
+ * convolution and head 0.28, as here but for proj 0.20, as here 0.19. (By AVX512-BF16 and VNNI; with widened
+ * weights less.) */
 const gemm *numerics_of(const numerics *a, layer_part part, size_t s)
 {
     bool attends = part == PART_ATTENTION || part == PART_PROJ,

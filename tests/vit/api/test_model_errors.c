@@ -403,11 +403,6 @@ static void a_precision_must_be_known_and_computed_by_the_backend(void **state)
     expect_flaw(&(flaw){0},
                 (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS, .precision = MOHVIT_PRECISION_INT8},
                 MOHVIT_ERROR_UNSUPPORTED, "openblas", "int8");
-    setenv("MOHVIT_ISA", "baseline", 1);
-    expect_flaw(&(flaw){0},
-                (mohvit_options){.backend = MOHVIT_BACKEND_NATIVE, .precision = MOHVIT_PRECISION_INT8},
-                MOHVIT_ERROR_UNSUPPORTED, "AVX512-VNNI", "baseline");
-    unsetenv("MOHVIT_ISA");
     heard h;
     mohvit_close(expect_open(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_F32}, &h));
 }

@@ -63,7 +63,7 @@ typedef struct {
 } layer_case;
 
 /* The native backend in every precision with each instruction set, the other with the baseline. */
-#define MAX_SETUPS 8
+#define MAX_SETUPS 10 // 3 sets in 3 precisions, and OpenBLAS
 static mohvit_model *models[LENGTH(cases)][MAX_SETUPS];
 static size_t setups;
 
@@ -77,7 +77,7 @@ static int open_models(void **state)
             mohvit_options options = {.size = sizeof options,
                                       .backend = backend_outside(g),
                                       .precision = precision_outside(g->precision)};
-            if (gemm_lacks(g, k) || (set && strcmp(g->name, "native")))
+            if (set && strcmp(g->name, "native") != 0)
                 continue;
             assert_true(setups < MAX_SETUPS);
             setenv("MOHVIT_ISA", k->isa, 1);
@@ -427,7 +427,7 @@ static void check_pairs(layer_case *l)
 {
     bool able = l->pass.kernels->pairs.sums && l->gemm == &gemm_native[PRECISION_F32];
     assert_int_equal(pairs_skip_products(&l->pass, l->attention), able && l->config->embed_dims[0] == 96);
-    // int8 on a processor without bfloat16, where proj alone is float32
+    // and where proj alone is float32
     attention mixed = *l->attention;
     mixed.proj.gemm = &gemm_native[PRECISION_F32];
     assert_int_equal(pairs_skip_products(&l->pass, &mixed), able && l->config->embed_dims[0] == 96);
