@@ -905,7 +905,7 @@ what_ran_is_stated() {
     MOHVIT_ISA=baseline run 0 bench --iters 1 --format json --precision int8
     equal "$(get provenance kernels)" "int8_baseline, bf16_widen_baseline, f32_baseline"
     run 0 bench --iters 1 --format json --backend openblas
-    equal "$(get provenance kernels)" openblas
+    [[ $(get provenance kernels) =~ ^openblas_[A-Z] ]] || fail "$out"
     run 0 bench --iters 1 --format json --routed-heads 1
     get provenance active_heads_percent >a
     run 0 bench --iters 1 --format json --routed-heads 100%

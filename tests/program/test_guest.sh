@@ -2,7 +2,7 @@
 # The program among others: what it loads, what little it needs, and that it goes when it is told to.
 # test_guest.sh MOHVIT TOOLS GOLDEN GROUP. STACK (default 128K) is what threads get; the sanitizers' frames are larger.
 set -u
-mohvit=$1 json=$2/test_cli_json group=$4 stack=${STACK:-128K}
+mohvit=$1 tools=$2 json=$2/test_cli_json group=$4 stack=${STACK:-128K}
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=tests/testing.sh
 . "$here/../testing.sh"
@@ -53,6 +53,30 @@ without_openblas_the_message_names_its_package() {
     equal "$(get libraries OpenBLAS)" null
     run 0 bench --iters 1 --format json
     unset LD_LIBRARY_PATH
+}
+
+# core NAME=VALUE …: what the products are called where the library says that it runs FAKE_CORE.
+core() {
+    env LD_LIBRARY_PATH="$tools/fake_openblas" "$@" "$mohvit" classify --backend openblas --provenance --format json \
+        "$sample" >out.txt 2>err.txt || fail "$*: $(cat err.txt)"
+    get provenance kernels
+}
+
+a_processor_that_openblas_does_not_know_gets_the_core_that_fits() {
+    local fits=Prescott
+    run 0 --version --format json
+    case $(get cpu_features) in
+    *avx512*) fits=SkylakeX ;;
+    *avx2*) fits=Haswell ;;
+    esac
+    unset OPENBLAS_CORETYPE
+    equal "$(core FAKE_CORE=Prescott)" openblas_$fits
+    equal "$(core FAKE_CORE=Prescott OPENBLAS_CORETYPE=)" openblas_$fits
+    equal "$(core FAKE_CORE=Zen)" openblas_Zen
+    equal "$(core FAKE_CORE=Newer)" openblas_Newer
+    equal "$(core FAKE_CORE=Prescott OPENBLAS_CORETYPE=Nehalem)" openblas_Nehalem
+    LD_LIBRARY_PATH=$tools/fake_openblas FAKE_CORE=Prescott run 0 bench --iters 1 --backend openblas --format json
+    equal "$(get provenance kernels)" openblas_$fits
 }
 
 # confined KIB ARGUMENT …: run in so much address space; its status in $status, 124 or 137 where it hangs.
@@ -181,6 +205,7 @@ case $group in
 openblas)
     openblas_is_loaded_when_and_only_when_it_is_used
     without_openblas_the_message_names_its_package
+    a_processor_that_openblas_does_not_know_gets_the_core_that_fits
     ;;
 limits)
     little_address_space_hangs_no_run

@@ -380,6 +380,7 @@ static int bench(const bench_options *o)
     measurement m = {0};
     mohvit_error err;
     model_source source = model_source_or_synthetic(&o->model);
+    gemm_openblas_load(NULL); // for the peak: before a thread exists (openblas_core.h)
     double start = clock_ms();
     mohvit_model *opened = model_open_or_complain(&source, &o->model);
     m.load_ms = clock_ms() - start;

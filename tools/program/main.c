@@ -5,6 +5,7 @@
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/interrupt.h"
+#include "tools/program/openblas_core.h"
 #include "tools/program/output.h"
 
 #include <stdlib.h>
@@ -104,7 +105,9 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     interrupt_default();
-    setenv("OPENBLAS_NUM_THREADS", "1", 1); // it would start threads that nobody uses, and hang where it cannot
+    // OpenBLAS would start threads that nobody uses, and hang where it cannot.
+    setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    openblas_core_begin();
     output_begin();
     atexit(replace_cancel_all); // where memory runs out, or_die() ends the program, whatever is under way
     return output_end(dispatch(argc, argv));

@@ -39,6 +39,11 @@ extern const gemm gemm_native[PRECISIONS], gemm_openblas;
  * before gemm_openblas runs or multiplies, and done by gemm_available and gemm_choose. */
 mohvit_status gemm_openblas_load(mohvit_error *err);
 
+/* NULL, or asked while OpenBLAS is loaded, about the core that it takes the processor for: true where it is
+ * to be loaded again, because the environment names another one now. The library changes no environment; this
+ * is for the program, to set before. */
+extern bool (*gemm_openblas_rename_core)(const char *core);
+
 /* What OpenBLAS says of itself; NULL where it cannot be loaded. */
 const char *gemm_openblas_version(void);
 

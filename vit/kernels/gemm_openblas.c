@@ -6,6 +6,7 @@
 #include <omp.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- Loading ----------------------------------------------------------------------------------- */
@@ -17,17 +18,37 @@ static struct {
     __typeof__(openblas_get_num_threads) *get_threads;
     __typeof__(openblas_set_num_threads) *set_threads;
     __typeof__(openblas_get_config) *get_config;
+    __typeof__(openblas_get_corename) *get_corename;
 } blas;
 
-static bool load(char *why, size_t size)
+bool (*gemm_openblas_rename_core)(const char *core);
+
+/* Of its products, whose rounding depends on the core. */
+static char core_name[64] = "openblas_";
+
+static void *load_as_it_is(char *why, size_t size)
 {
     static const library_function functions[] = {
         {&blas.sgemm, "cblas_sgemm"},
         {&blas.get_threads, "openblas_get_num_threads"},
         {&blas.set_threads, "openblas_set_num_threads"},
         {&blas.get_config, "openblas_get_config"},
+        {&blas.get_corename, "openblas_get_corename"},
     };
     return library_load(OPENBLAS_LIBRARY, functions, sizeof functions / sizeof *functions, why, size);
+}
+
+/* OpenBLAS looks for the name of a core but once: to have another, it is loaded again. */
+static bool load(char *why, size_t size)
+{
+    void *library = load_as_it_is(why, size);
+    if (library && gemm_openblas_rename_core && gemm_openblas_rename_core(blas.get_corename())) {
+        library_unload(library);
+        library = load_as_it_is(why, size);
+    }
+    if (library)
+        snprintf(core_name, sizeof core_name, "openblas_%s", blas.get_corename());
+    return library;
 }
 
 /* ---- Room -------------------------------------------------------------------------------------- */
@@ -199,7 +220,7 @@ static void openblas_multiply(const gemm_tile *t)
     leave();
 }
 
-static const gemm_kernels functions = {"openblas", openblas_packed_bytes, openblas_pack, NULL,
-                                       NULL,       openblas_multiply};
+static const gemm_kernels functions = {core_name, openblas_packed_bytes, openblas_pack, NULL,
+                                       NULL,      openblas_multiply};
 
 const gemm gemm_openblas = {"openblas", PRECISION_F32, openblas_run, openblas_tiling, false, &functions};
