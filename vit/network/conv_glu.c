@@ -61,7 +61,7 @@ static size_t band_end(size_t side, size_t top)
 
 void conv_glu_bind(binder *b, conv_glu *m, const config *c, size_t s)
 {
-    const gemm *g = bind_gemm(b, PART_MLP, s);
+    const gemm *g = bind_gemm(b, PART_FC1, s);
     size_t C = c->embed_dims[s], hidden = config_hidden(c, s), out = 2 * hidden;
     *m = (conv_glu){.side = config_side(c, s), .hidden = hidden};
     const float *w = bind_staged(b, "fc1", ".weight", SHAPE(out, C));
@@ -76,7 +76,7 @@ void conv_glu_bind(binder *b, conv_glu *m, const config *c, size_t s)
         transpose(depthwise, w, hidden, NEIGHBOURS);
     m->dw_weight = depthwise;
     m->dw_bias = bind_tensor(b, "dwconv.dwconv", ".bias", SHAPE(hidden));
-    m->fc2 = bind_linear(b, "fc2", g, SHAPE(C, hidden));
+    m->fc2 = bind_linear(b, "fc2", bind_gemm(b, PART_FC2, s), SHAPE(C, hidden));
 }
 
 typedef struct {

@@ -16,7 +16,7 @@ typedef struct numerics {
 /* backend as gemm_choose takes it. */
 mohvit_status numerics_choose(numerics *a, const char *backend, precision wanted, mohvit_error *err);
 
-typedef enum layer_part { PART_EMBED, PART_ATTENTION, PART_PROJ, PART_MLP, PART_EXACT } layer_part;
+typedef enum layer_part { PART_EMBED, PART_ATTENTION, PART_PROJ, PART_FC1, PART_FC2, PART_EXACT } layer_part;
 
 /* How the layers of a part of stage s (from 0) are computed. */
 const gemm *numerics_of(const numerics *a, layer_part part, size_t s);

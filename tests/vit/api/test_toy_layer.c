@@ -31,7 +31,7 @@ typedef struct toy {
 static void toy_bind(binder *b, toy *t)
 {
     t->scale = bind_tensor(b, "scale", "", SHAPE(C));
-    t->mix = bind_linear(b, "mix", bind_gemm(b, PART_MLP, 2), SHAPE(C, C));
+    t->mix = bind_linear(b, "mix", bind_gemm(b, PART_FC1, 2), SHAPE(C, C));
 }
 
 typedef struct {
