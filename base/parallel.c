@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
+#include <fenv.h>
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -235,10 +236,16 @@ void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
         .workers.wake = PTHREAD_COND_INITIALIZER,
         .caller.wake = PTHREAD_COND_INITIALIZER,
     };
+    fenv_t callers;
+    fegetenv(&callers);
 #pragma omp parallel num_threads((int)threads)
     {
         if (omp_get_thread_num()) {
+            fenv_t own; // the thread serves the caller's own OpenMP regions too
+            fegetenv(&own);
+            fesetenv(&callers);
             serve(&t, (size_t)omp_get_thread_num());
+            fesetenv(&own);
         } else {
             body(arg, &t);
             atomic_store(&t.finished, true);

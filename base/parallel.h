@@ -9,7 +9,9 @@ typedef struct team team;
 
 /* Calls body(arg, team) on this thread with a team of up to `threads` around it, and returns when body has.
  * It is one OpenMP region, so that the steps of a forward pass need not open one each. With one thread the
- * team is NULL. A forked child lacks its caller's threads: there body runs on another, with a new team. */
+ * team is NULL. A forked child lacks its caller's threads: there body runs on another, with a new team.
+ * Threads round, and treat denormal numbers, as the caller does: a task's result is its own, whoever does it.
+ */
 void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg);
 
 /* Threads of the team, the caller's included; 1 for NULL. */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/parallel.h"
 
+#include <fenv.h>
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -493,6 +494,55 @@ static void a_worker_number_belongs_to_one_thread(void **state)
     }
 }
 
+typedef struct {
+    atomic_uint upwards, others; // tasks of workers beside the caller
+} rounding_watch;
+
+static void note_rounding(void *arg, size_t task, size_t worker)
+{
+    (void)task;
+    rounding_watch *w = arg;
+    if (worker)
+        atomic_fetch_add(fegetround() == FE_UPWARD ? &w->upwards : &w->others, 1);
+    else
+        sched_yield();
+}
+
+/* Until a worker has had a task. */
+static void rounding_loops(void *arg, team *members)
+{
+    const rounding_watch *w = arg;
+    while (!atomic_load(&w->upwards) && !atomic_load(&w->others))
+        parallel_for(members, 100, note_rounding, arg);
+}
+
+static void workers_round_as_their_caller_does(void **state)
+{
+    (void)state;
+    rounding_watch usual = {0}, upwards = {0}, again = {0};
+    parallel_run(3, rounding_loops, &usual);
+    fesetround(FE_UPWARD);
+    parallel_run(3, rounding_loops, &upwards);
+    fesetround(FE_TONEAREST);
+    parallel_run(3, rounding_loops, &again);
+    assert_int_equal(atomic_load(&usual.upwards), 0);
+    assert_int_equal(atomic_load(&upwards.others), 0);
+    assert_int_equal(atomic_load(&again.upwards), 0);
+}
+
+static void their_own_rounding_is_left_to_threads(void **state)
+{
+    (void)state;
+    rounding_watch upwards = {0};
+    atomic_uint changed = 0;
+    fesetround(FE_UPWARD);
+    parallel_run(3, rounding_loops, &upwards);
+    fesetround(FE_TONEAREST);
+#pragma omp parallel num_threads(3) // the same threads
+    atomic_fetch_add(&changed, fegetround() != FE_TONEAREST);
+    assert_int_equal(atomic_load(&changed), 0);
+}
+
 static void *run_a_team(void *arg)
 {
     parallel_run(3, one_loop, arg);
@@ -579,6 +629,8 @@ int main(void)
         cmocka_unit_test(loops_follow_one_another),
         cmocka_unit_test(tasks_may_hold_loops_of_their_own),
         cmocka_unit_test(a_worker_number_belongs_to_one_thread),
+        cmocka_unit_test(workers_round_as_their_caller_does),
+        cmocka_unit_test(their_own_rounding_is_left_to_threads),
         cmocka_unit_test(teams_may_run_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
