@@ -855,7 +855,7 @@ bench_reports_all_its_keys() {
     run 0 bench --iters 3 --format json --threads 1
     equal "$(wc -l <out.txt)" 1
     for key in latency_ms_median latency_ms_min latency_ms_max images_per_s gflop_per_image gflop_all_heads \
-        gemm_peak_gflops efficiency load_ms peak_rss_mib batch iters provenance; do
+        fma_peak_gflops gemm_peak_gflops efficiency gemm_efficiency load_ms peak_rss_mib batch iters provenance; do
         lacks "$(get $key)" missing
     done
     get gflop_per_image >a

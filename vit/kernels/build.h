@@ -25,6 +25,7 @@ void NAMED(add_depthwise)(kernels *k);
 void NAMED(add_gates)(kernels *k);
 void NAMED(add_attend)(kernels *k);
 void NAMED(add_pairs)(kernels *k);
+void NAMED(add_multiply_adds)(kernels *k);
 void NAMED(add_f32)(kernels *k), NAMED(add_bf16)(kernels *k), NAMED(add_int8)(kernels *k);
 
 #endif

@@ -11,6 +11,7 @@ void NAMED(add_set)(kernels *k)
     NAMED(add_gates)(k);
     NAMED(add_attend)(k);
     NAMED(add_pairs)(k);
+    NAMED(add_multiply_adds)(k);
     NAMED(add_f32)(k);
     NAMED(add_bf16)(k);
     NAMED(add_int8)(k);

@@ -58,9 +58,11 @@ const char *precision_name(precision p);
 /* Every backend that can be loaded in each of its precisions; NULL past the end. */
 const gemm *gemm_available(size_t index);
 
-/* Best GFLOP/s of `threads` threads over a few large products and all backends, in float32: what efficiency
- * is measured against (gemm_peak.c). Takes about a second; 0 without memory. */
+/* Best GFLOP/s of `threads` threads in float32 (peak.c): over a few large products and all backends, in about
+ * a second; 0 without memory. And of the instruction set's multiply-adds alone, in a tenth of a second: what
+ * efficiency is measured against, since no product of ours can pass it. */
 double gemm_peak_gflops(size_t threads);
+double fma_peak_gflops(size_t threads);
 
 /* to (columns, rows) = transpose of from (rows, columns). */
 void transpose(float *to, const float *from, size_t rows, size_t columns);

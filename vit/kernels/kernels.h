@@ -26,6 +26,8 @@
 
 #define BIAS_MARGIN 16 /* what a window of the widest vectors reads past its first number */
 
+#define MULTIPLY_ADDS_MAX 384 /* numbers that a round of multiply_adds takes at most */
+
 #define NEIGHBOURS 9 /* of a token, itself included: the 3×3 window, row-major */
 
 /* One head of one image: which tokens attend, and to what (spec 2, "Global" and "Aggregated attention").
@@ -187,6 +189,10 @@ struct kernels {
      * of (token, head) pairs that it computed. */
     size_t (*attend)(const attend_job *job, float *scratch);
     size_t (*attend_scratch)(size_t d, size_t K);
+
+    /* y = y · factor + addend in the first numbers of y (MULTIPLY_ADDS_MAX), `rounds` times, in registers:
+     * the peak of the set. Returns how many numbers. */
+    size_t (*multiply_adds)(float *y, float factor, float addend, size_t rounds);
 };
 
 /* All that this processor does best, or no more than the set that MOHVIT_ISA=baseline|avx2|avx512 names; with

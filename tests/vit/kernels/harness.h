@@ -40,7 +40,7 @@ typedef struct suite {
 #define BENCHES(array)    .benches = array, .bench_count = LENGTH(array)
 
 extern const suite layer_norm_suite, l2_normalise_suite, bias_suite, gelu_suite, affine2_relu_suite,
-    depthwise_suite, gates_suite, product_suites[PRECISIONS], pairs_suite, attend_suite;
+    depthwise_suite, gates_suite, product_suites[PRECISIONS], pairs_suite, attend_suite, multiply_adds_suite;
 
 /* The state of every test. */
 typedef struct subject {

@@ -22,6 +22,7 @@ static const suite *const suites[] = {
     &product_suites[PRECISION_INT8],
     &pairs_suite,
     &attend_suite,
+    &multiply_adds_suite,
 };
 
 bool suite_applies(const suite *s, size_t index)

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+/* ---- Large products ------------------------------------------------------------------------------ */
+
 #define PEAK_GAP 16 // floats between rows, which would else share few sets of the L1 cache
 
 typedef struct {
@@ -65,4 +67,44 @@ double gemm_peak_gflops(size_t threads)
             best = rate > best ? rate : best;
         }
     return best;
+}
+
+/* ---- Multiply-adds alone ------------------------------------------------------------------------- */
+
+#define ROUNDS 200000 // about a millisecond: threads need microseconds to begin
+
+typedef struct {
+    const kernels *kernels;
+    double best; // multiply-adds a second
+} fma_job;
+
+static void fma_task(void *arg, size_t task, size_t worker)
+{
+    const fma_job *job = arg;
+    float y[MULTIPLY_ADDS_MAX] = {0};
+    (void)task, (void)worker;
+    job->kernels->multiply_adds(y, 0.5f, 1, ROUNDS);
+}
+
+static void fma_run(void *arg, team *t)
+{
+    fma_job *job = arg;
+    float y[MULTIPLY_ADDS_MAX] = {0};
+    double numbers = (double)job->kernels->multiply_adds(y, 0.5f, 1, 1), tasks = (double)parallel_size(t);
+    double start = clock_seconds();
+    for (int i = 0; i < 3 || clock_seconds() - start < 0.1; i++) {
+        double before = clock_seconds();
+        parallel_for(t, parallel_size(t), fma_task, job);
+        double rate = tasks * numbers * ROUNDS / (clock_seconds() - before);
+        job->best = rate > job->best ? rate : job->best;
+    }
+}
+
+double fma_peak_gflops(size_t threads)
+{
+    fma_job job = {NULL, 0};
+    if (kernels_choose(&job.kernels, NULL))
+        return 0;
+    parallel_run(threads, fma_run, &job);
+    return 2e-9 * job.best;
 }
