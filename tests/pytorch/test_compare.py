@@ -98,6 +98,29 @@ class Comparison(unittest.TestCase):
         self.assertIn("mohvit f32: /nonexistent.so", status)
 
 
+class Core(unittest.TestCase):
+    def test_contestants_get_the_core_that_openblas_has_in_the_program(self):
+        with mock.patch.dict(os.environ, {"OPENBLAS_CORETYPE": "Nehalem"}):
+            self.assertEqual(compare.openblas_core(MOHVIT), {"OPENBLAS_CORETYPE": "Nehalem"})
+        with mock.patch.dict(os.environ):
+            os.environ.pop("OPENBLAS_CORETYPE", None)
+            core = compare.openblas_core(MOHVIT)
+            self.assertRegex(core["OPENBLAS_CORETYPE"], "^[A-Z]")
+            job = {"threads": 1}
+            command = ["sh", "-c", 'printf "{\\"version\\":\\"%s\\"}" "$OPENBLAS_CORETYPE"']
+            contestant = compare.Contestant("none", "f32", command, job, core)
+            self.assertEqual(contestant.hear(), {"version": core["OPENBLAS_CORETYPE"]})
+            contestant.close()
+
+    def test_without_openblas_nothing_is_said(self):
+        with tempfile.TemporaryDirectory() as directory:
+            missing = f"{directory}/program"
+            with open(missing, "w") as f:
+                f.write("#!/bin/sh\nexit 3\n")
+            os.chmod(missing, 0o755)
+            self.assertEqual(compare.openblas_core(missing), {})
+
+
 class InferenceForm(unittest.TestCase):
     def test_answers_as_the_network_that_trains(self):
         routing = {"shared_head": [0, 1, 4, 2], "routed_head": [2, 2, 0, 3]}  # none shared, one, all, several
