@@ -2,9 +2,9 @@
  * the baseline's, which every processor of the architecture has, then what each further feature of this one
  * does better replaces the entries that it has a version of. The order is fixed, and so is the choice.
  *
- * Some processors have a feature that is slower than what they did without it: its row says which have not.
- * What a product rounds may depend on that, so that each version of one has a name, which results give; who
- * changes how a version rounds changes its name (METHOD in gemm_native.c).
+ * On some processors a feature is slower than what they do without it: its row then says where it is better.
+ * Versions of a product round differently, so each has a name, which results give. Whoever changes how a
+ * version rounds changes its name, too (METHOD in gemm_native.c).
  *
  * To add an instruction set, or another way to compute a precision, one touches:
  * - vector.h: what vectors of the set are like, if it has its own;
