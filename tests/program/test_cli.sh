@@ -879,6 +879,24 @@ bench_tells_operations_and_the_floor() {
     done
 }
 
+bench_compares_versions_of_products() {
+    local name
+    run 0 --version --format json
+    get kernels | tr -d '[]"' | tr , '\n' >used
+    run 0 bench --kernels --threads 1
+    grep 'float32  in use$' out.txt | cut -d ' ' -f 1 >a
+    same a used
+    equal "$(grep -c 'GFLOP/s .* of the peak' out.txt)" "$(grep -c '^[a-z0-9_]*_[a-z0-9_]* ' out.txt)"
+    has "$out" "int8  the fastest is int8_"
+    run 0 bench --kernels --threads 1 --format json
+    has "$(get fastest bf16)" bf16_
+    while read -r name; do
+        has "$(get kernels)" "\"name\":\"$name\""
+    done <used
+    run 2 bench --kernels --profile
+    has "$err" "--kernels"
+}
+
 bench_compares_skipping_with_all_heads() {
     run 0 bench --iters 1 --all-heads --format json --config "$pth/config.json"
     get skipping_speedup median >a
@@ -971,6 +989,7 @@ verify)
     each_instruction_set_and_backend_verifies
     bench_reports_all_its_keys
     bench_tells_operations_and_the_floor
+    bench_compares_versions_of_products
     bench_compares_skipping_with_all_heads
     a_terminal_is_told_how_many_pairs_are_done
     what_ran_is_stated

@@ -1,6 +1,7 @@
 /* cmd_bench.c - how fast is a model here, against what the machine can do? */
 #include "base/clock.h"
 #include "base/memory.h"
+#include "tools/program/bench_kernels.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
@@ -32,6 +33,8 @@ static const char help[] =
     "  --all-heads      compute every head, then weight it, instead of skipping what no token\n"
     "                   selected; and compare the two in pairs of runs\n"
     "  --head-load      also what counting head load costs, in pairs of runs with and without\n"
+    "  --kernels        instead of a model, each version of the matrix products that this processor\n"
+    "                   can run, and which is the fastest\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n" MODEL_OPTIONS_HELP
     "\nskipping_speedup is the time with all heads over that with skipping: the median of 41 pairs\n"
@@ -48,7 +51,7 @@ static const char help[] =
 typedef struct bench_options {
     model_options model;
     size_t iters;
-    int profile, all_heads, head_load;
+    int profile, all_heads, head_load, kernels;
     output_format format;
 } bench_options;
 
@@ -467,6 +470,7 @@ static int run_bench(int argc, char **argv)
         {"profile", no_argument, &o.profile, FLAG_SET},
         {"all-heads", no_argument, &o.all_heads, FLAG_SET},
         {"head-load", no_argument, &o.head_load, FLAG_SET},
+        {"kernels", no_argument, &o.kernels, FLAG_SET},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
         LAST_OPTIONS,
@@ -477,6 +481,11 @@ static int run_bench(int argc, char **argv)
         return parsed;
     if (optind < argc)
         return usage_error("bench", "%s: expected options alone", argv[optind]);
+    if (o.kernels && (o.profile || o.all_heads || o.head_load || o.model.variant || o.model.weights ||
+                      o.model.open.config))
+        return usage_error("bench", "--kernels measures no model; leave out what is said of one");
+    if (o.kernels)
+        return bench_kernels((size_t)o.model.open.threads, o.format);
     if (o.model.variant && (o.model.weights || o.model.open.config))
         return usage_error("bench", "--variant brings its own weights and config; leave out --weights and "
                                     "--config");

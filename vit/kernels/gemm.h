@@ -64,6 +64,9 @@ const gemm *gemm_available(size_t index);
 double gemm_peak_gflops(size_t threads);
 double fma_peak_gflops(size_t threads);
 
+/* Best GFLOP/s of products N × in × out in a tenth of a second, rows already encoded; 0 without memory. */
+double gemm_rate(const gemm *g, const kernels *k, size_t threads, size_t N, size_t in, size_t out);
+
 /* to (columns, rows) = transpose of from (rows, columns). */
 void transpose(float *to, const float *from, size_t rows, size_t columns);
 

@@ -30,8 +30,7 @@ static void peak_run(void *arg, team *t)
     }
 }
 
-/* GFLOP/s of N × in × out; 0 without memory. */
-static double peak_of(const gemm *g, const kernels *k, size_t threads, size_t N, size_t in, size_t out)
+double gemm_rate(const gemm *g, const kernels *k, size_t threads, size_t N, size_t in, size_t out)
 {
     peak_job job = {.kernels = k, .N = N, .best = 1e9};
     const gemm_kernels *functions = gemm_functions(g, k);
@@ -63,7 +62,7 @@ double gemm_peak_gflops(size_t threads)
     const gemm *g;
     for (size_t b = 0; (g = gemm_available(b)); b++)
         for (size_t s = 0; g->precision == PRECISION_F32 && s < sizeof shapes / sizeof *shapes; s++) {
-            double rate = peak_of(g, k, threads, shapes[s][0], shapes[s][1], shapes[s][2]);
+            double rate = gemm_rate(g, k, threads, shapes[s][0], shapes[s][1], shapes[s][2]);
             best = rate > best ? rate : best;
         }
     return best;
