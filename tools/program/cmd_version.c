@@ -22,9 +22,9 @@
 
 static const char help[] =
     "[--format FORMAT]\n"
-    "Shows the version, and what matters in a report of a fault: the processor, the instruction set in\n"
-    "use, who multiplies matrices in which precision, the libraries underneath, and whether the module\n"
-    "for MPI is there.\n\n"
+    "Shows the version, and what matters in a report of a fault: the processor, the instruction set and\n"
+    "the kernels in use, who multiplies matrices in which precision, the libraries underneath, and\n"
+    "whether the module for MPI is there.\n\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n";
 

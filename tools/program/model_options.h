@@ -79,10 +79,11 @@ enum {
 
 #define RUNNING_HELP                                                                                         \
     "  --threads N        default: what CPU affinity and the cgroup quota grant, and no more than\n"         \
-    "                     OMP_NUM_THREADS\n"                                                                \
+    "                     OMP_NUM_THREADS\n"                                                                 \
     "  --batch N          images in one forward pass; default 1\n"                                           \
     "  --backend NAME     matrix products: auto, native (default with AVX2 or AVX-512), openblas\n"          \
-    "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8\n"
+    "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8; each on any processor, but\n"     \
+    "                     bf16 and int8 by native alone\n"
 
 #define MODEL_OPTIONS_HELP WHICH_MODEL_HELP ROUTED_HEADS_HELP RUNNING_HELP
 
