@@ -23,6 +23,7 @@ const char *vector_kind_name(vector_kind kind)
 /* Of one chunk, whose images come in any order. */
 typedef struct vector_chunk {
     bool scored[CHUNK_IMAGES];
+    uint64_t index[CHUNK_IMAGES];
     float *rows; /* (CHUNK_IMAGES, width) */
 } vector_chunk;
 
@@ -51,6 +52,7 @@ static void add_image(void *user, void *chunk, const image_answer *a)
         return;
     memcpy(c->rows + a->image * v->width, v->kind == VECTOR_FEATURES ? a->features : a->logits,
            v->width * sizeof *c->rows);
+    c->index[a->image] = a->item->index;
     c->scored[a->image] = true;
 }
 
@@ -59,9 +61,12 @@ static void encode_chunk(void *user, const void *chunk, bytes *out)
     const vector_record *v = user;
     const vector_chunk *c = chunk;
     bytes_put_u32(out, (uint32_t)v->width);
-    for (size_t i = 0; i < CHUNK_IMAGES; i++)
-        if (c->scored[i]) // little-endian, as compiler.h asserts
-            bytes_put(out, c->rows + i * v->width, v->width * sizeof *c->rows);
+    for (size_t i = 0; i < CHUNK_IMAGES; i++) {
+        if (!c->scored[i])
+            continue;
+        bytes_put_u64(out, c->index[i]);
+        bytes_put(out, c->rows + i * v->width, v->width * sizeof *c->rows); // little-endian, says compiler.h
+    }
 }
 
 chunk_section vector_record_section(vector_record *v)
@@ -78,7 +83,12 @@ chunk_section vector_record_section(vector_record *v)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-mohvit_status vector_record_read(const uint8_t **rows, const vector_record *v, const chunk_record *r,
+static size_t row_size(size_t width)
+{
+    return sizeof(uint64_t) + width * sizeof(float);
+}
+
+mohvit_status vector_record_read(byte_reader *rows, const vector_record *v, const chunk_record *r,
                                  const journal *source, mohvit_error *err)
 {
     const byte_reader *section = record_section(r, kinds[v->kind].tag);
@@ -87,12 +97,21 @@ mohvit_status vector_record_read(const uint8_t **rows, const vector_record *v, c
     if (!section)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: chunk %zu: has no %s", journal_name(source), r->chunk,
                          kinds[v->kind].name);
-    if (in.failed || width != v->width || in.size % sizeof(float) ||
-        in.size / sizeof(float) != (r->images - r->failures) * width)
+    if (in.failed || width != v->width || in.size % row_size(width) ||
+        in.size / row_size(width) != r->images - r->failures)
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: chunk %zu: its %s are not %zu of %zu numbers each, but %zu bytes of %zu",
                          journal_name(source), r->chunk, kinds[v->kind].name, r->images - r->failures,
                          v->width, in.size, width);
-    *rows = in.data;
+    *rows = in;
     return MOHVIT_OK;
+}
+
+const void *vector_record_next(byte_reader *rows, const vector_record *v, uint64_t *index)
+{
+    *index = bytes_get_u64(rows);
+    const void *vector = rows->data;
+    rows->data += v->width * sizeof(float);
+    rows->size -= v->width * sizeof(float);
+    return vector;
 }

@@ -300,7 +300,7 @@ static bool in_subset(const dataset_item *item, const bool *subset)
 
 static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *err)
 {
-    size_t total = 0, outside = 0, unsure = 0;
+    size_t total = 0, found = 0, outside = 0, unsure = 0;
     for (size_t k = 0; k < d->source_count; k++)
         total += d->sources[k].count;
     d->candidates = calloc(total + 1, sizeof *d->candidates);
@@ -310,7 +310,8 @@ static mohvit_status gather(dataset *d, const dataset_options *o, mohvit_error *
         for (size_t i = 0; i < d->sources[k].count; i++) {
             const found_item *f = &d->sources[k].items[i];
             uint64_t mtime = d->sources[k].mtime ? d->sources[k].mtime : f->mtime;
-            dataset_item item = {f->name, k, f->size, mtime, f->place, f->check, f->class_index, NULL, 0};
+            dataset_item item = {f->name,  k,        found++,        f->size, mtime,
+                                 f->place, f->check, f->class_index, NULL,    0};
             bool keep = true;
             mohvit_status status = o->real_labels ? take_real(d, &item, &keep, err) : MOHVIT_OK;
             if (status)

@@ -7,6 +7,7 @@
 typedef struct dataset_item {
     const char *name; /* inside its argument, such as "n01440764/ILSVRC2012_val_00000293.JPEG" */
     size_t source;    /* index of its argument */
+    uint64_t index;   /* place in all of the data, whatever was chosen of them */
     uint64_t size;    /* bytes */
     uint64_t mtime;   /* of the file that they are in, by file_mtime; 0: unknown, as of idx */
     uint64_t place;   /* where its source finds it */

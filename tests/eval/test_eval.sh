@@ -205,6 +205,9 @@ a_subset_and_real_labels_change_what_is_right() {
     equal "$(get images) $(get top1)" "2 50.0"
     printf '\357\273\277[[9, 1],\r\n[3], []]' | "$mohvit" eval --quiet --real-labels - --format json real >out.txt || fail "a pipe"
     equal "$(get images) $(get top1)" "2 50.0"
+    echo '[[], [3], [9]]' >last.json # whose pictures keep their places in all of the data
+    run 0 eval real --real-labels last.json --features last.features
+    equal "$(vectors rows last.features | cut -f1 | tr '\n' ' ')" "1 2 "
     run 2 eval - --real-labels -
     has "$err" "standard input can be read only once"
     run 0 eval "$data" --limit 100 --crop-pct 0.5 --format json --predictions crop.csv
@@ -271,6 +274,15 @@ features_and_logits_are_rows_of_the_pictures_that_were_scored() {
         same named pictures
     done
     vectors scores l1 p.csv
+    # What was chosen keeps its place in all of the data.
+    printf 'Sandal\nSneaker\n' >subset
+    for kind in '--sample 40 --seed 3' '--subset subset' '--subset subset --sample 9 --seed 5' '--limit 40'; do
+        # shellcheck disable=SC2086
+        "$mohvit" eval folder --features chosen --logits chosen-logits --quiet $kind >out.txt 2>err.txt
+        vectors rows chosen | cut -f1-3 >named
+        [ -s named ] && [ -z "$(sort named pictures pictures | uniq -u)" ] || fail "$kind: $(cat named)"
+        equal "$(vectors rows chosen-logits | cut -f1-3)" "$(cat named)"
+    done
     # Through the code of another command.
     run 1 classify folder --features c --quiet --threads 2 --batch 4
     vectors rows c >classified

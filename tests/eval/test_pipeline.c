@@ -276,7 +276,8 @@ static void features_and_logits_are_those_of_the_library(void **state)
     bytes record = {0};
     chunk_record r = {0};
     vector_record features = features_of(), logits = logits_of(), wider = {VECTOR_LOGITS, logits.width + 1};
-    const uint8_t *f = NULL, *l = NULL;
+    byte_reader f = {0}, l = {0};
+    uint64_t f_index, l_index;
     mohvit_error err;
     evaluate(&o, 2, 3);
     assert_int_equal(mohvit_context_create(&ctx, shared, 1, 1, NULL), MOHVIT_OK);
@@ -293,10 +294,12 @@ static void features_and_logits_are_those_of_the_library(void **state)
         assert_int_equal(mohvit_load_rgb(ctx, 0, s.bytes, s.width, s.height, 3 * s.width, NULL), MOHVIT_OK);
         sample_free(&s);
         assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
-        assert_memory_equal(f, mohvit_features(ctx, 0), features.width * sizeof(float));
-        assert_memory_equal(l, mohvit_logits(ctx, 0), logits.width * sizeof(float));
-        f += features.width * sizeof(float);
-        l += logits.width * sizeof(float);
+        assert_memory_equal(vector_record_next(&f, &features, &f_index), mohvit_features(ctx, 0),
+                            features.width * sizeof(float));
+        assert_memory_equal(vector_record_next(&l, &logits, &l_index), mohvit_logits(ctx, 0),
+                            logits.width * sizeof(float));
+        assert_int_equal(f_index, dataset_item_at(data, i)->index);
+        assert_int_equal(l_index, f_index);
     }
     assert_int_equal(vector_record_read(&l, &wider, &r, o.records, &err), MOHVIT_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "its logits are not"));

@@ -33,13 +33,16 @@ static void look_at(const chunk_record *r)
 /* As eval's output does, whatever widths the header may have. */
 static void look_at_vectors(const chunk_record *r, const journal *j)
 {
-    const uint8_t *rows;
+    byte_reader rows;
+    uint64_t index;
     mohvit_error err;
     bytes copy = {0};
     for (vector_kind k = 0; k < VECTOR_KINDS; k++) {
         const vector_record v = {k, SEED_WIDTH};
-        if (!fuzz_checked(vector_record_read(&rows, &v, r, j, &err), &err, journal_name(j)))
-            bytes_put(&copy, rows, (r->images - r->failures) * v.width * sizeof(float));
+        if (fuzz_checked(vector_record_read(&rows, &v, r, j, &err), &err, journal_name(j)))
+            continue;
+        for (size_t i = r->failures; i < r->images; i++)
+            bytes_put(&copy, vector_record_next(&rows, &v, &index), v.width * sizeof(float));
     }
     bytes_free(&copy);
 }

@@ -76,7 +76,8 @@ static void add_features(bytes *record, const chunk_result *r)
     assert_non_null(chunk);
     for (size_t i = 0; i < r->images; i++)
         if (!r->results[i].error)
-            section.add(section.user, chunk, &(image_answer){.image = i, .features = features});
+            section.add(section.user, chunk,
+                        &(image_answer){.image = i, .item = r->results[i].item, .features = features});
     section.encode(section.user, chunk, &b);
     section.end(section.user, chunk);
     record_add_section(record, section.tag, b.data, b.size);

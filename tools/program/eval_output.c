@@ -192,17 +192,18 @@ typedef struct vector_writing {
 static mohvit_status take_vectors(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
 {
     vector_writing *to = user;
-    const uint8_t *rows = NULL;
+    byte_reader rows = {0};
     mohvit_status status = vector_record_read(&rows, &to->record, r, source, err);
     for (size_t i = 0; !status && i < r->images; i++) {
         const image_record *one = &r->image[i];
         if (one->failed)
             continue;
+        uint64_t index;
+        const void *vector = vector_record_next(&rows, &to->record, &index);
         char *path = path_of(to->header, one);
         status =
-            vector_file_add(&to->file, rows, (int64_t)(r->chunk * CHUNK_IMAGES + i),
+            vector_file_add(&to->file, vector, (int64_t)index,
                             one->class_index == CLASS_UNKNOWN ? -1 : (int64_t)one->class_index, path, err);
-        rows += to->record.width * sizeof(float);
         free(path);
     }
     return status;

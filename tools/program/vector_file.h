@@ -1,8 +1,8 @@
 /* vector_file.h - the features or logits of pictures as a safetensors file, a row for each picture that has
- * an answer: `features` or `logits` (rows, width) F32, `index` (rows) I64, its place in the data from 0,
- * `class` (rows) I64, −1 where it has none, and `names` U8, all names one behind the other, of which row i
- * has the bytes from `name_offsets`[i] to `name_offsets`[i + 1], I64. Names are written as all results write
- * them. Metadata: `features` or `logits` ("1", the version of the format) and `provenance`. */
+ * an answer: `features` or `logits` (rows, width) F32, `index` (rows) I64, its place in all of the data
+ * from 0, `class` (rows) I64, −1 where it has none, and `names` U8, all names one behind the other, of which
+ * row i has the bytes from `name_offsets`[i] to `name_offsets`[i + 1], I64. Names are written as all results
+ * write them. Metadata: `features` or `logits` ("1", the version of the format) and `provenance`. */
 #ifndef MOHVIT_VECTOR_FILE_H
 #define MOHVIT_VECTOR_FILE_H
 
