@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,32 +33,52 @@ static const char *directory_name(char out[PATH_MAX], const char *path)
 // ---- What is under way -----------------------------------------------------------------------------
 
 static replace_file *under_way;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_flag in_use = ATOMIC_FLAG_INIT;
+
+/* Of what is under way. Not a mutex, which no handler of a signal may take; and no handler runs on a thread
+ * that has the list, or it would wait for itself. */
+static void take_list(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, before);
+    while (atomic_flag_test_and_set(&in_use))
+        sched_yield();
+}
+
+static void give_list(const sigset_t *before)
+{
+    atomic_flag_clear(&in_use);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
 
 static void enlist(replace_file *f)
 {
-    pthread_mutex_lock(&lock);
+    sigset_t before;
+    take_list(&before);
     f->next = under_way;
     under_way = f;
-    pthread_mutex_unlock(&lock);
+    give_list(&before);
 }
 
 static void remove_from_list(const replace_file *f)
 {
-    pthread_mutex_lock(&lock);
+    sigset_t before;
+    take_list(&before);
     replace_file **at = &under_way;
     while (*at != f)
         at = &(*at)->next;
     *at = f->next;
-    pthread_mutex_unlock(&lock);
+    give_list(&before);
 }
 
 void replace_cancel_all(void)
 {
-    pthread_mutex_lock(&lock);
+    sigset_t before;
+    take_list(&before);
     for (const replace_file *f = under_way; f; f = f->next)
         unlink(f->temporary);
-    pthread_mutex_unlock(&lock);
+    give_list(&before);
 }
 
 // ---- In steps --------------------------------------------------------------------------------------

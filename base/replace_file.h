@@ -37,7 +37,8 @@ mohvit_status replace_commit(replace_file *f, mohvit_error *err);
 /* Removes the temporary file and frees. */
 void replace_cancel(replace_file *f);
 
-/* Removes the temporary files of all that are under way: for a program that is about to end. */
+/* Removes the temporary files of all that are under way: for a program that is about to end, also from the
+ * handler of a signal. */
 void replace_cancel_all(void);
 
 /* Makes a message about the temporary file one about the file that people know. */

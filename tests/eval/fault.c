@@ -5,6 +5,7 @@
  *     before:N         ends the program, as kill -9 would, before call N (from 1)
  *     within:N         the same once half of what it would have written is written
  *     after:N          the same after it
+ *     asked:N          before call N the program is sent SIGTERM
  *     full:N           call N and all after it fail, as on a full disk
  *     worn:N           the same, as on a disk that is broken
  *
@@ -78,6 +79,16 @@ static void die(void)
     raise(SIGKILL);
 }
 
+static void die_before(int number)
+{
+    if (number != at)
+        return;
+    if (!strcmp(mode, "before"))
+        die();
+    if (!strcmp(mode, "asked"))
+        raise(SIGTERM);
+}
+
 /* Whether this call is the one, at this point of it. */
 static int is_it(int number, const char *point)
 {
@@ -115,8 +126,7 @@ ssize_t write(int fd, const void *data, size_t size)
     if (!is_file(fd))
         return real(fd, data, size);
     int number = next_change("write");
-    if (is_it(number, "before"))
-        die();
+    die_before(number);
     if (is_full(number))
         return -1;
     ssize_t n = real(fd, data, is_it(number, "within") ? size / 2 : size);
@@ -129,8 +139,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
     REAL(ssize_t, "pwrite", int, const void *, size_t, off_t);
     int number = next_change("pwrite");
-    if (is_it(number, "before"))
-        die();
+    die_before(number);
     if (is_full(number)) { // half of it still fits
         int reason = errno;
         ssize_t half = number == at && size > 1 ? real(fd, data, size / 2, offset) : -1;
@@ -153,8 +162,7 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
     {                                                                                                        \
         REAL(int, #name, __VA_ARGS__);                                                                       \
         int number = next_change(#name);                                                                     \
-        if (is_it(number, "before"))                                                                         \
-            die();                                                                                           \
+        die_before(number);                                                                                  \
         int result = is_full(number) ? -1 : real arguments;                                                  \
         if (is_it(number, "within") || is_it(number, "after"))                                               \
             die();                                                                                           \

@@ -163,7 +163,8 @@ data_sets_and_results_that_cannot_be_read_are_errors() {
 
 # ---- Writing ---------------------------------------------------------------------------------------
 
-# unwritten FILE ARGUMENT …: FILE, which the command writes, is there whole or not at all.
+# unwritten FILE ARGUMENT …: FILE, which the command writes, is there whole or not at all, and nothing beside it also where
+# a signal ends the command.
 unwritten() {
     local file=$1 n i every status fault
     shift
@@ -179,6 +180,10 @@ unwritten() {
             [ ! -e "$file" ] || same "$file" whole
             rm -f "$file"
         done
+        with_fault asked:$i "$@"
+        equal "asked:$i of $*: $? $(find . -name '.mohvit-*')" "asked:$i of $*: 143 "
+        [ ! -e "$file" ] || same "$file" whole
+        rm -f "$file"
     done
     echo "$*: $n calls"
 }
@@ -192,6 +197,10 @@ what_cannot_be_written_is_an_error_and_never_half_a_file() {
     unwritten o.safetensors eval "$data" --limit 20 --threads 1 --features o.safetensors
     unwritten o.safetensors eval "$data" --limit 20 --threads 1 --logits o.safetensors
     unwritten o.safetensors classify bag.png --features o.safetensors
+    run 0 eval "$data" --limit 20 --state state --features f --predictions p --quiet
+    unwritten o.safetensors merge state --features o.safetensors
+    unwritten o.csv merge state --predictions o.csv
+    unwritten o.html headload report l.safetensors -o o.html
     unwritten o.svg headload plot l.safetensors -o o.svg
     unwritten o.png preprocess bag.png -o o.png
     unwritten o.json routes bag.png -o o.json

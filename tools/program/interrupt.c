@@ -1,5 +1,7 @@
 #include "tools/program/interrupt.h"
 
+#include "base/replace_file.h"
+
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -9,9 +11,10 @@ static atomic_int caught;
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
 #define WATCHED (sizeof watched / sizeof *watched)
 
-/* raise returns in the first process of a container. */
+/* With what is half written taken away. raise returns in the first process of a container. */
 static void end_by(int number)
 {
+    replace_cancel_all();
     signal(number, SIG_DFL);
     raise(number);
     _exit(128 + number);
@@ -23,10 +26,12 @@ static void note(int number)
         end_by(number);
 }
 
-/* The defaults; where the kernel would spare the process as the first of a container, what comes to the same. */
-static void to_default(int number)
+static void handle(int number, void (*handler)(int))
 {
-    signal(number, getpid() == 1 ? end_by : SIG_DFL);
+    // Not held back meanwhile: end_by raises it again, and a second one must not wait.
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART | SA_NODEFER};
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
 }
 
 void interrupt_default(void)
@@ -34,16 +39,15 @@ void interrupt_default(void)
     struct sigaction before;
     for (size_t i = 0; i < WATCHED; i++)
         if (!sigaction(watched[i], NULL, &before) && before.sa_handler == SIG_DFL)
-            to_default(watched[i]);
+            handle(watched[i], end_by);
 }
 
 void interrupt_begin(void)
 {
-    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | SA_NODEFER}, before;
-    sigemptyset(&action.sa_mask);
+    struct sigaction before;
     for (size_t i = 0; i < WATCHED; i++)
         if (!sigaction(watched[i], NULL, &before) && before.sa_handler != SIG_IGN)
-            sigaction(watched[i], &action, NULL);
+            handle(watched[i], note);
 }
 
 mohvit_status interrupt_check(const char *name, mohvit_error *err)
@@ -61,7 +65,7 @@ static void restore(void)
     struct sigaction before;
     for (size_t i = 0; i < WATCHED; i++)
         if (!sigaction(watched[i], NULL, &before) && before.sa_handler == note)
-            to_default(watched[i]);
+            handle(watched[i], end_by);
 }
 
 void interrupt_forget(void)

@@ -1,14 +1,16 @@
-/* interrupt.h - being asked to stop while a file is half written: the work ends at the next convenient place,
- * takes its temporary file away, and the program then ends as the signal would have ended it. */
+/* interrupt.h - being asked to stop: the program ends as the signal would end it, but without leaving
+ * temporary files behind. Long work may rather note the signal, end at the next convenient place, and keep
+ * what it has. */
 #ifndef MOHVIT_INTERRUPT_H
 #define MOHVIT_INTERRUPT_H
 
 #include "base/error.h"
 
-/* For main: has the first process of a container end by them as any other does. */
+/* For main: from here on SIGINT, SIGTERM and SIGHUP end the program at once, also as the first process of a
+ * container, and take the temporary files away. */
 void interrupt_default(void);
 
-/* From here on SIGINT, SIGTERM and SIGHUP are noted; a second one ends the program at once. One that is
+/* From here on these are noted; a second one ends the program at once. One that is
  * ignored already (nohup) stays so. */
 void interrupt_begin(void);
 
@@ -18,10 +20,10 @@ mohvit_status interrupt_check(const char *name, mohvit_error *err);
 /* Whether one came. */
 bool interrupt_pending(void);
 
-/* Back to the defaults, without a thought of one that came: the caller has seen to it. */
+/* Back to interrupt_default, without a thought of one that came: the caller has seen to it. */
 void interrupt_forget(void);
 
-/* Back to the defaults; a signal that came meanwhile ends the program here. */
+/* Back to interrupt_default; a signal that came meanwhile ends the program here. */
 void interrupt_end(void);
 
 #endif
