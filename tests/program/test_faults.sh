@@ -159,6 +159,8 @@ data_sets_and_results_that_cannot_be_read_are_errors() {
     unread eval data.tar --threads 1 --state state
     unread merge state
     unread headload stats l.safetensors
+    run 1 merge --head-load sum files/l.safetensors missing
+    equal "$err" 'mohvit: missing: No such file or directory'
 }
 
 # ---- Writing ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static const char help[] =
     "[OPTION ...] STATE ... | --head-load FILE LOAD.safetensors ...\n"
@@ -274,6 +275,13 @@ static int merge_head_loads(const merge_options *o)
 static int merge_any(const merge_options *o)
 {
     bool loads = head_load_is_in(o->states[0]);
+    for (size_t i = 0; i < o->count; i++) {
+        if (!access(o->states[i], R_OK))
+            continue;
+        mohvit_error err;
+        fine_or_complain(error_errno(&err, "%s", o->states[i]), &err);
+        return EXIT_INPUT;
+    }
     for (size_t i = 1; i < o->count; i++) {
         if (head_load_is_in(o->states[i]) == loads)
             continue;
