@@ -89,7 +89,12 @@ mohvit_status replace_begin(replace_file *f, const char *path, mohvit_error *err
     unsigned long long random;
     char directory[PATH_MAX];
     *f = (replace_file){.path = path, .fd = -1};
-    if (!stat(path, &st) && !S_ISREG(st.st_mode)) // such as /dev/stdout
+    if (!*path)
+        return error_set(err, MOHVIT_ERROR_IO, "\"\": is empty; expected the name of a file");
+    bool there = !stat(path, &st);
+    if (!there && errno == ENAMETOOLONG) // of the temporary file's name it would not be true
+        return error_errno(err, "%s", path);
+    if (there && !S_ISREG(st.st_mode)) // such as /dev/stdout
         return error_set(err, MOHVIT_ERROR_IO,
                          S_ISDIR(st.st_mode) ? "%s: is a directory; expected the name of a file"
                                              : "%s: is not a regular file, and would be replaced by one",

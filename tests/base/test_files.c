@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <limits.h>
 
 /* ---- Calls that are cut short ------------------------------------------------------------------- */
 
@@ -203,6 +204,14 @@ static void places_where_no_file_can_be_are_refused(void **state)
     assert_non_null(strstr(err.message, "folder: is a directory"));
     assert_int_equal(replace_possible("pipe", &err), MOHVIT_ERROR_IO);
     assert_non_null(strstr(err.message, "pipe: is not a regular file"));
+    assert_int_equal(replace_possible("", &err), MOHVIT_ERROR_IO);
+    assert_non_null(strstr(err.message, "\"\": is empty"));
+    char longest[NAME_MAX + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[NAME_MAX + 1] = '\0';
+    assert_int_equal(replace_possible(longest, &err), MOHVIT_ERROR_IO);
+    assert_non_null(strstr(err.message, ": File name too long"));
+    assert_int_equal(replace_possible(longest + 1, &err), MOHVIT_OK);
     assert_int_equal(replace_possible("missing/x", &err), MOHVIT_ERROR_IO);
     assert_non_null(strstr(err.message, "missing/x: "));
     assert_int_equal(replace_with_bytes("missing/x", "", 0, &err), MOHVIT_ERROR_IO);

@@ -187,6 +187,30 @@ pictures_of_the_data_are_inputs() {
     run 0 eval folder --per-class folder/classes.csv --state folder/state --quiet
 }
 
+# Before any work: what there is to read is not there.
+what_cannot_be_made_is_refused_at_the_start() {
+    local c write option ending name long files
+    long=$(printf 'x%.0s' {1..256})
+    mkdir folder folder.png folder.svg folder.pdf folder.json folder.safetensors
+    for c in "${commands[@]}"; do
+        takes "$c"
+        for write in $writes; do
+            ending=${write#*=} option=${write%%=*}
+            for name in "" "$long" folder nowhere/x; do
+                [ "$option" != --state ] || [ -z "$name" ] || continue # which is opened before any work
+                [ -z "$ending" ] || [ -n "$name" ] || continue         # whose ending is asked for
+                files=(missing)
+                [ "$c$option" != 'headload count--state' ] || files+=(-o o)
+                [ "$c" != synth ] || files=(--variant transnext_micro)
+                # shellcheck disable=SC2086
+                run 1 $c "${files[@]}" ${option:+"$option"} "$name$ending"
+                has "$err" "mohvit: ${option:+${option/--output/-o} }${name:-\"\"}${name:+$ending}: "
+                lacks "$err" missing
+            done
+        done
+    done
+}
+
 streams_are_no_files() {
     cp "$samples/bag.png" picture
     "$mohvit" routes - -o - <picture >out.txt 2>err.txt || fail "$(cat err.txt)"
@@ -199,6 +223,6 @@ tried=0
 case $group in
 inputs) run_each the_table_has_every_option_that_names_a_file an_output_is_never_an_input ;;
 others) run_each an_output_is_never_another_output weights_of_the_environment_are_an_input shards_of_a_checkpoint_are_inputs \
-    pictures_of_the_data_are_inputs streams_are_no_files ;;
+    pictures_of_the_data_are_inputs what_cannot_be_made_is_refused_at_the_start streams_are_no_files ;;
 *) echo "no group $group" && exit 2 ;;
 esac

@@ -276,6 +276,8 @@ static int run_convert(int argc, char **argv)
     int status = parse(&o, argc, argv);
     if (status != PARSED)
         return status;
+    if (!outputs_possible_or_complain())
+        return EXIT_INPUT;
     mohvit_error err;
     conversion c = {.options = &o};
     status = convert(&c, &err);

@@ -175,6 +175,8 @@ static int run_plot(int argc, char **argv)
 {
     plot_options o;
     int exit = parse(&o, argc, argv);
+    if (exit == PARSED && !outputs_possible_or_complain())
+        exit = EXIT_INPUT;
     if (exit == PARSED) {
         class_choice chosen = {0};
         head_load *l = head_load_open_or_complain(argv[optind]);

@@ -69,6 +69,8 @@ static int run_report(int argc, char **argv)
     parsed = outputs_check("headload report");
     if (parsed != PARSED)
         return parsed;
+    if (!outputs_possible_or_complain())
+        return EXIT_INPUT;
     head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;

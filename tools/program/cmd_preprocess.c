@@ -187,6 +187,8 @@ static int run_preprocess(int argc, char **argv)
     parsed = outputs_check("preprocess");
     if (parsed != PARSED)
         return parsed;
+    if (!outputs_possible_or_complain())
+        return EXIT_INPUT;
     description d = {0};
     mohvit_error err;
     int status = EXIT_MODEL;

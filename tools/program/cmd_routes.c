@@ -310,7 +310,9 @@ static int run_routes(int argc, char **argv)
     names_file(FILE_READ, NULL, unless_stream(argv[optind]));
     model_names_weights(&o.model);
     parsed = outputs_check("routes");
-    return parsed == PARSED ? routes_of(argv[optind], &o) : parsed;
+    if (parsed != PARSED)
+        return parsed;
+    return outputs_possible_or_complain() ? routes_of(argv[optind], &o) : EXIT_INPUT;
 }
 
 const command command_routes = {"routes", "show which heads each patch of a picture selects", help,

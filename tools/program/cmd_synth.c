@@ -86,6 +86,8 @@ static int run_synth(int argc, char **argv)
     parsed = outputs_check("synth");
     if (parsed != PARSED)
         return parsed;
+    if (!outputs_possible_or_complain())
+        return EXIT_INPUT;
 
     description d;
     mohvit_error err;

@@ -210,8 +210,14 @@ int outputs_check_pictures(const char *name, const dataset *d)
 bool outputs_possible_or_complain(void)
 {
     mohvit_error err;
-    for (size_t i = 0; i < count; i++)
-        if (files[i].use == FILE_OUTPUT && !fine_or_complain(replace_possible(files[i].path, &err), &err))
-            return false;
+    for (size_t i = 0; i < count; i++) {
+        const named_file *f = &files[i];
+        bool asked =
+            f->use == FILE_OUTPUT || (f->use == FILE_STATE && !*f->path); // or a state may be read-only
+        if (!asked || !replace_possible(f->path, &err))
+            continue;
+        complain("%s%s%s", f->option ? f->option : "", f->option ? " " : "", err.message);
+        return false;
+    }
     return true;
 }

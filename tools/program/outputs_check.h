@@ -33,7 +33,7 @@ int outputs_check_pictures(const char *name, const dataset *d);
 /* The same for one more file that is read, such as a list names. */
 int outputs_check_file(const char *name, const char *path);
 
-/* False, and a message, where an output cannot be made: to be asked before hours of work. */
+/* False, and a message that names the option, where an output cannot be made: to be asked before any work. */
 bool outputs_possible_or_complain(void);
 
 #endif
