@@ -205,6 +205,9 @@ const char class_devkit_numbers[] =
 mohvit_status class_out_of_range(const class_table *t, size_t index, const char *where, mohvit_error *err)
 {
     size_t classes = t->names.count;
+    if (index == SIZE_MAX) // or beyond, as class_is_index says: the file has another number
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: the class is too large; expected 0 to %zu", where,
+                         classes - 1);
     if (index == classes)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: class %zu; expected 0 to %zu. %s", where, index,
                          classes - 1,

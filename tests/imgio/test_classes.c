@@ -74,6 +74,7 @@ static void a_class_may_be_an_index_an_id_or_a_name(void **state)
 static void what_fits_none_or_several_is_refused(void **state)
 {
     (void)state;
+    assert_non_null(strstr(refused("999999999999999999999"), "here: the class is too large; expected 0 to "));
     assert_non_null(strstr(refused("unicorn"), "\"unicorn\" is not a class"));
     assert_non_null(strstr(refused(""), "is not a class"));
     assert_non_null(strstr(refused("-1"), "is not a class"));
