@@ -117,10 +117,15 @@ mohvit_status file_load_path(char **out, size_t *size, const char *path, size_t 
     return status;
 }
 
+const char *file_temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+    return folder && *folder ? folder : "/tmp";
+}
+
 int file_open_unnamed(void)
 {
-    const char *directory = getenv("TMPDIR");
-    directory = directory && *directory ? directory : "/tmp";
+    const char *directory = file_temporary_folder();
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0)
         return fd;

@@ -16,7 +16,10 @@ ssize_t file_read_at(int fd, uint64_t offset, void *to, size_t size);
 bool file_write(int fd, const void *from, size_t size);
 bool file_write_at(int fd, uint64_t offset, const void *from, size_t size);
 
-/* A new file that lies in TMPDIR (default /tmp), has no name and goes with the process; -1 on failure. */
+/* TMPDIR, or else /tmp. */
+const char *file_temporary_folder(void);
+
+/* A new file that lies there, has no name and goes with the process; -1 on failure. */
 int file_open_unnamed(void);
 
 /* When it was written last, in nanoseconds since 1970. */

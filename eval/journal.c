@@ -343,6 +343,8 @@ static mohvit_status open_file(journal *j, const char *path, uint64_t *size, moh
         j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     else
         j->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (j->fd < 0 && !path)
+        return error_errno(err, "%s in %s (TMPDIR)", j->name, file_temporary_folder());
     if (j->fd < 0)
         return error_errno(err, "%s", j->name);
     if (path && flock(j->fd, (j->writable ? LOCK_EX : LOCK_SH) | LOCK_NB)) {

@@ -299,7 +299,9 @@ features_and_logits_are_rows_of_the_pictures_that_were_scored() {
     has "$err" "--features ./picture: would replace picture, which is the same file"
     same picture kept
     TMPDIR=/nowhere run 1 classify picture --features c
-    has "$err" "temporary file for features: No such file"
+    has "$err" "--features c: not written: temporary file in /nowhere (TMPDIR): No such file"
+    TMPDIR=/nowhere run 1 eval folder --quiet
+    has "$err" "temporary file in /nowhere (TMPDIR): No such file"
     run 2 eval folder --routed-heads 1,2 --features f
     has "$err" "features are of one model"
     # Of a state that lacks them, and of one whose later records would.

@@ -219,7 +219,10 @@ static bool open_features(run *r, const mohvit_model *m)
     mohvit_error err;
     mohvit_info info = {.size = sizeof info};
     mohvit_get_info(m, &info, NULL);
-    return fine_or_complain(vector_spool_open(&r->features, info.features, &err), &err);
+    if (!vector_spool_open(&r->features, info.features, &err))
+        return true;
+    complain("--features %s: not written: %s", r->options->features, err.message);
+    return false;
 }
 
 /* The exit status, where status is the one so far. */

@@ -86,7 +86,7 @@ typedef struct spooled {
 
 static mohvit_status spool_error(mohvit_error *err)
 {
-    return error_errno(err, "temporary file for features");
+    return error_errno(err, "temporary file in %s (TMPDIR)", file_temporary_folder());
 }
 
 mohvit_status vector_spool_open(vector_spool *s, size_t width, mohvit_error *err)
