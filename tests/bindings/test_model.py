@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pathlib
+import pickle
 import subprocess
 import tempfile
 import threading
@@ -37,7 +38,7 @@ class Images(Suite):
             pixels = np.asarray(Image.open(path).convert("RGB"))
             for image in (pathlib.Path(path), os.fsencode(path).decode(), data, bytearray(data), memoryview(data),
                           Image.open(io.BytesIO(data)), pixels, pixels[None], [path], (path,), iter([path]), {path},
-                          np.array([path]), np.array([path], object)):
+                          np.array([path]), np.array([path], object), np.str_(path), np.bytes_(data)):
                 self.same(self.model(image), expected)
 
     def test_any_company_gives_the_same_bits(self):
@@ -108,7 +109,8 @@ class Images(Suite):
                 (np.float32(1), ValueError, "shape"),
                 ([SNEAKER, [SNEAKER]], TypeError, r"^images\[1\]: list of"),
                 ([None], TypeError, "NoneType"),
-                (7, TypeError, "int"),
+                (7, TypeError, "^int; expected a path"),
+                (None, TypeError, "^NoneType; expected a path"),
                 (b"", mohvit.FormatError, "picture in memory"),
                 ("not there.png", mohvit.FileError, "not there.png"),
                 ("a\0b.png", ValueError, "zero byte"),
@@ -262,7 +264,17 @@ class Models(Suite):
         path = os.path.join(GOLDEN, "images", "cat_exif_orientation6.jpg")
         turned = np.rot90(np.asarray(Image.open(path).convert("RGB")), -1)
         self.same(mohvit.Model(exif_orientation=True)(path), self.model(turned))
+        self.same(mohvit.Model(exif_orientation=True)(Image.open(path)), self.model(turned))
         self.assertFalse((self.model(path).logits == self.model(turned).logits).all())
+
+    def test_strings_are_not_cut(self):
+        for options in ({"routed_heads": "100%\0x"}, {"key": "model\0x"}, {"precision": "f32\0x"}, {"backend": "native\0x"}):
+            with self.subTest(options), self.assertRaisesRegex(ValueError, "zero byte"):
+                mohvit.Model(**options)
+        with self.assertRaisesRegex(ValueError, "zero byte"):
+            self.model.reroute("100%\0x")
+        with self.assertRaisesRegex(ValueError, "zero byte"):
+            mohvit.Model.synthetic("transnext_micro\0x")
 
     def test_checkpoints(self):
         folder = os.path.join(GOLDEN, "pth")
@@ -338,6 +350,17 @@ class Errors(unittest.TestCase):
                            (mohvit.MismatchError, ValueError), (mohvit.NonFiniteError, ArithmeticError),
                            (mohvit.CancelledError, Exception), (mohvit.SystemFailure, OSError), (mohvit.CommandError, Exception)):
             self.assertTrue(issubclass(kind, (mohvit.Error,)) and issubclass(kind, base), kind)
+
+    def test_all_can_be_pickled(self):
+        public = [getattr(mohvit, name) for name in mohvit.__all__]
+        kinds = [kind for kind in public if isinstance(kind, type) and issubclass(kind, mohvit.Error)]
+        self.assertGreater(len(kinds), 10)
+        for kind in kinds:
+            error = kind(2, "wrong", [{"top1": 1}]) if kind is mohvit.CommandError else kind("wrong")
+            again = pickle.loads(pickle.dumps(error))
+            self.assertEqual((type(again), str(again), vars(again)), (kind, str(error), vars(error)))
+        with self.assertRaisesRegex(TypeError, "its arrays"):
+            pickle.dumps(mohvit.Model()(SNEAKER))
 
     def test_a_folder_and_a_format_that_is_not_read(self):
         model = mohvit.Model()

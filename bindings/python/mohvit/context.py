@@ -80,7 +80,7 @@ class Context:
         check(lib.mohvit_record_gates(self._pointer, gates, self._error), self._error)
         self._watch = ffi.new("watch *")
         lib.mohvit_set_progress(self._pointer, ffi.addressof(lib, "watch_progress"), self._watch)
-        self._img_size = owner.img_size
+        self._img_size, self._exif_orientation = owner.img_size, bool(image_options.exif_orientation)
         heads = (len(owner.layout), owner.max_heads)
         parts: list[tuple[Any, tuple[int, ...], Any]] = [  # of Arrays, for one image
             (lib.mohvit_logits, (owner.num_classes,), np.float32),
@@ -99,7 +99,7 @@ class Context:
         one where it is None. An int that turns nonzero at `stop` cancels the run."""
         for slot, image in enumerate(images):
             try:
-                pictures.load(self._pointer, slot, image, self._img_size, self._error)
+                pictures.load(self._pointer, slot, image, self._img_size, self._exif_orientation, self._error)
             except (Error, TypeError, ValueError) as error:
                 if first is not None:
                     error.args = (f"images[{first + slot}]: {error}",)
@@ -152,7 +152,9 @@ class Pool:
         return self._create(batch, threads, gates)
 
     def give(self, context: Context) -> None:
-        self._free.append(context)
+        """Memory for more than one image is freed, as whoever has given up the last view of it expects."""
+        if context.kind[0] == 1:
+            self._free.append(context)
         del self._free[:-self._most]
 
 

@@ -51,6 +51,9 @@ class Result:
     def __len__(self) -> int:
         return len(self.logits)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Result holds its model and cannot be pickled: hand on its arrays")
+
     def __repr__(self) -> str:
         return f"<mohvit.Result of {len(self)} image{'' if len(self) == 1 else 's'}>"
 
@@ -235,7 +238,7 @@ class Model:
             options.size = ffi.sizeof("mohvit_options")
             options.backend, options.precision = _by_name("backend", backend), _by_name("precision", precision)
             options.img_size, options.threads = img_size or 0, threads or 0
-            texts = {name: str(value).encode() for name, value in (("key", key), ("routed_heads", routed_heads))
+            texts = {name: pictures.text_bytes(value) for name, value in (("key", key), ("routed_heads", routed_heads))
                      if value is not None}
             texts.update({name: _as_file(file, name, stack) for name, file in (("config", config), ("labels", labels),
                                                                                ("preprocess", preprocess)) if file is not None})
@@ -282,7 +285,7 @@ class Model:
     def reroute(self, routed_heads: int | str | None) -> Model:
         """A model that differs in routed_heads alone, and shares this one's weights. None: as this one."""
         out, error = ffi.new("mohvit_model **"), ffi.new("mohvit_error *")
-        value = ffi.NULL if routed_heads is None else str(routed_heads).encode()
+        value = ffi.NULL if routed_heads is None else pictures.text_bytes(routed_heads)
         check(lib.mohvit_reroute(out, self._opened.pointer, value, error), error)
         model = type(self).__new__(type(self))
         model._take(_Opened(ffi.gc(out[0], lib.mohvit_close)), self.threads, self._image_options)
@@ -394,7 +397,7 @@ def _text(string: Any) -> str:
 
 def _by_name(what: str, name: str) -> int:
     value, error = ffi.new(f"mohvit_{what} *"), ffi.new("mohvit_error *")
-    check(getattr(lib, f"mohvit_{what}_by_name")(value, name.encode(), error), error)
+    check(getattr(lib, f"mohvit_{what}_by_name")(value, pictures.text_bytes(name), error), error)
     return int(value[0])
 
 
@@ -407,7 +410,7 @@ def _open(path: Any, options: Any, listener: _Listener) -> Any:
     if path is None:
         status = lib.mohvit_open(out, ffi.NULL, options, error)
     elif isinstance(path, _Synthetic):
-        status = lib.mohvit_open_synthetic(out, path.variant.encode(), path.seed, options, error)
+        status = lib.mohvit_open_synthetic(out, pictures.text_bytes(path.variant), path.seed, options, error)
     elif pictures.is_encoded(path):
         with ffi.from_buffer(path) as data:
             status = lib.mohvit_open_memory(out, data, len(data), options, error)

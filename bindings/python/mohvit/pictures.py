@@ -16,10 +16,18 @@ from .errors import check
 
 def path_bytes(path: Any) -> bytes:
     """A path as the library takes it."""
-    name = os.fsencode(path)
-    if b"\0" in name:
-        raise ValueError("a path with a zero byte")
-    return name
+    return _whole(os.fsencode(path), "a path")
+
+
+def text_bytes(value: Any) -> bytes:
+    """Any other string, or what is written as one."""
+    return _whole(str(value).encode(), repr(value))
+
+
+def _whole(text: bytes, what: str) -> bytes:
+    if b"\0" in text:  # where C would end it
+        raise ValueError(f"{what} with a zero byte")
+    return text
 
 
 def is_encoded(image: Any) -> bool:
@@ -31,10 +39,13 @@ def is_pil(image: Any) -> bool:
     return pil is not None and isinstance(image, pil.Image)
 
 
-def pixels_of(image: Any) -> NDArray[np.uint8]:
+def pixels_of(image: Any, exif_orientation: bool) -> NDArray[np.uint8]:
     """Of a PIL image, as Pillow converts it to RGB."""
     with _decoding:
         image.load()
+    if exif_orientation:
+        from PIL import ImageOps
+        image = ImageOps.exif_transpose(image)
     return np.asarray(image.convert("RGB"))
 
 
@@ -52,18 +63,23 @@ def as_array(image: Any) -> NDArray[Any]:
 
 def split(images: Any) -> Iterable[Any]:
     """The single pictures of what a model was called with."""
-    if isinstance(images, np.ndarray) or hasattr(images, "__array__") and not is_pil(images):
+    if isinstance(images, (str, os.PathLike)) or is_encoded(images) or is_pil(images):  # first: some of numpy are strings
+        return [images]
+    if isinstance(images, np.ndarray) or hasattr(images, "__array__"):
         array = as_array(images)
         if array.ndim == 4 or array.ndim == 1 and array.dtype.kind in "OU":  # the latter of paths, as a table's column is
             return list(array)
         return [array]
-    if isinstance(images, (str, os.PathLike)) or is_encoded(images) or is_pil(images):
-        return [images]
+    if not hasattr(images, "__iter__") and not hasattr(images, "__getitem__"):
+        raise TypeError(f"{type(images).__name__}; expected {EXPECTED}, or several of these")
     many: Iterable[Any] = images
     return many
 
 
-def load(context: Any, slot: int, image: Any, img_size: int, error: Any) -> None:
+EXPECTED = "a path, the bytes of a file, an image of PIL, uint8 pixels or a float32 tensor"
+
+
+def load(context: Any, slot: int, image: Any, img_size: int, exif_orientation: bool, error: Any) -> None:
     """Reads, resizes, crops and normalises a picture; takes a tensor as it is."""
     if type(image) is np.ndarray:  # first, since it is the one that must not wait
         status = _load_array(context, slot, image, image, img_size, error)
@@ -73,7 +89,7 @@ def load(context: Any, slot: int, image: Any, img_size: int, error: Any) -> None
         with ffi.from_buffer(image) as data:
             status = lib.mohvit_load_memory(context, slot, data, len(data), error)
     else:
-        array = pixels_of(image) if is_pil(image) else as_array(image)
+        array = pixels_of(image, exif_orientation) if is_pil(image) else as_array(image)
         status = _load_array(context, slot, image, array, img_size, error)
     check(status, error)
 
@@ -86,8 +102,7 @@ def _load_array(context: Any, slot: int, image: Any, array: NDArray[Any], img_si
         tensor = ffi.from_buffer("float[]", np.ascontiguousarray(array))
         return int(lib.mohvit_load_tensor(context, slot, tensor, error))
     if array.dtype != np.uint8:
-        raise TypeError(f"{type(image).__name__} of {array.dtype}; expected a path, the bytes of a file, an image of PIL, "
-                        "uint8 pixels or a float32 tensor")
+        raise TypeError(f"{type(image).__name__} of {array.dtype}; expected {EXPECTED}")
     if array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(f"uint8 of shape {array.shape}; expected (height, width, 3)")
     height, width, _ = array.shape
