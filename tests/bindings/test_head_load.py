@@ -61,6 +61,7 @@ class Evaluations(Scratch):
     def test_of_nothing(self):
         score = mohvit.evaluate(self.model, [])
         self.assertEqual((score.images, score.head_load.images.sum()), (0, 0))
+        self.assertEqual(mohvit.evaluate(self.model, [([], [])]).images, 0)
         self.assertTrue(np.isnan([score.top1, score.top5, score.loss]).all())
 
     def test_wrong_classes(self):
@@ -160,12 +161,27 @@ class HeadLoads(Scratch):
                 load.add(model(SAMPLES), 0)
         path = self.path("l")
         load.save(path)
-        with self.assertRaises(mohvit.Error):
-            mohvit.HeadLoad.load(path).add(mohvit.Model(img_size=96)(SAMPLES), 0)
+        loaded = mohvit.HeadLoad.load(path)
+        for model, named in ((mohvit.Model(img_size=96), "img_size is 96, expected 64"),
+                             (mohvit.Model(backend="openblas"), 'backend is "openblas"'),
+                             (mohvit.Model(labels=["x"] * 10), '"x"'), (self.model.reroute("100%"), "expected")):
+            with self.subTest(named), self.assertRaisesRegex(mohvit.MismatchError, named):
+                loaded.add(model(SAMPLES), 0)
+        loaded.add(self.model(SAMPLES), 0)
         other = mohvit.Model.synthetic("moh_transnext_small_75", img_size=64)
         with self.assertRaises(mohvit.MismatchError):
             mohvit.HeadLoad.load(path).add(other(SAMPLES[0]), 0)
         self.equal(load, self.counted())
+
+    def test_arrays_of_another_shape_are_refused(self):
+        load = mohvit.HeadLoad(self.model)
+        for name in ("head_tokens", "head_gate_sum"):
+            for change in (lambda a: a[:1], lambda a: a[:, :, :1], lambda a: a[:, :1], lambda a: a.ravel(), lambda a: a[0, 0, 0]):
+                result = self.model(SAMPLES)
+                setattr(result, name, change(getattr(result, name)))
+                with self.assertRaisesRegex(ValueError, rf"^{name} of shape .*; expected \(8, 6, 16\)"):
+                    load.add(result, range(8))
+        self.assertEqual(load.images.sum(), 0)
 
     def test_added_by_threads(self):
         load, result = mohvit.HeadLoad(self.model), self.model(SAMPLES)
@@ -220,6 +236,14 @@ class Program(Scratch):
             mohvit.run_cli("eval", "--no-such-option", "x")
         self.assertEqual(caught.exception.status, 2)
         self.assertIn("no such option", caught.exception.messages)
+
+    def test_what_is_no_json_and_arguments_that_are_no_strings(self):
+        with self.assertRaises(mohvit.CommandError) as caught:
+            mohvit.run_cli("eval", "--help")
+        self.assertEqual(caught.exception.status, 0)
+        self.assertIn("--limit", caught.exception.messages)
+        row, = mohvit.run_cli("classify", "--top", 1, SAMPLES[0])
+        self.assertEqual(len(row["top"]), 1)
 
     def test_the_module_is_the_program(self):
         one = subprocess.run([sys.executable, "-m", "mohvit", "info", "--format", "json"], capture_output=True, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import Any, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from . import pictures
 from ._mohvit import ffi, lib
 from .context import Block, block_index, read_layout
-from .errors import MismatchError, check
+from .errors import check
 from .model import Model, Result
 
 
@@ -22,9 +23,11 @@ def check_classes(result: Result, classes: Any) -> NDArray[Any]:
     if indices.shape not in ((), (n,)):
         raise ValueError(f"classes of shape {indices.shape}; expected one for each of {n} images")
     indices = np.broadcast_to(indices, (n,))
-    if n and indices.dtype.kind not in "iu":
+    if not n:
+        return np.empty(0, np.int64)  # of an empty list numpy would make floats
+    if indices.dtype.kind not in "iu":
         raise TypeError(f"classes of {indices.dtype}; expected indices")
-    if n and not 0 <= indices.min() <= indices.max() < number:
+    if not 0 <= indices.min() <= indices.max() < number:
         raise ValueError(f"classes from {indices.min()} to {indices.max()}; expected 0 to {number - 1}")
     return indices
 
@@ -43,7 +46,7 @@ class HeadLoad:
         error, out = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load **")
         check(lib.mohvit_head_load_create(out, model._opened.pointer, error), error)
         self._take(out[0])
-        self._provenance: Any = model.provenance
+        self._fits.add(model)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> HeadLoad:
@@ -52,12 +55,12 @@ class HeadLoad:
         check(lib.mohvit_head_load_open(out, pictures.path_bytes(path), error), error)
         load = cls.__new__(cls)
         load._take(out[0])
-        load._provenance = None
         return load
 
     def _take(self, pointer: Any) -> None:
         self._pointer = ffi.gc(pointer, lib.mohvit_head_load_destroy)
         self._lock = threading.RLock()  # the library serves one caller at a time
+        self._fits: weakref.WeakSet[Model] = weakref.WeakSet()  # whose results may be added
         error, info = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load_info *")
         info.size = ffi.sizeof("mohvit_head_load_info")
         check(lib.mohvit_head_load_get_info(pointer, info, error), error)
@@ -72,24 +75,31 @@ class HeadLoad:
 
     def add(self, result: Result, classes: int | Sequence[int]) -> None:
         """Counts the images of a result for their classes: an index each, or one for all. MismatchError where the result
-        is of another model, or of one that computes otherwise. Where one image is refused, those before it are counted."""
-        if self._provenance is not None and result.model.provenance != self._provenance:
-            raise MismatchError(f"a result of {result.model.provenance}, a head load of {self._provenance}")
-        if result.head_tokens.shape[1:] != self._shape[1:]:
-            raise MismatchError(f"a result of {result.head_tokens.shape[1:]} blocks and heads, a head load of {self._shape[1:]}")
+        is of another model, or of one that computes or treats pictures otherwise. Where one image is refused, those before
+        it are counted."""
+        if result.model not in self._fits:
+            self.merge(HeadLoad(result.model))  # of nothing; the library knows what may be added up
+            self._fits.add(result.model)
         indices = check_classes(result, classes)
-        tokens = np.ascontiguousarray(result.head_tokens, np.int32)
-        gate_sum = np.ascontiguousarray(result.head_gate_sum, np.float64)
+        tokens = self._counts_of(result, "head_tokens", np.int32)
+        gate_sum = self._counts_of(result, "head_gate_sum", np.float64)
         error = ffi.new("mohvit_error *")
         with self._lock:
             for i, k in enumerate(indices.tolist()):
                 check(lib.mohvit_head_load_add_image(self._pointer, ffi.from_buffer("int32_t[]", tokens[i]),
                                                      ffi.from_buffer("double[]", gate_sum[i]), k, error), error)
 
+    def _counts_of(self, result: Result, name: str, dtype: Any) -> NDArray[Any]:
+        """An array of a result, whose attributes are the caller's to replace, as the library reads it."""
+        array, shape = np.asarray(getattr(result, name)), (len(result), *self._shape[1:])
+        if array.shape != shape:
+            raise ValueError(f"{name} of shape {array.shape}; expected {shape}")
+        return array.astype(dtype, "C", "same_kind", copy=False)
+
     def merge(self, other: HeadLoad, *, allow_mixed: bool = False) -> None:
         """Adds what another one has counted. MismatchError where that is of another model, or was counted otherwise: other
-        weights, preprocessing or precision, and unless allow_mixed another backend or instruction set, or one a file of
-        0.1."""
+        weights, preprocessing, EXIF orientation or precision, and unless allow_mixed another backend or instruction set, or
+        one a file of 0.1."""
         error = ffi.new("mohvit_error *")
         first, second = sorted((self, other), key=id)  # so that two that are merged with each other do not wait for ever
         with first._lock, second._lock:
