@@ -174,8 +174,8 @@ MOHVIT_API const char *mohvit_config_json(const mohvit_model *model);
  * middle is taken. Without it that is 8/7 · img_size, and from 384 pixels on both sides become img_size. */
 MOHVIT_API const char *mohvit_preprocess_json(const mohvit_model *model);
 /* What its results depend on: {"version", "variant", "config", "active_heads_percent", "backend",
- * "precision", "instruction_set", "kernels", "weights_hash", "synthetic_seed"}. Either of variant and config
- * is left out where the other says everything, the seed where the weights are not those of
+ * "precision", "instruction_set", "kernels", "weights_hash", "synthetic_seed", "preprocess"}. Either of
+ * variant and config is left out where the other says everything, the seed where the weights are not those of
  * mohvit_open_synthetic. weights_hash is the XXH3-128 of the checkpoint as xxh128sum prints it, of an index
  * with shards that of "cat INDEX SHARD ...", sorted by name, or "synthetic:SEED". */
 MOHVIT_API const char *mohvit_provenance_json(const mohvit_model *model);
@@ -314,13 +314,18 @@ typedef struct head_load mohvit_head_load;
  * longer. */
 MOHVIT_API mohvit_status mohvit_head_load_create(mohvit_head_load **load, const mohvit_model *model,
                                                  mohvit_error *err);
+/* The same for a context whose preprocessing or image options are not those of a new one: it counts with what
+ * the context has now. */
+MOHVIT_API mohvit_status mohvit_head_load_create_of_context(mohvit_head_load **load,
+                                                            const mohvit_context *ctx, mohvit_error *err);
 /* What mohvit_head_load_save or the program has written, to be asked or counted on. */
 MOHVIT_API mohvit_status mohvit_head_load_open(mohvit_head_load **load, const char *path, mohvit_error *err);
 /* Frees it; NULL is allowed. */
 MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
 
 /* Adds an image of a class below num_classes: what a slot of the last run reports, in a context of the same
- * model, or MOHVIT_ERROR_MISMATCH. On failure nothing is added. */
+ * model and with the same preprocessing and EXIF orientation, or MOHVIT_ERROR_MISMATCH. On failure nothing is
+ * added. */
 MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                               size_t class_index, mohvit_error *err);
 
@@ -333,10 +338,11 @@ MOHVIT_API mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, cons
                                                     mohvit_error *err);
 
 /* Adds what `from` has counted, which stays as it is. MOHVIT_ERROR_MISMATCH where it is of another model or
- * was counted otherwise: weights, preprocessing or precision, and unless allow_mixed backend or instruction
- * set, which round differently; and unless allow_mixed where one of them is a file of 0.1, which has no sums
- * of squares: the sum then has none, and no intervals. MOHVIT_ERROR_ARGUMENT where both have counted the same
- * data, as the program's files tell. Then nothing is added; after another failure `to` can only be destroyed.
+ * was counted otherwise: weights, preprocessing, EXIF orientation or precision, and unless allow_mixed
+ * backend or instruction set, which round differently; and unless allow_mixed where one of them is a file of
+ * 0.1, which has no sums of squares: the sum then has none, and no intervals. MOHVIT_ERROR_ARGUMENT where
+ * both have counted the same data, as the program's files tell. Then nothing is added; after another failure
+ * `to` can only be destroyed.
  */
 MOHVIT_API mohvit_status mohvit_head_load_merge(mohvit_head_load *to, const mohvit_head_load *from,
                                                 int allow_mixed, mohvit_error *err);

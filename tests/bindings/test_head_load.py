@@ -173,6 +173,25 @@ class HeadLoads(Scratch):
             mohvit.HeadLoad.load(path).add(other(SAMPLES[0]), 0)
         self.equal(load, self.counted())
 
+    def test_other_treatment_of_pictures_is_refused(self):
+        for options, named in (({"preprocess": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, "preprocess"),
+                               ({"exif_orientation": True}, "exif_orientation")):
+            other, load = mohvit.Model(**options), self.counted()
+            theirs = mohvit.HeadLoad(other)
+            theirs.add(other(SAMPLES), 0)
+            for mix in (lambda: load.add(other(SAMPLES), 0), lambda: load.merge(theirs), lambda: theirs.merge(load)):
+                with self.subTest(named), self.assertRaisesRegex(mohvit.MismatchError, named):
+                    mix()
+            theirs.merge(theirs_again := mohvit.HeadLoad(other))
+            self.assertEqual(theirs_again.images.sum(), 0)
+
+    def test_merged_with_the_program_s(self):
+        path = self.path("theirs.safetensors")
+        mohvit.run_cli("headload", "count", DATA, "--limit", "20", "-o", path)
+        ours = self.counted()
+        ours.merge(mohvit.HeadLoad.load(path))
+        self.assertEqual(ours.images.sum(), 28)
+
     def test_arrays_of_another_shape_are_refused(self):
         load = mohvit.HeadLoad(self.model)
         for name in ("head_tokens", "head_gate_sum"):

@@ -4,6 +4,7 @@
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "tools/program/provenance.h"
+#include "vit/api/texts.h"
 
 #include <zlib.h>
 
@@ -49,23 +50,21 @@ static json_t *data_json(const evaluation *e, bool sizes)
     return data;
 }
 
-/* In a header only where it is asked for: states without it are those that know nothing of it. */
-static void put_exif_orientation(const evaluation *e, json_t *object)
+static void put_pictures(const evaluation *e, json_t *object)
 {
-    if (e->o->exif_orientation)
-        json_put(object, "exif_orientation", json_true());
+    if (!provenance_add_pictures(object, &e->preprocess, e->o->exif_orientation))
+        or_die(NULL);
 }
 
 static json_t *match_json(const evaluation *e, const json_t *provenance)
 {
     const config *c = &mohvit_describe(e->models[0])->config;
-    json_t *match = or_die(
-        json_pack("{s:s, s:O, s:o, s:o, s:o, s:s, s:o, s:o}", "version", mohvit_version(), "weights_hash",
-                  json_object_get(provenance, "weights_hash"), "config", config_json(c), "preprocess",
-                  json_parsed(preprocess_to_json(&e->preprocess)), "data", data_json(e, false), "precision",
-                  mohvit_precision_name(computes(e).precision), "routed_heads", routed_json(e), "subset",
-                  subset_json(e)));
-    put_exif_orientation(e, match);
+    json_t *match =
+        or_die(json_pack("{s:s, s:O, s:o, s:o, s:s, s:o, s:o}", "version", mohvit_version(), "weights_hash",
+                         json_object_get(provenance, "weights_hash"), "config", config_json(c), "data",
+                         data_json(e, false), "precision", mohvit_precision_name(computes(e).precision),
+                         "routed_heads", routed_json(e), "subset", subset_json(e)));
+    put_pictures(e, match);
     return match;
 }
 
@@ -132,7 +131,7 @@ json_t *evaluation_header(const evaluation *e)
 {
     const description *d = mohvit_describe(e->models[0]);
     json_t *provenance = provenance_json(&e->source, &d->config, e->models[0], e->threads);
-    put_exif_orientation(e, provenance);
+    put_pictures(e, provenance);
     json_t *header = or_die(json_pack("{s:i, s:o, s:{s:s, s:s, s:s}, s:{s:s?}, s:I, s:o, s:o}", "format",
                                       HEADER_FORMAT, "match", match_json(e, provenance), "hardware",
                                       "backend", mohvit_backend_name(computes(e).backend), "instruction_set",

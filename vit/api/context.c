@@ -4,6 +4,7 @@
 #include "vit/api/internal.h"
 #include "vit/api/ranking.h"
 #include "vit/api/sized.h"
+#include "vit/api/texts.h"
 #include "vit/headload/head_load.h"
 
 #include <stdatomic.h>
@@ -443,6 +444,25 @@ mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_predicti
     return status;
 }
 
+mohvit_status mohvit_head_load_create_of_context(mohvit_head_load **load, const mohvit_context *ctx,
+                                                 mohvit_error *err)
+{
+    return head_load_create_of(load, ctx->model, &ctx->settings.preprocess, ctx->exif_orientation, err);
+}
+
+static mohvit_status check_pictures(const mohvit_head_load *load, const mohvit_context *ctx,
+                                    mohvit_error *err)
+{
+    json_t *own = json_object();
+    mohvit_status status = MOHVIT_ERROR_MEMORY;
+    if (!own || !provenance_add_pictures(own, &ctx->settings.preprocess, ctx->exif_orientation))
+        head_load_no_memory(err);
+    else
+        status = head_load_check_pictures(load, own, "the head load", "the context", err);
+    json_decref(own);
+    return status;
+}
+
 mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                    size_t class_index, mohvit_error *err)
 {
@@ -450,6 +470,8 @@ mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context 
         mohvit_describe(ctx->model)->labels.count != load->names.count)
         return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
     mohvit_status status = check_answered(ctx, slot, err);
+    if (!status)
+        status = check_pictures(load, ctx, err);
     if (status)
         return status;
     return head_load_add(load, class_index, mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),

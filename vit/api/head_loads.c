@@ -8,13 +8,14 @@
 
 #include <string.h>
 
-mohvit_status mohvit_head_load_create(mohvit_head_load **out, const mohvit_model *m, mohvit_error *err)
+mohvit_status head_load_create_of(mohvit_head_load **out, const mohvit_model *m, const preprocess *p,
+                                  bool exif_orientation, mohvit_error *err)
 {
     const description *d = mohvit_describe(m);
     head_load *l = NULL;
     json_t *of_model = config_json(&d->config), *provenance = provenance_of_model(d, mohvit_network(m));
     mohvit_status status = MOHVIT_ERROR_MEMORY;
-    if (!of_model || !provenance)
+    if (!of_model || !provenance || !provenance_add_pictures(provenance, p, exif_orientation))
         head_load_no_memory(err);
     else
         status = head_load_create(&l, mohvit_routing(m), of_model, &d->labels, err);
@@ -27,6 +28,11 @@ mohvit_status mohvit_head_load_create(mohvit_head_load **out, const mohvit_model
     json_decref(of_model);
     json_decref(provenance);
     return status;
+}
+
+mohvit_status mohvit_head_load_create(mohvit_head_load **out, const mohvit_model *m, mohvit_error *err)
+{
+    return head_load_create_of(out, m, &mohvit_describe(m)->preprocess, false, err);
 }
 
 mohvit_status mohvit_head_load_open(mohvit_head_load **load, const char *path, mohvit_error *err)

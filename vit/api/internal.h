@@ -20,6 +20,10 @@ const description *mohvit_describe(const mohvit_model *model);
 const model *mohvit_network(const mohvit_model *model);
 const routing_layout *mohvit_routing(const mohvit_model *model);
 
+/* mohvit_head_load_create for pictures that were treated so. */
+mohvit_status head_load_create_of(mohvit_head_load **out, const mohvit_model *m, const preprocess *p,
+                                  bool exif_orientation, mohvit_error *err);
+
 /* Fills *out, whose size is set, as mohvit_get_block does. */
 mohvit_status block_of_layout(mohvit_block *out, const routing_layout *l, size_t index, mohvit_error *err);
 

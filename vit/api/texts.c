@@ -41,13 +41,23 @@ json_t *provenance_of_model(const description *d, const model *network)
     return NULL;
 }
 
+bool provenance_add_pictures(json_t *provenance, const preprocess *p, bool exif_orientation)
+{
+    char *text = preprocess_to_json(p);
+    json_t *own = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return own && !json_object_set_new(provenance, "preprocess", own) &&
+           (!exif_orientation || !json_object_set_new(provenance, "exif_orientation", json_true()));
+}
+
 mohvit_status texts_create(texts *out, const description *d, const model *network, mohvit_error *err)
 {
     json_t *provenance = provenance_of_model(d, network);
+    bool whole = provenance && provenance_add_pictures(provenance, &d->preprocess, false);
     *out = (texts){
         .config = config_to_json(&d->config),
         .preprocess = preprocess_to_json(&d->preprocess),
-        .provenance = provenance ? json_dumps(provenance, JSON_COMPACT) : NULL,
+        .provenance = whole ? json_dumps(provenance, JSON_COMPACT) : NULL,
     };
     json_decref(provenance);
     if (out->config && out->preprocess && out->provenance)

@@ -22,4 +22,8 @@ json_t *provenance_of_config(const config *c);
  * it is known, and synthetic_seed where the weights are those of a seed. */
 json_t *provenance_of_model(const description *d, const model *network);
 
+/* Adds what pictures went through: {preprocess}, and exif_orientation where they are turned, so that what was
+ * written before there was the option says the same. False without memory. */
+bool provenance_add_pictures(json_t *provenance, const preprocess *p, bool exif_orientation);
+
 #endif

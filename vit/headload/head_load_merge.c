@@ -73,17 +73,42 @@ static mohvit_status compare_names(const comparison *k)
     return MOHVIT_OK;
 }
 
+static mohvit_status compare_pictures(const comparison *k, const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"preprocess", "exif_orientation"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!equal_members(a, b, keys[i]))
+            return report_difference(k, "was counted otherwise", keys[i], a, b);
+    return MOHVIT_OK;
+}
+
+mohvit_status head_load_check_pictures(const head_load *l, const json_t *provenance, const char *l_name,
+                                       const char *name, mohvit_error *err)
+{
+    const comparison k = {.a = l, .a_name = l_name, .b_name = name, .err = err};
+    return compare_pictures(&k, l->provenance, provenance);
+}
+
+/* The program knows whether it counts by label or by prediction; the library leaves that to its caller. */
+static bool counted_alike(const json_t *a, const json_t *b)
+{
+    return !json_object_get(a, "counted_by") || !json_object_get(b, "counted_by") ||
+           equal_members(a, b, "counted_by");
+}
+
 /* Members of the provenance that all parts of a count have in common; the last ones may be mixed. */
 static mohvit_status compare_provenance(const comparison *k, unsigned allowed)
 {
-    static const char *const keys[] = {"weights_hash", "preprocess", "precision",       "subset",
-                                       "counted_by",   "backend",    "instruction_set", "kernels"};
+    static const char *const keys[] = {"weights_hash", "precision",       "subset",
+                                       "backend",      "instruction_set", "kernels"};
     enum { MIXED = 3 };
     const json_t *a = k->a->provenance, *b = k->b->provenance;
     for (size_t i = 0; i < sizeof keys / sizeof *keys - (allowed & HEAD_LOAD_MIXED ? MIXED : 0); i++)
         if (!equal_members(a, b, keys[i]))
             return report_difference(k, "was counted otherwise", keys[i], a, b);
-    return MOHVIT_OK;
+    if (!counted_alike(a, b))
+        return report_difference(k, "was counted otherwise", "counted_by", a, b);
+    return compare_pictures(k, a, b);
 }
 
 // ---- The data --------------------------------------------------------------------------------------
@@ -234,5 +259,7 @@ mohvit_status head_load_merge(head_load *to, const head_load *from, const char *
     }
     if (!status && json_array_extend(to->sources, from->sources))
         status = head_load_no_memory(err);
+    if (!status && !json_object_get(from->provenance, "counted_by"))
+        json_object_del(to->provenance, "counted_by"); // no longer known of all
     return status;
 }

@@ -196,6 +196,9 @@ static void provenance_says_what_results_depend_on(void **state)
     assert_true(json_equal(json_object_get(found, "config"), own));
     assert_close(json_real_value(json_object_get(found, "active_heads_percent")), info.active_heads_percent,
                  1e-9);
+    json_t *pictures = parsed(mohvit_preprocess_json(m));
+    assert_true(json_equal(json_object_get(found, "preprocess"), pictures));
+    json_decref(pictures);
     json_decref(found);
     json_decref(own);
     mohvit_close(m);
@@ -657,6 +660,50 @@ static void head_loads_that_differ_are_not_merged(void **state)
     mohvit_close(m);
 }
 
+/* A run of a context that treats pictures as told. */
+static mohvit_context *answered_with(const mohvit_model *m, const char *json, size_t exif_orientation)
+{
+    const mohvit_image_options turned = {.size = sizeof turned, .exif_orientation = exif_orientation};
+    mohvit_context *ctx = answered(m);
+    assert_int_equal(mohvit_set_preprocess(ctx, json, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_set_image_options(ctx, &turned, NULL), MOHVIT_OK);
+    return ctx;
+}
+
+/* Each of these contexts and head loads goes with itself alone. */
+static void head_loads_know_what_pictures_went_through(void **state)
+{
+    (void)state;
+    static const char *const named[] = {NULL, "preprocess is", "exif_orientation is"};
+    static const char plain[] = "{\"mean\": [0, 0, 0], \"std\": [1, 1, 1]}";
+    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE);
+    mohvit_context *ctx[] = {answered(m), answered_with(m, plain, 0), answered_with(m, NULL, 1)};
+    mohvit_error err;
+    for (size_t i = 0; i < 3; i++) {
+        mohvit_head_load *to, *from;
+        assert_int_equal(mohvit_head_load_create_of_context(&to, ctx[i], NULL), MOHVIT_OK);
+        for (size_t j = 0; j < 3; j++) {
+            mohvit_status expected = i == j ? MOHVIT_OK : MOHVIT_ERROR_MISMATCH;
+            const char *difference = named[i > j ? i : j];
+            assert_int_equal(mohvit_head_load_create_of_context(&from, ctx[j], NULL), MOHVIT_OK);
+            assert_int_equal(mohvit_head_load_add(from, ctx[j], 0, 1, NULL), MOHVIT_OK);
+            assert_int_equal(mohvit_head_load_add(to, ctx[j], 0, 1, &err), expected);
+            assert_true(!expected || (i && j) || strstr(err.message, difference));
+            assert_int_equal(mohvit_head_load_merge(to, from, 1, &err), expected);
+            assert_true(!expected || (i && j) || strstr(err.message, difference));
+            mohvit_head_load_destroy(from);
+        }
+        assert_int_equal(counts_of(to, 1).images, 2);
+        from = nothing_counted(m); // as a new context treats pictures
+        assert_int_equal(mohvit_head_load_merge(to, from, 0, NULL), i ? MOHVIT_ERROR_MISMATCH : MOHVIT_OK);
+        mohvit_head_load_destroy(from);
+        mohvit_head_load_destroy(to);
+    }
+    for (size_t i = 0; i < 3; i++)
+        mohvit_context_destroy(ctx[i]);
+    mohvit_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -676,6 +723,7 @@ int main(void)
         cmocka_unit_test(numbers_that_are_no_images_are_refused),
         cmocka_unit_test(head_loads_are_merged_saved_and_opened),
         cmocka_unit_test(head_loads_that_differ_are_not_merged),
+        cmocka_unit_test(head_loads_know_what_pictures_went_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
