@@ -242,6 +242,8 @@ class Models(Suite):
         self.assertEqual(mohvit.Model(threads=1).threads, 1)
         self.assertEqual(mohvit.Model(labels=["x" + str(i) for i in range(10)]).labels[9], "x9")
         self.assertEqual(mohvit.Model(preprocess={"mean": [0, 0, 0], "crop_pct": 0.5}).preprocess["crop_pct"], 0.5)
+        arrays = {"mean": np.zeros(3), "std": np.ones(3), "crop_pct": np.float64(0.5)}
+        self.assertEqual(mohvit.Model(preprocess=arrays).preprocess["mean"], [0, 0, 0])
         self.assertEqual(mohvit.Model(routed_heads="100%").active_heads_percent, 100)
         self.assertEqual(mohvit.Model(routed_heads=1).layout[5].routed, 1)
         with tempfile.TemporaryDirectory() as folder:

@@ -72,9 +72,6 @@ _BY_STATUS = {
 }
 
 
-_MISSING = os.strerror(errno.ENOENT)
-
-
 class _OfThread(threading.local):
     raised: BaseException | None = None
 
@@ -99,4 +96,4 @@ def check(status: int, error: Any) -> None:
         raise raised
     if status:
         kind, message = _BY_STATUS.get(status, Error), ffi.string(error.message).decode("utf-8", "replace")
-        raise MissingFileError(message) if kind is FileError and message.endswith(_MISSING) else kind(message)
+        raise MissingFileError(message) if kind is FileError and message.endswith(os.strerror(errno.ENOENT)) else kind(message)

@@ -160,7 +160,7 @@ def _as_file(value: Any, name: str, stack: contextlib.ExitStack) -> bytes:
         return pictures.path_bytes(value)
     path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), name + ".json")
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(value if isinstance(value, Mapping) else list(value), file)
+        json.dump(dict(value) if isinstance(value, Mapping) else list(value), file, default=lambda part: np.asarray(part).tolist())
     return os.fsencode(path)
 
 
