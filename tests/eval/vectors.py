@@ -70,6 +70,6 @@ def compare_scores(path, predictions):
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "provenance":
-        print(read(*arguments)[0]["provenance"])
+        print(json.dumps(json.loads(read(*arguments)[0]["provenance"]), separators=(",", ":"), ensure_ascii=False))
     else:
         {"rows": print_rows, "scores": compare_scores}[command](*arguments)

@@ -58,7 +58,7 @@ static mohvit_status do_all(work *w, mohvit_error *err)
     if (!status)
         status = classify(w, ctx, err);
     if (!status)
-        status = mohvit_head_load_create(&load, m, err);
+        status = mohvit_head_load_create_of_context(&load, ctx, err);
     if (!status)
         status = mohvit_head_load_add(load, ctx, 0, 1, err);
     if (!status)
