@@ -22,7 +22,7 @@ static mohvit_model *m;
 static int setup(void **state)
 {
     (void)state;
-    return mohvit_open_config(&m, &small, 5, NULL, NULL);
+    return mohvit_open_config(&m, &small, 5, NULL, NULL) ? -1 : 0;
 }
 
 static int teardown(void **state)
