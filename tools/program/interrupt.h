@@ -10,8 +10,8 @@
  * container, and take the temporary files away. */
 void interrupt_default(void);
 
-/* From here on these are noted; a second one ends the program at once. One that is
- * ignored already (nohup) stays so. */
+/* From here on these are noted; a second one ends the program at once. One that is ignored already (nohup)
+ * stays so. */
 void interrupt_begin(void);
 
 /* An error once one came; to be asked between tensors. name is the file that will not be written. */

@@ -17,7 +17,7 @@ from .program import CommandError, program_path, run_cli
 
 __all__ = [
     "ArgumentError", "Block", "CancelledError", "CommandError", "Error", "Evaluation", "FileError", "FormatError", "HeadLoad",
-    "LimitError", "MismatchError", "MissingFileError", "Model", "NonFiniteError", "OutOfMemoryError", "Prediction", "Result", "SystemFailure",
-    "UnsupportedError", "evaluate", "program_path", "run_cli",
+    "LimitError", "MismatchError", "MissingFileError", "Model", "NonFiniteError", "OutOfMemoryError", "Prediction", "Result",
+    "SystemFailure", "UnsupportedError", "evaluate", "program_path", "run_cli",
 ]
 __version__: str = _ffi.string(_lib.mohvit_version()).decode()
