@@ -111,6 +111,8 @@ class Images(Suite):
                 ([None], TypeError, "NoneType"),
                 (7, TypeError, "^int; expected a path"),
                 (None, TypeError, "^NoneType; expected a path"),
+                (io.BytesIO(b"x"), TypeError, "^BytesIO; expected a path"),
+                ({"image": SAMPLES[0]}, TypeError, "^dict; expected a path"),
                 (b"", mohvit.FormatError, "picture in memory"),
                 ("not there.png", mohvit.FileError, "not there.png"),
                 ("a\0b.png", ValueError, "zero byte"),

@@ -353,20 +353,22 @@ class Model:
         side_by_side = self.threads if len(images) >= self.threads and trace is None else 1
         contexts = [self._pool.take(1, self.threads // side_by_side, gates) for _ in range(side_by_side)]
         rows: list[Any] = [None] * len(images)
-        failures: list[BaseException] = []
+        failures: dict[int, BaseException] = {}  # by image; -1: of a signal
         stop = ffi.new("int *")
         left = iter(range(len(images)))  # a step of it is one step for all threads
 
         def work(context: Context) -> None:
-            try:
-                for i in left:
-                    if stop[0]:
-                        return
+            for i in left:
+                if stop[0] or any(bad < i for bad in tuple(failures)):  # those before are still run: the first one is told
+                    return
+                try:
                     context.run([images[i]], first + i, stop, trace)
                     rows[i] = context.copies(1)
-            except BaseException as error:
-                failures.append(error)
-                stop[0] = 1
+                except Exception as error:
+                    failures[i] = error
+                except BaseException as error:
+                    failures[-1] = error
+                    stop[0] = 1
 
         others = [threading.Thread(target=work, args=(context,)) for context in contexts[1:]]
         try:
@@ -386,7 +388,7 @@ class Model:
         if not failures:
             return rows
         try:
-            raise failures[0]
+            raise failures[min(failures)]
         finally:
             failures.clear()  # or exception and frame hold each other, and the contexts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,8 @@ def split(images: Any) -> Iterable[Any]:
         if array.ndim == 4 or array.ndim == 1 and array.dtype.kind in "OU":  # the latter of paths, as a table's column is
             return list(array)
         return [array]
-    if not hasattr(images, "__iter__") and not hasattr(images, "__getitem__"):
+    lines_or_keys = hasattr(images, "read") or isinstance(images, Mapping)  # what iterating a file or a dict gives
+    if lines_or_keys or not hasattr(images, "__iter__") and not hasattr(images, "__getitem__"):
         raise TypeError(f"{type(images).__name__}; expected {EXPECTED}, or several of these")
     many: Iterable[Any] = images
     return many
