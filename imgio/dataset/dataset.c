@@ -529,6 +529,35 @@ static mohvit_status warn_of_repeats(char *const *arguments, size_t count, const
     return status;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The pictures that lists name are compared by their paths as they stand there. */
+static mohvit_status warn_of_repeated_pictures(const dataset *d, const warning_sink *warn, mohvit_error *err)
+{
+    const char **names = malloc((d->candidate_count + 1) * sizeof *names), *first = NULL;
+    size_t found = 0, repeated = 0;
+    if (!names)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for %zu pictures", d->candidate_count);
+    for (size_t i = 0; i < d->candidate_count; i++)
+        if (d->sources[d->candidates[i].source].kind == &source_list)
+            names[found++] = d->candidates[i].name;
+    qsort(names, found, sizeof *names, compare_names);
+    for (size_t i = 1; i < found; i++) {
+        bool again = !strcmp(names[i - 1], names[i]);
+        repeated += again;
+        if (again && !first)
+            first = names[i];
+    }
+    if (repeated)
+        warning_send(warn, "%zu line%s of lists repeat%s a picture, which counts again: %s%s", repeated,
+                     plural(repeated), repeated == 1 ? "s" : "", first, repeated == 1 ? "" : " ...");
+    free(names);
+    return MOHVIT_OK;
+}
+
 static void warn_of_joined(const dataset *d, const warning_sink *warn)
 {
     size_t samples = 0, tars = 0;
@@ -609,6 +638,8 @@ static mohvit_status fill(dataset *d, char *const *arguments, const dataset_opti
         status = take_in_order(d, given, err);
     if (!status)
         status = gather(d, o, err);
+    if (!status)
+        status = warn_of_repeated_pictures(d, &o->warn, err);
     if (!status)
         status = compare_numbers(d, o, err);
     if (!status)

@@ -131,6 +131,32 @@ static void the_same_data_twice_are_warned_of(void **state)
     }
 }
 
+/* In one list or in several; by path, so that a link to a picture is another one. */
+static void a_picture_that_lists_name_again_is_warned_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *second, *warning; /* "": none */
+    } cases[] = {
+        {"1\n2\n3\n", "4\n", ""},
+        {"2\n1\n2\n", "4\n", "1 line of lists repeats a picture, which counts again: val/cat/2.jpg\n"},
+        {"3\n2\n", "3\n2\n2\n", "3 lines of lists repeat a picture, which counts again: val/cat/2.jpg ...\n"},
+    };
+    shell("mkdir -p val/cat; for i in 1 2 3 4; do echo x >val/cat/$i.jpg; done");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dataset *d = NULL;
+        const dataset_options o = {.classes = classes, .warn = {note_warning, NULL}};
+        char *arguments[] = {"one", "two"};
+        write_text("one.txt", cases[i].first);
+        write_text("two.txt", cases[i].second);
+        shell("for i in one two; do sed 's,.*,val/cat/&.jpg,' $i.txt >$i; done");
+        *warnings = '\0';
+        assert_int_equal(dataset_open(&d, arguments, 2, &o, &last), MOHVIT_OK);
+        dataset_close(d);
+        assert_string_equal(warnings, cases[i].warning);
+    }
+}
+
 static void what_is_not_there_or_empty_is_an_error(void **state)
 {
     (void)state;
@@ -459,6 +485,7 @@ int main(void)
         TEST(links_to_folders_are_followed),
         TEST(a_picture_without_a_class_is_named),
         TEST(the_same_data_twice_are_warned_of),
+        TEST(a_picture_that_lists_name_again_is_warned_of),
         TEST(what_is_not_there_or_empty_is_an_error),
         TEST(pictures_that_published_scores_do_not_count_are_left_out),
         TEST(formats_that_published_scores_count_are_an_error_unless_skipped),

@@ -197,8 +197,7 @@ what_cannot_be_made_is_refused_at_the_start() {
         for write in $writes; do
             ending=${write#*=} option=${write%%=*}
             for name in "" "$long" folder nowhere/x; do
-                [ "$option" != --state ] || [ -z "$name" ] || continue # which is opened before any work
-                [ -z "$ending" ] || [ -n "$name" ] || continue         # whose ending is asked for
+                [ -z "$ending" ] || [ -n "$name" ] || continue # whose ending is asked for
                 files=(missing)
                 [ "$c$option" != 'headload count--state' ] || files+=(-o o)
                 [ "$c" != synth ] || files=(--variant transnext_micro)

@@ -212,8 +212,9 @@ bool outputs_possible_or_complain(void)
     mohvit_error err;
     for (size_t i = 0; i < count; i++) {
         const named_file *f = &files[i];
-        bool asked =
-            f->use == FILE_OUTPUT || (f->use == FILE_STATE && !*f->path); // or a state may be read-only
+        struct stat st;
+        bool resumed = f->use == FILE_STATE && !stat(f->path, &st) && !S_ISDIR(st.st_mode);
+        bool asked = f->use >= FILE_STATE && !resumed; // a state that is there is not replaced
         if (!asked || !replace_possible(f->path, &err))
             continue;
         complain("%s%s%s", f->option ? f->option : "", f->option ? " " : "", err.message);
