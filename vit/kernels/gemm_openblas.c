@@ -180,9 +180,7 @@ static gemm_tiles openblas_tiling(size_t N, size_t out)
     size_t col_tiles = divide_up(t.rows * out, TILE_OUTPUTS);
     if (row_tiles * col_tiles < MIN_TILES)
         col_tiles = divide_up(MIN_TILES, row_tiles);
-    t.cols = divide_up(divide_up(out, col_tiles), 16) * 16; // whole vectors
-    if (t.cols > out)
-        t.cols = out;
+    t.cols = divide_up(divide_up(out, col_tiles), 16) * 16; // whole vectors; the last tile has what is left
     return t;
 }
 

@@ -352,6 +352,27 @@ static void the_ends_of_an_order_are_the_least_alike(void **state)
     head_load_destroy(l);
 }
 
+/* Two pairs on a line, whose classes are numbered so that none, either or both have to be turned around. */
+static void pairs_are_turned_to_where_they_are_closest(void **state)
+{
+    (void)state;
+    enum { CLASSES = 4, IMAGES = 40 };
+    static const size_t place[CLASSES] = {6, 12, 22, 28}; // of 40 images, how many take the second head
+    for (int turn = 0; turn < 4; turn++) {
+        head_load *l = make(CLASSES);
+        const size_t line[CLASSES] = {turn & 1 ? 1 : 0, turn & 1 ? 0 : 1, turn & 2 ? 3 : 2, turn & 2 ? 2 : 3};
+        for (size_t i = 0; i < CLASSES; i++)
+            for (size_t image = 0; image < IMAGES; image++) {
+                bool second = image < place[i];
+                add(l, line[i], 4, second ? 0 : 4, second ? 4 : 0, 0);
+            }
+        size_t order[CLASSES];
+        assert_int_equal(head_load_order(order, l, 3, (size_t[]){0, 1, 2, 3}, CLASSES, NULL), MOHVIT_OK);
+        assert_memory_equal(order, line, sizeof order);
+        head_load_destroy(l);
+    }
+}
+
 /* Many classes as far from each other as others are, where means that are rounded decide who is nearest. */
 static void an_order_has_every_class_once_where_distances_are_equal(void **state)
 {
@@ -392,6 +413,7 @@ int main(void)
         cmocka_unit_test(there_is_nothing_to_say_of_no_images_or_no_router),
         cmocka_unit_test(classes_that_route_alike_stand_together),
         cmocka_unit_test(the_ends_of_an_order_are_the_least_alike),
+        cmocka_unit_test(pairs_are_turned_to_where_they_are_closest),
         cmocka_unit_test(an_order_has_every_class_once_where_distances_are_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
