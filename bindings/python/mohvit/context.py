@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, NoReturn, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from . import pictures
 from ._mohvit import ffi, lib
 from .errors import Error, check, keep_raised
+
+AT_ONCE = 16  # images that a thread runs without a step of Python between them
 
 
 class Block(NamedTuple):
@@ -46,14 +48,83 @@ def block_index(layout: tuple[Block, ...], block: int | str) -> int:
     return block % len(layout)
 
 
-class Arrays(NamedTuple):
-    """What a run answers: an array each, whose first axis are the images."""
+class Part(NamedTuple):
+    """An array of what a model answers, whose first axis are the images."""
 
-    logits: NDArray[np.float32]
-    features: NDArray[np.float32]
-    head_tokens: NDArray[np.int32]
-    head_gate_sum: NDArray[np.float64]
-    gates: NDArray[np.float32] | None = None  # (N, the gates of all blocks one behind the other)
+    name: str  # as calls.h has it
+    get: Any  # where a context has it
+    shape: tuple[int, ...]  # of an image
+    dtype: Any
+    size: int  # bytes of an image
+
+
+class Parts:
+    """What a context answers, in the order of calls.h."""
+
+    def __init__(self, info: Any, layout: tuple[Block, ...], gates: bool) -> None:
+        heads, pairs = (info.blocks, info.max_heads), sum(block.tokens * block.heads for block in layout)
+        parts: list[tuple[str, Any, tuple[int, ...], Any]] = [
+            ("head_gate_sum", lib.mohvit_head_gate_sum, heads, np.float64),
+            ("logits", lib.mohvit_logits, (info.num_classes,), np.float32),
+            ("features", lib.mohvit_features, (info.features,), np.float32),
+            ("head_tokens", lib.mohvit_head_tokens, heads, np.int32),
+        ]
+        if gates:  # of all blocks, one behind the other
+            parts.append(("gates", lambda context, slot: lib.mohvit_gates(context, slot, 0), (pairs,), np.float32))
+        self.list = [Part(name, get, shape, np.dtype(dtype), int(np.prod(shape)) * np.dtype(dtype).itemsize)
+                     for name, get, shape, dtype in parts]
+        self.size = sum(part.size for part in self.list)
+
+
+_BYTES = ffi.typeof("char[]")
+
+
+class Answers:
+    """What a model answers about n images, copied to one piece of memory, of which arrays are made when they are asked for:
+    to make them takes longer than to copy them."""
+
+    __slots__ = "_parts", "images", "memory"
+
+    def __init__(self, parts: Parts, n: int) -> None:
+        self._parts, self.images, self.memory = parts, n, ffi.new(_BYTES, n * parts.size)
+
+    @classmethod
+    def joined(cls, parts: Parts, portions: list[Answers]) -> Answers:
+        """One behind the other."""
+        whole, first = cls(parts, sum(portion.images for portion in portions)), 0
+        for portion in portions:
+            for part in parts.list:
+                to: Any = whole.array(part.name)
+                to[first:first + portion.images] = portion.array(part.name)
+            first += portion.images
+        return whole
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        """None where it was not recorded."""
+        first = 0
+        for part in self._parts.list:
+            if part.name == name:
+                return np.ndarray((self.images, *part.shape), part.dtype, ffi.buffer(self.memory), first)
+            first += self.images * part.size
+        return None
+
+
+class Views:
+    """The same in the context's own memory, read-only. The arrays hold the lease."""
+
+    def __init__(self, lease: Lease, n: int) -> None:
+        self._lease, self.images = lease, n
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        lease = self._lease
+        for part in lease.context.parts.list:
+            if part.name == name:
+                memory = ffi.gc(part.get(lease.context.pointer, 0), lambda p, keep=lease: None)
+                array: NDArray[Any] = np.ndarray((self.images, *part.shape), part.dtype,
+                                                 ffi.buffer(memory, self.images * part.size))
+                array.flags.writeable = False
+                return array
+        return None
 
 
 Trace = Callable[[int, int, NDArray[np.float32]], Any]  # (image, block, tokens that leave it)
@@ -72,65 +143,75 @@ class Context:
 
     def __init__(self, owner: Any, batch: int, threads: int, gates: bool, image_options: Any) -> None:
         self.kind = (batch, threads, gates)
-        self._error, out = ffi.new("mohvit_error *"), ffi.new("mohvit_context **")
+        self.parts = owner.parts[gates]
+        self._pictures = ffi.new("picture[]", max(batch, AT_ONCE))
+        self._call = ffi.new("call *", {"pictures": self._pictures, **{part.name: part.size for part in self.parts.list}})
+        self._error, out = ffi.addressof(self._call, "err"), ffi.new("mohvit_context **")
         check(lib.mohvit_context_create(out, owner.pointer, batch, threads, self._error), self._error)
         destroy = lib.mohvit_context_destroy
-        self._pointer = ffi.gc(out[0], lambda p, owner=owner: destroy(p))  # which has the model closed afterwards
-        check(lib.mohvit_set_image_options(self._pointer, image_options, self._error), self._error)
-        check(lib.mohvit_record_gates(self._pointer, gates, self._error), self._error)
-        self._watch = ffi.new("watch *")
-        lib.mohvit_set_progress(self._pointer, ffi.addressof(lib, "watch_progress"), self._watch)
+        self.pointer = ffi.gc(out[0], lambda p, owner=owner: destroy(p))  # which has the model closed afterwards
+        self._call.ctx = self.pointer
+        check(lib.mohvit_set_image_options(self.pointer, image_options, self._error), self._error)
+        check(lib.mohvit_record_gates(self.pointer, gates, self._error), self._error)
+        lib.mohvit_set_progress(self.pointer, ffi.addressof(lib, "watch_progress"), ffi.addressof(self._call, "watch"))
         self._img_size, self._exif_orientation = owner.img_size, bool(image_options.exif_orientation)
-        heads = (len(owner.layout), owner.max_heads)
-        parts: list[tuple[Any, tuple[int, ...], Any]] = [  # of Arrays, for one image
-            (lib.mohvit_logits, (owner.num_classes,), np.float32),
-            (lib.mohvit_features, (owner.num_features,), np.float32),
-            (lib.mohvit_head_tokens, heads, np.int32),
-            (lib.mohvit_head_gate_sum, heads, np.float64),
-        ]
-        if gates:
-            all_gates = sum(block.tokens * block.heads for block in owner.layout)
-            parts.append((lambda pointer, slot: lib.mohvit_gates(pointer, slot, 0), (all_gates,), np.float32))
-        self._parts = [(get, shape, np.dtype(dtype), int(np.prod(shape)) * np.dtype(dtype).itemsize)
-                       for get, shape, dtype in parts]
+        self._traced: Any = None  # handle of the trace
+        self.failed = 0  # the image to which an exception of a run belongs, by its number
 
-    def run(self, images: Sequence[Any], first: int | None = None, stop: Any = ffi.NULL, trace: Trace | None = None) -> None:
-        """Loads and runs as many images as there are. first: the number of the first one among the caller's, who gave but
-        one where it is None. An int that turns nonzero at `stop` cancels the run."""
-        for slot, image in enumerate(images):
+    def run(self, images: Sequence[Any], answers: Answers | None = None, at: int = 0, first: int | None = None,
+            stop: Any = ffi.NULL, trace: Trace | None = None) -> None:
+        """Runs images one by one, and copies what the model answers about them, AT_ONCE at most; or, without answers, all
+        together, in as many slots. at: the place of the first one among the answers. first: the number of the first of the
+        answers among the caller's images, who gave but one where it is None. An int that turns nonzero at `stop` cancels
+        the run."""
+        kept, wrong = [], None  # what must live until the images are loaded
+        for image, picture in zip(images, self._pictures):
             try:
-                pictures.load(self._pointer, slot, image, self._img_size, self._exif_orientation, self._error)
-            except (Error, TypeError, ValueError) as error:
-                if first is not None:
-                    error.args = (f"images[{first + slot}]: {error}",)
-                raise
-        self._watch.stop = stop
+                kept.append(pictures.describe(picture, image, self._img_size, self._exif_orientation))
+            except Exception as error:
+                wrong = error
+                if answers is None:
+                    self._blame(wrong, len(kept), first)
+                break  # those before it are still run: the first one that fails is told
+        if trace is not None or self._traced is not None:
+            self._set_trace(trace, (first or 0) + at)
+        if answers is None:
+            status = lib.run_together(self._call, len(kept))
+        else:
+            status = lib.run_each(self._call, len(kept), answers.memory, answers.images, at, stop)
+        if trace is not None:
+            self._set_trace(None, 0)
+        if status:
+            try:
+                check(status, self._error)
+            except Exception as error:
+                self._blame(error, self._call.at, first)
+        if wrong is not None:
+            self._blame(wrong, at + len(kept), first)
+
+    def run_array(self, image: NDArray[Any], answers: Answers) -> None:
+        """The same for a single array, in fewer steps."""
+        kept = pictures.describe_array(self._pictures[0], image, image, self._img_size)
+        status = lib.run_each(self._call, 1, answers.memory, 1, 0, ffi.NULL)
+        if status:
+            check(status, self._error)
+        del kept
+
+    def _set_trace(self, trace: Trace | None, first: int) -> None:
+        """What a signal may interrupt anywhere: the library never has a handle that nothing holds."""
         if trace is None:
-            check(lib.mohvit_run(self._pointer, len(images), self._error), self._error)
-            return
-        handle = ffi.new_handle((trace, first or 0))
-        lib.mohvit_set_trace(self._pointer, lib.on_trace, handle)
-        try:
-            check(lib.mohvit_run(self._pointer, len(images), self._error), self._error)
-        finally:
-            lib.mohvit_set_trace(self._pointer, ffi.NULL, ffi.NULL)
+            lib.mohvit_set_trace(self.pointer, ffi.NULL, ffi.NULL)
+            self._traced = None
+        else:
+            self._traced = ffi.new_handle((trace, first))
+            lib.mohvit_set_trace(self.pointer, lib.on_trace, self._traced)
 
-    def copies(self, n: int) -> Arrays:
-        arrays: list[Any] = []
-        for get, shape, dtype, size in self._parts:
-            array = np.empty((n, *shape), dtype)
-            ffi.memmove(array, get(self._pointer, 0), n * size)
-            arrays.append(array)
-        return Arrays(*arrays)
-
-    def views(self, n: int, keep: Any) -> Arrays:
-        """The context's own memory, read-only. The arrays hold `keep`."""
-        arrays: list[Any] = []
-        for get, shape, dtype, size in self._parts:
-            memory = ffi.gc(get(self._pointer, 0), lambda p, keep=keep: None)
-            arrays.append(np.ndarray((n, *shape), dtype, ffi.buffer(memory, n * size)))
-            arrays[-1].flags.writeable = False
-        return Arrays(*arrays)
+    def _blame(self, error: Exception, image: int, first: int | None) -> NoReturn:
+        """Raises what went wrong with an image, by its place among the answers."""
+        self.failed = image + (first or 0)
+        if first is not None and isinstance(error, (Error, TypeError, ValueError)):
+            error.args = (f"images[{self.failed}]: {error}",)
+        raise error
 
 
 class Pool:
@@ -142,20 +223,23 @@ class Pool:
         self._free: list[Context] = []
 
     def take(self, batch: int, threads: int, gates: bool) -> Context:
-        for context in tuple(self._free):
-            if context.kind == (batch, threads, gates):
-                try:
-                    self._free.remove(context)
-                except ValueError:  # another thread was faster
-                    continue
+        kind = (batch, threads, gates)
+        for _ in range(len(self._free)):
+            try:
+                context = self._free.pop()
+            except IndexError:  # another thread was faster
+                break
+            if context.kind == kind:
                 return context
+            self._free.insert(0, context)
         return self._create(batch, threads, gates)
 
     def give(self, context: Context) -> None:
         """Memory for more than one image is freed, as whoever has given up the last view of it expects."""
         if context.kind[0] == 1:
             self._free.append(context)
-        del self._free[:-self._most]
+        if len(self._free) > self._most:
+            del self._free[:-self._most]
 
 
 class Lease:

@@ -45,7 +45,7 @@ class HeadLoad:
     def __init__(self, model: Model) -> None:
         error, out = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load **")
         context = model._pool.take(1, model.threads, False)  # which knows how the model treats pictures
-        check(lib.mohvit_head_load_create_of_context(out, context._pointer, error), error)
+        check(lib.mohvit_head_load_create_of_context(out, context.pointer, error), error)
         model._pool.give(context)
         self._take(out[0])
         self._fits.add(model)

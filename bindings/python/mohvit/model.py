@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
-from .context import Arrays, Block, Context, Lease, Pool, Trace, block_index, read_layout
+from .context import AT_ONCE, Answers, Block, Context, Lease, Parts, Pool, Trace, Views, block_index, read_layout
 from .errors import NonFiniteError, check
 
 _log = logging.getLogger("mohvit")
@@ -33,23 +33,43 @@ class Prediction(NamedTuple):
     id: str | None  #: WordNet id
 
 
+class _Array:
+    """An array of a Result, which is made when it is first asked for."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, result: Result | None, owner: type) -> Any:
+        if result is None:
+            return self
+        arrays = result.__dict__
+        if self._name not in arrays:
+            arrays[self._name] = result._answers.array(self._name)
+        return arrays[self._name]
+
+    def __set__(self, result: Result, array: Any) -> None:
+        result.__dict__[self._name] = array
+
+
 class Result:
     """What a model answers about N images. Arrays have the images as their first axis, also for a single image."""
 
-    logits: NDArray[np.float32]  #: (N, num_classes): scores before softmax
-    features: NDArray[np.float32]  #: (N, num_features): what the head scores, for linear probes and nearest neighbours
-    #: (N, blocks, heads): tokens of the image that selected the head; -1 where a block has fewer heads. Heads count
-    #: from 0, the shared ones first.
-    head_tokens: NDArray[np.int32]
-    #: (N, blocks, heads): the head's final gate, summed over the image's tokens; 0 where a block has fewer
-    head_gate_sum: NDArray[np.float64]
+    logits = _Array("(N, num_classes) float32: scores before softmax.")
+    features = _Array("(N, num_features) float32: what the head scores, for linear probes and nearest neighbours.")
+    head_tokens = _Array("(N, blocks, heads) int32: tokens of the image that selected the head; -1 where a block has fewer "
+                         "heads. Heads count from 0, the shared ones first.")
+    head_gate_sum = _Array("(N, blocks, heads) float64: the head's final gate, summed over the image's tokens; 0 where a "
+                           "block has fewer.")
 
-    def __init__(self, model: Model, arrays: Arrays) -> None:
+    def __init__(self, model: Model, answers: Answers | Views) -> None:
         self.model = model
-        self.logits, self.features, self.head_tokens, self.head_gate_sum, self._gates = arrays
+        self._answers = answers
 
     def __len__(self) -> int:
-        return len(self.logits)
+        return self._answers.images
 
     def __reduce__(self) -> Any:
         raise TypeError("a Result holds its model and cannot be pickled: hand on its arrays")
@@ -89,13 +109,14 @@ class Result:
 
         block: index over all stages, or name ("4.2"). Tokens go row by row over the stage's square map. The model must
         have been called with gates=True."""
-        if self._gates is None:
+        gates = self._answers.array("gates")
+        if gates is None:
             raise ValueError("gates were not recorded: call the model with gates=True")
         layout = self.model.layout
         index = block_index(layout, block)
         first = sum(b.tokens * b.heads for b in layout[:index])
         tokens, heads = layout[index].tokens, layout[index].heads
-        return self._gates[:, first:first + tokens * heads].reshape(-1, tokens, heads)
+        return gates[:, first:first + tokens * heads].reshape(-1, tokens, heads)
 
 
 class _Synthetic(NamedTuple):
@@ -141,9 +162,9 @@ class _Opened:
         info.size = ffi.sizeof("mohvit_info")
         check(lib.mohvit_get_info(pointer, info, error), error)
         self.info = info
-        self.img_size, self.num_classes, self.num_features = info.img_size, info.num_classes, info.features
-        self.max_heads = info.max_heads
+        self.img_size = info.img_size
         self.layout = read_layout(lambda *args: lib.mohvit_get_block(pointer, *args), info.blocks)
+        self.parts = {gates: Parts(info, self.layout, gates) for gates in (False, True)}
 
 
 def _stack_level() -> int:
@@ -312,60 +333,61 @@ class Model:
         trace: called as trace(image, block, x) after each block of each image, in the thread that calls, with the tokens that
         leave the block: x (tokens, channels), row by row over the stage's square map, the caller's to keep. Images then run
         one after the other. What it raises ends the call."""
+        parts = self._opened.parts[gates]
+        if type(images) is np.ndarray and images.ndim == 3 and copy and trace is None:  # what may come in quick succession
+            context, answers = self._pool.take(1, self.threads, gates), Answers(parts, 1)
+            try:
+                context.run_array(images, answers)
+            finally:
+                self._pool.give(context)
+            return Result(self, answers)
         images = pictures.split(images)
         if not copy:
             return Result(self, self._run_in_place(list(images), gates, trace))
-        rows: list[Arrays] = []
         if isinstance(images, (list, tuple)):
-            rows = self._run_each(images, 0, gates, trace)
-        else:
-            images = iter(images)
-            while some := list(itertools.islice(images, 32 * self.threads)):
-                rows += self._run_each(some, len(rows), gates, trace)
-        return Result(self, rows[0] if len(rows) == 1 else self._join(rows, gates))
+            answers = Answers(parts, len(images))
+            self._run_each(images, answers, 0, gates, trace)
+            return Result(self, answers)
+        images, portions, first = iter(images), [], 0
+        while some := list(itertools.islice(images, 2 * AT_ONCE * self.threads)):
+            portions.append(Answers(parts, len(some)))
+            self._run_each(some, portions[-1], first, gates, trace)
+            first += len(some)
+        return Result(self, portions[0] if len(portions) == 1 else Answers.joined(parts, portions))
 
-    def _run_in_place(self, images: list[Any], gates: bool, trace: Trace | None) -> Arrays:
+    def _run_in_place(self, images: list[Any], gates: bool, trace: Trace | None) -> Answers | Views:
         if not images:
-            return self._join([], gates)
+            return Answers(self._opened.parts[gates], 0)
         context = self._pool.take(len(images), self.threads, gates)
         lease = Lease(self._pool, context)
-        context.run(images, 0 if len(images) > 1 else None, trace=trace)
-        return context.views(len(images), lease)
+        context.run(images, first=0 if len(images) > 1 else None, trace=trace)
+        return Views(lease, len(images))
 
-    def _join(self, rows: list[Arrays], gates: bool) -> Arrays:
-        if rows:
-            return Arrays(*[np.concatenate(parts) for parts in zip(*rows) if parts[0] is not None])
-        heads = (0, len(self.layout), self._opened.max_heads)
-        return Arrays(np.empty((0, self.num_classes), np.float32), np.empty((0, self.num_features), np.float32),
-                      np.empty(heads, np.int32), np.empty(heads, np.float64),
-                      np.empty((0, sum(b.tokens * b.heads for b in self.layout)), np.float32) if gates else None)
-
-    def _run_each(self, images: Sequence[Any], first: int, gates: bool, trace: Trace | None) -> list[Arrays]:
+    def _run_each(self, images: Sequence[Any], answers: Answers, first: int, gates: bool, trace: Trace | None) -> None:
         """Each image alone: as many side by side as there are threads, or where there are fewer images one after the other,
         on all threads. first: the number of the first one, for messages."""
         if len(images) == 1:
             context = self._pool.take(1, self.threads, gates)
             try:
-                context.run(images, first or None, trace=trace)
-                return [context.copies(1)]
+                context.run(images, answers, first=first or None, trace=trace)
             finally:
                 self._pool.give(context)
+            return
         side_by_side = self.threads if len(images) >= self.threads and trace is None else 1
         contexts = [self._pool.take(1, self.threads // side_by_side, gates) for _ in range(side_by_side)]
-        rows: list[Any] = [None] * len(images)
+        most = 1 if trace is not None or any(map(pictures.is_pil, images)) else AT_ONCE  # of PIL the pixels are copied
+        left = iter(_shares(len(images), side_by_side, most))  # a step of it is one step for all threads
         failures: dict[int, BaseException] = {}  # by image; -1: of a signal
         stop = ffi.new("int *")
-        left = iter(range(len(images)))  # a step of it is one step for all threads
 
         def work(context: Context) -> None:
-            for i in left:
-                if stop[0] or any(bad < i for bad in tuple(failures)):  # those before are still run: the first one is told
+            for at, end in left:
+                if stop[0] or any(bad < at + first for bad in tuple(failures)):  # the first one that fails is told
                     return
                 try:
-                    context.run([images[i]], first + i, stop, trace)
-                    rows[i] = context.copies(1)
+                    context.run(images[at:end], answers, at, first, stop, trace)
                 except Exception as error:
-                    failures[i] = error
+                    failures[context.failed] = error
                 except BaseException as error:
                     failures[-1] = error
                     stop[0] = 1
@@ -386,11 +408,21 @@ class Model:
         for context in contexts:
             self._pool.give(context)
         if not failures:
-            return rows
+            return
         try:
             raise failures[min(failures)]
         finally:
             failures.clear()  # or exception and frame hold each other, and the contexts
+
+
+def _shares(n: int, threads: int, most: int) -> list[tuple[int, int]]:
+    """Images that a thread takes at a time, as (first, end): fewer towards the end, so that all threads end together."""
+    shares, at = [], 0
+    while at < n:
+        end = at + max(1, min(most, (n - at) // (4 * threads)))
+        shares.append((at, end))
+        at = end
+    return shares
 
 
 def _text(string: Any) -> str:

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._mohvit import ffi, lib
-from .errors import check
+
+_FILE, _ENCODED, _RGB, _TENSOR = lib.PICTURE_FILE, lib.PICTURE_ENCODED, lib.PICTURE_RGB, lib.PICTURE_TENSOR
+_UINT8, _FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 
 
 def path_bytes(path: Any) -> bytes:
@@ -80,29 +82,29 @@ def split(images: Any) -> Iterable[Any]:
 EXPECTED = "a path, the bytes of a file, an image of PIL, uint8 pixels or a float32 tensor"
 
 
-def load(context: Any, slot: int, image: Any, img_size: int, exif_orientation: bool, error: Any) -> None:
-    """Reads, resizes, crops and normalises a picture; takes a tensor as it is."""
+def describe(picture: Any, image: Any, img_size: int, exif_orientation: bool) -> Any:
+    """Fills in a struct of calls.h, and returns what must live until it was used."""
     if type(image) is np.ndarray:  # first, since it is the one that must not wait
-        status = _load_array(context, slot, image, image, img_size, error)
-    elif isinstance(image, (str, os.PathLike)):
-        status = lib.mohvit_load_file(context, slot, path_bytes(image), error)
-    elif is_encoded(image):
-        with ffi.from_buffer(image) as data:
-            status = lib.mohvit_load_memory(context, slot, data, len(data), error)
-    else:
-        array = pixels_of(image, exif_orientation) if is_pil(image) else as_array(image)
-        status = _load_array(context, slot, image, array, img_size, error)
-    check(status, error)
+        return describe_array(picture, image, image, img_size)
+    if isinstance(image, (str, os.PathLike)):
+        picture.kind, picture.data = _FILE, (kept := ffi.new("char[]", path_bytes(image)))
+        return kept
+    if is_encoded(image):
+        picture.kind, picture.data = _ENCODED, (kept := ffi.from_buffer(image))
+        picture.size = len(kept)
+        return kept
+    array = pixels_of(image, exif_orientation) if is_pil(image) else as_array(image)
+    return describe_array(picture, image, array, img_size)
 
 
-def _load_array(context: Any, slot: int, image: Any, array: NDArray[Any], img_size: int, error: Any) -> int:
-    """The status of the library. image: what the array was made of."""
-    if array.dtype == np.float32:
+def describe_array(picture: Any, image: Any, array: NDArray[Any], img_size: int) -> Any:
+    """image: what the array was made of."""
+    if array.dtype == _FLOAT32:
         if array.shape != (3, img_size, img_size):
             raise ValueError(f"float32 of shape {array.shape}; expected (3, {img_size}, {img_size})")
-        tensor = ffi.from_buffer("float[]", np.ascontiguousarray(array))
-        return int(lib.mohvit_load_tensor(context, slot, tensor, error))
-    if array.dtype != np.uint8:
+        picture.kind, picture.data = _TENSOR, (kept := ffi.from_buffer(np.ascontiguousarray(array)))
+        return kept
+    if array.dtype != _UINT8:
         raise TypeError(f"{type(image).__name__} of {array.dtype}; expected {EXPECTED}")
     if array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(f"uint8 of shape {array.shape}; expected (height, width, 3)")
@@ -110,5 +112,9 @@ def _load_array(context: Any, slot: int, image: Any, array: NDArray[Any], img_si
     stride = array.strides[0]
     if array.strides[1:] != (3, 1) or stride < 3 * width:
         array, stride = np.ascontiguousarray(array), 3 * width
-    pixels = ffi.cast("const uint8_t *", array.ctypes.data)
-    return int(lib.mohvit_load_rgb(context, slot, pixels, width, height, stride, error))
+    picture.kind, picture.width, picture.height, picture.stride = _RGB, width, height, stride
+    if stride == 3 * width:
+        picture.data = kept = ffi.from_buffer(array)
+        return kept
+    picture.data = ffi.cast("void *", array.ctypes.data)  # rows with room between them
+    return array
