@@ -867,6 +867,38 @@ bench_reports_all_its_keys() {
     has "$out" "images/s"
 }
 
+bench_may_leave_out_the_peaks() {
+    run 0 bench --iters 1 --no-peaks --format json
+    equal "$(get fma_peak_gflops) $(get gemm_peak_gflops) $(get efficiency) $(get gemm_efficiency)" "missing missing missing missing"
+    lacks "$(get latency_ms_median)" missing
+    run 0 bench --iters 1 --no-peaks
+    lacks "$out" GFLOP/s
+    lacks "$out" efficiency
+}
+
+# What turns and ratios are is bench_repeat's to test.
+bench_compares_settings_and_programs_in_turns() {
+    local own=(bench --iters 1 --threads 1 --no-peaks --config "$pth/config.json")
+    run 0 "${own[@]}" --against "MOHVIT_ISA=baseline '$mohvit' --precision bf16" --repeat 7 --format json
+    equal "$(get a provenance kernels)" "f32_$(get a provenance instruction_set)"
+    equal "$(get b provenance kernels)" "bf16_widen_baseline, f32_baseline"
+    equal "$(get pairs)" 7
+    for ratio in ratio noise; do
+        for key in low median high; do get $ratio $key; done | paste -s |
+            awk '{ exit !(0 < $1 && $1 <= $2 && $2 <= $3) }' || fail "$out"
+    done
+    run 0 "${own[@]}" --against '' --repeat 7
+    has "$out" "time of B over A"
+    run 1 "${own[@]}" --against '--precision fp8'
+    has "$err" "--precision fp8: expected one of"
+    run 2 bench --repeat 7
+    has "$err" "--against"
+    run 2 bench --repeat 6 --against ''
+    has "$err" "from 7 to 1000"
+    run 2 bench --kernels --against ''
+    has "$err" "--kernels"
+}
+
 bench_tells_operations_and_the_floor() {
     run 0 bench --iters 2 --profile --format json
     has "$(get profile operations)" '"name":"fc1"'
@@ -988,6 +1020,8 @@ verify)
     all_golden_files_verify
     each_instruction_set_and_backend_verifies
     bench_reports_all_its_keys
+    bench_may_leave_out_the_peaks
+    bench_compares_settings_and_programs_in_turns
     bench_tells_operations_and_the_floor
     bench_compares_versions_of_products
     bench_compares_skipping_with_all_heads

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "tools/program/bench_kernels.h"
+#include "tools/program/bench_repeat.h"
 #include "tools/program/complain.h"
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
@@ -29,10 +30,16 @@ static const char help[] =
     "  --variant NAME   a published variant with synthetic weights\n"
     "  --seed N         of the synthetic weights and the input; default 0\n"
     "  --iters N        batches to measure, after two to warm up; default 20\n"
-    "  --profile        time of each operation, and the floor: the matrix products alone\n"
+    "  --profile        time of each operation, and the floor: the matrix products alone, with\n"
+    "                   denormal numbers as zeros\n"
     "  --all-heads      compute every head, then weight it, instead of skipping what no token\n"
     "                   selected; and compare the two in pairs of runs\n"
     "  --head-load      also what counting head load costs, in pairs of runs with and without\n"
+    "  --no-peaks       measure no peaks, and nothing against them\n"
+    "  --against WORDS  compare with WORDS, in turns: NAME=VALUE for the environment, another mohvit, and\n"
+    "                   options in addition, as in --against 'MOHVIT_ISA=avx2 ../old/mohvit --threads 1';\n"
+    "                   what is left out is as it is here\n"
+    "  --repeat N       pairs of runs of --against, from 7; default 21\n"
     "  --kernels        instead of a model, each version of the matrix products that this processor\n"
     "                   can run, and which is the fastest\n"
     "  --format FORMAT  text (default) or json: one line\n"
@@ -44,21 +51,22 @@ static const char help[] =
     "FLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
     "efficiency = batch x gflop_per_image / (seconds of the median batch x fma_peak_gflops),\n"
     "where gflop_per_image counts what is performed: no unselected heads. gemm_efficiency is the same\n"
-    "against gemm_peak_gflops. Both peaks are those of float32, whatever --precision says.\n";
+    "against gemm_peak_gflops. Both peaks are those of float32, whatever --precision says.\n"
+    "\n--against runs A, this program with these options, and B, in pairs: A B, B A, A B ... Each run is a\n"
+    "process of --iters batches, whose median counts. ratio is the time of B over that of A, noise that of\n"
+    "two runs of the same which follow each other; both are medians with 95 % confidence intervals. B may\n"
+    "be any version of mohvit that knows the options; those of A are given to it, too.\n";
 
 #define PAIRS 41
 
 typedef struct bench_options {
     model_options model;
     size_t iters;
-    int profile, all_heads, head_load, kernels;
+    int profile, all_heads, head_load, kernels, no_peaks;
+    const char *against;
+    size_t pairs; // of --against; 0: not given
     output_format format;
 } bench_options;
-
-/* Of the times of pairs of runs. */
-typedef struct ratio {
-    double median, low, high;
-} ratio;
 
 typedef struct measurement {
     double load_ms, median_ms, min_ms, max_ms;
@@ -106,19 +114,6 @@ static mohvit_status load_inputs(mohvit_context *ctx, const bench_options *o, si
         status = mohvit_load_tensor(ctx, i, input + i * pixels, err);
     free(input);
     return status;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The middle of n numbers, which are then sorted. */
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, compare_doubles);
-    return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
 static double sum_ns(const uint64_t ns[OPERATIONS])
@@ -241,16 +236,13 @@ static mohvit_status time_pairs(double ms[PAIRS][2], mohvit_context *ctx, const 
     return status;
 }
 
-/* Time with over time without. Of 41 sorted ratios the 14th and the 28th enclose the true median with at
- * least 95 % (binomial). */
-static ratio ratio_of(double ms[PAIRS][2])
+/* Time with over time without. */
+static ratio ratio_of_ways(double ms[PAIRS][2])
 {
-    enum { LOW = 13, HIGH = 27 };
     double ratios[PAIRS];
     for (size_t i = 0; i < PAIRS; i++)
         ratios[i] = ms[i][1] / ms[i][0];
-    double middle = median(ratios, PAIRS);
-    return (ratio){middle, ratios[LOW], ratios[HIGH]};
+    return ratio_of(ratios, PAIRS);
 }
 
 static mohvit_status measure_skipping(measurement *m, mohvit_context *ctx, const bench_options *o,
@@ -259,7 +251,7 @@ static mohvit_status measure_skipping(measurement *m, mohvit_context *ctx, const
     double ms[PAIRS][2] = {{0}};
     mohvit_status status = time_pairs(ms, ctx, o, &mohvit_settings(ctx)->all_heads, NULL, err);
     mohvit_settings(ctx)->all_heads = o->all_heads;
-    m->speedup = ratio_of(ms);
+    m->speedup = ratio_of_ways(ms);
     return status;
 }
 
@@ -276,7 +268,7 @@ static mohvit_status measure_head_load(measurement *m, mohvit_context *ctx, cons
         percent[i] = 100 * c.ms[i] / ms[i][1];
     m->head_load_ms = median(c.ms, PAIRS);
     m->head_load_percent = median(percent, PAIRS);
-    m->slowdown = ratio_of(ms);
+    m->slowdown = ratio_of_ways(ms);
     head_load_destroy(c.load);
     return status;
 }
@@ -305,6 +297,14 @@ static void print_profile(const measurement *m)
     output_printf("%-25s %7.2f ms\n", "the products alone", m->floor_ms);
 }
 
+static void print_peaks(const measurement *m, const bench_options *o)
+{
+    output_printf("FMA peak            %9.2f GFLOP/s  in float32\n", m->fma_gflops);
+    output_printf("GEMM peak           %9.2f GFLOP/s\n", m->gemm_gflops);
+    output_printf("efficiency          %9.3f of the FMA peak, %.3f of the GEMM peak\n",
+                  efficiency(m, o, m->fma_gflops), efficiency(m, o, m->gemm_gflops));
+}
+
 static void print_text(const measurement *m, const bench_options *o, const mohvit_info *info)
 {
     output_title(info->variant);
@@ -317,10 +317,8 @@ static void print_text(const measurement *m, const bench_options *o, const mohvi
                   m->max_ms);
     output_printf("throughput          %9.2f images/s\n", images_per_s(m, o));
     output_printf("work of an image    %9.4g GFLOP (%.4g with all heads)\n", m->gflop, m->gflop_all);
-    output_printf("FMA peak            %9.2f GFLOP/s  in float32\n", m->fma_gflops);
-    output_printf("GEMM peak           %9.2f GFLOP/s\n", m->gemm_gflops);
-    output_printf("efficiency          %9.3f of the FMA peak, %.3f of the GEMM peak\n",
-                  efficiency(m, o, m->fma_gflops), efficiency(m, o, m->gemm_gflops));
+    if (!o->no_peaks)
+        print_peaks(m, o);
     if (o->head_load)
         output_printf(
             "head load           %9.3f ms  of a batch (%.2f %%); with it, %.3f times as long (%.3f to "
@@ -345,21 +343,20 @@ static json_t *profile_json(const measurement *m)
                      "floor_ms", json_rounded(m->floor_ms));
 }
 
-static json_t *ratio_json(const ratio *r)
-{
-    return json_pack("{s:f, s:f, s:f}", "median", r->median, "low", r->low, "high", r->high);
-}
-
 static void print_json(const measurement *m, const bench_options *o, const mohvit_model *opened,
                        const model_source *source)
 {
     const config *c = &mohvit_describe(opened)->config;
     json_t *object = or_die(json_pack(
-        "{s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:f, s:f}", "latency_ms_median", json_rounded(m->median_ms),
-        "latency_ms_min", json_rounded(m->min_ms), "latency_ms_max", json_rounded(m->max_ms), "images_per_s",
-        json_rounded(images_per_s(m, o)), "gflop_per_image", m->gflop, "gflop_all_heads", m->gflop_all,
-        "fma_peak_gflops", json_rounded(m->fma_gflops), "gemm_peak_gflops", json_rounded(m->gemm_gflops),
-        "efficiency", efficiency(m, o, m->fma_gflops), "gemm_efficiency", efficiency(m, o, m->gemm_gflops)));
+        "{s:o, s:o, s:o, s:o, s:f, s:f}", "latency_ms_median", json_rounded(m->median_ms), "latency_ms_min",
+        json_rounded(m->min_ms), "latency_ms_max", json_rounded(m->max_ms), "images_per_s",
+        json_rounded(images_per_s(m, o)), "gflop_per_image", m->gflop, "gflop_all_heads", m->gflop_all));
+    if (!o->no_peaks) {
+        json_put(object, "fma_peak_gflops", json_rounded(m->fma_gflops));
+        json_put(object, "gemm_peak_gflops", json_rounded(m->gemm_gflops));
+        json_put(object, "efficiency", json_real(efficiency(m, o, m->fma_gflops)));
+        json_put(object, "gemm_efficiency", json_real(efficiency(m, o, m->gemm_gflops)));
+    }
     if (o->head_load) {
         json_put(object, "head_load_ms", json_real(m->head_load_ms));
         json_put(object, "head_load_percent", json_real(m->head_load_percent));
@@ -385,8 +382,11 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
-static void measure_peaks(measurement *m, size_t threads)
+static void measure_peaks(measurement *m, const bench_options *o)
 {
+    size_t threads = (size_t)o->model.open.threads;
+    if (o->no_peaks)
+        return;
     m->fma_gflops = larger(m->fma_gflops, fma_peak_gflops(threads));
     m->gemm_gflops = larger(m->gemm_gflops, gemm_peak_gflops(threads));
 }
@@ -395,13 +395,12 @@ static void measure_peaks(measurement *m, size_t threads)
 static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_context *ctx,
                              const bench_options *o, mohvit_error *err)
 {
-    size_t threads = (size_t)o->model.open.threads;
     mohvit_info info = {.size = sizeof info};
     mohvit_get_info(opened, &info, NULL);
     m->gflop = 2 * (o->all_heads ? info.gmacs : info.gmacs_routed);
     m->gflop_all = 2 * info.gmacs;
     m->peak_rss_mib = peak_rss_mib(); // of loading
-    measure_peaks(m, threads);
+    measure_peaks(m, o);
     reset_peak_rss();
     mohvit_status status = load_inputs(ctx, o, info.img_size, err);
     if (!status)
@@ -414,7 +413,7 @@ static mohvit_status measure(measurement *m, const mohvit_model *opened, mohvit_
         status = measure_head_load(m, ctx, opened, o, err);
     double running = peak_rss_mib();
     m->peak_rss_mib = running > m->peak_rss_mib ? running : m->peak_rss_mib;
-    measure_peaks(m, threads);
+    measure_peaks(m, o);
     return status;
 }
 
@@ -446,7 +445,7 @@ static int bench(const bench_options *o)
     return exit;
 }
 
-enum { OPTION_ITERS = OPTION_OWN };
+enum { OPTION_ITERS = OPTION_OWN, OPTION_AGAINST, OPTION_REPEAT };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -456,9 +455,24 @@ static bool take_option(void *options, int code, const char *value)
         return parse_format(&o->format, value, false);
     case OPTION_ITERS:
         return parse_whole(&o->iters, "--iters", value, 1, 1000000);
+    case OPTION_AGAINST:
+        o->against = value;
+        return true;
+    case OPTION_REPEAT:
+        return parse_whole(&o->pairs, "--repeat", value, PAIRS_MIN, PAIRS_MAX);
     default:
         return model_option(&o->model, code, value);
     }
+}
+
+static int compare(const bench_options *o, int argc, char **argv, const struct option *table)
+{
+    if (o->kernels || o->profile || o->head_load)
+        return usage_error("bench",
+                           "--against compares the time of a batch alone; leave out --kernels, --profile "
+                           "and --head-load");
+    repeat r = {o->pairs ? o->pairs : PAIRS_DEFAULT, o->against, o->format, argc, argv, table};
+    return bench_repeat(&r);
 }
 
 static int run_bench(int argc, char **argv)
@@ -471,6 +485,9 @@ static int run_bench(int argc, char **argv)
         {"all-heads", no_argument, &o.all_heads, FLAG_SET},
         {"head-load", no_argument, &o.head_load, FLAG_SET},
         {"kernels", no_argument, &o.kernels, FLAG_SET},
+        {"no-peaks", no_argument, &o.no_peaks, FLAG_SET},
+        {"against", required_argument, NULL, OPTION_AGAINST},
+        {"repeat", required_argument, NULL, OPTION_REPEAT},
         SYNTHETIC_OPTIONS,
         MODEL_OPTIONS,
         LAST_OPTIONS,
@@ -484,6 +501,10 @@ static int run_bench(int argc, char **argv)
     if (o.kernels && (o.profile || o.all_heads || o.head_load || o.model.variant || o.model.weights ||
                       o.model.open.config))
         return usage_error("bench", "--kernels measures no model; leave out what is said of one");
+    if (o.against)
+        return compare(&o, argc, argv, table);
+    if (o.pairs)
+        return usage_error("bench", "--repeat says how often to compare; say with what: --against");
     if (o.kernels)
         return bench_kernels((size_t)o.model.open.threads, o.format);
     if (o.model.variant && (o.model.weights || o.model.open.config))
