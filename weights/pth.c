@@ -14,8 +14,7 @@
 
 /* A tensor's elements in its storage; strides and offset in elements. */
 typedef struct view {
-    zip_uint64_t entry;
-    size_t storage_bytes;
+    const unzip_entry *entry;
     size_t item_size, offset, stride[TENSOR_MAX_RANK];
     bool contiguous;
 } view;
@@ -75,8 +74,7 @@ static mohvit_status pth_seek(container *c, size_t index, mohvit_error *err)
     p->done = 0;
     if (t->elements == 0)
         return MOHVIT_OK;
-    mohvit_status status =
-        pth_zip_seek(&p->zip, v->entry, v->storage_bytes, v->offset * v->item_size, t->name, err);
+    mohvit_status status = pth_zip_seek(&p->zip, v->entry, v->offset * v->item_size, t->name, err);
     return status || v->contiguous ? status : load_window(p, err);
 }
 
@@ -161,7 +159,7 @@ static bool fits_storage(const torch_tensor *t)
 static mohvit_status make_view(pth *p, view *v, torch_tensor *t, mohvit_error *err)
 {
     const char *file = p->base.src->name, *name = t->info.name;
-    size_t bytes, stored;
+    size_t bytes;
     mohvit_status status = tensor_count_elements(&t->info, t->item_size, file, err);
     if (status || t->info.elements == 0)
         return status;
@@ -172,16 +170,15 @@ static mohvit_status make_view(pth *p, view *v, torch_tensor *t, mohvit_error *e
     if (t->info.elements > t->storage_elements && t->info.elements > MAX_EXPANDED)
         return error_set(err, MOHVIT_ERROR_LIMIT, "%s: %s: expands to %zu elements; at most %zu are read",
                          file, name, t->info.elements, MAX_EXPANDED);
-    status = pth_zip_find(&p->zip, "data/", t->storage.bytes, t->storage.length, &v->entry, &stored, err);
+    status = pth_zip_find(&p->zip, "data/", t->storage.bytes, t->storage.length, &v->entry, err);
     if (status)
         return status;
-    if (!size_mul(t->storage_elements, t->item_size, &bytes) || bytes != stored)
+    if (!size_mul(t->storage_elements, t->item_size, &bytes) || bytes != v->entry->size)
         return error_set(err, MOHVIT_ERROR_FORMAT,
-                         "%s: %s: its storage of %zu elements of %zu bytes has %zu bytes", file, name,
-                         t->storage_elements, t->item_size, stored);
+                         "%s: %s: its storage of %zu elements of %zu bytes has %llu bytes", file, name,
+                         t->storage_elements, t->item_size, (unsigned long long)v->entry->size);
     v->item_size = t->item_size;
     v->offset = t->offset;
-    v->storage_bytes = bytes;
     v->contiguous = is_contiguous(t);
     memcpy(v->stride, t->stride, sizeof v->stride);
     return MOHVIT_OK;
@@ -342,17 +339,18 @@ static mohvit_status choose_set(pth *p, const pickle_value *top, const pickle_va
 
 static mohvit_status read_pickle(pth *p, unsigned char **bytes, size_t *size, mohvit_error *err)
 {
-    zip_uint64_t index;
-    mohvit_status status = pth_zip_find(&p->zip, "", "data.pkl", 8, &index, size, err);
-    if (!status && *size > PICKLE_MAX_BYTES)
-        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: data.pkl has %zu bytes; at most %zu are read",
-                           p->base.src->name, *size, PICKLE_MAX_BYTES);
+    const unzip_entry *entry;
+    mohvit_status status = pth_zip_find(&p->zip, "", "data.pkl", 8, &entry, err);
+    if (!status && entry->size > PICKLE_MAX_BYTES)
+        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: data.pkl has %llu bytes; at most %zu are read",
+                           p->base.src->name, (unsigned long long)entry->size, PICKLE_MAX_BYTES);
     if (status)
         return status;
+    *size = (size_t)entry->size;
     *bytes = memory_alloc(*size, 1);
     if (!*bytes)
         return no_memory(p, err);
-    status = pth_zip_seek(&p->zip, index, *size, 0, "data.pkl", err);
+    status = pth_zip_seek(&p->zip, entry, 0, "data.pkl", err);
     return status ? status : pth_zip_read(&p->zip, *bytes, *size, "data.pkl", err);
 }
 

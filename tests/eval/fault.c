@@ -255,7 +255,7 @@ FILE *fopen64(const char *path, const char *how)
     return fopen(path, how);
 }
 
-/* of others, libzip's, each fread is a call, of which none is short. */
+/* of others each fread is a call, of which none is short. */
 size_t fread(void *to, size_t size, size_t count, FILE *f)
 {
     REAL(size_t, "fread", void *, size_t, size_t, FILE *);

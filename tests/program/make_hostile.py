@@ -166,7 +166,7 @@ def state_dict(tensors):
 
 
 def colliding_names(count):
-    """Names that libzip's hash, like all that multiply by 33, takes for the same: "ab" is "bA" to it."""
+    """Names that a hash which multiplies by 33 takes for the same, as many do: "ab" is "bA" to it."""
     return [b"m/" + b"".join(b"bA" if i >> k & 1 else b"ab" for k in range(16)) for i in range(count)]
 
 

@@ -24,7 +24,6 @@ dependency(spng spng libspng-dev)
 dependency(webp libwebp libwebp-dev)
 dependency(webpdemux libwebpdemux libwebp-dev)
 dependency(exif libexif libexif-dev)
-dependency(zip libzip libzip-dev)
 dependency(jansson jansson libjansson-dev)
 dependency(cairo cairo libcairo2-dev)
 dependency(xxhash libxxhash libxxhash-dev)
@@ -33,6 +32,7 @@ dependency(zlib zlib zlib1g-dev)
 dependency(openblas openblas libopenblas-dev)
 if(BUILD_TESTING)
     dependency(cmocka cmocka libcmocka-dev)
+    dependency(zip libzip libzip-dev) # that writes what unzip.c reads
 endif()
 
 # Optional: without it, HEIC and AVIF are not read.

@@ -17,7 +17,6 @@
 #ifdef MOHVIT_HEIF
 #include <libheif/heif_version.h>
 #endif
-#include <zip.h>
 #include <zlib.h>
 
 static const char help[] =
@@ -55,7 +54,6 @@ static json_t *libraries(void)
 #ifdef MOHVIT_HEIF
     json_put(object, "libheif", json_text(LIBHEIF_VERSION));
 #endif
-    json_put(object, "libzip", json_text(zip_libzip_version()));
     json_put(object, "jansson", json_text(jansson_version_str()));
     json_put(object, "libarchive", json_text(without_name(archive_version_string())));
     json_put(object, "zlib", json_text(zlibVersion()));

@@ -173,19 +173,6 @@ void *dlopen(const char *path, int mode)
     return library;
 }
 
-/* As one allocation: it fails as a whole, and without a trace. */
-void *zip_fopen_index(void *zip, uint64_t index, uint32_t flags);
-void *zip_fopen_index(void *zip, uint64_t index, uint32_t flags)
-{
-    REAL(void *, zip_fopen_index, void *, uint64_t, uint32_t);
-    if (refuse(CALLER))
-        return NULL;
-    in_spared_call = true;
-    void *entry = real(zip, index, flags);
-    in_spared_call = false;
-    return entry;
-}
-
 /* ---- Preloaded ------------------------------------------------------------------------------------- */
 
 static void begin_as_told(void)

@@ -8,9 +8,7 @@
  * What libgomp, OpenBLAS, jansson, libarchive and the dynamic loader allocate is given to them and not
  * counted: without memory they end the process (jansson 2.14 by an assertion, where the text of a token
  * cannot grow; libarchive 3.6.2 writes through NULL, in archive_read_new and archive_read_open1), and offer
- * no way to be asked first. So does fts_open of the C library (glibc 2.36 writes through NULL). What
- * zip_fopen_index of libzip allocates counts as one: libzip 1.7.3 loses what it has so far where a later part
- * of that fails, and nobody else ever gets to see it. */
+ * no way to be asked first. So does fts_open of the C library (glibc 2.36 writes through NULL). */
 #ifndef MOHVIT_SCARCE_H
 #define MOHVIT_SCARCE_H
 
