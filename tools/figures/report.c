@@ -1,5 +1,5 @@
-/* Numbers are base64 of little-endian arrays, a fifth of what they would take as text; all else is one JSON
- * object. */
+/* What the page shows is packed: deflated, then base64. One packet holds what has names, as JSON; one for
+ * each block holds its numbers, and is opened when the block is first shown. */
 #include "tools/figures/report.h"
 
 #include "base/memory.h"
@@ -7,14 +7,17 @@
 #include "vit/headload/interval.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
-/* Of class, block and head: a page of 400 MB, which browsers still open. */
+/* Of class, block and head: a page of some 400 MB, which browsers still open. */
 #define MAX_CELLS ((size_t)24 << 20)
 
 extern const char report_html[] __attribute__((visibility("hidden")));
 extern const char report_css[] __attribute__((visibility("hidden")));
+extern const char report_numbers_js[] __attribute__((visibility("hidden")));
 extern const char report_js[] __attribute__((visibility("hidden")));
 
 // ---- Text ------------------------------------------------------------------------------------------
@@ -35,33 +38,9 @@ static void text_escaped(bytes *t, const char *from)
     }
 }
 
-/* JSON in a script element, which ends at "</script" wherever that stands: no "<" is left in it, since \u003c
- * is the same to JSON. */
-static void text_json(bytes *t, const char *id, json_t *value)
+static void text_base64(bytes *t, const unsigned char *from, size_t size)
 {
-    char *json = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)); // NULL of NULL
-    t->failed = t->failed || !json;
-    text_put(t, "<script type=\"application/json\" id=\"");
-    text_put(t, id);
-    text_put(t, "\">");
-    for (const char *p = json ? json : ""; *p; p++) {
-        if (*p == '<')
-            text_put(t, "\\u003c");
-        else
-            bytes_put(t, p, 1);
-    }
-    text_put(t, "</script>\n");
-    free(json);
-    json_decref(value);
-}
-
-static void text_base64(bytes *t, const char *id, const void *data, size_t size)
-{
-    const unsigned char *from = data;
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-    text_put(t, "<script type=\"text/plain\" id=\"");
-    text_put(t, id);
-    text_put(t, "\">");
     for (size_t i = 0; i < size; i += 3) {
         size_t left = size - i;
         unsigned group = (unsigned)from[i] << 16 | (left > 1 ? (unsigned)from[i + 1] << 8 : 0) |
@@ -69,76 +48,137 @@ static void text_base64(bytes *t, const char *id, const void *data, size_t size)
         for (unsigned k = 0; k < 4; k++)
             bytes_put_u8(t, (uint8_t)digits[k <= left ? group >> (18 - 6 * k) & 63 : 64]);
     }
+}
+
+/* An element of the page. */
+static void text_packet(bytes *t, const char *id, const void *data, size_t size)
+{
+    uLongf packed_size = compressBound((uLong)size);
+    unsigned char *packed = memory_alloc(packed_size, 1);
+    t->failed = t->failed || !packed || compress(packed, &packed_size, data, (uLong)size) != Z_OK;
+    text_put(t, "<script type=\"text/plain\" id=\"");
+    text_put(t, id);
+    text_put(t, "\">");
+    if (!t->failed)
+        text_base64(t, packed, packed_size);
     text_put(t, "</script>\n");
+    free(packed);
 }
 
-// ---- Numbers ---------------------------------------------------------------------------------------
+// ---- Numbers of a block ----------------------------------------------------------------------------
 
-static size_t heads_of_all_blocks(const head_load *l)
+/* Whole numbers: the lowest, if it is below 0; how many bytes each of the others has above it; the lowest
+ * bytes of all, then the next ones. The high bytes are alike, and deflate to little. */
+static void put_numbers(bytes *to, const int64_t *numbers, size_t count)
 {
-    size_t heads = 0;
-    for (size_t b = 0; b < l->routing.count; b++)
-        heads += l->routing.blocks[b].heads;
-    return heads;
+    int64_t lowest = 0;
+    for (size_t i = 0; i < count; i++)
+        lowest = numbers[i] < lowest ? numbers[i] : lowest;
+    uint64_t bits = 0;
+    for (size_t i = 0; i < count; i++)
+        bits |= (uint64_t)numbers[i] - (uint64_t)lowest;
+    unsigned width = 0;
+    for (; bits; bits >>= 8)
+        width++;
+    bytes_put_u64(to, (uint64_t)lowest);
+    bytes_put_u8(to, (uint8_t)width);
+    for (unsigned k = 0; k < width; k++)
+        for (size_t i = 0; i < count; i++)
+            bytes_put_u8(to, (uint8_t)(((uint64_t)numbers[i] - (uint64_t)lowest) >> 8 * k));
 }
 
-/* A number of every class, block and head that there is, as digits of 7 bits, the low ones first, of which
- * all but the last have the eighth bit: half of what doubles would take. */
-static void add_numbers(bytes *t, const char *id, const head_load *l, const int64_t *numbers)
+/* What squares of n whole numbers with this sum add up to, about, and at least. The page computes the same,
+ * in doubles: 0 where they would round. */
+static int64_t least_squares(int64_t sum, int64_t n)
 {
-    bytes digits = {0};
-    for (size_t c = 0; c < l->names.count; c++) {
-        for (size_t b = 0; b < l->routing.count; b++) {
-            for (size_t h = 0; h < l->routing.blocks[b].heads; h++) {
-                uint64_t left = (uint64_t)numbers[head_load_at(l, c, b, h)];
-                for (; left >= 0x80; left >>= 7)
-                    bytes_put_u8(&digits, (uint8_t)(left | 0x80));
-                bytes_put_u8(&digits, (uint8_t)left);
-            }
-        }
+    const int64_t most = ((int64_t)1 << 53) - 1;
+    if (n < 1 || sum > most)
+        return 0;
+    int64_t each = sum / n, rest = sum % n;
+    return each && sum + rest > most / each ? 0 : each * (sum + rest);
+}
+
+typedef int64_t cell_function(const head_load *l, size_t class_index, size_t block, size_t head);
+
+static int64_t cell_active(const head_load *l, size_t c, size_t b, size_t h)
+{
+    return l->active[head_load_at(l, c, b, h)];
+}
+
+static int64_t cell_gate(const head_load *l, size_t c, size_t b, size_t h)
+{
+    return l->gate[head_load_at(l, c, b, h)];
+}
+
+/* Squares are stored as what they are above the least, which takes fewer digits. */
+static int64_t cell_active_squares(const head_load *l, size_t c, size_t b, size_t h)
+{
+    size_t at = head_load_at(l, c, b, h);
+    return l->active_squares[at] - least_squares(l->active[at], l->images[c]);
+}
+
+static int64_t cell_gate_squares(const head_load *l, size_t c, size_t b, size_t h)
+{
+    size_t at = head_load_at(l, c, b, h);
+    int64_t unit = (int64_t)l->routing.blocks[b].tokens << (HEAD_LOAD_GATE_BITS - HEAD_LOAD_MEAN_BITS);
+    return l->gate_squares[at] - least_squares(l->gate[at] / unit, l->images[c]);
+}
+
+/* The classes by similarity, of a block that routes. scratch (classes) */
+static mohvit_status put_order(bytes *to, const head_load *l, size_t block, int64_t *scratch,
+                               mohvit_error *err)
+{
+    size_t classes = l->names.count;
+    size_t *all = memory_alloc(classes, sizeof *all), *order = memory_alloc(classes, sizeof *order);
+    mohvit_status status = MOHVIT_OK;
+    to->failed = to->failed || !all || !order;
+    for (size_t c = 0; !to->failed && c < classes; c++)
+        all[c] = c;
+    if (!to->failed)
+        status = head_load_order(order, l, block, all, classes, err);
+    for (size_t c = 0; !to->failed && !status && c < classes; c++)
+        scratch[c] = (int64_t)order[c];
+    if (!to->failed && !status)
+        put_numbers(to, scratch, classes);
+    free(all);
+    free(order);
+    return status;
+}
+
+static mohvit_status add_numbers(bytes *t, const head_load *l, size_t block, mohvit_error *err)
+{
+    static cell_function *const cells[] = {cell_active, cell_gate, cell_active_squares, cell_gate_squares};
+    const routing_block *b = &l->routing.blocks[block];
+    size_t classes = l->names.count;
+    bytes packet = {0};
+    mohvit_status status = MOHVIT_OK;
+    int64_t *numbers = memory_alloc(classes * b->heads, sizeof *numbers); // (heads, classes)
+    for (size_t i = 0; numbers && i < (l->has_squares ? 4 : 2); i++) {
+        for (size_t h = 0; h < b->heads; h++)
+            for (size_t c = 0; c < classes; c++)
+                numbers[h * classes + c] = cells[i](l, c, block, h);
+        put_numbers(&packet, numbers, classes * b->heads);
     }
-    t->failed = t->failed || digits.failed;
-    text_base64(t, id, digits.data, digits.size);
-    bytes_free(&digits);
+    if (numbers && routing_routes(b))
+        status = put_order(&packet, l, block, numbers, err);
+    t->failed = t->failed || !numbers || packet.failed;
+    char id[sizeof "block-" + sizeof b->name];
+    snprintf(id, sizeof id, "block-%s", b->name);
+    text_packet(t, id, packet.data, packet.size);
+    bytes_free(&packet);
+    free(numbers);
+    return status;
 }
 
-/* The squares, and Student's t of each class, which the page does not compute. */
-static void add_squares(bytes *t, const head_load *l)
+/* Student's t of each class, which the page does not compute. */
+static void add_quantiles(bytes *t, const head_load *l)
 {
     double *quantiles = memory_alloc(l->names.count, sizeof *quantiles);
     t->failed = t->failed || !quantiles;
     for (size_t c = 0; quantiles && c < l->names.count; c++)
         quantiles[c] = interval_t(l->images[c]);
-    text_base64(t, "quantiles", quantiles, quantiles ? l->names.count * sizeof *quantiles : 0);
+    text_packet(t, "quantiles", quantiles, quantiles ? l->names.count * sizeof *quantiles : 0);
     free(quantiles);
-    if (!l->has_squares)
-        return;
-    add_numbers(t, "active-squares", l, l->active_squares);
-    add_numbers(t, "gate-squares", l, l->gate_squares);
-}
-
-/* Of each block that routes: the classes by similarity. */
-static mohvit_status add_orders(bytes *t, const head_load *l, mohvit_error *err)
-{
-    size_t classes = l->names.count, at = 0;
-    size_t *all = memory_alloc(classes, sizeof *all), *order = memory_alloc(classes, sizeof *order);
-    uint32_t *numbers = memory_alloc(classes * l->routing.count, sizeof *numbers);
-    mohvit_status status = MOHVIT_OK;
-    t->failed = t->failed || !all || !order || !numbers;
-    for (size_t c = 0; !t->failed && c < classes; c++)
-        all[c] = c;
-    for (size_t b = 0; !t->failed && !status && b < l->routing.count; b++) {
-        if (!routing_routes(&l->routing.blocks[b]))
-            continue;
-        status = head_load_order(order, l, b, all, classes, err);
-        for (size_t c = 0; !status && c < classes; c++)
-            numbers[at++] = (uint32_t)order[c];
-    }
-    text_base64(t, "orders", numbers, at * sizeof *numbers);
-    free(all);
-    free(order);
-    free(numbers);
-    return status;
 }
 
 // ---- JSON ------------------------------------------------------------------------------------------
@@ -183,11 +223,15 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
     for (size_t b = 0; !status && b < l->routing.count; b++)
         status = add_block(t, blocks, l, b, &tests, err);
     class_tests_free(&tests);
-    text_json(t, "data",
-              json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", title, "model",
-                        l->routing.model, "activePercent", routing_layout_active_percent(&l->routing),
-                        "names", names, "ids", ids, "images", images, "blocks", blocks, "squares",
-                        l->has_squares, "sources", l->sources, "provenance", l->provenance));
+    json_t *all = json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", title, "model",
+                            l->routing.model, "activePercent", routing_layout_active_percent(&l->routing),
+                            "names", names, "ids", ids, "images", images, "blocks", blocks, "squares",
+                            l->has_squares, "sources", l->sources, "provenance", l->provenance);
+    char *json = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9)); // NULL of NULL
+    t->failed = t->failed || !json;
+    text_packet(t, "data", json, json ? strlen(json) : 0);
+    free(json);
+    json_decref(all);
     return status;
 }
 
@@ -196,10 +240,10 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
 static mohvit_status add_data(bytes *t, const head_load *l, const char *title, mohvit_error *err)
 {
     mohvit_status status = add_description(t, l, title, err);
-    add_numbers(t, "active", l, l->active);
-    add_numbers(t, "gates", l, l->gate);
-    add_squares(t, l);
-    return status ? status : add_orders(t, l, err);
+    add_quantiles(t, l);
+    for (size_t b = 0; !status && b < l->routing.count; b++)
+        status = add_numbers(t, l, b, err);
+    return status;
 }
 
 /* The template with its {{NAMES}} filled in. */
@@ -213,13 +257,22 @@ static mohvit_status fill_in(bytes *t, const head_load *l, const char *title, mo
             text_escaped(t, title);
         else if (!strncmp(at, "{{STYLE}}", 9))
             text_put(t, report_css);
-        else if (!strncmp(at, "{{SCRIPT}}", 10))
+        else if (!strncmp(at, "{{SCRIPT}}", 10)) {
+            text_put(t, report_numbers_js);
             text_put(t, report_js);
-        else
+        } else
             status = add_data(t, l, title, err);
     }
     text_put(t, from);
     return status;
+}
+
+static size_t heads_of_all_blocks(const head_load *l)
+{
+    size_t heads = 0;
+    for (size_t b = 0; b < l->routing.count; b++)
+        heads += l->routing.blocks[b].heads;
+    return heads;
 }
 
 mohvit_status report_build(bytes *page, const head_load *l, const char *title, const char *name,

@@ -2,4 +2,5 @@
 #include "base/embed.inc"
     embed report_html, report.html
     embed report_css, report.css
+    embed report_numbers_js, numbers.js
     embed report_js, report.js
