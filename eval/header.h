@@ -8,7 +8,8 @@
  *  "data": {...}       as match.data, but over sizes as well, which a mended picture may change: of a head
  *                      load; parts of one evaluation that differ were begun over other files
  *  "routing": {...}    routing_layout.h; of a head load, and not in format 1
- *  "widths": {"features": C, "logits": classes}  of those that are among the sections
+ *  "widths": {"features": C, "logits": classes, "per-image": blocks · max_heads}  of those that are among the
+ *                      sections
  *  and for people alone: "provenance", "prefixes", "classes", ...} */
 #ifndef MOHVIT_HEADER_H
 #define MOHVIT_HEADER_H

@@ -14,7 +14,7 @@
  *     PRED      of each image: source u32, name, and of each model: classes u8, so many times class u32 and
  *               probability f32; where the header has "predictions"
  *     LOAD      head_load_record.c; where the header has one of its names
- *     FEAT LOGT vector_record.h; where the header has "features", "logits"
+ *     FEAT LOGT HEAD  vector_record.h; where the header has "features", "logits", "per-image"
  *
  * Numbers are little-endian; a text is its length as u32 and its bytes. Who adds a kind of section defines
  * its content, and nobody else looks into it. Images are in the order of the data. */

@@ -1,6 +1,7 @@
 #include "eval/vector_record.h"
 
 #include "base/memory.h"
+#include "vit/headload/head_load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,17 @@ static const struct {
 } kinds[VECTOR_KINDS] = {
     [VECTOR_FEATURES] = {"features", RECORD_TAG('F', 'E', 'A', 'T')},
     [VECTOR_LOGITS] = {"logits", RECORD_TAG('L', 'O', 'G', 'T')},
+    [VECTOR_HEADS] = {"per-image", RECORD_TAG('H', 'E', 'A', 'D')},
 };
 
 const char *vector_kind_name(vector_kind kind)
 {
     return kinds[kind].name;
+}
+
+size_t vector_row_size(const vector_record *v)
+{
+    return v->width * (v->kind == VECTOR_HEADS ? sizeof(int64_t) + sizeof(int32_t) : sizeof(float));
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -24,7 +31,7 @@ const char *vector_kind_name(vector_kind kind)
 typedef struct vector_chunk {
     bool scored[CHUNK_IMAGES];
     uint64_t index[CHUNK_IMAGES];
-    float *rows; /* (CHUNK_IMAGES, width) */
+    uint8_t *rows; /* (CHUNK_IMAGES) of vector_row_size */
 } vector_chunk;
 
 static void end_chunk(UNUSED void *user, void *chunk)
@@ -38,10 +45,25 @@ static void *begin_chunk(void *user)
 {
     const vector_record *v = user;
     vector_chunk *c = calloc(1, sizeof *c);
-    if (c && (c->rows = memory_alloc(size_product(CHUNK_IMAGES, v->width), sizeof *c->rows)))
+    if (c && (c->rows = memory_alloc(CHUNK_IMAGES, vector_row_size(v))))
         return c;
     free(c);
     return NULL;
+}
+
+/* In place of gates that cannot be counted. */
+#define NOT_FINITE INT64_MIN
+
+static void put_heads(uint8_t *row, const vector_record *v, const image_answer *a)
+{
+    for (size_t i = 0; i < v->width; i++) {
+        int64_t gate;
+        if (!head_load_gate_units(&gate, a->gate_sum[i],
+                                  v->routing->blocks[i / v->routing->max_heads].tokens))
+            gate = NOT_FINITE;
+        memcpy(row + i * sizeof gate, &gate, sizeof gate); // little-endian, says compiler.h
+    }
+    memcpy(row + v->width * sizeof(int64_t), a->head_tokens, v->width * sizeof *a->head_tokens);
 }
 
 static void add_image(void *user, void *chunk, const image_answer *a)
@@ -50,8 +72,11 @@ static void add_image(void *user, void *chunk, const image_answer *a)
     vector_chunk *c = chunk;
     if (a->top_k)
         return;
-    memcpy(c->rows + a->image * v->width, v->kind == VECTOR_FEATURES ? a->features : a->logits,
-           v->width * sizeof *c->rows);
+    uint8_t *row = c->rows + a->image * vector_row_size(v);
+    if (v->kind == VECTOR_HEADS)
+        put_heads(row, v, a);
+    else
+        memcpy(row, v->kind == VECTOR_FEATURES ? a->features : a->logits, vector_row_size(v));
     c->index[a->image] = a->item->index;
     c->scored[a->image] = true;
 }
@@ -65,7 +90,7 @@ static void encode_chunk(void *user, const void *chunk, bytes *out)
         if (!c->scored[i])
             continue;
         bytes_put_u64(out, c->index[i]);
-        bytes_put(out, c->rows + i * v->width, v->width * sizeof *c->rows); // little-endian, says compiler.h
+        bytes_put(out, c->rows + i * vector_row_size(v), vector_row_size(v));
     }
 }
 
@@ -83,9 +108,19 @@ chunk_section vector_record_section(vector_record *v)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-static size_t row_size(size_t width)
+static bool all_finite(const vector_record *v, byte_reader rows)
 {
-    return sizeof(uint64_t) + width * sizeof(float);
+    while (rows.size) {
+        uint64_t index;
+        const uint8_t *row = vector_record_next(&rows, v, &index);
+        for (size_t i = 0; i < v->width; i++) {
+            int64_t gate;
+            memcpy(&gate, row + i * sizeof gate, sizeof gate);
+            if (gate == NOT_FINITE)
+                return false;
+        }
+    }
+    return true;
 }
 
 mohvit_status vector_record_read(byte_reader *rows, const vector_record *v, const chunk_record *r,
@@ -93,16 +128,18 @@ mohvit_status vector_record_read(byte_reader *rows, const vector_record *v, cons
 {
     const byte_reader *section = record_section(r, kinds[v->kind].tag);
     byte_reader in = section ? *section : (byte_reader){0};
-    size_t width = bytes_get_u32(&in);
+    size_t width = bytes_get_u32(&in), size = sizeof(uint64_t) + vector_row_size(v);
     if (!section)
         return error_set(err, MOHVIT_ERROR_FORMAT, "%s: chunk %zu: has no %s", journal_name(source), r->chunk,
                          kinds[v->kind].name);
-    if (in.failed || width != v->width || in.size % row_size(width) ||
-        in.size / row_size(width) != r->images - r->failures)
+    if (in.failed || width != v->width || in.size % size || in.size / size != r->images - r->failures)
         return error_set(err, MOHVIT_ERROR_FORMAT,
                          "%s: chunk %zu: its %s are not %zu of %zu numbers each, but %zu bytes of %zu",
                          journal_name(source), r->chunk, kinds[v->kind].name, r->images - r->failures,
                          v->width, in.size, width);
+    if (v->kind == VECTOR_HEADS && !all_finite(v, in))
+        return error_set(err, MOHVIT_ERROR_NONFINITE, "%s: chunk %zu: has gates that are not finite",
+                         journal_name(source), r->chunk);
     *rows = in;
     return MOHVIT_OK;
 }
@@ -111,7 +148,7 @@ const void *vector_record_next(byte_reader *rows, const vector_record *v, uint64
 {
     *index = bytes_get_u64(rows);
     const void *vector = rows->data;
-    rows->data += v->width * sizeof(float);
-    rows->size -= v->width * sizeof(float);
+    rows->data += vector_row_size(v);
+    rows->size -= vector_row_size(v);
     return vector;
 }

@@ -11,6 +11,7 @@
 #include "eval/recheck.h"
 #include "eval/vector_record.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -116,12 +117,18 @@ static journal *open_journal(size_t top_ks)
 
 static vector_record features_of(void)
 {
-    return (vector_record){VECTOR_FEATURES, mohvit_describe(shared)->config.embed_dims[STAGES - 1]};
+    return (vector_record){VECTOR_FEATURES, mohvit_describe(shared)->config.embed_dims[STAGES - 1], NULL};
 }
 
 static vector_record logits_of(void)
 {
-    return (vector_record){VECTOR_LOGITS, mohvit_describe(shared)->config.num_classes};
+    return (vector_record){VECTOR_LOGITS, mohvit_describe(shared)->config.num_classes, NULL};
+}
+
+static vector_record heads_of(void)
+{
+    const routing_layout *l = mohvit_routing(shared);
+    return (vector_record){VECTOR_HEADS, l->count * l->max_heads, l};
 }
 
 /* With a queue of three pictures, so that readers and workers wait for each other. */
@@ -130,10 +137,11 @@ static void evaluate(outcome *o, size_t threads, size_t batch)
     const mohvit_model *models[] = {shared, o->also};
     const description *d = mohvit_describe(shared);
     head_load_record load = {.routing = mohvit_routing(shared)};
-    vector_record features = features_of(), logits = logits_of();
+    vector_record features = features_of(), logits = logits_of(), heads = heads_of();
     const chunk_section sections[] = {
         vector_record_section(&features),
         vector_record_section(&logits),
+        vector_record_section(&heads),
         head_load_record_section(&load),
     };
     const pipeline p = {
@@ -145,7 +153,7 @@ static void evaluate(outcome *o, size_t threads, size_t batch)
         .batch = batch,
         .predictions = true,
         .sections = sections,
-        .section_count = 3,
+        .section_count = sizeof sections / sizeof *sections,
         .queue_bytes = 3 * 28 * 28,
         .user = o,
         .next = next_chunk,
@@ -269,16 +277,17 @@ static void heads_are_counted_as_the_library_counts_them(void **state)
 }
 
 /* The same; on two threads, which finish the pictures of a chunk in any order. */
-static void features_and_logits_are_those_of_the_library(void **state)
+static void features_logits_and_heads_are_those_of_the_library(void **state)
 {
     (void)state;
     mohvit_context *ctx;
     outcome o = {0};
     bytes record = {0};
     chunk_record r = {0};
-    vector_record features = features_of(), logits = logits_of(), wider = {VECTOR_LOGITS, logits.width + 1};
-    byte_reader f = {0}, l = {0};
-    uint64_t f_index, l_index;
+    vector_record features = features_of(), logits = logits_of(), heads = heads_of();
+    vector_record wider = {VECTOR_LOGITS, logits.width + 1, NULL};
+    byte_reader f = {0}, l = {0}, h = {0};
+    uint64_t f_index, l_index, h_index;
     mohvit_error err;
     evaluate(&o, 2, 3);
     assert_int_equal(mohvit_context_create(&ctx, shared, 1, 1, NULL), MOHVIT_OK);
@@ -290,6 +299,7 @@ static void features_and_logits_are_those_of_the_library(void **state)
             assert_int_equal(record_parse(&r, record.data, record.size, NULL), MOHVIT_OK);
             assert_int_equal(vector_record_read(&f, &features, &r, o.records, NULL), MOHVIT_OK);
             assert_int_equal(vector_record_read(&l, &logits, &r, o.records, NULL), MOHVIT_OK);
+            assert_int_equal(vector_record_read(&h, &heads, &r, o.records, NULL), MOHVIT_OK);
         }
         assert_int_equal(dataset_read(data, i, &s, NULL), MOHVIT_OK);
         assert_int_equal(mohvit_load_rgb(ctx, 0, s.bytes, s.width, s.height, 3 * s.width, NULL), MOHVIT_OK);
@@ -301,7 +311,21 @@ static void features_and_logits_are_those_of_the_library(void **state)
                             logits.width * sizeof(float));
         assert_int_equal(f_index, dataset_item_at(data, i)->index);
         assert_int_equal(l_index, f_index);
+        const uint8_t *row = vector_record_next(&h, &heads, &h_index);
+        assert_int_equal(h_index, f_index);
+        assert_memory_equal(row + heads.width * sizeof(int64_t), mohvit_head_tokens(ctx, 0),
+                            heads.width * sizeof(int32_t));
+        for (size_t k = 0; k < heads.width; k++) {
+            int64_t gate;
+            memcpy(&gate, row + k * sizeof gate, sizeof gate);
+            assert_int_equal(gate, llrint(mohvit_head_gate_sum(ctx, 0)[k] * HEAD_LOAD_GATE_UNIT));
+        }
     }
+    const byte_reader *body = record_section(&r, RECORD_TAG('H', 'E', 'A', 'D'));
+    const int64_t not_finite = INT64_MIN;
+    memcpy(record.data + (body->data - record.data) + sizeof(uint32_t) + sizeof(uint64_t), &not_finite, 8);
+    assert_int_equal(vector_record_read(&h, &heads, &r, o.records, &err), MOHVIT_ERROR_NONFINITE);
+    assert_non_null(strstr(err.message, "has gates that are not finite"));
     assert_int_equal(vector_record_read(&l, &wider, &r, o.records, &err), MOHVIT_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "its logits are not"));
     r.images--; // as if the section had a row too many
@@ -453,7 +477,7 @@ int main(void)
         cmocka_unit_test(an_evaluation_comes_to_the_same_on_any_threads),
         cmocka_unit_test(an_evaluation_stops_when_it_is_told_to),
         cmocka_unit_test(heads_are_counted_as_the_library_counts_them),
-        cmocka_unit_test(features_and_logits_are_those_of_the_library),
+        cmocka_unit_test(features_logits_and_heads_are_those_of_the_library),
         cmocka_unit_test(of_several_models_the_heads_of_the_first_are_counted),
         cmocka_unit_test(a_record_has_the_hash_of_each_picture),
         cmocka_unit_test(a_head_load_that_is_damaged_is_an_error),

@@ -70,17 +70,19 @@ evaluating_needs_memory_and_goes_on_later() {
         fail make_pictures
     again() {
         run 0 eval data --threads 1 --quiet --state state --predictions p.csv --per-class c.csv --head-load l.safetensors \
-            --features f.safetensors
+            --features f.safetensors --per-image h.safetensors
         [ -e whole.csv ] || cp p.csv whole.csv
         [ -e whole.safetensors ] || cp l.safetensors whole.safetensors
         [ -e features.safetensors ] || cp f.safetensors features.safetensors
         same p.csv whole.csv
         same l.safetensors whole.safetensors
+        [ -e heads.safetensors ] || cp h.safetensors heads.safetensors
         same f.safetensors features.safetensors
-        rm -f state p.csv c.csv l.safetensors f.safetensors
+        same h.safetensors heads.safetensors
+        rm -f state p.csv c.csv l.safetensors f.safetensors h.safetensors
     }
     starve $((3 * step)) eval data --threads 1 --quiet --state state --predictions p.csv --per-class c.csv \
-        --head-load l.safetensors --features f.safetensors
+        --head-load l.safetensors --features f.safetensors --per-image h.safetensors
 }
 
 statistics_need_memory_and_say_so() {
@@ -202,8 +204,9 @@ what_cannot_be_written_is_an_error_and_never_half_a_file() {
     unwritten o.safetensors eval "$data" --limit 20 --threads 1 --features o.safetensors
     unwritten o.safetensors eval "$data" --limit 20 --threads 1 --logits o.safetensors
     unwritten o.safetensors classify bag.png --features o.safetensors
-    run 0 eval "$data" --limit 20 --state state --features f --predictions p --quiet
+    run 0 eval "$data" --limit 20 --state state --features f --per-image h --predictions p --quiet
     unwritten o.safetensors merge state --features o.safetensors
+    unwritten o.safetensors merge state --per-image o.safetensors
     unwritten o.csv merge state --predictions o.csv
     unwritten o.html headload report l.safetensors -o o.html
     unwritten o.svg headload plot l.safetensors -o o.svg

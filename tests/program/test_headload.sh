@@ -106,30 +106,47 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     absent part.safetensors
 }
 
+# The rows of two per-image files of as many pictures, whose provenance may tell of other threads.
+same_rows() {
+    local size
+    size=$(($(stat -c %s "$1") - 8 - $(od -An -tu8 -N8 "$1")))
+    cmp <(tail -c $size "$1") <(tail -c $size "$2") || fail "$1 and $2 have other rows"
+}
+
 ranks_give_the_same_bits() {
-    run 0 headload count "idx:$pictures,$classes" --limit "$images" -o whole.safetensors --quiet
+    run 0 headload count "idx:$pictures,$classes" --limit "$images" -o whole.safetensors --per-image whole.images --quiet
     timeout 120 mpirun --oversubscribe -n 4 "$mohvit" headload count "idx:$pictures,$classes" --limit "$images" \
-        -o ranks.safetensors --quiet --threads 1 </dev/null >out.txt 2>err.txt || fail "mpirun: $(cat err.txt)"
+        -o ranks.safetensors --per-image ranks.images --quiet --threads 1 </dev/null >out.txt 2>err.txt || fail "mpirun: $(cat err.txt)"
     equal "$(cat out.txt)" "ranks.safetensors: $images images of 10 classes"
     same_counts whole.safetensors ranks.safetensors
+    same_rows whole.images ranks.images
 }
 
 a_killed_count_goes_on() {
     local few=$((images > 3000 ? 3000 : images)) kills=0
-    run 0 headload count "idx:$pictures,$classes" --limit $few -o whole.safetensors --quiet
+    run 0 headload count "idx:$pictures,$classes" --limit $few -o whole.safetensors --per-image whole.images --quiet
     for seconds in 0.2 0.3 0.5 0.3; do
         { timeout -s KILL $seconds "$mohvit" headload count "idx:$pictures,$classes" --limit $few --state state \
-            -o resumed.safetensors --quiet --threads 1 >/dev/null </dev/null; } 2>/dev/null && break
+            -o resumed.safetensors --per-image resumed.images --quiet --threads 1 >/dev/null </dev/null; } 2>/dev/null && break
         kills=$((kills + 1))
     done
     echo "killed $kills times"
     [ $kills -gt 0 ] || fail "was never killed"
-    run 0 headload count "idx:$pictures,$classes" --limit $few --state state -o resumed.safetensors
+    run 0 headload count "idx:$pictures,$classes" --limit $few --state state -o resumed.safetensors --per-image resumed.images
     same_counts whole.safetensors resumed.safetensors
+    same_rows whole.images resumed.images
     run 1 eval "idx:$pictures,$classes" --limit $few --state state
-    has "$err" head_load
+    has "$err" "state: was begun with per-image, which its records would lack"
     run 1 headload count "idx:$pictures,$classes" --limit $few --state state -o other.safetensors --by-prediction
     absent other.safetensors
+    run 0 headload count "idx:$pictures,$classes" --limit 100 --state without -o without.safetensors --quiet
+    run 1 eval "idx:$pictures,$classes" --limit 100 --state without
+    has "$err" head_load
+    run 1 headload count "idx:$pictures,$classes" --limit 100 --state without -o other.safetensors --per-image other.images
+    has "$err" "without: was begun without --per-image"
+    run 1 merge without --per-image other.images
+    has "$err" "without: was made without --per-image"
+    absent other.images
 }
 
 pictures_without_a_class_count_as_what_they_are_taken_for() {

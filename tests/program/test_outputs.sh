@@ -34,9 +34,9 @@ takes() {
     local data="=data.tar =list =images=idx:%,classes =classes=idx:images,% --truth=truth --truth-in-order=truth --real-labels=preprocess --subset=subset"
     case $1 in
     classify) reads="=picture --from-file=list $model" writes='--features=' ;;
-    eval) reads="$data $model" writes='--per-class= --predictions= --head-load= --features= --logits= --state=' ;;
-    headload\ count) reads="$data $model" writes='--output= -o= --state=' ;;
-    merge) reads='=state =load' writes='--per-class= --predictions= --head-load= --features= --logits=' ;;
+    eval) reads="$data $model" writes='--per-class= --predictions= --head-load= --features= --logits= --per-image= --state=' ;;
+    headload\ count) reads="$data $model" writes='--output= -o= --per-image= --state=' ;;
+    merge) reads='=state =load' writes='--per-class= --predictions= --head-load= --features= --logits= --per-image=' ;;
     headload\ plot) reads='=load' writes='--output=.svg -o=.png -o=.pdf' ;;
     headload\ report) reads='=load' writes='--output= -o=' ;;
     routes) reads="=picture $model" writes='--output=.json -o=.svg -o=.png -o=.pdf' ;;
@@ -199,7 +199,7 @@ what_cannot_be_made_is_refused_at_the_start() {
             for name in "" "$long" folder nowhere/x; do
                 [ -z "$ending" ] || [ -n "$name" ] || continue # whose ending is asked for
                 files=(missing)
-                [ "$c$option" != 'headload count--state' ] || files+=(-o o)
+                [[ $c$option != 'headload count--'[sp]* ]] || files+=(-o o) # --state, --per-image
                 [ "$c" != synth ] || files=(--variant transnext_micro)
                 # shellcheck disable=SC2086
                 run 1 $c "${files[@]}" ${option:+"$option"} "$name$ending"

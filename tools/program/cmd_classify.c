@@ -192,7 +192,7 @@ static int classify_all(run *r, const mohvit_model *m, paths *inputs)
         .threads = (size_t)o->model.open.threads,
         .batch = o->model.batch,
         .top_count = r->top_count,
-        .features = r->features.shape.width,
+        .features = r->features.shape.row.width,
         .exif_orientation = o->exif_orientation,
         .user = r,
         .take = take_answer,
@@ -237,7 +237,7 @@ static int write_features(run *r, const mohvit_model *m, const model_source *sou
         return status;
     }
     json_t *provenance = provenance_json(source, &mohvit_describe(m)->config, m, o->model.open.threads);
-    mohvit_status failed = vector_spool_write(&r->features, o->features, "features", provenance, &err);
+    mohvit_status failed = vector_spool_write(&r->features, o->features, provenance, &err);
     json_decref(provenance);
     return fine_or_complain(failed, &err) ? status : EXIT_INPUT;
 }

@@ -13,6 +13,7 @@ static const char help[] =
     "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
     "  --features FILE     safetensors: the vector that the head scores, of each picture\n"
     "  --logits FILE       safetensors: the scores before softmax, of each picture\n"
+    "  --per-image FILE    safetensors: what each head did for each picture, as it was counted\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_VALUES_HELP RUNNING_HELP
     "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
     "then 1. Eight in a row that cannot be opened or read end the run. Started by mpirun, all ranks\n"
@@ -31,7 +32,7 @@ static int report(const eval_options *o, const evaluation *e)
         .format = o->format,
         .per_class = o->per_class,
         .predictions = o->predictions,
-        .vectors = {o->vectors[VECTOR_FEATURES], o->vectors[VECTOR_LOGITS]},
+        .vectors = {o->vectors[VECTOR_FEATURES], o->vectors[VECTOR_LOGITS], o->vectors[VECTOR_HEADS]},
         .images = e->images,
         .rate = e->rate,
         .incomplete = e->stopped,
@@ -61,7 +62,14 @@ static int finish(const void *user, const evaluation *e)
     return written ? status : EXIT_INPUT;
 }
 
-enum { OPTION_PER_CLASS = OPTION_OWN, OPTION_PREDICTIONS, OPTION_HEAD_LOAD, OPTION_FEATURES, OPTION_LOGITS };
+enum {
+    OPTION_PER_CLASS = OPTION_OWN,
+    OPTION_PREDICTIONS,
+    OPTION_HEAD_LOAD,
+    OPTION_FEATURES,
+    OPTION_LOGITS,
+    OPTION_PER_IMAGE
+};
 
 static bool take_vectors(eval_options *o, vector_kind kind, const char *option, const char *value)
 {
@@ -85,6 +93,9 @@ static bool take_option(void *options, int code, const char *value)
         return take_vectors(o, VECTOR_FEATURES, "--features", value);
     case OPTION_LOGITS:
         return take_vectors(o, VECTOR_LOGITS, "--logits", value);
+    case OPTION_PER_IMAGE:
+        o->run.head_load = true;
+        return take_vectors(o, VECTOR_HEADS, "--per-image", value);
     default:
         return evaluation_option(&o->run, code, value);
     }
@@ -99,6 +110,7 @@ static int run_eval(int argc, char **argv)
         {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
         {"features", required_argument, NULL, OPTION_FEATURES},
         {"logits", required_argument, NULL, OPTION_LOGITS},
+        {"per-image", required_argument, NULL, OPTION_PER_IMAGE},
         EVALUATION_OPTIONS,
         LAST_OPTIONS,
     };

@@ -13,6 +13,7 @@ static const char help[] =
     "[OPTION ...] DATA ... -o FILE.safetensors\n"
     "Counts, over pictures by their class, which tokens select which heads.\n\n" EVALUATION_DATA_HELP
     "\n  -o, --output FILE   the head load to write\n"
+    "  --per-image FILE    safetensors: what each head did for each picture, as it was counted\n"
     "  --by-prediction     pictures without a class count for the one that is predicted\n"
     "  --format FORMAT     text (default) or json: one line\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP RUNNING_HELP
@@ -22,7 +23,7 @@ static const char help[] =
 typedef struct count_options {
     evaluation_options run;
     output_format format;
-    const char *output;
+    const char *output, *per_image;
 } count_options;
 
 // ---- Printing --------------------------------------------------------------------------------------
@@ -30,7 +31,7 @@ typedef struct count_options {
 typedef struct counted {
     totals totals;
     int64_t images;
-    size_t classes;
+    size_t classes, name_bytes;
 } counted;
 
 static void print_json(const count_options *o, const evaluation *e, const record_set *s, const counted *c)
@@ -57,14 +58,18 @@ static int finish(const void *user, const evaluation *e)
     const record_set set = {&e->journal, 1};
     counted c = {0};
     mohvit_error err;
-    mohvit_status status = eval_count(&c.totals, &set, &err);
+    mohvit_status status = eval_count(&c.totals, &set, o->per_image ? &c.name_bytes : NULL, &err);
     if (!status && e->stopped) {
         complain("%s: not written: the run is not complete", o->output);
+        if (o->per_image)
+            complain("%s: not written: the run is not complete", o->per_image);
         totals_free(&c.totals);
         return EXIT_INPUT;
     }
     if (!status)
         status = eval_write_head_load(o->output, &set, o->run.part, &c.images, &c.classes, &err);
+    if (!status && o->per_image)
+        status = eval_write_vectors(o->per_image, VECTOR_HEADS, &set, &c.totals, c.name_bytes, &err);
     if (status)
         complain("%s", err.message);
     else if (o->format == FORMAT_JSON)
@@ -78,7 +83,7 @@ static int finish(const void *user, const evaluation *e)
 
 // ---- The command -----------------------------------------------------------------------------------
 
-enum { OPTION_BY_PREDICTION = OPTION_OWN };
+enum { OPTION_BY_PREDICTION = OPTION_OWN, OPTION_PER_IMAGE };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -88,6 +93,9 @@ static bool take_option(void *options, int code, const char *value)
         return takes_file(FILE_OUTPUT, "-o", value, &o->output);
     case OPTION_FORMAT:
         return parse_format(&o->format, value, false);
+    case OPTION_PER_IMAGE:
+        o->run.vectors[VECTOR_HEADS] = o->run.predictions = true;
+        return takes_file(FILE_OUTPUT, "--per-image", value, &o->per_image);
     case OPTION_BY_PREDICTION:
         return o->run.by_prediction = true;
     default:
@@ -99,6 +107,7 @@ static int run_count(int argc, char **argv)
 {
     static const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
+        {"per-image", required_argument, NULL, OPTION_PER_IMAGE},
         {"by-prediction", no_argument, NULL, OPTION_BY_PREDICTION},
         {"format", required_argument, NULL, OPTION_FORMAT},
         EVALUATION_OPTIONS,

@@ -26,6 +26,7 @@ static const char help[] =
     "  --features FILE     safetensors: the vector that the head scores, of each picture; of states\n"
     "                      that have it\n"
     "  --logits FILE       safetensors: the scores before softmax, likewise\n"
+    "  --per-image FILE    safetensors: what each head did for each picture, likewise\n"
     "  --allow-mixed       takes states of different processors and backends together\n"
     "  --drop-intervals    takes head loads with and without the sums that intervals are made of\n"
     "                      together; what 0.1 counted has none, nor has the result\n"
@@ -170,7 +171,7 @@ static int merge_opened(const merge_options *o, journal **journals)
         .format = o->format,
         .per_class = o->per_class,
         .predictions = o->predictions,
-        .vectors = {o->vectors[VECTOR_FEATURES], o->vectors[VECTOR_LOGITS]},
+        .vectors = {o->vectors[VECTOR_FEATURES], o->vectors[VECTOR_LOGITS], o->vectors[VECTOR_HEADS]},
         .images = header_images(journal_header(journals[0])),
     };
     if (!check_complete(&r.set)) {
@@ -291,7 +292,7 @@ static int merge_any(const merge_options *o)
     if (!loads)
         return merge(o);
     if (!o->head_load || o->per_class || o->predictions || o->vectors[VECTOR_FEATURES] ||
-        o->vectors[VECTOR_LOGITS])
+        o->vectors[VECTOR_LOGITS] || o->vectors[VECTOR_HEADS])
         return usage_error("merge", "%s: is a head load: expected --head-load FILE, and no other output",
                            o->states[0]);
     return merge_head_loads(o);
@@ -305,6 +306,7 @@ enum {
     OPTION_HEAD_LOAD,
     OPTION_FEATURES,
     OPTION_LOGITS,
+    OPTION_PER_IMAGE,
     OPTION_MIXED,
     OPTION_DROP
 };
@@ -325,6 +327,8 @@ static bool take_option(void *options, int code, const char *value)
         return takes_file(FILE_OUTPUT, "--features", value, &o->vectors[VECTOR_FEATURES]);
     case OPTION_LOGITS:
         return takes_file(FILE_OUTPUT, "--logits", value, &o->vectors[VECTOR_LOGITS]);
+    case OPTION_PER_IMAGE:
+        return takes_file(FILE_OUTPUT, "--per-image", value, &o->vectors[VECTOR_HEADS]);
     case OPTION_MIXED:
         return o->allow_mixed = true;
     case OPTION_DROP:
@@ -343,6 +347,7 @@ static int run_merge(int argc, char **argv)
         {"head-load", required_argument, NULL, OPTION_HEAD_LOAD},
         {"features", required_argument, NULL, OPTION_FEATURES},
         {"logits", required_argument, NULL, OPTION_LOGITS},
+        {"per-image", required_argument, NULL, OPTION_PER_IMAGE},
         {"allow-mixed", no_argument, NULL, OPTION_MIXED},
         {"drop-intervals", no_argument, NULL, OPTION_DROP},
         LAST_OPTIONS,

@@ -156,11 +156,11 @@ static mohvit_status begin_predictions(text_file *f, const eval_report *r, mohvi
     return MOHVIT_OK;
 }
 
-// ---- Features and logits ---------------------------------------------------------------------------
+// ---- Features, logits and heads ----------------------------------------------------------------------
 
 static bool wants_vectors(const eval_report *r)
 {
-    return r->vectors[VECTOR_FEATURES] || r->vectors[VECTOR_LOGITS];
+    return r->vectors[VECTOR_FEATURES] || r->vectors[VECTOR_LOGITS] || r->vectors[VECTOR_HEADS];
 }
 
 static mohvit_status check_names(const chunk_record *r, const journal *source, mohvit_error *err)
@@ -187,7 +187,15 @@ typedef struct vector_writing {
     vector_file file;
     vector_record record;
     const json_t *header;
+    bool by_prediction; /* a picture without a class has the one that it counts for */
 } vector_writing;
+
+static int64_t class_of(const vector_writing *to, const image_record *one)
+{
+    if (one->class_index != CLASS_UNKNOWN)
+        return (int64_t)one->class_index;
+    return to->by_prediction ? (int64_t)one->scores[0].top[0] : -1;
+}
 
 static mohvit_status take_vectors(void *user, const chunk_record *r, const journal *source, mohvit_error *err)
 {
@@ -201,27 +209,50 @@ static mohvit_status take_vectors(void *user, const chunk_record *r, const journ
         uint64_t index;
         const void *vector = vector_record_next(&rows, &to->record, &index);
         char *path = path_of(to->header, one);
-        status =
-            vector_file_add(&to->file, vector, (int64_t)index,
-                            one->class_index == CLASS_UNKNOWN ? -1 : (int64_t)one->class_index, path, err);
+        status = vector_file_add(&to->file, vector, (int64_t)index, class_of(to, one), path, err);
         free(path);
     }
     return status;
 }
 
-static mohvit_status write_vectors(const eval_report *r, vector_kind kind, const totals *t, size_t name_bytes,
+/* Heads have as many places as the routing has. */
+static mohvit_status check_routing(const vector_record *v, routing_layout *out, const record_set *s,
                                    mohvit_error *err)
 {
-    const char *name = vector_kind_name(kind);
-    json_int_t width = json_integer_value(json_object_get(json_object_get(header_of(r), "widths"), name));
-    vector_writing to = {.record = {kind, width > 0 ? (size_t)width : 0}, .header = header_of(r)};
-    const vector_shape shape = {t->images, to.record.width, name_bytes};
-    json_t *provenance = eval_provenance(&r->set, t);
-    mohvit_status status = vector_file_begin(&to.file, r->vectors[kind], name, &shape, provenance, err);
+    const char *name = journal_name(s->journals[0]);
+    mohvit_status status = routing_layout_read(
+        out, json_object_get(journal_header(s->journals[0]), "routing"), NULL, NULL, name, err);
+    if (status || out->count * out->max_heads == v->width)
+        return status;
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: its rows are %zu numbers each; its routing has %zu", name,
+                     v->width, out->count * out->max_heads);
+}
+
+mohvit_status eval_write_vectors(const char *path, vector_kind kind, const record_set *s, const totals *t,
+                                 size_t name_bytes, mohvit_error *err)
+{
+    const json_t *header = journal_header(s->journals[0]);
+    json_int_t width =
+        json_integer_value(json_object_get(json_object_get(header, "widths"), vector_kind_name(kind)));
+    routing_layout routing = {0};
+    vector_writing to = {.record = {kind, width > 0 ? (size_t)width : 0, &routing}, .header = header};
+    if (kind == VECTOR_HEADS) {
+        mohvit_status status = check_routing(&to.record, &routing, s, err);
+        to.by_prediction = header_has_section(header, HEAD_LOAD_SECTION_PREDICTED);
+        if (status) {
+            routing_layout_free(&routing);
+            return status;
+        }
+    }
+    const vector_shape shape = {to.record, t->images, name_bytes, header};
+    json_t *provenance = eval_provenance(s, t);
+    mohvit_status status = vector_file_begin(&to.file, path, &shape, provenance, err);
     if (!status)
-        status = record_set_walk(&r->set, take_vectors, &to, err);
+        status = record_set_walk(s, take_vectors, &to, err);
     json_decref(provenance);
-    return vector_file_finish(&to.file, status, err);
+    status = vector_file_finish(&to.file, status, err);
+    routing_layout_free(&routing);
+    return status;
 }
 
 // ---- Reading ---------------------------------------------------------------------------------------
@@ -265,9 +296,9 @@ static mohvit_status read_records(totals *t, const record_set *s, size_t class_c
     return status;
 }
 
-mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err)
+mohvit_status eval_count(totals *t, const record_set *s, size_t *name_bytes, mohvit_error *err)
 {
-    return read_records(t, s, 0, NULL, NULL, err);
+    return read_records(t, s, 0, NULL, name_bytes, err);
 }
 
 mohvit_status eval_write_head_load(const char *path, const record_set *s, const char *shard, int64_t *images,
@@ -408,14 +439,16 @@ static bool write_files(const eval_report *r, const totals *t, text_file *predic
         written = fine_or_complain(write_per_class(r, t, &err), &err) && written;
     for (vector_kind k = 0; k < VECTOR_KINDS; k++)
         if (r->vectors[k] && !r->incomplete)
-            written = fine_or_complain(write_vectors(r, k, t, name_bytes, &err), &err) && written;
+            written =
+                fine_or_complain(eval_write_vectors(r->vectors[k], k, &r->set, t, name_bytes, &err), &err) &&
+                written;
     return written;
 }
 
 static void name_unwritten(const eval_report *r)
 {
     const char *const names[] = {r->predictions, r->per_class, r->vectors[VECTOR_FEATURES],
-                                 r->vectors[VECTOR_LOGITS]};
+                                 r->vectors[VECTOR_LOGITS], r->vectors[VECTOR_HEADS]};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i])
             complain("%s: not written: the run is not complete", names[i]);

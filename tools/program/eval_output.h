@@ -10,7 +10,7 @@ typedef struct eval_report {
     record_set set;
     output_format format;
     const char *per_class, *predictions; /* files, or NULL */
-    const char *vectors[VECTOR_KINDS];   /* the same, of features and of logits */
+    const char *vectors[VECTOR_KINDS];   /* the same, of each kind */
     size_t images;                       /* that there should be: of the data set, or of a shard */
     double rate;                         /* images/s of this run; 0: it had nothing to do */
     bool incomplete;                     /* the run was stopped: files are not written */
@@ -24,8 +24,13 @@ int eval_report_print(const eval_report *r);
 /* The header's provenance, with the hash of the data that were counted. The caller's. */
 json_t *eval_provenance(const record_set *s, const totals *t);
 
-/* totals_count of all classes together. Says on standard error which images failed, and why. */
-mohvit_status eval_count(totals *t, const record_set *s, mohvit_error *err);
+/* totals_count of all classes together. Says on standard error which images failed, and why. name_bytes (may
+ * be NULL): of the names that eval_write_vectors will write. */
+mohvit_status eval_count(totals *t, const record_set *s, size_t *name_bytes, mohvit_error *err);
+
+/* Writes a file of vectors (vector_file.h) of records that were counted. */
+mohvit_status eval_write_vectors(const char *path, vector_kind kind, const record_set *s, const totals *t,
+                                 size_t name_bytes, mohvit_error *err);
 
 /* Adds up the records to a head load in a file. shard ("1/4", or NULL) is noted there. images and classes
  * that were counted may be NULL. */

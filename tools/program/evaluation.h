@@ -71,7 +71,7 @@ json_t *evaluation_header(const evaluation *e);
 /* What that calls the section with the head load; NULL where there is none. */
 const char *evaluation_load_name(const evaluation *e);
 
-/* Length of an image's features or logits. */
+/* Length of an image's features or logits, or places of its heads. */
 size_t evaluation_vector_width(const evaluation *e, vector_kind kind);
 
 #endif

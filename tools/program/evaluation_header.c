@@ -91,7 +91,10 @@ static json_t *sections_json(const evaluation *e)
 size_t evaluation_vector_width(const evaluation *e, vector_kind kind)
 {
     mohvit_info info = computes(e);
-    return kind == VECTOR_FEATURES ? info.features : info.num_classes;
+    const routing_layout *routing = mohvit_routing(e->models[0]);
+    return kind == VECTOR_FEATURES ? info.features
+           : kind == VECTOR_LOGITS ? info.num_classes
+                                   : routing->count * routing->max_heads;
 }
 
 static json_t *widths_json(const evaluation *e)
@@ -141,7 +144,7 @@ json_t *evaluation_header(const evaluation *e)
     put_costs(e, header);
     json_put(header, "data", data_json(e, true));
     json_put(header, "prefixes", prefixes_json(e));
-    if (e->o->vectors[VECTOR_FEATURES] || e->o->vectors[VECTOR_LOGITS])
+    if (e->o->vectors[VECTOR_FEATURES] || e->o->vectors[VECTOR_LOGITS] || e->o->vectors[VECTOR_HEADS])
         json_put(header, "widths", widths_json(e));
     if (e->o->head_load)
         json_put(header, "routing", routing_layout_to_json(mohvit_routing(e->models[0])));

@@ -115,7 +115,7 @@ enum {
 #define ROUTED_VALUES_HELP                                                                                   \
     "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
     "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
-    "                     over the data, without head load; json has all in \"curve\", and the\n"         \
+    "                     over the data, without head load; json has all in \"curve\", and the\n"            \
     "                     first at its top; default: as trained\n"
 
 #define EVALUATION_MAX_TOP_KS 16
@@ -143,7 +143,8 @@ typedef struct evaluation_options {
     const char *part; /* "I/N" of these, as results name it; NULL: all in one */
     char part_text[48];
     bool predictions, head_load; /* the records have to have them; */
-    bool vectors[VECTOR_KINDS];  /* these too, and then predictions, whose names they go by */
+    bool vectors[VECTOR_KINDS];  /* these too, and then predictions, whose names they go by; heads with the
+                                    head load, which knows the routing */
     bool by_prediction; /* pictures without a class are welcome: their head load is their prediction's */
 } evaluation_options;
 

@@ -110,7 +110,7 @@ static pipeline make_pipeline(evaluation *e)
     size_t sections = 0;
     e->load.routing = mohvit_routing(e->models[0]);
     for (vector_kind k = 0; k < VECTOR_KINDS; k++) {
-        e->vectors[k] = (vector_record){k, evaluation_vector_width(e, k)};
+        e->vectors[k] = (vector_record){k, evaluation_vector_width(e, k), e->load.routing};
         if (e->o->vectors[k])
             e->sections[sections++] = vector_record_section(&e->vectors[k]);
     }

@@ -183,12 +183,20 @@ int64_t head_load_gate_square(int64_t gate, size_t tokens)
     return mean * mean;
 }
 
-/* Of one image, with so many tokens in the block; false where the gates are not finite, or absurd. */
-static bool count_cell(cell_counts *out, int64_t active, double gate_sum, size_t tokens)
+bool head_load_gate_units(int64_t *out, double gate_sum, size_t tokens)
 {
     if (!(fabs(gate_sum) <= (double)tokens * HEAD_LOAD_MAX_MEAN)) // NaN too
         return false;
-    int64_t gate = llrint(gate_sum * HEAD_LOAD_GATE_UNIT);
+    *out = llrint(gate_sum * HEAD_LOAD_GATE_UNIT);
+    return true;
+}
+
+/* Of one image, with so many tokens in the block; false where the gates are not finite, or absurd. */
+static bool count_cell(cell_counts *out, int64_t active, double gate_sum, size_t tokens)
+{
+    int64_t gate;
+    if (!head_load_gate_units(&gate, gate_sum, tokens))
+        return false;
     *out = (cell_counts){active, gate, active * active, head_load_gate_square(gate, tokens), 0};
     return true;
 }

@@ -66,6 +66,9 @@ mohvit_status head_load_count_image(const head_load_counts *to, const routing_la
 size_t head_load_counts_size(const routing_layout *routing);
 head_load_counts head_load_counts_in(int64_t *memory, const routing_layout *routing);
 
+/* An image's gate sum as it is counted; false where it is not finite, or absurd. */
+bool head_load_gate_units(int64_t *out, double gate_sum, size_t tokens);
+
 /* What an image with this gate sum, as it is counted, adds to gate_squares. */
 int64_t head_load_gate_square(int64_t gate, size_t tokens);
 
