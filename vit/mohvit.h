@@ -115,10 +115,29 @@ MOHVIT_API mohvit_status mohvit_open_memory(mohvit_model **model, const void *da
 MOHVIT_API mohvit_status mohvit_open_synthetic(mohvit_model **model, const char *variant, uint64_t seed,
                                                const mohvit_options *options, mohvit_error *err);
 
-/* A model that differs from base in routed_heads alone, written as in mohvit_options (NULL: as base); it
- * shares base's weights. *model is set on success alone and must be closed; either may be closed first. */
+/* A model that differs from base in routed_heads alone (dropped heads stay dropped), written as in
+ * mohvit_options (NULL: as base); it shares base's weights. *model is set on success alone and must be
+ * closed; either may be closed first. */
 MOHVIT_API mohvit_status mohvit_reroute(mohvit_model **model, const mohvit_model *base,
                                         const char *routed_heads, mohvit_error *err);
+
+/* A model that differs from base in its dropped heads alone, and shares base's weights. The router chooses as
+ * before, but the gate of a dropped head is 0 for every token, so that nothing of its output is left; in a
+ * model that does not route, whose gates are 1, likewise. heads is a list whose items are separated by
+ * blanks: heads of a block "4.0:r3,r5", of every block of a stage "4:s1", all of a block "4.0" or stage "4",
+ * or "routed", "shared", also behind a place: "4.0:routed". s1 is the first shared head of a block, r1 the
+ * first routed one; in a block that does not route all heads are shared ones. NULL: none, whatever base does.
+ * With renormalise 1 each gate that a token has left is multiplied by Σ g / Σ g of those left, over all heads
+ * of the block, shared and routed, so that they add up to what all did; where nothing is left, all are 0.
+ * With 0 they stay.
+ *
+ * Its head tokens, and so the load, are those of the router's choice, dropped heads included; gates and their
+ * sums are those that were used, 0 for a dropped head. It takes as long as base. Results say so:
+ * mohvit_provenance_json has "dropped_heads" and "renormalise", and head loads of models that drop other
+ * heads are not merged. MOHVIT_ERROR_ARGUMENT names the item that is wrong and what the block has. *model is
+ * set on success alone and must be closed; either may be closed first. */
+MOHVIT_API mohvit_status mohvit_drop_heads(mohvit_model **model, const mohvit_model *base, const char *heads,
+                                           int renormalise, mohvit_error *err);
 
 /* Frees a model; NULL is allowed. Every context of it must have been destroyed, and no other thread may use
  * it any more. */
@@ -174,10 +193,11 @@ MOHVIT_API const char *mohvit_config_json(const mohvit_model *model);
  * middle is taken. Without it that is 8/7 · img_size, and from 384 pixels on both sides become img_size. */
 MOHVIT_API const char *mohvit_preprocess_json(const mohvit_model *model);
 /* What its results depend on: {"version", "variant", "config", "active_heads_percent", "backend",
- * "precision", "instruction_set", "kernels", "weights_hash", "synthetic_seed", "preprocess"}. Either of
- * variant and config is left out where the other says everything, the seed where the weights are not those of
- * mohvit_open_synthetic. weights_hash is the XXH3-128 of the checkpoint as xxh128sum prints it, of an index
- * with shards that of "cat INDEX SHARD ...", sorted by name, or "synthetic:SEED". */
+ * "precision", "instruction_set", "kernels", "weights_hash", "synthetic_seed", "dropped_heads",
+ * "renormalise", "preprocess"}. Either of variant and config is left out where the other says everything, the
+ * seed where the weights are not those of mohvit_open_synthetic, what is dropped where nothing is.
+ * weights_hash is the XXH3-128 of the checkpoint as xxh128sum prints it, of an index with shards that of "cat
+ * INDEX SHARD ...", sorted by name, or "synthetic:SEED". */
 MOHVIT_API const char *mohvit_provenance_json(const mohvit_model *model);
 
 /* Name of a class, in UTF-8, and its WordNet id or NULL; "" and NULL past num_classes. They are the model's
@@ -324,8 +344,8 @@ MOHVIT_API mohvit_status mohvit_head_load_open(mohvit_head_load **load, const ch
 MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
 
 /* Adds an image of a class below num_classes: what a slot of the last run reports, in a context of the same
- * model and with the same preprocessing and EXIF orientation, or MOHVIT_ERROR_MISMATCH. On failure nothing is
- * added. */
+ * model and with the same preprocessing, EXIF orientation and dropped heads, or MOHVIT_ERROR_MISMATCH. On
+ * failure nothing is added. */
 MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                               size_t class_index, mohvit_error *err);
 

@@ -325,6 +325,16 @@ class Models(Suite):
                 with self.assertRaises(UserWarning):
                     mohvit.Model(path, img_size=64)
 
+    def test_drop_heads(self):
+        plain, model = self.model(SNEAKER), self.model.drop_heads("4.0:r2,r8 3.1:s1", renormalise=True)
+        self.assertEqual((model.provenance["dropped_heads"], model.provenance["renormalise"]), ("3.1:s1 4.0:r2,r8", True))
+        result = model(SNEAKER, gates=True)
+        self.assertTrue((result.logits != plain.logits).any())
+        self.assertTrue((result.gates("4.0")[..., [3, 9]] == 0).all())
+        self.same(model.drop_heads(None)(SNEAKER), plain)
+        with self.assertRaisesRegex(mohvit.ArgumentError, 'there is no r15; block 4.0 has s1 to s2 and r1 to r14'):
+            self.model.drop_heads("4.0:r15")
+
     def test_reroute(self):
         half, full = self.model.reroute("50%"), self.model.reroute("100%")
         self.same(full(SNEAKER), mohvit.Model(routed_heads="100%")(SNEAKER))

@@ -102,6 +102,7 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
     ctx->settings = (context_settings){
         .preprocess = mohvit_describe(m)->preprocess,
+        .drops = mohvit_drops(m),
         .counts_heads = true,
         .team_macs = TEAM_MACS,
     };
@@ -330,6 +331,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .team = t,
         .scratch = &ctx->workplaces[worker].scratch,
         .profile = &ctx->workplaces[worker].profile,
+        .drops = set->drops,
         .all_heads = set->all_heads,
         .products_only = set->products_only,
     };
@@ -450,15 +452,16 @@ mohvit_status mohvit_head_load_create_of_context(mohvit_head_load **load, const 
     return head_load_create_of(load, ctx->model, &ctx->settings.preprocess, ctx->exif_orientation, err);
 }
 
-static mohvit_status check_pictures(const mohvit_head_load *load, const mohvit_context *ctx,
+static mohvit_status check_counting(const mohvit_head_load *load, const mohvit_context *ctx,
                                     mohvit_error *err)
 {
     json_t *own = json_object();
     mohvit_status status = MOHVIT_ERROR_MEMORY;
-    if (!own || !provenance_add_pictures(own, &ctx->settings.preprocess, ctx->exif_orientation))
+    if (!own || !provenance_add_pictures(own, &ctx->settings.preprocess, ctx->exif_orientation) ||
+        !provenance_add_drops(own, mohvit_describe(ctx->model)))
         head_load_no_memory(err);
     else
-        status = head_load_check_pictures(load, own, "the head load", "the context", err);
+        status = head_load_check_counting(load, own, "the head load", "the context", err);
     json_decref(own);
     return status;
 }
@@ -471,7 +474,7 @@ mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context 
         return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
     mohvit_status status = check_answered(ctx, slot, err);
     if (!status)
-        status = check_pictures(load, ctx, err);
+        status = check_counting(load, ctx, err);
     if (status)
         return status;
     return head_load_add(load, class_index, mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),

@@ -254,6 +254,8 @@ mohvit_status synthetic_config(config *out, const char *variant, const mohvit_op
 void description_free(description *d)
 {
     labels_free(&d->labels);
+    free(d->dropped_heads);
+    d->dropped_heads = NULL;
 }
 
 /* ---- Weights --------------------------------------------------------------------------------- */

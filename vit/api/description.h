@@ -18,6 +18,8 @@ typedef struct description {
     /* What the weights are, once they are read (weights_hash.h), or "synthetic:" and a seed; "": not known.
      */
     char weights_hash[WEIGHTS_HASH_SIZE];
+    char *dropped_heads; /* of mohvit_drop_heads, as head_list_text writes them; owned; NULL: none */
+    bool renormalise;
 } description;
 
 /* From the checkpoint's metadata and tensor shapes, with what options replace; given, where not NULL, is its

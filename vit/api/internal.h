@@ -19,6 +19,7 @@ mohvit_status mohvit_open_config(mohvit_model **model, const config *c, uint64_t
 const description *mohvit_describe(const mohvit_model *model);
 const model *mohvit_network(const mohvit_model *model);
 const routing_layout *mohvit_routing(const mohvit_model *model);
+head_drops mohvit_drops(const mohvit_model *model); /* of mohvit_drop_heads */
 
 /* mohvit_head_load_create for pictures that were treated so. */
 mohvit_status head_load_create_of(mohvit_head_load **out, const mohvit_model *m, const preprocess *p,
@@ -33,6 +34,7 @@ typedef struct context_settings {
     route_trace *routes;   /* called after each block with what its router chose */
     void *routes_user;
     bool all_heads, products_only; /* as in pass.h */
+    head_drops drops;              /* the model's, unless told otherwise */
     /* True unless told otherwise, for measuring what that costs. Without, head tokens and gate sums stay
      * those of the last run that did. */
     bool counts_heads;

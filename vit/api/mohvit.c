@@ -6,17 +6,20 @@
 #include "vit/api/internal.h"
 #include "vit/api/sized.h"
 #include "vit/api/texts.h"
+#include "vit/headload/head_list.h"
 #include "vit/network/synthetic.h"
 #include "weights/embedded.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct mohvit_model {
     description description;
     model *network;
     routing_layout routing;
+    uint8_t *dropped; /* (blocks, max_heads), what description.dropped_heads names; NULL: none */
     texts texts;
 };
 
@@ -45,6 +48,26 @@ static mohvit_status read_synthetic_tensor(void *state, const tensor_spec *spec,
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
+/* From description.dropped_heads, which becomes the shortest list of the same heads. */
+static mohvit_status take_drops(mohvit_model *m, mohvit_error *err)
+{
+    description *d = &m->description;
+    if (!d->dropped_heads)
+        return MOHVIT_OK;
+    m->dropped = calloc(m->routing.count, m->routing.max_heads);
+    if (!m->dropped)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
+    mohvit_status status = head_list_read(m->dropped, &m->routing, d->dropped_heads, "heads to drop", err);
+    char *shortest = status ? NULL : head_list_text(&m->routing, m->dropped);
+    if (!status && !shortest)
+        return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
+    if (!status) {
+        free(d->dropped_heads);
+        d->dropped_heads = shortest;
+    }
+    return status;
+}
+
 /* Takes over *d and network, which may be NULL after a failure, also on failure. */
 static mohvit_status wrap_model(mohvit_model **out, description *d, model *network, mohvit_status status,
                                 mohvit_error *err)
@@ -61,7 +84,9 @@ static mohvit_status wrap_model(mohvit_model **out, description *d, model *netwo
     *m = (mohvit_model){.description = *d, .network = network};
     status = config_routing(&m->routing, &d->config, err);
     if (!status)
-        status = texts_create(&m->texts, d, network, err);
+        status = take_drops(m, err);
+    if (!status)
+        status = texts_create(&m->texts, &m->description, network, err);
     if (status)
         mohvit_close(m);
     else
@@ -90,18 +115,38 @@ static mohvit_status create_model(mohvit_model **out, description *d, const weig
     return wrap_model(out, d, network, status, err);
 }
 
-mohvit_status mohvit_reroute(mohvit_model **out, const mohvit_model *base, const char *routed_heads,
-                             mohvit_error *err)
+/* Another model of base's weights. dropped may be NULL. */
+static mohvit_status derive(mohvit_model **out, const mohvit_model *base, const config *c,
+                            const char *dropped, bool renormalise, mohvit_error *err)
 {
     description d = base->description;
     model *network = NULL;
-    mohvit_status status = routed_heads ? config_set_routed(&d.config, routed_heads, err) : MOHVIT_OK;
-    if (!status)
-        status = labels_copy(&d.labels, &base->description.labels, err);
+    d.config = *c;
+    d.renormalise = renormalise;
+    d.dropped_heads = NULL;
+    mohvit_status status = labels_copy(&d.labels, &base->description.labels, err);
     if (status)
         return status;
-    status = model_reroute(&network, base->network, &d.config, err);
+    if (dropped && !(d.dropped_heads = strdup(dropped)))
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a model");
+    if (!status)
+        status = model_reroute(&network, base->network, &d.config, err);
     return wrap_model(out, &d, network, status, err);
+}
+
+mohvit_status mohvit_reroute(mohvit_model **out, const mohvit_model *base, const char *routed_heads,
+                             mohvit_error *err)
+{
+    const description *d = &base->description;
+    config c = d->config;
+    mohvit_status status = routed_heads ? config_set_routed(&c, routed_heads, err) : MOHVIT_OK;
+    return status ? status : derive(out, base, &c, d->dropped_heads, d->renormalise, err);
+}
+
+mohvit_status mohvit_drop_heads(mohvit_model **out, const mohvit_model *base, const char *heads,
+                                int renormalise, mohvit_error *err)
+{
+    return derive(out, base, &base->description.config, heads, heads && renormalise, err);
 }
 
 /* Takes over cp. hash may be "". */
@@ -210,6 +255,7 @@ void mohvit_close(mohvit_model *m)
     model_destroy(m->network);
     description_free(&m->description);
     routing_layout_free(&m->routing);
+    free(m->dropped);
     texts_free(&m->texts);
     free(m);
 }
@@ -303,4 +349,9 @@ const model *mohvit_network(const mohvit_model *m)
 const routing_layout *mohvit_routing(const mohvit_model *m)
 {
     return &m->routing;
+}
+
+head_drops mohvit_drops(const mohvit_model *m)
+{
+    return (head_drops){m->dropped, m->description.renormalise};
 }

@@ -21,6 +21,13 @@ json_t *provenance_of_config(const config *c)
     return NULL;
 }
 
+bool provenance_add_drops(json_t *provenance, const description *d)
+{
+    return !d->dropped_heads ||
+           (!json_object_set_new(provenance, "dropped_heads", json_string(d->dropped_heads)) &&
+            !json_object_set_new(provenance, "renormalise", json_boolean(d->renormalise)));
+}
+
 json_t *provenance_of_model(const description *d, const model *network)
 {
     const numerics *a = &network->numerics;
@@ -34,6 +41,7 @@ json_t *provenance_of_model(const description *d, const model *network)
         fine = !json_object_set_new(object, "weights_hash", json_string(d->weights_hash));
     if (fine && *d->synthetic)
         fine = !json_object_set_new(object, "synthetic_seed", json_string(d->synthetic));
+    fine = fine && provenance_add_drops(object, d);
     json_decref(how);
     if (fine)
         return object;

@@ -19,11 +19,15 @@ void texts_free(texts *t);
 json_t *provenance_of_config(const config *c);
 
 /* The same with {active_heads_percent, backend, precision, instruction_set, kernels}, with weights_hash where
- * it is known, and synthetic_seed where the weights are those of a seed. */
+ * it is known, synthetic_seed where the weights are those of a seed, and dropped_heads and renormalise where
+ * heads are dropped. */
 json_t *provenance_of_model(const description *d, const model *network);
 
 /* Adds what pictures went through: {preprocess}, and exif_orientation where they are turned, so that what was
  * written before there was the option says the same. False without memory. */
 bool provenance_add_pictures(json_t *provenance, const preprocess *p, bool exif_orientation);
+
+/* Adds {dropped_heads, renormalise} where heads are dropped. False without memory. */
+bool provenance_add_drops(json_t *provenance, const description *d);
 
 #endif

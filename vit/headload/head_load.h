@@ -92,8 +92,9 @@ enum {
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
                               const char *from_name, unsigned allowed, mohvit_error *err);
 
-/* Whether pictures whose treatment this provenance tells ("preprocess", "exif_orientation") may be added. */
-mohvit_status head_load_check_pictures(const head_load *l, const json_t *provenance, const char *l_name,
+/* Whether pictures may be added that were counted as this provenance tells: "preprocess", "exif_orientation",
+ * "dropped_heads", "renormalise". */
+mohvit_status head_load_check_counting(const head_load *l, const json_t *provenance, const char *l_name,
                                        const char *name, mohvit_error *err);
 
 /* Names what of a source's data no source has, just before it or, of the last one, behind; false: nothing. */

@@ -73,20 +73,20 @@ static mohvit_status compare_names(const comparison *k)
     return MOHVIT_OK;
 }
 
-static mohvit_status compare_pictures(const comparison *k, const json_t *a, const json_t *b)
+static mohvit_status compare_counting(const comparison *k, const json_t *a, const json_t *b)
 {
-    static const char *const keys[] = {"preprocess", "exif_orientation"};
+    static const char *const keys[] = {"preprocess", "exif_orientation", "dropped_heads", "renormalise"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!equal_members(a, b, keys[i]))
             return report_difference(k, "was counted otherwise", keys[i], a, b);
     return MOHVIT_OK;
 }
 
-mohvit_status head_load_check_pictures(const head_load *l, const json_t *provenance, const char *l_name,
+mohvit_status head_load_check_counting(const head_load *l, const json_t *provenance, const char *l_name,
                                        const char *name, mohvit_error *err)
 {
     const comparison k = {.a = l, .a_name = l_name, .b_name = name, .err = err};
-    return compare_pictures(&k, l->provenance, provenance);
+    return compare_counting(&k, l->provenance, provenance);
 }
 
 /* The program knows whether it counts by label or by prediction; the library leaves that to its caller. */
@@ -108,7 +108,7 @@ static mohvit_status compare_provenance(const comparison *k, unsigned allowed)
             return report_difference(k, "was counted otherwise", keys[i], a, b);
     if (!counted_alike(a, b))
         return report_difference(k, "was counted otherwise", "counted_by", a, b);
-    return compare_pictures(k, a, b);
+    return compare_counting(k, a, b);
 }
 
 // ---- The data --------------------------------------------------------------------------------------

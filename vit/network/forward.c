@@ -17,7 +17,10 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
         patch_embed_forward(p, &now->embed, s ? x : input, x);
         for (size_t b = 0; b < now->depth; b++, at += max_heads) {
             size_t before = p->scratch->used, heads = now->blocks[b].attention.heads;
-            selection r = block_forward(p, &now->blocks[b], x);
+            pass of_block = *p;
+            if (p->drops.heads)
+                of_block.drops.heads += at;
+            selection r = block_forward(&of_block, &now->blocks[b], x);
             if (result->head_tokens)
                 router_report(&now->blocks[b].attention.router, &r, N, max_heads, result->head_tokens + at,
                               result->gate_sum + at);

@@ -13,12 +13,19 @@ typedef struct cost {
     double routed;    /* as performed: what of unselected heads is not computed is left out */
 } cost;
 
+/* Heads that a pass goes without: their gates are 0, whatever the router says (router_drop). */
+typedef struct head_drops {
+    const uint8_t *heads; // (blocks, max_heads): 1: dropped. Within a block: (heads), its own. NULL: none
+    bool renormalise;     // the gates that a token has left grow, so that they add up to what all did
+} head_drops;
+
 typedef struct pass {
     const kernels *kernels;
     team *team; // NULL: this thread alone
     scratch *scratch;
     profile *profile;
     cost *cost; // where multiply-adds are added up; NULL: nowhere
+    head_drops drops;
     // Compute every (token, head) pair, selected or not: the gates make it the same but for rounding.
     bool all_heads;
     // Leave out all but the matrix products, which then have no meaning but their time.

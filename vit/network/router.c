@@ -62,6 +62,20 @@ void router_gates(const router *r, const kernels *k, const float *logits, size_t
                           .pick = pick});
 }
 
+void router_drop(const router *r, const head_drops *drops, size_t N, float *gate)
+{
+    for (size_t n = 0; n < N; n++, gate += r->heads) {
+        double all = 0, left = 0;
+        for (size_t i = 0; i < r->heads; i++) {
+            all += (double)gate[i];
+            left += drops->heads[i] ? 0 : (double)gate[i];
+        }
+        double factor = drops->renormalise && left > 0 ? all / left : 1;
+        for (size_t i = 0; i < r->heads; i++)
+            gate[i] = drops->heads[i] ? 0 : (float)((double)gate[i] * factor);
+    }
+}
+
 typedef struct {
     const pass *pass;
     const router *router;
@@ -89,6 +103,8 @@ static void route_rows(void *arg, size_t task, size_t worker)
         linear_columns(&scores, 0, r->rows, p->kernels);
     }
     router_gates(r, p->kernels, logits, rows, job->to->gate + row * r->heads, job->to->pick + row * r->heads);
+    if (p->drops.heads)
+        router_drop(r, &p->drops, rows, job->to->gate + row * r->heads);
     if (job->clear)
         memset(job->clear + row * C, 0, rows * C * sizeof *y);
     encode_end(p, job->reader, y, row, rows);

@@ -37,6 +37,11 @@ selection router_room(const pass *p, const router *r, size_t N);
 void router_forward(const pass *p, const router *r, const norm *n, const linear *reader, float *y,
                     const float *x, size_t N, float *clear, const selection *to);
 
+/* gate (N, heads) of the dropped heads becomes 0; who is picked stays. Renormalised, each other gate of a
+ * token is multiplied by Σ gate / Σ gate of the others, both over all heads, in double precision; a token
+ * whose others are all 0 is left without any. */
+void router_drop(const router *r, const head_drops *drops, size_t N, float *gate);
+
 /* What was chosen for N tokens, head by head (max_heads): the tokens that selected each, −1 where there is no
  * such head, and the sum of its gate over them. */
 void router_report(const router *r, const selection *chosen, size_t N, size_t max_heads, int32_t *tokens,

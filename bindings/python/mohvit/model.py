@@ -305,9 +305,18 @@ class Model:
 
     def reroute(self, routed_heads: int | str | None) -> Model:
         """A model that differs in routed_heads alone, and shares this one's weights. None: as this one."""
+        return self._derived(lib.mohvit_reroute, routed_heads)
+
+    def drop_heads(self, heads: str | None, *, renormalise: bool = False) -> Model:
+        """A model that differs in what it drops alone, and shares this one's weights: the gates of these heads are 0, and
+        the router chooses as before. heads: "4.0:r3,r5 3.1:s1", a block "4.0", a stage "4", "routed", "shared"; None: none.
+        renormalise: a token's other gates grow, so that they add up to what all did."""
+        return self._derived(lib.mohvit_drop_heads, heads, renormalise)
+
+    def _derived(self, make: Callable[..., int], text: int | str | None, *more: Any) -> Model:
         out, error = ffi.new("mohvit_model **"), ffi.new("mohvit_error *")
-        value = ffi.NULL if routed_heads is None else pictures.text_bytes(routed_heads)
-        check(lib.mohvit_reroute(out, self._opened.pointer, value, error), error)
+        value = ffi.NULL if text is None else pictures.text_bytes(text)
+        check(make(out, self._opened.pointer, value, *more, error), error)
         model = type(self).__new__(type(self))
         model._take(_Opened(ffi.gc(out[0], lib.mohvit_close)), self.threads, self._image_options)
         return model

@@ -45,14 +45,16 @@ static mohvit_status do_picture(work *w, mohvit_error *err)
 /* From the checkpoint to the picture's head load in a file. */
 static mohvit_status do_all(work *w, mohvit_error *err)
 {
-    mohvit_model *m = NULL, *rerouted = NULL;
+    mohvit_model *m = NULL, *rerouted = NULL, *dropped = NULL;
     mohvit_context *ctx = NULL;
     mohvit_head_load *load = NULL;
     mohvit_status status = mohvit_open(&m, w->model, &w->options, err);
     if (!status)
         status = mohvit_reroute(&rerouted, m, NULL, err);
     if (!status)
-        status = mohvit_context_create(&ctx, rerouted, 1, 1, err);
+        status = mohvit_drop_heads(&dropped, rerouted, "4.0:r1 shared", 1, err);
+    if (!status)
+        status = mohvit_context_create(&ctx, dropped, 1, 1, err);
     if (!status)
         status = mohvit_record_gates(ctx, 1, err);
     if (!status)
@@ -65,6 +67,7 @@ static mohvit_status do_all(work *w, mohvit_error *err)
         status = mohvit_head_load_save(load, "load.safetensors", err);
     mohvit_head_load_destroy(load);
     mohvit_context_destroy(ctx);
+    mohvit_close(dropped);
     mohvit_close(rerouted);
     mohvit_close(m);
     return status;
