@@ -342,7 +342,8 @@ figures_are_of_the_kind_that_their_name_says() {
     head -n 140 "$golden/../../weights/imagenet1k.tsv" >labels.tsv
     echo "n09999999	crane" >>labels.tsv
     "$make" a.safetensors moh_transnext_base_75 labels.tsv
-    for kind in "" "--heatmap" "--with-shared --measure gate" "--heatmap --with-shared --block 3.7 --measure gate-share"; do
+    for kind in "" "--layout stacked --theme dark" "--heatmap --minus-mean --text outlines" "--with-shared --measure gate" \
+        "--heatmap --with-shared --block 3.7 --measure gate-share --theme print"; do
         for ending in svg png pdf; do
             # shellcheck disable=SC2086
             run 0 headload plot a.safetensors --classes "goldfish,n01440764,2" $kind -o a.$ending
@@ -351,6 +352,7 @@ figures_are_of_the_kind_that_their_name_says() {
         equal "$(head -c 5 a.svg)" "<?xml"
         equal "$(head -c 4 a.png | tail -c 3)" "PNG"
         equal "$(head -c 5 a.pdf)" "%PDF-"
+        has "$(tr -d '\0' <a.pdf)" " of the routed heads of block " # its title
         rm a.svg a.png a.pdf
     done
     run 0 headload plot a.safetensors --heatmap -o a.svg
@@ -373,6 +375,16 @@ figures_are_of_the_kind_that_their_name_says() {
     run 2 headload plot a.safetensors --classes goldfish --block x -o a.svg
     run 2 headload plot a.safetensors --classes goldfish --measure gates -o a.svg
     has "$err" "--measure gates: expected one of load, gate, gate-share"
+    run 2 headload plot a.safetensors --classes goldfish --layout pile -o a.svg
+    has "$err" "--layout pile: expected one of grid, stacked"
+    run 2 headload plot a.safetensors --classes goldfish --layout grid --heatmap -o a.svg
+    has "$err" "--layout: is of bars"
+    run 2 headload plot a.safetensors --classes goldfish --minus-mean -o a.svg
+    has "$err" "--minus-mean: needs --heatmap"
+    run 2 headload plot a.safetensors --classes goldfish --theme pink -o a.svg
+    has "$err" "--theme pink: expected one of light, dark, print"
+    run 2 headload plot a.safetensors --classes goldfish --text shapes -o a.svg
+    has "$err" "--text shapes: expected one of text, outlines"
     run 2 headload plot a.safetensors --classes goldfish -o a.gif
     run 2 headload plot a.safetensors --classes goldfish
     run 1 headload plot a.safetensors --classes goldfish -o nowhere/a.svg
@@ -383,6 +395,27 @@ figures_are_of_the_kind_that_their_name_says() {
     has "$err" "no block of this model routes"
     absent a.svg
     equal "$(find . -name '*tmp*')" ""
+}
+
+fonts_are_named_and_missed() {
+    printf 'one\ntwo & <three>\n' >labels.txt
+    "$make" a.safetensors nano labels.txt
+    local plot=(headload plot a.safetensors)
+    run 0 "${plot[@]}" --font "Liberation Serif" -o a.svg
+    equal "$err" ""
+    has "$(cat a.svg)" "<g font-family=\"'Liberation Serif', Arial, "
+    has "$(cat a.svg)" "two &amp; &lt;three&gt;"
+    run 0 "${plot[@]}" --font "No Such Font" -o a.svg
+    has "$err" "warning: no font No Such Font is installed; text is measured with "
+    has "$(cat a.svg)" "<g font-family=\"'No Such Font', Arial, "
+    run 0 "${plot[@]}" --font "No Such Font" --text outlines -o a.svg
+    has "$err" "text is drawn with "
+    run 2 "${plot[@]}" --font "Arial, Helvetica" -o a.svg
+    has "$err" "--font Arial, Helvetica: expected a family of fonts"
+    # Liberation Sans itself is missed where it is not there.
+    printf '<fontconfig><dir>%s</dir></fontconfig>\n' "$PWD" >fonts.conf
+    FONTCONFIG_FILE=$PWD/fonts.conf run 0 "${plot[@]}" -o a.png
+    has "$err" "warning: no font Liberation Sans is installed; text is drawn with "
 }
 
 # What names a folder of a data set names a class of a figure, and the other way round.
@@ -515,6 +548,28 @@ routes_are_drawn() {
     equal "$(head -c 4 a.png | tail -c 3)" "PNG"
     equal "$(head -c 5 a.pdf)" "%PDF-"
     run 0 routes "$golden/images/coffee_tall_33x400.png" --block 2.0 --width 40 -o a.png
+    for look in "" "--tint log --theme dark" "--tint kind --overlay --theme print --text outlines"; do
+        # shellcheck disable=SC2086
+        run 0 routes "$samples/sneaker.png" "$samples/bag.png" --block 3.1 $look -o a.svg
+        equal "$out" "a.svg: 2 pictures, block 3.1, 8 heads"
+        has "$(cat a.svg)" "sneaker.png: Sneaker, 9"
+        has "$(cat a.svg)" "bag.png: Bag, 9"
+        has "$(cat a.svg)" "Patches that select each head of block 3.1</title>"
+        equal "$(grep -o '<image' a.svg | wc -l)" 18
+    done
+    grep -q '<text' a.svg && fail "outlines have text"
+    run 0 routes "$samples/sneaker.png" "$samples/bag.png" -o both.json
+    equal "$out" "both.json: 2 pictures, block 4.0, 16 heads"
+    for name in sneaker bag; do
+        run 0 routes "$samples/$name.png" -o -
+        cat out.txt
+    done >each.json
+    cmp each.json both.json || fail "two pictures are not what each of them is"
+    run 1 routes "$samples/sneaker.png" missing.png -o b.png
+    run 2 routes - - -o b.png
+    has "$err" "standard input can be read only once"
+    run 2 routes "$samples/sneaker.png" --tint red -o b.png
+    has "$err" "--tint red: expected one of linear, log, kind"
     run 1 routes missing.png -o b.png
     run 1 routes "$0" -o b.png
     run 2 routes "$samples/sneaker.png" --block 5.0 -o b.png
@@ -561,6 +616,7 @@ files)
     ;;
 figures)
     figures_are_of_the_kind_that_their_name_says
+    fonts_are_named_and_missed
     a_class_has_the_same_names_everywhere
     statistics_are_printed_for_people_and_programs
     the_page_needs_nothing_but_itself

@@ -66,6 +66,7 @@ set(CPACK_DEBIAN_PYTHON_PACKAGE_SUGGESTS "python3-matplotlib, python3-pil")
 set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/tools/cmake/python/postinst
     ${PROJECT_SOURCE_DIR}/tools/cmake/python/prerm)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}/vit/api) # where python3-mohvit's libmohvit is
+set(CPACK_DEBIAN_TOOL_PACKAGE_RECOMMENDS fonts-liberation) # which figures are drawn with
 set(CPACK_DEBIAN_TOOL_PACKAGE_SUGGESTS "mohvit-mpi, bash-completion")
 
 set(CPACK_MOHVIT_SOURCE ${PROJECT_SOURCE_DIR})

@@ -3,22 +3,44 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TEXT  7.0  /* size of labels; the least that journals accept */
 #define SMALL 6.0  /* of numbers at the axes */
 #define HEAD  13.0 /* what the first line takes */
+
+static const char *const measure_titles[] = {
+    [MEASURE_LOAD] = "Load", [MEASURE_GATE] = "Mean gate", [MEASURE_GATE_SHARE] = "Gate share"};
 
 // ---- Scales ----------------------------------------------------------------------------------------
 
 static double value_of(const figure *f, size_t class_index, size_t head)
 {
     double value = measure_of(f->load, f->measure, class_index, f->block->index, head);
-    return isnan(value) ? 0 : value; // a share of no gates at all
+    value = isnan(value) ? 0 : value; // a share of no gates at all
+    return f->means ? value - f->means[head] : value;
 }
 
-/* Where the line is; NaN: there is none, since gates do not add up to the same for every token. */
+void figure_means(double *means, const figure *f)
+{
+    figure measured = *f;
+    measured.means = NULL;
+    for (size_t h = 0; h < f->block->heads; h++) {
+        double sum = 0, count = 0;
+        for (size_t c = 0; c < f->load->names.count; c++) {
+            bool has_images = f->load->images[c] > 0;
+            sum += has_images ? value_of(&measured, c, h) : 0;
+            count += has_images;
+        }
+        means[h] = count > 0 ? sum / count : 0;
+    }
+}
+
+/* Where the line is; NaN: there is none, since gates do not add up to the same for every token, nor for
+ * differences. */
 static double level_of(const figure *f)
 {
     const double levels[] = {
@@ -26,10 +48,12 @@ static double level_of(const figure *f)
         [MEASURE_GATE] = NAN,
         [MEASURE_GATE_SHARE] = 1 / (double)f->block->heads,
     };
-    return levels[f->measure];
+    return f->means ? NAN : levels[f->measure];
 }
 
-bool figure_range(const figure *f, double *low, double *high)
+/* The lowest and highest value of a head that is shaded, a routed one, among the classes; false where no
+ * class has images. */
+static bool range(const figure *f, double *low, double *high)
 {
     *low = INFINITY;
     *high = -INFINITY;
@@ -90,7 +114,7 @@ static void print_number(char out[24], double value, double step)
     int decimals = (int)ceil(-log10(step) - 1e-9);
     if (fabs(step * pow(10, decimals) - round(step * pow(10, decimals))) > 1e-6)
         decimals++; // a step of 0.25
-    snprintf(out, 24, "%.*f", decimals > 0 ? decimals : 0, value);
+    snprintf(out, 24, "%s%.*f", value < -1e-9 ? "−" : "", decimals > 0 ? decimals : 0, fabs(value));
 }
 
 static void draw_line(cairo_t *cr, double width, double x, double y, double to_x, double to_y)
@@ -102,11 +126,12 @@ static void draw_line(cairo_t *cr, double width, double x, double y, double to_x
 }
 
 /* Where level_of is; y NaN: nowhere. */
-static void draw_level(cairo_t *cr, bool dashed, double x, double to_x, double y)
+static void draw_level(drawing *d, bool dashed, double x, double to_x, double y)
 {
+    cairo_t *cr = d->cr;
     if (isnan(y))
         return;
-    drawing_colour(cr, drawing_accent);
+    drawing_colour(cr, d->theme->accent);
     if (dashed)
         cairo_set_dash(cr, (double[]){3, 2}, 2, 0);
     draw_line(cr, 1, x, y, to_x, y);
@@ -125,29 +150,25 @@ static double routed_gate_share(const figure *f)
     return sum / count;
 }
 
-/* Which block; and what is shown and what the line is, which is dashed across bars and solid across a scale.
- */
+/* Which block; and what the line is, which is dashed across bars and solid across a scale. */
 static void draw_head(drawing *d, const figure *f, bool dashed)
 {
-    cairo_t *cr = d->cr;
-    char text[128], short_text[96], level[64];
+    char text[128], short_text[96], level[64] = "";
     double share = routed_gate_share(f), x = f->width - 2;
-    if (f->measure == MEASURE_GATE)
-        snprintf(level, sizeof level, "%s", dashed ? "" : "mean gate"); // bars have it at their side
-    else
+    if (!isnan(level_of(f)))
         snprintf(level, sizeof level,
                  f->measure == MEASURE_LOAD ? "balanced load %.2f" : "even gate share %.3f", level_of(f));
     snprintf(short_text, sizeof short_text, "Block %s, %zu of %zu routed heads", f->block->name,
              f->block->routed, routing_candidates(f->block));
     snprintf(text, sizeof text, "%s with %.3g %% of the gate", short_text, 100 * share);
-    drawing_font(cr, TEXT, false);
+    drawing_font(d, TEXT, false);
     double right = drawing_text_width(d, level), room = f->width - right - 30;
     bool whole = !isnan(share) && drawing_text_width(d, text) <= room;
     drawing_text(d, 2, 8.5, 0, f->width, whole ? text : short_text);
     if (drawing_text_width(d, short_text) > room)
         return;
     drawing_text(d, x, 8.5, 1, f->width, level);
-    draw_level(cr, dashed, x - right - 18, x - right - 4, isnan(level_of(f)) ? NAN : 6);
+    draw_level(d, dashed, x - right - 18, x - right - 4, isnan(level_of(f)) ? NAN : 6);
 }
 
 /* Names below the columns, as many as there is room for. */
@@ -156,7 +177,7 @@ static void draw_head_names(drawing *d, const figure *f, const columns *c, doubl
     static const size_t steps[] = {1, 2, 5, 10, 20, 50, 100};
     size_t shared = f->block->shared, n = routing_candidates(f->block), i = 0;
     char name[ROUTING_HEAD_NAME];
-    drawing_font(d->cr, SMALL, false);
+    drawing_font(d, SMALL, false);
     double room = drawing_text_width(d, n >= 100 ? "r888" : n >= 10 ? "r88" : "r8") + 2;
     while (i + 1 < sizeof steps / sizeof *steps && c->pitch * (double)steps[i] < room)
         i++;
@@ -164,16 +185,23 @@ static void draw_head_names(drawing *d, const figure *f, const columns *c, doubl
         size_t id = h < shared ? h + 1 : h - shared + 1;
         // From 1 in twos; in larger steps the round numbers, and 1.
         bool shown = steps[i] <= 2 ? (id - 1) % steps[i] == 0 : id == 1 || id % steps[i] == 0;
+        if (h < shared && column_x(f, c, shared) - column_x(f, c, h) < SMALL + 2)
+            shown = false; // r1 takes its place
         routing_head_name(name, f->block, h);
         if (shown)
             drawing_text(d, x + column_x(f, c, h) + c->pitch / 2, y, 0.5, 100, name);
     }
 }
 
-static void draw_x_title(drawing *d, const figure *f, double x, double y, double room)
+/* Below the columns, which are from left to right; where it is wider, it begins further left. */
+static void draw_x_title(drawing *d, const figure *f, double left, double right, double y)
 {
-    drawing_font(d->cr, TEXT, false);
-    drawing_text(d, x, y, 0.5, room, shared_shown(f) ? "Head (s: shared, r: routed)" : "Routed head");
+    const char *text = shared_shown(f) ? "Head (s: shared, r: routed)" : "Routed head";
+    drawing_font(d, TEXT, false);
+    if (drawing_text_width(d, text) > right)
+        text = "Head";
+    bool wider = drawing_text_width(d, text) > right - left;
+    drawing_text(d, wider ? right : (left + right) / 2, y, wider ? 1 : 0.5, right, text);
 }
 
 // ---- Bars ------------------------------------------------------------------------------------------
@@ -213,17 +241,19 @@ static bars_layout lay_out_bars(const figure *f)
     bars_layout b = {0};
     double inside = f->width - BARS_LEFT - BARS_RIGHT;
     size_t fit = (size_t)fmax(1, floor((inside + PANEL_GAP) / (NARROWEST + PANEL_GAP)));
-    b.down = divide_up(f->count, fit);
+    b.down = f->layout == FIGURE_STACKED ? f->count : divide_up(f->count, fit);
     b.across = divide_up(f->count, b.down);
     // Ten in rows of three leave one in the last; in rows of two they leave none.
     size_t fewer = b.across - 1;
-    if (b.across * b.down - f->count > 1 && f->count % fewer == 0 && f->count <= ROWS * fewer) {
+    if (fewer && b.across * b.down - f->count > 1 && f->count % fewer == 0 && f->count <= ROWS * fewer) {
         b.across = fewer;
         b.down = f->count / fewer;
     }
     b.width = (inside - PANEL_GAP * (double)(b.across - 1)) / (double)b.across;
-    b.height = fmin(fmax(0.72 * b.width, 46), b.down < ROWS ? 110 : 54);
-    if (!figure_range(f, &b.low, &b.high))
+    bool stacked = f->layout == FIGURE_STACKED;
+    b.height =
+        fmin(fmax((stacked ? 0.22 : 0.72) * b.width, 46), b.down < (stacked ? 2 * ROWS : ROWS) ? 110 : 54);
+    if (!range(f, &b.low, &b.high))
         b.low = b.high = isnan(level_of(f)) ? 1 : level_of(f);
     double most = highest(f);
     b.step = figure_step(most, 5);
@@ -238,7 +268,7 @@ static double panel_pitch(const bars_layout *b)
     return PANEL_TITLE + b->height + PANEL_FOOT;
 }
 
-double figure_bars_height(const figure *f)
+static double bars_height(const figure *f)
 {
     bars_layout b = lay_out_bars(f);
     return HEAD + panel_pitch(&b) * (double)b.down + 3 * (double)(b.down - 1) + X_TITLE + 2;
@@ -250,24 +280,24 @@ static void draw_scale(drawing *d, const bars_layout *b, double x, double y, boo
     for (size_t i = 0; (double)i * b->step <= b->top + 1e-9; i++) {
         double value = (double)i * b->step, at = y + b->height * (1 - value / b->top);
         char text[24];
-        drawing_colour(cr, i ? drawing_faint : drawing_ink);
+        drawing_colour(cr, i ? d->theme->faint : d->theme->ink);
         draw_line(cr, 0.5, x, at, x + b->width, at);
         if (!numbers)
             continue;
         print_number(text, value, b->step);
-        drawing_font(cr, SMALL, false);
+        drawing_font(d, SMALL, false);
         drawing_text(d, x - 2.5, at + SMALL * 0.36, 1, BARS_LEFT, text);
     }
 }
 
 /* Ends of an interval, at y and to_y; on a dark bar a line is seen by what is around it. */
-static void draw_interval(cairo_t *cr, double x, double width, double y, double to_y, bool reliable)
+static void draw_interval(drawing *d, double x, double pitch, double y, double to_y, bool reliable)
 {
-    const colour around = {1, 1, 1};
-    double cap = fmin(width / 4, 2);
+    cairo_t *cr = d->cr;
+    double cap = fmin(pitch / 4, 2), around = fmin(1.6, 0.6 + pitch / 6);
     for (int over = 0; over < 2; over++) {
-        drawing_colour(cr, !over ? around : reliable ? drawing_ink : drawing_shared);
-        cairo_set_line_width(cr, over ? 0.6 : 1.6);
+        drawing_colour(cr, !over ? d->theme->paper : reliable ? d->theme->ink : d->theme->shared);
+        cairo_set_line_width(cr, over ? 0.6 : around);
         cairo_move_to(cr, x - cap, y);
         cairo_line_to(cr, x + cap, y);
         cairo_move_to(cr, x - cap, to_y);
@@ -278,39 +308,40 @@ static void draw_interval(cairo_t *cr, double x, double width, double y, double 
     }
 }
 
-static void draw_bars(cairo_t *cr, const figure *f, const bars_layout *b, size_t class_index, double x,
+static void draw_bars(drawing *d, const figure *f, const bars_layout *b, size_t class_index, double x,
                       double y)
 {
+    cairo_t *cr = d->cr;
     columns c = divide(f, b->width);
     double bar = c.pitch * (c.pitch > 3 ? 0.8 : 0.86), span = b->high - b->low, ground = y + b->height;
     double scale = b->height / b->top, t = interval_t(f->load->images[class_index]);
     for (size_t h = first_shown(f); h < f->block->heads; h++) {
         double value = value_of(f, class_index, h), middle = x + column_x(f, &c, h) + c.pitch / 2;
         double shade = span > 0 ? (value - b->low) / span : 0.5;
-        drawing_colour(cr, h < f->block->shared ? drawing_shared : drawing_ramp(0.2 + 0.8 * shade));
+        drawing_colour(cr,
+                       h < f->block->shared ? d->theme->shared : ramp_at(&d->theme->load, 0.2 + 0.8 * shade));
         cairo_rectangle(cr, middle - bar / 2, ground, bar, -scale * value);
         cairo_fill(cr);
         interval i = measure_interval(f->load, f->measure, class_index, f->block->index, h, t);
         if (i.high > i.low) // not of a head that is always on, and not NaN
-            draw_interval(cr, middle, c.pitch, ground - scale * i.low, ground - scale * i.high, i.reliable);
+            draw_interval(d, middle, c.pitch, ground - scale * i.low, ground - scale * i.high, i.reliable);
     }
 }
 
 /* Of a class, and of how many images it is. */
 static void draw_title(drawing *d, const figure *f, size_t class_index, double centre, double y, double room)
 {
-    cairo_t *cr = d->cr;
     char images[32], *title = head_load_title(f->load, class_index);
-    snprintf(images, sizeof images, "  n = %lld", (long long)f->load->images[class_index]);
-    drawing_font(cr, SMALL, false);
-    double right = f->load->images[class_index] ? drawing_text_width(d, images) : 0;
-    drawing_font(cr, TEXT, true);
+    snprintf(images, sizeof images, "n = %lld", (long long)f->load->images[class_index]);
+    drawing_font(d, SMALL, false);
+    double gap = 4, right = f->load->images[class_index] ? gap + drawing_text_width(d, images) : 0;
+    drawing_font(d, TEXT, true);
     double left = fmin(drawing_text_width(d, title), room - right), x = centre - (left + right) / 2;
     drawing_text(d, x, y, 0, room - right, title);
     free(title);
-    drawing_font(cr, SMALL, false);
+    drawing_font(d, SMALL, false);
     if (right > 0)
-        drawing_text(d, x + left, y, 0, right + 1, images);
+        drawing_text(d, x + left + gap, y, 0, right, images);
 }
 
 /* x, y: the corner above and left of the bars. */
@@ -321,39 +352,33 @@ static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t
     draw_scale(d, b, x, y, i % b->across == 0);
     draw_title(d, f, f->classes[i], x + b->width / 2, y - 3.5, b->width);
     if (f->load->images[f->classes[i]]) {
-        draw_bars(cr, f, b, f->classes[i], x, y);
+        draw_bars(d, f, b, f->classes[i], x, y);
+        draw_level(d, true, x + c.shared_width, x + b->width, y + b->height * (1 - level_of(f) / b->top));
     } else {
-        drawing_font(cr, TEXT, false);
+        drawing_font(d, TEXT, false);
         drawing_text(d, x + b->width / 2, y + b->height / 2, 0.5, b->width, "no images");
     }
-    draw_level(cr, true, x + c.shared_width, x + b->width, y + b->height * (1 - level_of(f) / b->top));
-    drawing_colour(cr, drawing_ink);
+    drawing_colour(cr, d->theme->ink);
     draw_line(cr, 0.5, x, y + b->height, x + b->width, y + b->height);
     draw_head_names(d, f, &c, x, y + b->height + 7.5);
 }
 
-void figure_bars(drawing *d, const figure *f)
+static void draw_all_bars(drawing *d, const figure *f)
 {
-    static const char *const titles[] = {
-        [MEASURE_LOAD] = "Load", [MEASURE_GATE] = "Mean gate", [MEASURE_GATE_SHARE] = "Gate share"};
-    cairo_t *cr = d->cr;
     bars_layout b = lay_out_bars(f);
     double pitch = panel_pitch(&b) + 3, bottom = HEAD + pitch * (double)b.down - 3;
     draw_head(d, f, true);
     for (size_t i = 0; i < f->count; i++)
         draw_panel(d, f, &b, i, BARS_LEFT + (double)(i % b.across) * (b.width + PANEL_GAP),
                    HEAD + PANEL_TITLE + (double)(i / b.across) * pitch);
-    draw_x_title(d, f, BARS_LEFT + (f->width - BARS_LEFT - BARS_RIGHT) / 2, bottom + 6.5, f->width);
-    cairo_save(cr);
-    cairo_translate(cr, 8, HEAD + (bottom - HEAD) / 2);
-    cairo_rotate(cr, -acos(-1) / 2);
-    drawing_text(d, 0, 0, 0.5, bottom - HEAD, titles[f->measure]);
-    cairo_restore(cr);
+    draw_x_title(d, f, BARS_LEFT, f->width - BARS_RIGHT, bottom + 6.5);
+    drawing_text_upwards(d, 8, HEAD + (bottom - HEAD) / 2, 0.5, bottom - HEAD, measure_titles[f->measure]);
 }
 
 // ---- Heatmap ---------------------------------------------------------------------------------------
 
-#define LEGEND 34.0 /* width of the scale at the right */
+#define LEGEND 48.0 /* width of the scale at the right, with its numbers and title */
+#define SCALE  76.0 /* least height, which the longest title needs */
 
 typedef struct {
     double row, left, width, height; /* height of a row; the cells' place */
@@ -365,7 +390,7 @@ typedef struct {
 static double names_width(drawing *d, const figure *f)
 {
     double widest = 0, most = 0.3 * f->width;
-    drawing_font(d->cr, TEXT, false);
+    drawing_font(d, TEXT, false);
     for (size_t i = 0; i < f->count && widest < most; i++) {
         char *title = head_load_title(f->load, f->classes[i]);
         widest = fmax(widest, drawing_text_width(d, title) + 7);
@@ -383,9 +408,12 @@ static heatmap_layout lay_out_heatmap(drawing *d, const figure *f)
     m.left = d ? names_width(d, f) : 0;
     m.width = f->width - m.left - LEGEND;
     m.height = m.row * (double)f->count;
-    if (!figure_range(f, &m.low, &m.high))
+    if (!range(f, &m.low, &m.high))
         m.low = m.high = isnan(level_of(f)) ? 0 : level_of(f);
-    if (m.high - m.low < 0.01) {
+    if (f->means) { // none is in the middle
+        m.high = fmax(fmax(m.high, -m.low), 0.005);
+        m.low = -m.high;
+    } else if (m.high - m.low < 0.01) {
         m.low = fmax(0, m.low - 0.005);
         m.high = m.low + 0.01;
     }
@@ -395,9 +423,9 @@ static heatmap_layout lay_out_heatmap(drawing *d, const figure *f)
     return m;
 }
 
-double figure_heatmap_height(const figure *f)
+static double heatmap_height(const figure *f)
 {
-    return HEAD + fmax(lay_out_heatmap(NULL, f).height, 60) + PANEL_FOOT + X_TITLE + 2;
+    return HEAD + fmax(lay_out_heatmap(NULL, f).height, SCALE) + PANEL_FOOT + X_TITLE + 2;
 }
 
 static double shade(const heatmap_layout *m, double value)
@@ -405,22 +433,36 @@ static double shade(const heatmap_layout *m, double value)
     return (value - m->low) / (m->high - m->low);
 }
 
-static colour cell_colour(const figure *f, const heatmap_layout *m, size_t row, size_t head)
+static const ramp *ramp_of(const theme *t, const figure *f)
 {
-    if (!f->load->images[f->classes[row]])
-        return drawing_absent;
-    if (head < f->block->shared)
-        return drawing_shared;
-    return drawing_ramp(shade(m, value_of(f, f->classes[row], head)));
+    return f->means ? &t->difference : &t->load;
 }
 
-static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
+static colour cell_colour(const theme *t, const figure *f, const heatmap_layout *m, size_t row, size_t head)
 {
+    if (head < f->block->shared)
+        return t->shared;
+    return ramp_at(ramp_of(t, f), shade(m, value_of(f, f->classes[row], head)));
+}
+
+/* A line in place of the cells of a class without images. */
+static void draw_absent(drawing *d, double x, double to_x, double y, double row)
+{
+    drawing_colour(d->cr, d->theme->shared);
+    draw_line(d->cr, fmin(0.6, row / 2), x, y, to_x, y);
+}
+
+static void draw_cells(drawing *d, const figure *f, const heatmap_layout *m)
+{
+    cairo_t *cr = d->cr;
     columns c = divide(f, m->width);
     double gap = m->row >= 4 ? 0.4 : 0; // thin rows touch
     for (size_t i = 0; i < f->count; i++) {
-        for (size_t h = first_shown(f); h < f->block->heads; h++) {
-            drawing_colour(cr, cell_colour(f, m, i, h));
+        bool absent = !f->load->images[f->classes[i]];
+        if (absent)
+            draw_absent(d, m->left, m->left + m->width, HEAD + m->row * ((double)i + 0.5), m->row);
+        for (size_t h = first_shown(f); !absent && h < f->block->heads; h++) {
+            drawing_colour(cr, cell_colour(d->theme, f, m, i, h));
             cairo_rectangle(cr, m->left + column_x(f, &c, h), HEAD + m->row * (double)i, c.pitch - 0.4,
                             m->row - gap);
             cairo_fill(cr);
@@ -431,7 +473,7 @@ static void draw_cells(cairo_t *cr, const figure *f, const heatmap_layout *m)
 static void draw_class_names(drawing *d, const figure *f, const heatmap_layout *m)
 {
     cairo_t *cr = d->cr;
-    drawing_font(cr, TEXT, false);
+    drawing_font(d, TEXT, false);
     for (size_t i = m->every / 2; i < f->count; i += m->every) {
         char *title = head_load_title(f->load, f->classes[i]);
         double y = HEAD + m->row * ((double)i + 0.5);
@@ -442,33 +484,152 @@ static void draw_class_names(drawing *d, const figure *f, const heatmap_layout *
     }
 }
 
+/* What a row without cells is. */
+static void draw_absent_key(drawing *d, const figure *f, double x, double y)
+{
+    bool any = false;
+    for (size_t i = 0; i < f->count && !any; i++)
+        any = !f->load->images[f->classes[i]];
+    if (!any)
+        return;
+    draw_absent(d, x, x + 6, y + 3, 9);
+    drawing_font(d, SMALL, false);
+    drawing_text(d, x + 8.5, y + 5, 0, LEGEND - 16.5, "no images");
+}
+
 static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
 {
-    cairo_t *cr = d->cr;
-    double x = f->width - LEGEND + 8, width = 6, height = fmin(fmax(m->height, 60), 120);
-    drawing_scale(cr, x, HEAD, width, height, true, drawing_ramp);
-    drawing_font(cr, SMALL, false);
+    double x = f->width - LEGEND + 8, width = 6, height = fmin(fmax(m->height, SCALE), 120), numbers = 0;
+    char title[64];
+    drawing_scale(d->cr, x, HEAD, width, height, true, ramp_of(d->theme, f));
+    drawing_font(d, SMALL, false);
     for (size_t i = 0; m->low + (double)i * m->step <= m->high + 1e-9; i++) {
         char text[24];
         double value = m->low + (double)i * m->step;
         print_number(text, value, m->step);
         drawing_text(d, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
                      text);
+        numbers = fmax(numbers, drawing_text_width(d, text));
     }
+    snprintf(title, sizeof title, "%s%s", measure_titles[f->measure], f->means ? " − head’s mean" : "");
+    drawing_text_upwards(d, x + width + 2.5 + numbers + SMALL + 1.5, HEAD + height / 2, 0.5, height, title);
+    draw_absent_key(d, f, x, HEAD + height + 8);
     double level = shade(m, level_of(f)); // of a load from 0 to 1, since it is the mean of each class's
     if (level >= 0 && level <= 1)
-        draw_level(cr, false, x - 3, x + width, HEAD + height * (1 - level));
+        draw_level(d, false, x - 3, x + width, HEAD + height * (1 - level));
 }
 
-void figure_heatmap(drawing *d, const figure *f)
+static void draw_heatmap(drawing *d, const figure *f)
 {
-    cairo_t *cr = d->cr;
     heatmap_layout m = lay_out_heatmap(d, f);
     columns c = divide(f, m.width);
     draw_head(d, f, false);
-    draw_cells(cr, f, &m);
+    draw_cells(d, f, &m);
     draw_class_names(d, f, &m);
     draw_legend(d, f, &m);
     draw_head_names(d, f, &c, m.left, HEAD + m.height + 7.5);
-    draw_x_title(d, f, m.left + m.width / 2, HEAD + m.height + PANEL_FOOT + 6.5, m.width + 60);
+    draw_x_title(d, f, m.left, m.left + m.width, HEAD + m.height + PANEL_FOOT + 6.5);
+}
+
+// ---- In words --------------------------------------------------------------------------------------
+
+static void say(bytes *b, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void say(bytes *b, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bytes_put(b, text, strlen(text));
+}
+
+static void say_class(bytes *b, const figure *f, size_t class_index)
+{
+    char *title = head_load_title(f->load, class_index);
+    b->failed = b->failed || !title;
+    if (title)
+        bytes_put(b, title, strlen(title));
+    free(title);
+}
+
+static void say_head(bytes *b, const figure *f, size_t class_index, size_t head)
+{
+    char name[ROUTING_HEAD_NAME];
+    routing_head_name(name, f->block, head);
+    say(b, " %s %.3f", name, value_of(f, class_index, head));
+}
+
+/* "Bag (n = 1000): highest r2 0.831, r9 0.745, r4 0.660; lowest r12 0.002." */
+static void say_values(bytes *b, const figure *f, size_t class_index)
+{
+    enum { HIGHEST = 3 };
+    size_t first = f->block->shared, said[HIGHEST], count = 0, lowest = first;
+    say_class(b, f, class_index);
+    if (!f->load->images[class_index]) {
+        say(b, ": no images.");
+        return;
+    }
+    say(b, " (n = %lld): highest", (long long)f->load->images[class_index]);
+    while (count < HIGHEST && count < routing_candidates(f->block)) {
+        size_t best = SIZE_MAX;
+        for (size_t h = first; h < f->block->heads; h++) {
+            bool new = true;
+            for (size_t i = 0; i < count; i++)
+                new = new &&said[i] != h;
+            if (new && (best == SIZE_MAX || value_of(f, class_index, h) > value_of(f, class_index, best)))
+                best = h;
+            if (value_of(f, class_index, h) < value_of(f, class_index, lowest))
+                lowest = h;
+        }
+        if (count)
+            say(b, ",");
+        say_head(b, f, class_index, best);
+        said[count++] = best;
+    }
+    say(b, "; lowest");
+    say_head(b, f, class_index, lowest);
+    say(b, ".");
+}
+
+static void describe(drawing *d, const figure *f)
+{
+    enum { MOST = 12 }; // classes; who wants all numbers asks `export`
+    static const char *const forms[] = {
+        [FIGURE_GRID] = "Bars in a panel for each class",
+        [FIGURE_STACKED] = "Bars in a panel for each class, one panel below the other",
+        [FIGURE_HEATMAP] = "Heatmap with a row for each class and a column for each head"};
+    bytes title = {0}, text = {0};
+    say(&title, "%s%s of the routed heads of block %s", measure_titles[f->measure],
+        f->means ? " minus the head's mean over all classes" : "", f->block->name);
+    say(&text, "%s; each token selects %zu of %zu routed heads.", forms[f->layout], f->block->routed,
+        routing_candidates(f->block));
+    if (!isnan(level_of(f)))
+        say(&text, f->measure == MEASURE_LOAD ? " Balanced load: %.3f." : " Even gate share: %.3f.",
+            level_of(f));
+    if (f->count > MOST)
+        say(&text, " %zu classes; the first %d:", f->count, MOST);
+    for (size_t i = 0; i < f->count && i < MOST; i++) {
+        say(&text, " ");
+        say_values(&text, f, f->classes[i]);
+    }
+    bytes_put(&title, "", 1);
+    bytes_put(&text, "", 1);
+    drawing_describe(d, title.failed ? NULL : (char *)title.data, text.failed ? NULL : (char *)text.data);
+    bytes_free(&title);
+    bytes_free(&text);
+}
+
+// ---- Any layout ------------------------------------------------------------------------------------
+
+double figure_height(const figure *f)
+{
+    return f->layout == FIGURE_HEATMAP ? heatmap_height(f) : bars_height(f);
+}
+
+void figure_draw(drawing *d, const figure *f)
+{
+    describe(d, f);
+    (f->layout == FIGURE_HEATMAP ? draw_heatmap : draw_all_bars)(d, f);
 }

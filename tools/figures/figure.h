@@ -8,6 +8,15 @@
 #include "tools/figures/drawing.h"
 #include "vit/headload/interval.h"
 
+/* Bars: for each class a panel with a bar for every routed head, as high as its measure, and a line from end
+ * to end of its interval, gray where that is not reliable; one scale for all; a line where the load is
+ * balanced, or the gate is shared evenly. Heatmap: a row for each class, a column for each head. */
+typedef enum figure_layout {
+    FIGURE_GRID,    /* panels beside and below each other */
+    FIGURE_STACKED, /* each panel as wide as the figure, as in the paper */
+    FIGURE_HEATMAP
+} figure_layout;
+
 typedef struct figure {
     const head_load *load;
     const routing_block *block;
@@ -16,21 +25,15 @@ typedef struct figure {
     bool with_shared; /* the shared heads too */
     double width;
     head_measure measure;
+    figure_layout layout;
+    const double *means; /* (heads) which a heatmap subtracts; NULL: it shows what was measured */
 } figure;
 
-/* For each class a panel with a bar for every routed head, as high as its measure, and a line from end to end
- * of its interval, gray where that is not reliable; one scale for all; a line where the load is balanced, or
- * the gate is shared evenly. */
-double figure_bars_height(const figure *f);
-void figure_bars(drawing *d, const figure *f);
+/* Of each head, over all classes of the head load that have images; they weigh the same. */
+void figure_means(double *means, const figure *f);
 
-/* A row for each class, a column for each head. */
-double figure_heatmap_height(const figure *f);
-void figure_heatmap(drawing *d, const figure *f);
-
-/* The lowest and highest measure of a head that is shaded, a routed one, among the classes; false where no
- * class has images. */
-bool figure_range(const figure *f, double *low, double *high);
+double figure_height(const figure *f);
+void figure_draw(drawing *d, const figure *f);
 
 /* A round step, so that `span` has at most `most` of them. */
 double figure_step(double span, size_t most);

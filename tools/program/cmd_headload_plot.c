@@ -1,8 +1,8 @@
 /* cmd_headload_plot.c - a head load as a figure. */
 #include "base/memory.h"
 #include "tools/figures/figure.h"
-#include "tools/program/command.h"
 #include "tools/program/complain.h"
+#include "tools/program/figure_options.h"
 #include "tools/program/head_load_choice.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
@@ -21,18 +21,23 @@ static const char help[] =
     "  --block S.B        stage (from 1) and block (from 0); default: the last that routes\n"
     "  --measure WHAT     load (default), gate: the mean over all tokens, 0 for those that did not\n"
     "                     select the head, or gate-share: the head's part of the gates of the block\n"
+    "  --layout NAME      of panels: grid (default), or stacked: one below the other, each as wide as\n"
+    "                     the figure, as the paper has them\n"
     "  --heatmap          classes x heads instead, classes that route alike beside each other\n"
+    "  --minus-mean       with --heatmap: how far each class is from the head's mean over all classes\n"
+    "                     of the file, which weigh the same\n"
     "  --with-shared      the shared heads too, in gray: every token uses them\n"
-    "  --width MM         of the figure: 40 to 1000; default 88, a column\n"
-    "  --dpi N            dots per inch of a PNG: 36 to 1200; default 300\n"
-    "  -h, --help         show this\n\n"
-    "r1 is the first routed head of a block, s1 the first shared one.\n";
+    "  -h, --help         show this\n" FIGURE_OPTIONS_HELP(
+        "88, a column", "300") "\nr1 is the first routed head of a block, s1 the first shared one.\n"
+                               "An SVG and a PDF say in words what they show, for screen readers.\n";
 
 typedef struct plot_options {
     const char *output, *block;
     const char **lists; /* (list_count) of --classes */
-    size_t list_count, list_room, width, dpi;
-    int heatmap, with_shared;
+    size_t list_count, list_room;
+    int heatmap, minus_mean, with_shared;
+    bool stacked, layout_given;
+    figure_options figure;
     drawing_format format;
     head_measure measure;
 } plot_options;
@@ -42,11 +47,11 @@ typedef struct plot_options {
 static mohvit_status draw(const figure *f, const plot_options *o, mohvit_error *err)
 {
     drawing d;
-    double height = o->heatmap ? figure_heatmap_height(f) : figure_bars_height(f);
-    mohvit_status status = drawing_begin(&d, o->output, o->format, f->width, height, (double)o->dpi, err);
+    mohvit_status status =
+        drawing_begin(&d, o->output, o->format, &o->figure.style, f->width, figure_height(f), err);
     if (status)
         return status;
-    (o->heatmap ? figure_heatmap : figure_bars)(&d, f);
+    figure_draw(&d, f);
     return drawing_finish(&d, err);
 }
 
@@ -91,8 +96,11 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
         .load = l,
         .block = block,
         .with_shared = o->with_shared,
-        .width = (double)o->width * 72 / 25.4,
+        .width = figure_points(&o->figure),
         .measure = o->measure,
+        .layout = o->heatmap   ? FIGURE_HEATMAP
+                  : o->stacked ? FIGURE_STACKED
+                               : FIGURE_GRID,
     };
     if (!routing_routes(block)) {
         complain("block %s does not route: all its heads are always on", block->name);
@@ -106,21 +114,29 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
         return EXIT_INPUT;
     f.classes = chosen->classes;
     f.count = chosen->count;
+    double means[ROUTING_MAX_HEADS];
+    if (o->minus_mean) {
+        figure_means(means, &f);
+        f.means = means;
+    }
+    figure_warn_font(&o->figure, o->format);
     if (!fine_or_complain(draw(&f, o, &err), &err))
         return EXIT_INPUT;
     output_name(o->output);
     output_printf(": block %s, %zu class%s, %zu mm wide\n", block->name, f.count, f.count == 1 ? "" : "es",
-                  o->width);
+                  o->figure.width);
     return EXIT_FINE;
 }
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_MEASURE, OPTION_WIDTH, OPTION_DPI };
+enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_MEASURE, OPTION_LAYOUT };
 
 static bool take_option(void *options, int code, const char *value)
 {
+    static const char *const layouts[] = {"grid", "stacked", NULL};
     plot_options *o = options;
+    int layout;
     switch (code) {
     case 'o':
         return takes_file(FILE_OUTPUT, "-o", value, &o->output);
@@ -136,10 +152,13 @@ static bool take_option(void *options, int code, const char *value)
             return true;
         complain("--measure %s: expected one of load, gate, gate-share", value);
         return false;
-    case OPTION_WIDTH:
-        return parse_whole(&o->width, "--width", value, 40, 1000);
+    case OPTION_LAYOUT:
+        layout = parse_choice("--layout", value, layouts);
+        o->stacked = layout == 1;
+        o->layout_given = true;
+        return layout >= 0;
     default:
-        return parse_whole(&o->dpi, "--dpi", value, 36, 1200);
+        return figure_option(&o->figure, code, value);
     }
 }
 
@@ -150,13 +169,14 @@ static int parse(plot_options *o, int argc, char **argv)
         {"classes", required_argument, NULL, OPTION_CLASSES},
         {"block", required_argument, NULL, OPTION_BLOCK},
         {"measure", required_argument, NULL, OPTION_MEASURE},
+        {"layout", required_argument, NULL, OPTION_LAYOUT},
         {"heatmap", no_argument, &o->heatmap, FLAG_SET},
+        {"minus-mean", no_argument, &o->minus_mean, FLAG_SET},
         {"with-shared", no_argument, &o->with_shared, FLAG_SET},
-        {"width", required_argument, NULL, OPTION_WIDTH},
-        {"dpi", required_argument, NULL, OPTION_DPI},
+        FIGURE_OPTIONS,
         LAST_OPTIONS,
     };
-    *o = (plot_options){.width = 88, .dpi = 300};
+    *o = (plot_options){.figure = figure_options_usual(88, 300)};
     int parsed = options_read(&command_headload_plot, argc, argv, "o:", table, take_option, o);
     if (parsed != PARSED)
         return parsed;
@@ -167,6 +187,10 @@ static int parse(plot_options *o, int argc, char **argv)
     if (!drawing_format_of(&o->format, o->output))
         return usage_error("headload plot", "-o %s: expected a name that ends in .svg, .png or .pdf",
                            o->output);
+    if (o->heatmap && o->layout_given)
+        return usage_error("headload plot", "--layout: is of bars, which --heatmap replaces");
+    if (o->minus_mean && !o->heatmap)
+        return usage_error("headload plot", "--minus-mean: needs --heatmap");
     names_file(FILE_READ, NULL, argv[optind]);
     return outputs_check("headload plot");
 }

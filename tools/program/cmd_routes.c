@@ -4,6 +4,7 @@
 #include "imgio/image.h"
 #include "tools/figures/route_picture.h"
 #include "tools/program/complain.h"
+#include "tools/program/figure_options.h"
 #include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
 #include "tools/program/model_options.h"
@@ -17,27 +18,35 @@
 #include <strings.h>
 
 static const char help[] =
-    "[OPTION ...] IMAGE -o FIGURE.svg|png|pdf|json\n"
+    "[OPTION ...] IMAGE ... -o FIGURE.svg|png|pdf|json\n"
     "Shows which heads each patch of a picture selects in a block: for each head the picture,\n"
-    "dimmed where patches did not select it, tinted by its gate where they did.\n\n"
-    "  -o, --output FILE   ends in .svg, .png, .pdf or .json; \"-\" is JSON on standard output\n"
-    "  --block S.B         stage (from 1) and block (from 0); default: the last that routes;\n"
-    "                      \"all\" with JSON\n"
-    "  --width MM          of the figure: 40 to 1000; default 180\n"
-    "  --dpi N             dots per inch of a PNG: 36 to 1200; default 200\n"
-    "  --exif-orientation  turn the picture as its EXIF says; the reference does not\n"
-    "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nJSON is one line: "
-    "{\"path\",\"size\",\"top\",\"blocks\":[{\"stage\",\"block\",\"side\",\"shared\",\"routed\",\n"
-    "\"strong\",\"heads\":[{\"head\",\"kind\",\"load\",\"mask\":[...],\"gate\":[...]}]}],\"provenance\"};\n"
-    "mask and gate have a number for each patch, row by row; gates from \"strong\" on have the\n"
-    "strongest tint. \"-\" for IMAGE is a picture on standard input.\n";
+    "dimmed where patches did not select it, tinted by its gate where they did. Several pictures are\n"
+    "one below the other, with the same tints.\n\n"
+    "  -o, --output FILE  ends in .svg, .png, .pdf or .json; \"-\" is JSON on standard output\n"
+    "  --block S.B        stage (from 1) and block (from 0); default: the last that routes;\n"
+    "                     \"all\" with JSON\n"
+    "  --tint SCALE       of gates: linear (default); log, where a few dwarf the others; or kind: linear,\n"
+    "                     shared heads by their own scale and routed ones by theirs\n"
+    "  --overlay          tints the picture in its own colours, with a line around the patches that\n"
+    "                     selected the head\n"
+    "  --exif-orientation\n"
+    "                     turns the picture as its EXIF says; the reference does not\n"
+    "  -h, --help         show this\n" FIGURE_OPTIONS_HELP("180", "200") MODEL_OPTIONS_HELP
+    "\nJSON is a line for each picture: "
+    "{\"path\",\"size\",\"top\",\"blocks\":[{\"stage\",\"block\",\"side\",\"shared\",\n"
+    "\"routed\",\"strong\",\"heads\":[{\"head\",\"kind\",\"load\",\"mask\":[...],\"gate\":[...]}]}],"
+    "\"provenance\"};\n"
+    "mask and gate have a number for each patch, row by row; a fiftieth of the gates is above\n"
+    "\"strong\". In a figure, \"strong\" of all its pictures has the strongest tint.\n"
+    "\"-\" for IMAGE is a picture on standard input.\n";
 
 typedef struct routes_options {
     model_options model;
+    figure_options figure;
     const char *output, *block;
-    size_t width, dpi;
     bool json, all;
-    int exif_orientation;
+    int exif_orientation, overlay;
+    route_tint tint;
     drawing_format format;
 } routes_options;
 
@@ -56,26 +65,6 @@ static void *copy(const void *from, size_t count, size_t size)
     return to;
 }
 
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-/* All but a fiftieth of the selected gates are at most this: a few may be ten times the others. */
-static float strong_gate(const float *gate, const uint8_t *pick, size_t n)
-{
-    float *selected = or_die(memory_alloc(n, sizeof *selected));
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        if (pick[i])
-            selected[count++] = gate[i];
-    qsort(selected, count, sizeof *selected, compare_floats);
-    float strong = count ? selected[(count - 1) * 49 / 50] : 0;
-    free(selected);
-    return strong;
-}
-
 static void record(void *user, size_t stage_at, size_t block_at, const float *gate, const uint8_t *pick,
                    size_t N, size_t heads)
 {
@@ -90,7 +79,6 @@ static void record(void *user, size_t stage_at, size_t block_at, const float *ga
                    .side = (size_t)lround(sqrt((double)N)),
                    .gate = copy(gate, N * heads, sizeof *gate),
                    .pick = copy(pick, N * heads, sizeof *pick)};
-    to->strong = strong_gate(gate, pick, N * heads);
 }
 
 static void recorder_free(recorder *r)
@@ -100,6 +88,7 @@ static void recorder_free(recorder *r)
         free(r->blocks[i].pick);
     }
     free(r->blocks);
+    *r = (recorder){0};
 }
 
 // ---- JSON ------------------------------------------------------------------------------------------
@@ -119,64 +108,92 @@ static json_t *head_json(const routes *r, size_t head)
 static json_t *block_json(const routes *r)
 {
     json_t *heads = or_die(json_array());
+    route_look look = {.tint = TINT_LINEAR};
+    if (!route_look_fit(&look, r, 1))
+        or_die(NULL);
     for (size_t h = 0; h < r->block->heads; h++)
         json_add(heads, head_json(r, h));
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "stage", (json_int_t)r->block->stage, "block",
                      (json_int_t)r->block->block, "side", (json_int_t)r->side, "shared",
                      (json_int_t)r->block->shared, "routed", (json_int_t)r->block->routed, "strong",
-                     (double)r->strong, "heads", heads);
+                     look.routed.high, "heads", heads);
 }
 
-/* To standard output, or to the file with a newline. */
-static mohvit_status put_json(json_t *object, const char *path, mohvit_error *err)
-{
-    if (!strcmp(path, "-")) {
-        output_json(object);
-        return MOHVIT_OK;
-    }
-    char *text = json_printed(object);
-    size_t length = strlen(text);
-    text[length] = '\n'; // in place of its NUL
-    mohvit_status status = replace_with_bytes(path, text, length + 1, err);
-    free(text);
-    return status;
-}
-
-/* The picture as it was decoded, and what it was taken for. */
+/* A picture as it was decoded, what it was taken for, and what its heads did. */
 typedef struct picture {
     const char *path;
+    char *title; /* owned, and crop and recorded */
     size_t width, height;
-    const uint8_t *crop; /* (S, S, 3), the context's */
+    uint8_t *crop; /* (S, S, 3) */
     mohvit_prediction top;
+    recorder recorded;
 } picture;
 
-static mohvit_status write_json(const recorder *r, const picture *p, const mohvit_model *m,
-                                const routes_options *o, const model_source *source, mohvit_error *err)
+static void picture_free(picture *p)
+{
+    free(p->title);
+    free(p->crop);
+    recorder_free(&p->recorded);
+    *p = (picture){0};
+}
+
+/* On standard output, or as a line of the file that is to be. */
+static void put_json(const picture *p, const mohvit_model *m, const routes_options *o,
+                     const model_source *source, bytes *file)
 {
     json_t *blocks = or_die(json_array());
-    for (size_t i = 0; i < r->count; i++)
-        json_add(blocks, block_json(&r->blocks[i]));
+    for (size_t i = 0; i < p->recorded.count; i++)
+        json_add(blocks, block_json(&p->recorded.blocks[i]));
     json_t *provenance = provenance_json(source, &mohvit_describe(m)->config, m, o->model.open.threads);
     json_t *object = or_die(json_pack("{s:o, s:[I, I], s:o, s:o, s:o}", "path", json_text(p->path), "size",
                                       (json_int_t)p->width, (json_int_t)p->height, "top",
                                       json_prediction(&p->top), "blocks", blocks, "provenance", provenance));
-    return put_json(object, o->output, err);
+    if (!strcmp(o->output, "-")) {
+        output_json(object);
+        return;
+    }
+    char *text = json_printed(object);
+    bytes_put(file, text, strlen(text));
+    bytes_put(file, "\n", 1);
+    free(text);
 }
 
-// ---- Running ---------------------------------------------------------------------------------------
+// ---- Figures ---------------------------------------------------------------------------------------
 
-static mohvit_status write_figure(const routes *r, const picture *p, size_t S, const routes_options *o,
+static mohvit_status write_figure(const picture *pictures, size_t count, size_t S, const routes_options *o,
                                   mohvit_error *err)
 {
     drawing d;
-    double width = (double)o->width * 72 / 25.4;
+    routes *all = or_die(calloc(count, sizeof *all));
+    const uint8_t **crops = or_die(calloc(count, sizeof *crops));
+    const char **titles = or_die(calloc(count, sizeof *titles));
+    for (size_t i = 0; i < count; i++) {
+        all[i] = pictures[i].recorded.blocks[0];
+        crops[i] = pictures[i].crop;
+        titles[i] = pictures[i].title;
+    }
+    route_figure f = {.routes = all,
+                      .crops = crops,
+                      .titles = titles,
+                      .count = count,
+                      .S = S,
+                      .width = figure_points(&o->figure),
+                      .look = {.theme = o->figure.style.theme, .tint = o->tint, .overlay = o->overlay}};
+    if (!route_look_fit(&f.look, all, count))
+        or_die(NULL);
     mohvit_status status =
-        drawing_begin(&d, o->output, o->format, width, route_figure_height(r, width), (double)o->dpi, err);
-    if (status)
-        return status;
-    route_figure(&d, r, p->crop, S, width);
-    return drawing_finish(&d, err);
+        drawing_begin(&d, o->output, o->format, &o->figure.style, f.width, route_figure_height(&f), err);
+    if (!status) {
+        route_figure_draw(&d, &f);
+        status = drawing_finish(&d, err);
+    }
+    free(all);
+    free(crops);
+    free(titles);
+    return status;
 }
+
+// ---- Running ---------------------------------------------------------------------------------------
 
 static mohvit_status load(picture *p, mohvit_context *ctx, const routes_options *o, mohvit_error *err)
 {
@@ -187,55 +204,91 @@ static mohvit_status load(picture *p, mohvit_context *ctx, const routes_options 
     p->width = img.width;
     p->height = img.height;
     status = mohvit_load_rgb(ctx, 0, img.rgb, img.width, img.height, img.width * 3, err);
-    p->crop = mohvit_last_crop(ctx);
     image_free(&img);
     return status;
 }
 
-static mohvit_status trace(recorder *r, picture *p, mohvit_context *ctx, const routes_options *o,
-                           mohvit_error *err)
+/* "cat.jpg: tabby, 87.3 %" */
+static char *title_of(const picture *p)
 {
+    char *title;
+    const char *slash = strrchr(p->path, '/');
+    const char *name = !strcmp(p->path, "-") ? "standard input" : slash ? slash + 1 : p->path;
+    if (asprintf(&title, "%s: %s, %.1f %%", name, p->top.label, 100 * (double)p->top.probability) < 0)
+        or_die(title = NULL);
+    return title;
+}
+
+static mohvit_status trace(picture *p, const mohvit_model *m, mohvit_context *ctx,
+                           const routing_block *wanted, const routes_options *o, mohvit_error *err)
+{
+    size_t S = mohvit_describe(m)->config.img_size;
+    recorder *r = &p->recorded;
+    *r = (recorder){.layout = mohvit_routing(m), .wanted = wanted};
+    r->blocks = or_die(calloc(r->layout->count, sizeof *r->blocks));
     mohvit_status status = load(p, ctx, o, err);
     if (status)
         return status;
+    if (!o->json)
+        p->crop = copy(mohvit_last_crop(ctx), S * S, 3);
     mohvit_settings(ctx)->routes = record;
     mohvit_settings(ctx)->routes_user = r;
     status = mohvit_run(ctx, 1, err);
-    return status ? status : mohvit_top(ctx, 0, &p->top, 1, err);
-}
-
-static void announce(const picture *p, const routes *r, const routes_options *o)
-{
-    output_name(o->output);
-    output_printf(": ");
-    output_name(p->path);
-    output_printf(" (");
-    output_name(p->top.label);
-    output_printf(", %.1f %%)", 100 * (double)p->top.probability);
-    if (!o->all)
-        output_printf(", block %s, %zu heads", r->block->name, r->block->heads);
-    output_printf("\n");
-}
-
-static mohvit_status show(const char *path, const mohvit_model *m, mohvit_context *ctx,
-                          const routing_block *wanted, const model_source *source, const routes_options *o,
-                          mohvit_error *err)
-{
-    const description *d = mohvit_describe(m);
-    recorder r = {.layout = mohvit_routing(m), .wanted = wanted};
-    picture p = {.path = path};
-    r.blocks = or_die(calloc(r.layout->count, sizeof *r.blocks));
-    mohvit_status status = trace(&r, &p, ctx, o, err);
     if (!status)
-        status = o->json ? write_json(&r, &p, m, o, source, err)
-                         : write_figure(&r.blocks[0], &p, d->config.img_size, o, err);
-    if (!status && strcmp(o->output, "-") != 0)
-        announce(&p, &r.blocks[0], o);
-    recorder_free(&r);
+        status = mohvit_top(ctx, 0, &p->top, 1, err);
+    if (!status)
+        p->title = title_of(p);
     return status;
 }
 
-static int routes_of(const char *path, const routes_options *o)
+static void announce(const picture *pictures, size_t count, const routing_block *wanted,
+                     const routes_options *o)
+{
+    output_name(o->output);
+    output_printf(": ");
+    if (count == 1) {
+        output_name(pictures->path);
+        output_printf(" (");
+        output_name(pictures->top.label);
+        output_printf(", %.1f %%)", 100 * (double)pictures->top.probability);
+    } else {
+        output_printf("%zu pictures", count);
+    }
+    if (wanted)
+        output_printf(", block %s, %zu heads", wanted->name, wanted->heads);
+    output_printf("\n");
+}
+
+/* wanted NULL: all blocks. */
+static mohvit_status show(char **paths, size_t count, const mohvit_model *m, mohvit_context *ctx,
+                          const routing_block *wanted, const model_source *source, const routes_options *o,
+                          mohvit_error *err)
+{
+    picture *pictures = or_die(calloc(count, sizeof *pictures));
+    mohvit_status status = MOHVIT_OK;
+    bytes lines = {0};
+    for (size_t i = 0; !status && i < count; i++) {
+        pictures[i].path = paths[i];
+        status = trace(&pictures[i], m, ctx, wanted, o, err);
+        if (!status && o->json)
+            put_json(&pictures[i], m, o, source, &lines);
+        if (o->json)
+            recorder_free(&pictures[i].recorded);
+    }
+    if (!status && !o->json)
+        status = write_figure(pictures, count, mohvit_describe(m)->config.img_size, o, err);
+    else if (!status && strcmp(o->output, "-") != 0)
+        status = replace_with_bytes(o->output, or_die(lines.failed ? NULL : lines.data), lines.size, err);
+    if (!status && strcmp(o->output, "-") != 0)
+        announce(pictures, count, wanted, o);
+    for (size_t i = 0; i < count; i++)
+        picture_free(&pictures[i]);
+    free(pictures);
+    bytes_free(&lines);
+    return status;
+}
+
+static int routes_of(char **paths, size_t count, const routes_options *o)
 {
     mohvit_error err;
     model_source source = model_source_choose(&o->model);
@@ -247,9 +300,10 @@ static int routes_of(const char *path, const routes_options *o)
             o->all ? NULL : choice_block_or_complain(mohvit_routing(m), "--block", o->block);
         if (!o->all && !wanted)
             exit = o->block ? EXIT_USAGE : EXIT_INPUT;
+        else if (fine_or_complain(show(paths, count, m, ctx, wanted, &source, o, &err), &err))
+            exit = EXIT_FINE;
         else
-            exit =
-                fine_or_complain(show(path, m, ctx, wanted, &source, o, &err), &err) ? EXIT_FINE : EXIT_INPUT;
+            exit = EXIT_INPUT;
     }
     mohvit_context_destroy(ctx);
     mohvit_close(m);
@@ -258,11 +312,14 @@ static int routes_of(const char *path, const routes_options *o)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_BLOCK = OPTION_OWN, OPTION_WIDTH, OPTION_DPI };
+enum { OPTION_BLOCK = OPTION_OWN, OPTION_TINT };
 
 static bool take_option(void *options, int code, const char *value)
 {
+    static const char *const tints[] = {
+        [TINT_LINEAR] = "linear", [TINT_LOG] = "log", [TINT_KIND] = "kind", NULL};
     routes_options *o = options;
+    int tint;
     switch (code) {
     case 'o':
         names_file(FILE_OUTPUT, "-o", unless_stream(o->output = value));
@@ -271,48 +328,69 @@ static bool take_option(void *options, int code, const char *value)
         o->block = value;
         o->all = !strcmp(value, "all");
         return o->all || choice_block_valid_or_complain("--block", value);
-    case OPTION_WIDTH:
-        return parse_whole(&o->width, "--width", value, 40, 1000);
-    case OPTION_DPI:
-        return parse_whole(&o->dpi, "--dpi", value, 36, 1200);
+    case OPTION_TINT:
+        tint = parse_choice("--tint", value, tints);
+        o->tint = (route_tint)tint;
+        return tint >= 0;
     default:
-        return model_option(&o->model, code, value);
+        return code >= OPTION_FIGURE ? figure_option(&o->figure, code, value)
+                                     : model_option(&o->model, code, value);
     }
+}
+
+static int parse(routes_options *o, int argc, char **argv)
+{
+    enum { MOST = 1000 }; // pictures of a figure, whose pixels are in memory
+    const struct option table[] = {
+        {"output", required_argument, NULL, 'o'},
+        {"block", required_argument, NULL, OPTION_BLOCK},
+        {"tint", required_argument, NULL, OPTION_TINT},
+        {"overlay", no_argument, &o->overlay, FLAG_SET},
+        {"exif-orientation", no_argument, &o->exif_orientation, FLAG_SET},
+        FIGURE_OPTIONS,
+        MODEL_OPTIONS,
+        LAST_OPTIONS,
+    };
+    *o = (routes_options){.figure = figure_options_usual(180, 200)};
+    model_options_begin(&o->model);
+    int parsed = options_read(&command_routes, argc, argv, "o:", table, take_option, o);
+    if (parsed != PARSED)
+        return parsed;
+    if (argc == optind)
+        return usage_error("routes", "expected a picture");
+    if (!o->output)
+        return usage_error("routes", "expected -o and the name of the file to write");
+    size_t length = strlen(o->output);
+    o->json = !strcmp(o->output, "-") || (length > 5 && !strcasecmp(o->output + length - 5, ".json"));
+    if (!o->json && !drawing_format_of(&o->format, o->output))
+        return usage_error("routes", "-o %s: expected a name that ends in .svg, .png, .pdf or .json",
+                           o->output);
+    if (o->all && !o->json)
+        return usage_error("routes", "--block all: needs -o FILE.json; a figure shows one block");
+    if (!o->json && argc - optind > MOST)
+        return usage_error("routes", "expected at most %d pictures for a figure", MOST);
+    int from_stdin = 0;
+    for (int i = optind; i < argc; i++)
+        from_stdin += !strcmp(argv[i], "-");
+    if (from_stdin > 1)
+        return usage_error("routes", "standard input can be read only once");
+    for (int i = optind; i < argc; i++)
+        names_file(FILE_READ, NULL, unless_stream(argv[i]));
+    model_names_weights(&o->model);
+    return outputs_check("routes");
 }
 
 static int run_routes(int argc, char **argv)
 {
-    routes_options o = {.width = 180, .dpi = 200};
-    const struct option table[] = {
-        {"output", required_argument, NULL, 'o'},
-        {"block", required_argument, NULL, OPTION_BLOCK},
-        {"width", required_argument, NULL, OPTION_WIDTH},
-        {"dpi", required_argument, NULL, OPTION_DPI},
-        {"exif-orientation", no_argument, &o.exif_orientation, FLAG_SET},
-        MODEL_OPTIONS,
-        LAST_OPTIONS,
-    };
-    model_options_begin(&o.model);
-    int parsed = options_read(&command_routes, argc, argv, "o:", table, take_option, &o);
+    routes_options o;
+    int parsed = parse(&o, argc, argv);
     if (parsed != PARSED)
         return parsed;
-    if (argc - optind != 1)
-        return usage_error("routes", "expected one picture");
-    if (!o.output)
-        return usage_error("routes", "expected -o and the name of the file to write");
-    size_t length = strlen(o.output);
-    o.json = !strcmp(o.output, "-") || (length > 5 && !strcasecmp(o.output + length - 5, ".json"));
-    if (!o.json && !drawing_format_of(&o.format, o.output))
-        return usage_error("routes", "-o %s: expected a name that ends in .svg, .png, .pdf or .json",
-                           o.output);
-    if (o.all && !o.json)
-        return usage_error("routes", "--block all: needs -o FILE.json; a figure shows one block");
-    names_file(FILE_READ, NULL, unless_stream(argv[optind]));
-    model_names_weights(&o.model);
-    parsed = outputs_check("routes");
-    if (parsed != PARSED)
-        return parsed;
-    return outputs_possible_or_complain() ? routes_of(argv[optind], &o) : EXIT_INPUT;
+    if (!outputs_possible_or_complain())
+        return EXIT_INPUT;
+    if (!o.json)
+        figure_warn_font(&o.figure, o.format);
+    return routes_of(argv + optind, (size_t)(argc - optind), &o);
 }
 
 const command command_routes = {"routes", "show which heads each patch of a picture selects", help,

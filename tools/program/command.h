@@ -24,9 +24,16 @@ void command_print_help(const command *c);
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
-/* Codes of options without a letter: --format, --escaped, a command's own, those of evaluation_options.h and
- * model_options.h. */
-enum { OPTION_FORMAT = 256, OPTION_ESCAPED, OPTION_OWN, OPTION_EVALUATION = 384, OPTION_MODEL = 512 };
+/* Codes of options without a letter: --format, --escaped, a command's own, those of evaluation_options.h,
+ * model_options.h and figure_options.h. */
+enum {
+    OPTION_FORMAT = 256,
+    OPTION_ESCAPED,
+    OPTION_OWN,
+    OPTION_EVALUATION = 384,
+    OPTION_MODEL = 512,
+    OPTION_FIGURE = 640
+};
 
 enum { OPTION_HELP = 'h', OPTION_NULL = '0' };
 
