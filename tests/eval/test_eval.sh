@@ -254,6 +254,64 @@ several_top_ks_are_scored_in_one_pass() {
     for value in 0 x 101% 1, -1 1.5; do run 2 eval "$data" --routed-heads $value; done
 }
 
+# Of all who compute, and of all who look at what they computed.
+dropped_heads_are_part_of_an_evaluation() {
+    run 0 eval "$data" --limit 300 --format json --logits whole.logits
+    local whole
+    whole="$(get top1) $(get loss)"
+    run 0 eval "$data" --limit 300 --format json --drop-heads "4.0:r2,r8 3.1:s1" --logits a.logits --state a.state
+    result <out.txt >a.json
+    [ "$(get top1) $(get loss)" != "$whole" ] || fail "two heads of the last block matter to no picture"
+    equal "$(get provenance dropped_heads)" "3.1:s1 4.0:r2,r8"
+    equal "$(get provenance renormalise)" false
+    local how
+    for how in "--threads 1" "--threads 3 --batch 7"; do
+        # shellcheck disable=SC2086
+        run 0 eval "$data" --limit 300 --format json --drop-heads "3.1:s1 4.0:r8,r2" --logits b.logits $how
+        equal "$(result <out.txt)" "$(cat a.json)"
+        same_rows a.logits b.logits
+    done
+    run 0 eval "$data" --limit 300 --format json --drop-heads "4.0:r8 3.1:s1 4.0:r2" --logits b.logits --state a.state --allow-mixed
+    equal "$(result <out.txt)" "$(cat a.json)"
+    # A state is of its dropped heads alone.
+    run 1 eval "$data" --limit 300 --logits b.logits --state a.state
+    has "$err" "dropped_heads is \"3.1:s1 4.0:r2,r8\", expected absent"
+    run 1 eval "$data" --limit 300 --logits b.logits --state a.state --drop-heads "4.0:r2,r8"
+    has "$err" "dropped_heads is \"3.1:s1 4.0:r2,r8\", expected \"4.0:r2,r8\""
+    run 1 eval "$data" --limit 300 --logits b.logits --state a.state --drop-heads "4.0:r2,r8 3.1:s1" --renormalise
+    has "$err" "renormalise is false, expected true"
+    # Shards of others are not merged.
+    run 0 eval "$data" --limit 300 --quiet --drop-heads "4.0:r2,r8 3.1:s1" --shard 1/2 --state 1.state
+    run 0 eval "$data" --limit 300 --quiet --drop-heads "4.0:r2,r8 3.1:s1" --shard 2/2 --state 2.state
+    run 0 merge 1.state 2.state --format json
+    equal "$(result <out.txt)" "$(cat a.json)"
+    run 0 eval "$data" --limit 300 --quiet --shard 2/2 --state other.state
+    run 1 merge 1.state other.state
+    has "$err" "dropped_heads"
+    # The load stays; the gates are those that were used.
+    run 0 headload count "$data" --limit 64 -o whole.load --quiet
+    run 0 headload count "$data" --limit 64 -o a.load --quiet --drop-heads 4.0:r2
+    run 1 merge whole.load a.load --head-load merged.load
+    has "$err" "dropped_heads"
+    run 0 headload export --csv whole.load
+    cut -d , -f 1-11 out.txt >whole.csv
+    run 0 headload export --csv a.load
+    cut -d , -f 1-11 out.txt | cmp - whole.csv || fail "another load"
+    equal "$(awk -F, '$4 == 4 && $6 == 3 && $8 { print $12 }' out.txt | sort -u)" 0
+    # Every command that runs a model, and mistakes.
+    run 0 classify "$golden/../../tools/samples/sneaker.png" --format json --drop-heads routed --renormalise --provenance
+    equal "$(get provenance dropped_heads | wc -w) $(get provenance renormalise)" "6 true"
+    run 3 eval "$data" --limit 64 --drop-heads 4.0:r15
+    has "$err" "heads to drop: \"4.0:r15\": there is no r15; block 4.0 has s1 to s2 and r1 to r14"
+    run 2 eval "$data" --limit 64 --drop-heads 4.0:3
+    has "$err" "--drop-heads: \"4.0:3\": \"3\" is no head; heads are written s1, s2"
+    for command in "eval $data" "classify x.png" "routes x.png -o y.png" bench; do
+        # shellcheck disable=SC2086
+        run 2 $command --renormalise
+        has "$err" "--renormalise belongs to --drop-heads"
+    done
+}
+
 features_and_logits_are_rows_of_the_pictures_that_were_scored() {
     local kind threads
     "$tools/make_pictures" unpack $images $labels 0 150 png folder "${folders[@]}" || fail make_pictures
@@ -1183,6 +1241,7 @@ results) tests='predictions_and_classes_are_tables a_subset_and_real_labels_chan
     pictures_that_fail_are_listed_and_left_out_of_the_percentages mistakes_are_explained
     an_output_that_cannot_be_written_is_known_before_the_run
     an_output_never_replaces_the_state_or_another_output an_output_never_replaces_an_input' ;;
+dropped) tests='dropped_heads_are_part_of_an_evaluation' ;;
 threads) tests='a_run_that_goes_on_over_threads_comes_to_the_same chunks_are_handed_out_while_records_come' ;;
 memory) tests='memory_does_not_grow_with_the_number_of_pictures' ;;
 killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;

@@ -1,17 +1,23 @@
 #!/usr/bin/python3
-"""What tools/pytorch/interventions.py replaces, against the same done by hand."""
+"""What tools/pytorch/interventions.py replaces, against the same done by hand, and against eval --drop-heads of the C
+program: test_interventions.py MOHVIT"""
 
 import os
+import subprocess
 import sys
+import tempfile
 import unittest
 
 import torch
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "tools", "pytorch"))
+sys.path[:0] = [os.path.join(os.path.dirname(__file__), "..", *below) for below in (("..", "tools", "pytorch"), ("eval",))]
 
+import fashion_mnist
 import interventions
 import moh_vit
+import runs
 import synthetic
+import vectors
 
 CONFIG = {"embed_dims": [8, 8, 16, 16], "num_heads": [2, 2, 4, 4], "depths": [1, 1, 2, 1], "mlp_ratios": [2, 2, 2, 2],
           "sr_ratios": [4, 2, 1, 1], "num_classes": 10, "img_size": 64, "shared_head": [0, 1, 1, 2],
@@ -84,6 +90,29 @@ class Interventions(unittest.TestCase):
         self.assertGreaterEqual(rows[0][1], 80)
         self.assertEqual(rows[0][1], rows[0][2])
 
+    def test_the_program_drops_what_is_replaced_by_0(self):
+        count = 100
+        pictures, _ = fashion_mnist.load("t10k", 64, count)
+        for heads, chosen in (("routed", lambda _, stage: slice(stage.shared, None)),
+                              ("shared", lambda _, stage: slice(stage.shared)),
+                              ("4.0:r2,r3", lambda _, stage: slice(3, 5) if stage.number == 4 else slice(0)),
+                              ("3", lambda _, stage: slice(None) if stage.number == 3 else slice(0)),
+                              ("1.0:s1", lambda i, _: slice(0 if i else 1))):
+            model = moh_vit.load(interventions.BUILT_IN).requires_grad_(False)
+            outputs = [interventions.Outputs(a) for a in interventions.attentions(model)]
+            own = model(fashion_mnist.pixels(pictures))
+            for i, o in enumerate(outputs):
+                o.replace(chosen(i, o.stage), False)
+            wanted = model(fashion_mnist.pixels(pictures))
+            with tempfile.TemporaryDirectory() as directory:
+                path = f"{directory}/logits.safetensors"
+                subprocess.run([PROGRAM, "eval", runs.TEST_SET, "--limit", str(count), "--precision", "f32", "--quiet",
+                                "--drop-heads", heads, "--logits", path], stdout=subprocess.DEVNULL, check=True)
+                got = torch.tensor([values.tolist() for *_, values in vectors.rows(path)])
+            self.near(got / 100, wanted / 100)
+            self.assertGreater(float((own - wanted).abs().max()), 0.1)
+
 
 if __name__ == "__main__":
+    PROGRAM = sys.argv.pop()
     unittest.main()

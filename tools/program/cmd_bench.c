@@ -510,7 +510,8 @@ static int run_bench(int argc, char **argv)
     if (o.model.variant && (o.model.weights || o.model.open.config))
         return usage_error("bench", "--variant brings its own weights and config; leave out --weights and "
                                     "--config");
-    return bench(&o);
+    parsed = model_options_check(&o.model, "bench");
+    return parsed == PARSED ? bench(&o) : parsed;
 }
 
 const command command_bench = {"bench", "measure speed and memory", help, run_bench};

@@ -337,7 +337,9 @@ static int run_classify(int argc, char **argv)
     for (int i = optind; i < argc; i++)
         names_file(FILE_DATA, NULL, unless_stream(argv[i]));
     model_names_weights(&o.model);
-    parsed = outputs_check("classify");
+    parsed = model_options_check(&o.model, "classify");
+    if (parsed == PARSED)
+        parsed = outputs_check("classify");
     if (parsed != PARSED)
         return parsed;
     if (!outputs_possible_or_complain())

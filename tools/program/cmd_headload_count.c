@@ -16,7 +16,7 @@ static const char help[] =
     "  --per-image FILE    safetensors: what each head did for each picture, as it was counted\n"
     "  --by-prediction     pictures without a class count for the one that is predicted\n"
     "  --format FORMAT     text (default) or json: one line\n"
-    "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP RUNNING_HELP
+    "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP DROP_HEADS_HELP RUNNING_HELP
     "\nA picture that fails is listed and left out; the exit status is then 1. \"eval --head-load FILE\"\n"
     "does the same beside the accuracy, \"merge --head-load FILE\" from the states of shards.\n";
 

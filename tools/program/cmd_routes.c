@@ -377,7 +377,8 @@ static int parse(routes_options *o, int argc, char **argv)
     for (int i = optind; i < argc; i++)
         names_file(FILE_READ, NULL, unless_stream(argv[i]));
     model_names_weights(&o->model);
-    return outputs_check("routes");
+    parsed = model_options_check(&o->model, "routes");
+    return parsed == PARSED ? outputs_check("routes") : parsed;
 }
 
 static int run_routes(int argc, char **argv)

@@ -65,6 +65,9 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
                          data_json(e, false), "precision", mohvit_precision_name(computes(e).precision),
                          "routed_heads", routed_json(e), "subset", subset_json(e)));
     put_pictures(e, match);
+    if (!provenance_add_drops(match,
+                              mohvit_describe(e->models[0]))) // nothing where none is dropped, as of old
+        or_die(NULL);
     return match;
 }
 

@@ -152,6 +152,8 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
     if (!o->data_count)
         return usage_error(name, "expected a folder, a tar, a list or idx:IMAGES,LABELS");
     int status = check_data(o, name);
+    if (status == PARSED)
+        status = model_options_check(&o->model, name);
     if (status != PARSED)
         return status;
     if (o->limit && o->sample)

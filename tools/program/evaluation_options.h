@@ -60,6 +60,7 @@ enum {
     {"log-every", required_argument, NULL, OPTION_LOG_EVERY},      \
     {"quiet", no_argument, NULL, OPTION_QUIET},                    \
     WHICH_MODEL_OPTIONS,                                           \
+    DROP_HEADS_OPTIONS,                                            \
     RUNNING_OPTIONS
 // clang-format on
 

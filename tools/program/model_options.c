@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "tools/program/complain.h"
 #include "tools/program/outputs_check.h"
+#include "vit/headload/head_list.h"
 #include "weights/embedded.h"
 
 #include <stdio.h>
@@ -73,6 +74,14 @@ bool parse_routed(const char **out, const char *text)
     return false;
 }
 
+/* Whether the model has these heads is seen when it is opened. */
+static bool parse_drop_heads(const char **out, const char *text)
+{
+    mohvit_error err;
+    *out = text;
+    return fine_or_complain(head_list_read(NULL, NULL, text, "--drop-heads", &err), &err);
+}
+
 static bool parse_variant(const char **out, const char *text)
 {
     *out = text;
@@ -108,6 +117,10 @@ bool model_option(void *options, int code, const char *value)
         return parse_precision(&o->open.precision, value);
     case OPTION_ROUTED:
         return parse_routed(&o->open.routed_heads, value);
+    case OPTION_DROP_HEADS:
+        return parse_drop_heads(&o->drop_heads, value);
+    case OPTION_RENORMALISE:
+        return o->renormalise = true;
     case OPTION_BATCH:
         return parse_whole(&o->batch, "--batch", value, 1, CONTEXT_MAX_BATCH);
     case OPTION_VARIANT:
@@ -117,6 +130,13 @@ bool model_option(void *options, int code, const char *value)
     default:
         return false;
     }
+}
+
+int model_options_check(const model_options *o, const char *name)
+{
+    if (o->renormalise && !o->drop_heads)
+        return usage_error(name, "--renormalise belongs to --drop-heads");
+    return PARSED;
 }
 
 // ---- Which model -----------------------------------------------------------------------------------
@@ -178,6 +198,12 @@ mohvit_model *model_open_or_complain(const model_source *source, const model_opt
             ? mohvit_open_synthetic(&m, o->variant, source->seed, &o->open, &err)
             : mohvit_open_with_config(&m, source->kind == SOURCE_FILE ? source->path : NULL, NULL, &o->open,
                                       &err);
+    if (!status && o->drop_heads) {
+        mohvit_model *whole = m;
+        m = NULL;
+        status = mohvit_drop_heads(&m, whole, o->drop_heads, o->renormalise, &err);
+        mohvit_close(whole);
+    }
     if (!fine_or_complain(status, &err))
         return NULL;
     model_warn_routed(&mohvit_describe(m)->config, o->open.routed_heads, o);

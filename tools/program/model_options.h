@@ -19,6 +19,8 @@ enum {
     OPTION_BACKEND,
     OPTION_PRECISION,
     OPTION_ROUTED,
+    OPTION_DROP_HEADS,
+    OPTION_RENORMALISE,
     OPTION_VARIANT,
     OPTION_SEED
 };
@@ -47,7 +49,11 @@ enum {
     {"backend", required_argument, NULL, OPTION_BACKEND},          \
     {"precision", required_argument, NULL, OPTION_PRECISION}
 
-#define MODEL_OPTIONS WHICH_MODEL_OPTIONS, ROUTED_HEADS_OPTION, RUNNING_OPTIONS
+#define DROP_HEADS_OPTIONS                                         \
+    {"drop-heads", required_argument, NULL, OPTION_DROP_HEADS},    \
+    {"renormalise", no_argument, NULL, OPTION_RENORMALISE}
+
+#define MODEL_OPTIONS WHICH_MODEL_OPTIONS, ROUTED_HEADS_OPTION, DROP_HEADS_OPTIONS, RUNNING_OPTIONS
 
 /* A model without a file. */
 #define SYNTHETIC_OPTIONS                                          \
@@ -77,6 +83,12 @@ enum {
     "  --routed-heads N   heads that a token picks of those that are routed: K, or P% of them;\n"            \
     "                     default: as trained\n"
 
+#define DROP_HEADS_HELP                                                                                      \
+    "  --drop-heads LIST  the gates of these heads are 0, while the router chooses as before:\n"             \
+    "                     4.0:r3,r5, 4.0:s1, 4.0:routed, a block 4.0, a stage 4, routed, shared;\n"          \
+    "                     several with blanks between them: \"4.0:r3 3.1:s1\"\n"                             \
+    "  --renormalise      a token's other gates grow, so that they add up to what all did\n"
+
 #define RUNNING_HELP                                                                                         \
     "  --threads N        default: what CPU affinity and the cgroup quota grant, and no more than\n"         \
     "                     OMP_NUM_THREADS\n"                                                                 \
@@ -85,7 +97,7 @@ enum {
     "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8; each on any processor, but\n"     \
     "                     bf16 and int8 by native alone\n"
 
-#define MODEL_OPTIONS_HELP WHICH_MODEL_HELP ROUTED_HEADS_HELP RUNNING_HELP
+#define MODEL_OPTIONS_HELP WHICH_MODEL_HELP ROUTED_HEADS_HELP DROP_HEADS_HELP RUNNING_HELP
 
 /* Where a model's weights come from. */
 typedef struct model_source {
@@ -99,8 +111,10 @@ typedef struct model_options {
     const char *weights, *variant;
     uint64_t seed;
     size_t batch;
-    bool threads_given; /* else open.threads is the default */
-    bool quiet;         /* no word about the built-in model */
+    bool threads_given;     /* else open.threads is the default */
+    bool quiet;             /* no word about the built-in model */
+    const char *drop_heads; /* as in mohvit_drop_heads; NULL: none */
+    bool renormalise;
 } model_options;
 
 /* The defaults. */
@@ -112,6 +126,9 @@ bool model_option(void *model_options, int code, const char *value);
 /* The value of --routed-heads, checked as far as it can be without a model; false where it is wrong, which
  * has been reported. */
 bool parse_routed(const char **out, const char *text);
+
+/* What options say together: PARSED or EXIT_USAGE. */
+int model_options_check(const model_options *o, const char *name);
 
 /* Declares what the environment names, for outputs_check, where the command line names no weights. */
 void model_names_weights(const model_options *o);
