@@ -341,6 +341,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * ctx->heads : NULL,
         .gate_sum = ctx->gate_sum + slot * ctx->heads,
         .gates = ctx->gates && !set->products_only ? ctx->gates + slot * ctx->gates_per_slot : NULL,
+        .inputs = set->inputs ? set->inputs + slot * mohvit_inputs(ctx->model) : NULL,
         .routes = set->routes,
         .routes_user = set->routes_user,
         .trace = ctx->trace ? tell_trace : NULL,
@@ -350,7 +351,12 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
                                               : step_of_caller,
         .step_user = ctx,
     };
-    model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
+    if (set->from)
+        model_resume(network, &p, set->first,
+                     set->from + slot * mohvit_inputs(ctx->model) + model_inputs(network, set->first),
+                     &result);
+    else
+        model_forward(network, &p, mohvit_slot_input(ctx, slot), &result);
 }
 
 static void run_alone(void *arg, size_t slot, size_t worker)

@@ -28,18 +28,26 @@ mohvit_status head_load_create_of(mohvit_head_load **out, const mohvit_model *m,
 /* Fills *out, whose size is set, as mohvit_get_block does. */
 mohvit_status block_of_layout(mohvit_block *out, const routing_layout *l, size_t index, mohvit_error *err);
 
-/* How a context works from the next call on. A run with routes takes images one by one. */
+/* How a context works from the next call on. A run with routes takes images one by one. With `from` it takes
+ * up each slot's image at block `first`, with what an earlier run of a model of the same weights has left in
+ * its `inputs`: (batch, mohvit_inputs). */
 typedef struct context_settings {
     preprocess preprocess; /* of the mohvit_load_* calls */
     route_trace *routes;   /* called after each block with what its router chose */
     void *routes_user;
     bool all_heads, products_only; /* as in pass.h */
     head_drops drops;              /* the model's, unless told otherwise */
+    float *inputs;                 /* where what enters each block is to be left; NULL: nowhere */
+    const float *from;
+    size_t first;
     /* True unless told otherwise, for measuring what that costs. Without, head tokens and gate sums stay
      * those of the last run that did. */
     bool counts_heads;
     double team_macs; /* multiply-adds of a run that are worth a team */
 } context_settings;
+
+/* Floats of an image's `inputs`. */
+size_t mohvit_inputs(const mohvit_model *model);
 
 context_settings *mohvit_settings(mohvit_context *ctx);
 

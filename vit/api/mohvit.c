@@ -351,6 +351,11 @@ const routing_layout *mohvit_routing(const mohvit_model *m)
     return &m->routing;
 }
 
+size_t mohvit_inputs(const mohvit_model *m)
+{
+    return model_inputs(m->network, m->routing.count);
+}
+
 head_drops mohvit_drops(const mohvit_model *m)
 {
     return (head_drops){m->dropped, m->description.renormalise};

@@ -5,17 +5,31 @@
 
 #include <string.h>
 
-void model_forward(const model *m, const pass *p, const float *input, const forward_result *result)
+/* From the pixels on or, where tokens is not NULL, from block `skip`, which these enter. */
+static void forward(const model *m, const pass *p, const float *input, size_t skip, const float *tokens,
+                    const forward_result *result)
 {
-    size_t max_heads = config_max_heads(&m->config), at = 0, N = 0, mark = p->scratch->used;
-    float *x = scratch_floats(p->scratch, config_widest(&m->config), 1), *gates = result->gates;
+    size_t max_heads = config_max_heads(&m->config), at = skip * max_heads, N = 0, mark = p->scratch->used;
+    float *x = scratch_floats(p->scratch, config_widest(&m->config), 1), *gates = result->gates,
+          *inputs = result->inputs;
 
     p->profile->last = clock_ns();
     for (size_t s = 0; s < STAGES; s++) {
         const stage *now = &m->stages[s];
+        if (skip >= now->depth) {
+            skip -= now->depth;
+            continue;
+        }
         N = now->embed.side * now->embed.side;
-        patch_embed_forward(p, &now->embed, s ? x : input, x);
-        for (size_t b = 0; b < now->depth; b++, at += max_heads) {
+        if (tokens)
+            memcpy(x, tokens, N * now->norm.C * sizeof *x);
+        else
+            patch_embed_forward(p, &now->embed, s ? x : input, x);
+        for (size_t b = skip; b < now->depth; b++, at += max_heads) {
+            if (inputs) {
+                memcpy(inputs, x, N * now->norm.C * sizeof *inputs);
+                inputs += N * now->norm.C;
+            }
             size_t before = p->scratch->used, heads = now->blocks[b].attention.heads;
             pass of_block = *p;
             if (p->drops.heads)
@@ -39,12 +53,37 @@ void model_forward(const model *m, const pass *p, const float *input, const forw
                 return;
             }
         }
+        skip = 0;
+        tokens = NULL;
         norm_forward(p, &now->norm, NULL, x, x, N);
         profile_lap(p->profile, OP_NORM);
     }
 
     classifier_forward(p, &m->head, x, N, result->features, result->logits);
     scratch_release(p->scratch, mark);
+}
+
+void model_forward(const model *m, const pass *p, const float *input, const forward_result *result)
+{
+    forward(m, p, input, 0, NULL, result);
+}
+
+void model_resume(const model *m, const pass *p, size_t first, const float *tokens,
+                  const forward_result *result)
+{
+    forward(m, p, NULL, first, tokens, result);
+}
+
+size_t model_inputs(const model *m, size_t blocks)
+{
+    size_t floats = 0;
+    for (size_t s = 0; s < STAGES; s++) {
+        const stage *now = &m->stages[s];
+        size_t here = blocks < now->depth ? blocks : now->depth;
+        floats += here * now->embed.side * now->embed.side * now->norm.C;
+        blocks -= here;
+    }
+    return floats;
 }
 
 cost model_measure(const model *m, scratch *s)

@@ -59,6 +59,7 @@ typedef struct forward_result {
     int32_t *head_tokens;
     double *gate_sum; /* (blocks, max_heads) */
     float *gates;     /* of each block (tokens, heads), 0 where not selected. NULL: not wanted */
+    float *inputs;    /* of each block (tokens, channels): the tokens that enter it. NULL: not wanted */
     /* Called after each block, unless NULL, in this order. */
     route_trace *routes;
     void *routes_user;
@@ -70,6 +71,15 @@ typedef struct forward_result {
 
 /* input (img_size, img_size, 3), normalised. Allocates nothing. */
 void model_forward(const model *m, const pass *p, const float *input, const forward_result *result);
+
+/* The rest of a pass, from block `first` of all stages on, with the tokens that entered it. Nothing is
+ * reported of the blocks before; gates and inputs are not to be wanted. A pass that differs in nothing before
+ * `first` ends with the same bits. */
+void model_resume(const model *m, const pass *p, size_t first, const float *tokens,
+                  const forward_result *result);
+
+/* Floats of forward_result.inputs for the first `blocks` blocks. */
+size_t model_inputs(const model *m, size_t blocks);
 
 /* A scratch for passes of up to so many threads, whatever they leave out. */
 mohvit_status model_scratch(const model *m, scratch *s, size_t threads, mohvit_error *err);

@@ -308,6 +308,47 @@ static void any_batch_and_threads_give_the_same_bits(void **state)
     array_free(input);
 }
 
+/* Whatever a block loses: from there on, with what entered it before. */
+static void a_run_that_is_taken_up_at_a_block_ends_with_the_bits_of_a_whole_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const mohvit_model *m = plain_models[i];
+        const routing_layout *l = mohvit_routing(m);
+        mohvit_context *whole, *rest;
+        float *input = input_of(IMAGES), *inputs = array_new(IMAGES * mohvit_inputs(m));
+        assert_int_equal(mohvit_context_create(&whole, m, IMAGES, 2, NULL), MOHVIT_OK);
+        assert_int_equal(mohvit_context_create(&rest, m, IMAGES, 3, NULL), MOHVIT_OK);
+        mohvit_settings(whole)->inputs = inputs;
+        mohvit_settings(rest)->from = inputs;
+        for (size_t slot = 0; slot < IMAGES; slot++)
+            mohvit_load_tensor(whole, slot, input + slot * PIXELS, NULL);
+        assert_int_equal(mohvit_run(whole, IMAGES, NULL), MOHVIT_OK);
+        mohvit_settings(whole)->inputs = NULL;
+        float *plain = array_copy(mohvit_logits(whole, 0), IMAGES * CLASSES);
+        for (size_t b = 0; b < BLOCKS; b++)
+            for (size_t head = 0; head <= l->blocks[b].heads; head++) { // the last one: none
+                uint8_t dropped[CELLS] = {0};
+                if (head < l->blocks[b].heads)
+                    dropped[b * MAX_HEADS + head] = 1;
+                mohvit_settings(rest)->first = b;
+                mohvit_settings(rest)->drops = mohvit_settings(whole)->drops =
+                    (head_drops){dropped, head % 2};
+                assert_int_equal(mohvit_run(rest, IMAGES, NULL), MOHVIT_OK);
+                assert_int_equal(mohvit_run(whole, IMAGES, NULL), MOHVIT_OK);
+                assert_memory_equal(mohvit_logits(rest, 0), mohvit_logits(whole, 0),
+                                    sizeof(float[IMAGES][CLASSES]));
+                if (head == l->blocks[b].heads)
+                    assert_memory_equal(mohvit_logits(rest, 0), plain, sizeof(float[IMAGES][CLASSES]));
+            }
+        array_free(plain);
+        array_free(inputs);
+        array_free(input);
+        mohvit_context_destroy(whole);
+        mohvit_context_destroy(rest);
+    }
+}
+
 /* ---- Models ------------------------------------------------------------------------------------ */
 
 static void a_model_tells_what_it_drops_and_outlives_its_base(void **state)
@@ -384,6 +425,7 @@ int main(void)
         cmocka_unit_test(gates_grow_from_next_to_nothing),
         cmocka_unit_test(without_any_dropped_head_the_bits_are_the_plain_ones),
         cmocka_unit_test(any_batch_and_threads_give_the_same_bits),
+        cmocka_unit_test(a_run_that_is_taken_up_at_a_block_ends_with_the_bits_of_a_whole_one),
         cmocka_unit_test(a_model_tells_what_it_drops_and_outlives_its_base),
         cmocka_unit_test(a_wrong_list_is_refused_by_its_item),
         cmocka_unit_test(head_loads_of_other_dropped_heads_are_not_added_up),
