@@ -13,11 +13,9 @@ static const char help[] =
     "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
     "  --features FILE     safetensors: the vector that the head scores, of each picture\n"
     "  --logits FILE       safetensors: the scores before softmax, of each picture\n"
-    "  --per-image FILE    safetensors: what each head did for each picture, as it was counted
-    "
-    "  -h, --help          show this
-    " EVALUATION_OPTIONS_HELP ROUTED_VALUES_HELP DROP_HEADS_HELP
-    RUNNING_HELP
+    "  --per-image FILE    safetensors: what each head did for each picture, as it was counted\n"
+    "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_VALUES_HELP DROP_HEADS_HELP
+        RUNNING_HELP
     "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
     "then 1. Eight in a row that cannot be opened or read end the run. Started by mpirun, all ranks\n"
     "share the work, and rank 0 prints the result.\n";
