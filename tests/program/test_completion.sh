@@ -45,7 +45,7 @@ expect "count export plot stats report" mohvit headload ""
 expect "count" mohvit headload c
 expect "eval" mohvit help ev
 expect "--top" mohvit classify --to
-expect "--per-class --predictions --preprocess --precision" mohvit eval --p
+expect "--per-class --predictions --per-image --preprocess --precision" mohvit eval --p
 expect "--output" mohvit headload count --ou
 expect "--csv" mohvit headload export --cs
 expect "--json" mohvit headload export --js
