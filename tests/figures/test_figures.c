@@ -316,6 +316,27 @@ static void a_screen_reader_is_told_what_a_figure_shows(void **state)
     }
 }
 
+/* From a heading without the gate's share to one with it, and never one that runs into what stands at the
+ * right. */
+static void a_heading_says_as_much_as_there_is_room_for(void **state)
+{
+    (void)state;
+    const size_t classes[] = {7};
+    figure f = last_block(classes, 1, false);
+    static const struct {
+        double width;
+        bool share, level;
+    } cases[] = {{400, true, true}, {WIDTH, false, true}, {120, false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        f.width = cases[i].width;
+        char *svg = draw_svg(&f, &drawing_usual);
+        assert_int_equal(count_of(svg, ">Block 4.0, 6 of 14 routed heads"), 1);
+        assert_int_equal(count_of(svg, " % of the gate</text>"), cases[i].share);
+        assert_int_equal(count_of(svg, ">balanced load 0.43</text>"), cases[i].level);
+        free(svg);
+    }
+}
+
 static void text_is_text_or_paths(void **state)
 {
     (void)state;
@@ -840,6 +861,7 @@ int main(void)
         cmocka_unit_test(bars_are_as_high_as_what_they_measure),
         cmocka_unit_test(a_cell_tells_how_far_its_class_is_from_the_mean_of_all),
         cmocka_unit_test(a_screen_reader_is_told_what_a_figure_shows),
+        cmocka_unit_test(a_heading_says_as_much_as_there_is_room_for),
         cmocka_unit_test(text_is_text_or_paths),
         cmocka_unit_test(any_name_can_be_in_an_svg),
         cmocka_unit_test(a_font_is_named_or_refused),
