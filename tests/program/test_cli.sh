@@ -961,8 +961,10 @@ what_ran_is_stated() {
     run 0 bench --iters 1 --format json --routed-heads 100%
     equal "$(get provenance active_heads_percent)" 100.0
     [ "$(awk '{print ($1 > 0 && $1 < 100)}' a)" = 1 ] || fail "$(cat a)"
-    run 0 info --variant moh_transnext_small_75 --routed-heads 99
-    has "$err" "--routed-heads 99: some stages have fewer; a token picks 0, 0, 9, 20 in stages 1 to 4"
+    run 0 info --variant moh_transnext_small_75 --routed-heads 20
+    has "$err" "--routed-heads 20: some stages have fewer; a token picks 0, 0, 9, 20 in stages 1 to 4"
+    run 3 info --variant moh_transnext_small_75 --routed-heads 50
+    has "$err" "routed heads \"50\": no block of this model routes more than 20 heads; percent"
     run 0 info --variant moh_transnext_small_75 --routed-heads 9
     equal "$err" "" # stage 3 has as many, stage 4 more
     run 0 bench --iters 1 --routed-heads 6

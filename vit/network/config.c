@@ -70,6 +70,7 @@ const char *config_name(const config *c)
 mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_error *err)
 {
     char *end;
+    size_t most = 0; /* that a block routes */
     errno = 0;
     unsigned long number = isdigit((unsigned char)*routed_heads) ? strtoul(routed_heads, &end, 10) : 0;
     bool percent = number && *end == '%', routes = false;
@@ -79,6 +80,14 @@ mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_erro
             "routed heads \"%s\"; expected a number of heads from 1, or 1%% to 100%% of those that "
             "are routed",
             routed_heads);
+    for (size_t s = 0; s < STAGES; s++)
+        most = config_candidates(c, s) > most ? config_candidates(c, s) : most;
+    if (!percent && most && number > most)
+        return error_set(
+            err, MOHVIT_ERROR_ARGUMENT,
+            "routed heads \"%s\": no block of this model routes more than %zu heads; percent of them "
+            "are written with a %% sign",
+            routed_heads, most);
     for (size_t s = 0; s < STAGES; s++) {
         size_t candidates = config_candidates(c, s), routed = number;
         if (!candidates)

@@ -58,8 +58,8 @@ bool config_variant(config *out, const char *name);
  * picks, else its own name, else "custom". */
 const char *config_name(const config *c);
 
-/* Makes each token pick another number of heads than in training: "K" of them, at most all that are routed,
- * or "P%" of those, at least 1. Stages without routing stay; an error where there are no others. */
+/* Makes each token pick another number of heads than in training: "K" of them, all in a stage that routes
+ * fewer, or "P%", at least 1. Stages without routing stay; an error where no stage routes K. */
 mohvit_status config_set_routed(config *c, const char *routed_heads, mohvit_error *err);
 
 /* Reads and validates the JSON of spec 1; unknown keys are errors. name, of a file, begins messages. */

@@ -51,8 +51,8 @@ static void a_number_or_a_share_of_the_candidates_is_taken(void **state)
         const char *routed_heads;
         size_t expected[STAGES]; /* of 0, 4, 4 and 5 candidates */
     } cases[] = {
-        {"1", {0, 1, 1, 1}},    {"3", {0, 3, 3, 3}},   {"5", {0, 4, 4, 5}},  {"999", {0, 4, 4, 5}},
-        {"100%", {0, 4, 4, 5}}, {"50%", {0, 2, 2, 3}}, {"1%", {0, 1, 1, 1}}, {"30%", {0, 1, 1, 2}},
+        {"1", {0, 1, 1, 1}},   {"3", {0, 3, 3, 3}},  {"5", {0, 4, 4, 5}},   {"100%", {0, 4, 4, 5}},
+        {"50%", {0, 2, 2, 3}}, {"1%", {0, 1, 1, 1}}, {"30%", {0, 1, 1, 2}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         config c = small;
@@ -73,6 +73,9 @@ static void what_is_no_number_of_heads_is_refused(void **state)
         assert_int_equal(config_set_routed(&c, wrong[i], &err), MOHVIT_ERROR_ARGUMENT);
         assert_non_null(strstr(err.message, wrong[i]));
     }
+    config most = small;
+    assert_int_equal(config_set_routed(&most, "6", &err), MOHVIT_ERROR_ARGUMENT);
+    assert_non_null(strstr(err.message, "\"6\": no block of this model routes more than 5 heads; percent"));
     config dense;
     config_variant(&dense, "transnext_micro");
     assert_int_equal(config_set_routed(&dense, "1", &err), MOHVIT_ERROR_ARGUMENT);
