@@ -54,6 +54,7 @@ static void error_vset(mohvit_error *err, mohvit_status status, const char *suff
         snprintf(raw + n, sizeof raw - (size_t)n, ": %.*s", (int)length, suffix);
     squeeze(raw, sizeof err->message);
     err->status = status;
+    err->number = 0;
     escape_controls(err->message, sizeof err->message, raw);
 }
 
@@ -85,12 +86,15 @@ bool errno_may_pass(void)
 mohvit_status(error_errno)(mohvit_error *err, const char *format, ...)
 {
     char reason[128];
-    mohvit_status status = status_of(errno);
-    const char *text = strerror_r(errno, reason, sizeof reason);
+    int number = errno;
+    mohvit_status status = status_of(number);
+    const char *text = strerror_r(number, reason, sizeof reason);
     va_list args;
     va_start(args, format);
     error_vset(err, status, text, format, args);
     va_end(args);
+    if (err)
+        err->number = number;
     return status;
 }
 

@@ -179,6 +179,7 @@ void replace_blame(const replace_file *f, mohvit_error *err)
         return;
     mohvit_error old = *err;
     error_set(err, old.status, "%s%s", f->path, old.message + length);
+    err->number = old.number;
 }
 
 // ---- At once, and questions ------------------------------------------------------------------------

@@ -27,6 +27,7 @@ typedef enum mohvit_status {
 typedef struct mohvit_error {
     mohvit_status status;
     char message[1024]; /* one line; the middle of a very long one is left out, control bytes are \xNN */
+    int number;         /* errno, where the operating system refused; else 0 */
 } mohvit_error;
 
 /* Told that `done` of `total` are done, where done never falls; 0 goes on, anything else cancels the call at

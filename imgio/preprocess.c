@@ -76,11 +76,11 @@ static mohvit_status read_key(preprocess *p, const char *key, const json_t *valu
                      key);
 }
 
-mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t length, const char *name,
-                                   mohvit_error *err)
+mohvit_status preprocess_update(preprocess *out, const char *json, size_t length, const char *name,
+                                mohvit_error *err)
 {
     json_t *root;
-    preprocess p = preprocess_default;
+    preprocess p = *out;
     mohvit_status status =
         json_load_object(&root, json, length, PREPROCESS_MAX_JSON, name, "preprocess", err);
     if (status)
@@ -94,6 +94,16 @@ mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t len
             break;
     }
     json_decref(root);
+    if (!status)
+        *out = p;
+    return status;
+}
+
+mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t length, const char *name,
+                                   mohvit_error *err)
+{
+    preprocess p = preprocess_default;
+    mohvit_status status = preprocess_update(&p, json, length, name, err);
     if (!status)
         *out = p;
     return status;

@@ -23,6 +23,9 @@ extern const preprocess preprocess_default;
  * error. name (a file, a checkpoint) is used in messages. *out is set on success alone. */
 mohvit_status preprocess_from_json(preprocess *out, const char *json, size_t length, const char *name,
                                    mohvit_error *err);
+/* The same, but what the JSON lacks stays as it is in *p. */
+mohvit_status preprocess_update(preprocess *p, const char *json, size_t length, const char *name,
+                                mohvit_error *err);
 
 /* The JSON that preprocess_from_json reads back to the same values; malloc'd, NULL without memory. */
 char *preprocess_to_json(const preprocess *p);

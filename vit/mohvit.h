@@ -85,8 +85,8 @@ typedef struct mohvit_options {
     size_t img_size;        /* side of the square input in pixels; 0: the config's img_size */
     mohvit_backend backend;
     mohvit_precision precision;
-    /* How many of the routed heads a token picks: NULL: as trained; "K", or "P%" of them. An error for a
-     * model that routes none. */
+    /* How many of the routed heads a token picks (top-k): NULL: as trained; "K" heads, or all of a block that
+     * has fewer, or "P%" of them. An error for a model that routes none, and where no block has K. */
     const char *routed_heads;
     int threads; /* used while loading; 0: mohvit_default_threads() */
     /* Gets extra tensors, non-finite weights; may be NULL. Called by one thread at a time, any
@@ -98,6 +98,10 @@ typedef struct mohvit_options {
     /* Told how the checkpoint was understood, where that had to be found out; may be NULL. Called as warn is.
      */
     void (*note)(void *user, const char *message);
+    /* JSON texts in place of the files, of which messages speak as "config", "labels" and "preprocess"; NULL:
+     * none. labels_json is an array of strings. What preprocess_json lacks is the checkpoint's. To give a
+     * file and a text for the same is an error. */
+    const char *config_json, *labels_json, *preprocess_json;
 } mohvit_options;
 
 /* Opens a checkpoint (.safetensors or .pth, told apart by content). path NULL opens the built-in model.
@@ -176,7 +180,7 @@ typedef struct mohvit_block {
     size_t tokens;       /* of one image */
     size_t heads;
     size_t shared; /* heads that are always on, the first ones; all of them where routed is 0 */
-    size_t routed; /* heads that each token selects of the others */
+    size_t routed; /* top-k: how many of the others, the routed heads, each token selects */
 } mohvit_block;
 
 /* Fills *block, whose size the caller has set, with the block of that index over all stages, from 0: below
@@ -244,6 +248,11 @@ MOHVIT_API void mohvit_set_trace(mohvit_context *ctx, mohvit_trace *trace, void 
  * token and head of every block and slot, 0.5 MiB a slot for moh_transnext_small_75 at 224 pixels. It changes
  * no other result. 0: they do not, as in a new context, and the memory is freed. */
 MOHVIT_API mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err);
+
+/* The same of what leaves each block, for mohvit_outputs: a float for each token and channel of every block
+ * and slot, 12 MiB a slot for moh_transnext_small_75 at 224 pixels. Unlike a trace it leaves images side by
+ * side. */
+MOHVIT_API mohvit_status mohvit_record_outputs(mohvit_context *ctx, int record, mohvit_error *err);
 
 /* A prediction does not grow: what else is known of a class is asked by its index. */
 typedef struct mohvit_prediction {
@@ -323,6 +332,11 @@ MOHVIT_API const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t 
  * where the token did not select it. Tokens go row by row over the stage's square map. NULL also where the
  * run did not record gates, or past the last block. The blocks of a slot lie one behind the other. */
 MOHVIT_API const float *mohvit_gates(const mohvit_context *ctx, size_t slot, size_t block);
+/* (tokens, channels) floats: the tokens that leave that block, as a mohvit_trace sees them. *channels, unless
+ * channels is NULL, is set with the result alone. NULL also where the run did not record outputs, or past
+ * the last block. */
+MOHVIT_API const float *mohvit_outputs(const mohvit_context *ctx, size_t slot, size_t block,
+                                       size_t *channels);
 
 /* ---- Head load ------------------------------------------------------------------------------- */
 

@@ -218,12 +218,16 @@ static mohvit_status lost_shard(const sharded *s, const shard *part, mohvit_stat
     if (err)
         cause = *err;
     if (saved)
-        return error_set(err, status,
-                         "%s; shards called .bin are what torch.save wrote, and are not read: once all are "
-                         "there, " TO_JOIN,
-                         cause.message);
-    return error_set(err, status, "%s; expected its %zu shard%s beside it", cause.message, s->count,
-                     plural(s->count));
+        error_set(err, status,
+                  "%s; shards called .bin are what torch.save wrote, and are not read: once all are "
+                  "there, " TO_JOIN,
+                  cause.message);
+    else
+        error_set(err, status, "%s; expected its %zu shard%s beside it", cause.message, s->count,
+                  plural(s->count));
+    if (err)
+        err->number = cause.number;
+    return status;
 }
 
 /* An index of pytorch_model-00001-of-00002.bin looks the same, and each of these is a zip or a bare pickle.
@@ -269,6 +273,7 @@ static mohvit_status blame(const sharded *s, mohvit_status status, mohvit_error 
     if (status && err) {
         mohvit_error cause = *err;
         error_set(err, status, "%s: index of a sharded checkpoint: %s", s->base.src->name, cause.message);
+        err->number = cause.number;
     }
     return status;
 }

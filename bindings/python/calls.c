@@ -55,7 +55,8 @@ static void copy(const call *c, char *memory, size_t images)
     memory = put(memory, images, c->at, mohvit_logits(c->ctx, 0), c->logits);
     memory = put(memory, images, c->at, mohvit_features(c->ctx, 0), c->features);
     memory = put(memory, images, c->at, mohvit_head_tokens(c->ctx, 0), c->head_tokens);
-    put(memory, images, c->at, mohvit_gates(c->ctx, 0, 0), c->gates);
+    memory = put(memory, images, c->at, mohvit_gates(c->ctx, 0, 0), c->gates);
+    put(memory, images, c->at, mohvit_outputs(c->ctx, 0, 0, NULL), c->outputs);
 }
 
 static void begin(call *c, size_t at, const int *stop)

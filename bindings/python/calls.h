@@ -29,7 +29,7 @@ typedef struct call {
     picture *pictures; /* that are to be run */
     /* Bytes of each array that the model answers for an image, in the order in which they are copied: doubles
      * first, which must be aligned. 0: not wanted. */
-    size_t head_gate_sum, logits, features, head_tokens, gates;
+    size_t head_gate_sum, logits, features, head_tokens, gates, outputs;
     size_t at; /* the image that failed: its place among those of the call, after run_together that among the
                   pictures */
     mohvit_error err;

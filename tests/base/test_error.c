@@ -90,7 +90,10 @@ static void the_system_tells_whose_fault_it_is(void **state)
         assert_int_equal(errno_may_pass(), cases[i].may_pass);
         assert_int_equal(error_errno(&err, "f"), cases[i].status);
         assert_string_equal(err.message, expected);
+        assert_int_equal(err.number, cases[i].number);
         assert_int_equal(error_may_pass(cases[i].status), cases[i].may_pass);
+        error_set(&err, MOHVIT_ERROR_IO, "f: ends early");
+        assert_int_equal(err.number, 0);
     }
 }
 

@@ -249,6 +249,11 @@ class Torch(Suite):
             torch.utils.data.TensorDataset(x.detach().repeat(5, 1, 1, 1), torch.arange(10)), batch_size=4))
         self.assertEqual((score.images, score.head_load.images.tolist()), (10, [1] * 10))
 
+        with self.assertRaisesRegex(TypeError, "torch.bfloat16; expected"):
+            self.model(x.to(torch.bfloat16))
+        with self.assertRaisesRegex(TypeError, r"^images\[0\]: Tensor of torch.bfloat16"):
+            self.model([x[0].to(torch.bfloat16), x[1]])
+
         from support import BUILT_IN, load_safetensors
         state = {name: torch.from_numpy(array) for name, array in load_safetensors(BUILT_IN).items()}
         options = {"config": self.model.config, "preprocess": self.model.preprocess}

@@ -3,6 +3,7 @@
 
 import gzip
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,12 @@ class Evaluations(Scratch):
                 load.add(self.model(image), classes)
             self.assertEqual(load.images.sum(), 0)
 
+    def test_data_that_are_no_pairs(self):
+        images, classes = fashion_mnist(3)
+        for data in ((images, classes), (images[0], 3), [{"image": images[0], "label": 3}], [images[0]]):
+            with self.assertRaisesRegex(TypeError, r"expected pairs .* zip\(images, classes\)"):
+                mohvit.evaluate(self.model, data)
+
     def test_an_exact_tie_goes_to_the_lower_class(self):
         tensors = load_safetensors(BUILT_IN)
         tensors["head.weight"][3] = tensors["head.weight"][7]
@@ -126,6 +133,16 @@ class HeadLoads(Scratch):
             mohvit.HeadLoad.load(SAMPLES[0])
         with self.assertRaises(OSError):
             load.save(self.path("no/folder"))
+
+    def test_pickled(self):
+        load = pickle.loads(pickle.dumps(self.counted()))
+        self.equal(load, self.counted())
+        for result in (self.model(SAMPLES[:2]), pickle.loads(pickle.dumps(self.model(SAMPLES[:2])))):
+            load.add(result, 9)
+        self.assertEqual(load.images.tolist(), [1] * 8 + [0, 4])
+        for model in (self.model.reroute("100%"), mohvit.Model(exif_orientation=True), mohvit.Model(labels=["x"] * 10)):
+            with self.assertRaisesRegex(mohvit.MismatchError, "pickled by another model"):
+                load.add(pickle.loads(pickle.dumps(model(SAMPLES))), 0)
 
     def test_merged(self):
         both = self.counted()
@@ -221,6 +238,10 @@ class HeadLoads(Scratch):
         figure = load.plot(["bag", 3], block="3.1")
         self.assertEqual([axes.get_title() for axes in figure.axes], ["Bag (0 images)", "Dress (1 image)"])
         np.testing.assert_allclose([bar.get_height() for bar in figure.axes[1].patches], load.loads[3, 3, 2:8])
+        self.assertEqual([axes.get_title() for axes in load.plot("Dress").axes], ["Dress (1 image)"])
+        self.assertEqual([axes.get_title() for axes in load.plot(3).axes], ["Dress (1 image)"])
+        with self.assertRaisesRegex(ValueError, "no class is called 'Bags'; there are T-shirt/top, Trouser, "):
+            load.plot("Bags")
         heatmap = load.plot(heatmap=True, block=0)
         np.testing.assert_allclose(heatmap.axes[0].images[0].get_array(), load.loads[:8, 0, 1:4])
         own = matplotlib.pyplot.figure()
@@ -242,6 +263,29 @@ class HeadLoads(Scratch):
         load = mohvit.HeadLoad.load(os.path.join(GOLDEN, "headload", "0.1.0.safetensors"))
         self.assertGreater(load.images.sum(), 0)
         self.assertTrue((load.active <= load.tokens[:, :, None]).all())
+
+
+class Vectors(Scratch):
+    def test_files_of_the_program(self):
+        images, classes = fashion_mnist(20)
+        features, logits = self.path("f.safetensors"), self.path("l.safetensors")
+        mohvit.run_cli("eval", "--limit", 20, "--features", features, "--logits", logits, DATA)
+        expected = self.model(images)
+        for path, array in ((features, expected.features), (logits, expected.logits)):
+            read = mohvit.load_features(path)
+            self.assertEqual((read.features.dtype, read.features.shape), (array.dtype, array.shape))
+            np.testing.assert_array_equal(read.features, array)
+            np.testing.assert_array_equal(read.classes, classes)
+            np.testing.assert_array_equal(read.index, np.arange(20))
+            self.assertEqual((len(read.names), len(set(read.names))), (20, 20))
+            self.assertEqual(read.provenance["weights_hash"], self.model.provenance["weights_hash"])
+        counted = self.path("load.safetensors")
+        mohvit.HeadLoad(self.model).save(counted)
+        for path in (SAMPLES[0], counted, os.devnull):
+            with self.assertRaisesRegex(ValueError, "is not a file of mohvit eval"):
+                mohvit.load_features(path)
+        with self.assertRaises(FileNotFoundError):
+            mohvit.load_features(self.path("gone"))
 
 
 class Program(Scratch):

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Models and their answers: the same bits as the program's, for whatever an image may be."""
 
+import errno
 import io
 import json
 import logging
 import os
 import pathlib
 import pickle
+import pydoc
 import subprocess
 import tempfile
 import threading
@@ -85,6 +87,18 @@ class Images(Suite):
             np.testing.assert_array_equal(self.model(view).logits[0], expected.logits[0])
             np.testing.assert_array_equal(self.model(view).logits[1], self.model(pixels[::-1]).logits[0])
 
+    def test_deep_images_of_pil(self):
+        deep = np.random.default_rng(4).integers(0, 65536, (20, 30), np.uint16)
+        expected = self.model(np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=-1))
+        file = io.BytesIO()
+        Image.fromarray(deep).save(file, "PNG")
+        self.same(self.model(file.getvalue()), expected)
+        self.same(self.model(Image.open(file)), expected)
+        self.same(self.model(Image.fromarray(deep)), expected)
+        for image in (Image.fromarray(deep.astype(np.int32)), Image.fromarray(deep.astype(np.float32))):
+            with self.assertRaisesRegex(TypeError, f"Image of mode {image.mode}; expected 8 bits"):
+                self.model(image)
+
     def test_tensors_are_taken_as_they_are(self):
         size, p = self.model.img_size, self.model.preprocess
         pixels = np.random.default_rng(2).integers(0, 256, (size, size, 3), np.uint8)
@@ -146,6 +160,27 @@ class Results(Suite):
         self.assertIn("8 images", repr(result))
         with self.assertRaises(ValueError):
             result.top(0)
+
+    def test_outputs_are_what_a_trace_sees(self):
+        seen = {}
+        self.model(SAMPLES, trace=lambda image, block, x: seen.update({(image, block): x}))
+        for result in (self.model(SAMPLES, outputs=True), self.model(SAMPLES, outputs=True, gates=True, copy=False)):
+            for i, block in enumerate(self.model.layout):
+                x = result.outputs(block.name)
+                self.assertEqual((x.dtype, x.shape), (np.float32, (len(SAMPLES), block.tokens, self.model.config["embed_dims"][block.stage - 1])))
+                np.testing.assert_array_equal(x, np.stack([seen[image, i] for image in range(len(SAMPLES))]))
+            self.same(result, self.model(SAMPLES))
+        with self.assertRaisesRegex(ValueError, "outputs=True"):
+            self.model(SNEAKER).outputs(0)
+
+    def test_results_can_be_pickled(self):
+        for result in (self.model(SAMPLES, gates=True), self.model(SAMPLES, gates=True, copy=False)):
+            again = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(result))))
+            self.same(again, result)
+            self.assertEqual((len(again), again.model, again.layout, again.top(3)), (8, None, self.model.layout, result.top(3)))
+            np.testing.assert_array_equal(again.gates("4.0"), result.gates("4.0"))
+            with self.assertRaisesRegex(ValueError, "outputs=True"):
+                again.outputs(0)
 
     def test_gates_agree_with_the_counts(self):
         result = self.model(SAMPLES, gates=True)
@@ -227,6 +262,7 @@ class Models(Suite):
         self.assertEqual((model.img_size, model.num_classes, model.num_features, model.label_ids), (64, 10, 192, [None] * 10))
         self.assertEqual([b.name for b in model.layout], ["1.0", "2.0", "3.0", "3.1", "3.2", "4.0"])
         self.assertEqual(model.layout[5], mohvit.Block("4.0", 4, 0, 4, 16, 2, 6))
+        self.assertEqual(model.layout[5].candidates, 14)
         self.assertEqual((model.backend, model.precision), (model.provenance["backend"], "f32"))
         self.assertEqual(model.provenance["instruction_set"], model.instruction_set)
         self.assertEqual(model.provenance["version"], mohvit.__version__)
@@ -246,6 +282,8 @@ class Models(Suite):
         self.assertEqual(mohvit.Model(preprocess={"mean": [0, 0, 0], "crop_pct": 0.5}).preprocess["crop_pct"], 0.5)
         arrays = {"mean": np.zeros(3), "std": np.ones(3), "crop_pct": np.float64(0.5)}
         self.assertEqual(mohvit.Model(preprocess=arrays).preprocess["mean"], [0, 0, 0])
+        own = mohvit.Model(preprocess={"mean": [0, 0, 0]}).preprocess  # the rest stays the model's
+        self.assertEqual(own, {**self.model.preprocess, "mean": [0, 0, 0]})
         self.assertEqual(mohvit.Model(routed_heads="100%").active_heads_percent, 100)
         self.assertEqual(mohvit.Model(routed_heads=1).layout[5].routed, 1)
         with tempfile.TemporaryDirectory() as folder:
@@ -253,8 +291,10 @@ class Models(Suite):
             path.write_text("".join(f"y{i}\n" for i in range(10)))
             self.assertEqual(mohvit.Model(labels=path).labels[3], "y3")
         for options, message in (({"backend": "cuda"}, "openblas"), ({"precision": "fp4"}, "bf16"), ({"img_size": 65}, "32"),
-                                 ({"routed_heads": "x"}, "x"), ({"threads": -1}, "-1"), ({"labels": ["one"]}, "labels.json"),
-                                 ({"preprocess": {"mean": 1}}, "preprocess.json"), ({"key": "ema"}, "ema")):
+                                 ({"routed_heads": "x"}, "x"), ({"threads": -1}, "-1"), ({"labels": ["one"]}, "^labels: "),
+                                 ({"preprocess": {"mean": 1}}, "^preprocess: "), ({"config": {"depths": 1}}, "^config: "),
+                                 ({"routed_heads": 50}, "no block of this model routes more than 14 heads; percent"),
+                                 ({"key": "ema"}, "ema")):
             with self.subTest(options), self.assertRaisesRegex(mohvit.Error, message):
                 mohvit.Model(**options)
         with self.assertRaises(TypeError):
@@ -373,8 +413,48 @@ class Errors(unittest.TestCase):
             error = kind(2, "wrong", [{"top1": 1}]) if kind is mohvit.CommandError else kind("wrong")
             again = pickle.loads(pickle.dumps(error))
             self.assertEqual((type(again), str(again), vars(again)), (kind, str(error), vars(error)))
-        with self.assertRaisesRegex(TypeError, "its arrays"):
-            pickle.dumps(mohvit.Model()(SNEAKER))
+
+    def test_what_the_system_said(self):
+        model = mohvit.Model()
+        with tempfile.TemporaryDirectory() as folder:
+            gone = os.path.join(folder, "gone")
+            for call, name in ((lambda: mohvit.Model(gone), gone), (lambda: mohvit.Model(labels=pathlib.Path(gone)), gone),
+                               (lambda: mohvit.Model(config=gone), gone), (lambda: mohvit.Model(preprocess=gone), gone),
+                               (lambda: model(gone), gone), (lambda: model([SNEAKER, gone]), gone),
+                               (lambda: model([SNEAKER, gone], copy=False), gone), (lambda: mohvit.HeadLoad.load(gone), gone),
+                               (lambda: mohvit.HeadLoad(model).save(gone + "/x"), gone + "/x")):
+                with self.assertRaises(FileNotFoundError) as caught:
+                    call()
+                for error in (caught.exception, pickle.loads(pickle.dumps(caught.exception))):
+                    self.assertIs(type(error), mohvit.MissingFileError)
+                    self.assertEqual((error.errno, error.strerror, error.filename), (errno.ENOENT, os.strerror(errno.ENOENT), name))
+                    self.assertIn(name + ": ", str(error))
+            index = os.path.join(folder, "model.safetensors.index.json")
+            with open(index, "w", encoding="utf-8") as file:
+                json.dump({"weight_map": {"head.bias": "model-00001-of-00001.safetensors"}}, file)
+            with self.assertRaises(FileNotFoundError) as caught:
+                mohvit.Model(index)
+            self.assertEqual((caught.exception.errno, caught.exception.filename), (errno.ENOENT, None))  # the shard is missing
+            short = os.path.join(folder, "short.png")
+            with open(short, "wb") as file:
+                file.write(read(SNEAKER)[:100])
+            with self.assertRaises(mohvit.Error) as caught:
+                model(short)
+            self.assertIsNone(getattr(caught.exception, "errno", None))
+            pid = os.fork()  # root may read everything
+            if not pid:
+                try:
+                    os.chmod(short, 0)
+                    os.chmod(folder, 0o755)
+                    if not os.geteuid():
+                        os.seteuid(65534)
+                    model(short)
+                except PermissionError as error:
+                    said = type(error), error.errno, error.filename
+                    os._exit(0 if said == (mohvit.ForbiddenFileError, errno.EACCES, short) else 2)
+                finally:
+                    os._exit(1)
+            self.assertEqual(os.waitpid(pid, 0)[1], 0)
 
     def test_a_folder_and_a_format_that_is_not_read(self):
         model = mohvit.Model()
@@ -382,6 +462,16 @@ class Errors(unittest.TestCase):
             model(os.path.dirname(SNEAKER))
         with self.assertRaisesRegex(mohvit.UnsupportedError, "GIF"):
             model(b"GIF89a" + bytes(100))
+
+    def test_help_shows_what_attributes_are(self):
+        for kind, names in ((mohvit.Model, ("gmacs_routed", "layout", "provenance")), (mohvit.Result, ("logits", "head_tokens")),
+                            (mohvit.HeadLoad, ("layout", "labels"))):
+            text = pydoc.plaintext.document(kind)
+            for name in names:
+                self.assertIn(vars(kind)[name].__doc__, text.replace("\n |  ", "\n").replace("\n     ", " "))
+        for kind in (mohvit.Block, mohvit.Evaluation, mohvit.Features):
+            fields = getattr(kind, "_fields", None) or list(kind.__dataclass_fields__)
+            self.assertEqual([name for name in fields if name not in kind.__doc__], [], kind)
 
     def test_all_public_names_are_there(self):
         self.assertEqual([name for name in mohvit.__all__ if not getattr(mohvit, name).__doc__], [])

@@ -49,9 +49,9 @@ class Pages(unittest.TestCase):
         self.assertEqual(names["score"].top1, 100)
         self.assertEqual(names["score"].head_load.images.tolist(), [1, 1, 0, 1, 1, 1, 0, 1, 1, 1])
         load = names["head_load_of"](Network(), names["model"].config, names["paths"], 0)
-        usual = mohvit.Model(preprocess={"interpolation": "bicubic"})  # the crop of ImageNet, where nothing else is said
+        usual = mohvit.Model(preprocess={"crop_pct": 0.875})  # that of ImageNet, where nothing else is said
         np.testing.assert_array_equal(load.active[0], np.maximum(usual(names["paths"]).head_tokens.sum(axis=0), -1))
-        public = set(mohvit.__all__) - {"Block", "CancelledError", "Evaluation", "Prediction", "Result", "Error", "program_path"}
+        public = set(mohvit.__all__) - {"Block", "CancelledError", "Evaluation", "Features", "Prediction", "Result", "Error", "program_path"}
         self.assertEqual([name for name in sorted(public) if name not in page], [])
 
     def test_notebook_heads(self):

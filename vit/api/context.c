@@ -24,20 +24,23 @@ struct mohvit_context {
     double macs;                           /* multiply-adds of an image */
     image_limits limits;
     bool exif_orientation;
-    float *input;          /* (batch, size, size, 3) */
-    float *logits;         /* (batch, classes) */
-    float *features;       /* (batch, channels) */
-    int32_t *head_tokens;  /* (batch, blocks, max_heads) */
-    double *gate_sum;      /* (batch, blocks, max_heads) */
-    float *gates;          /* (batch, gates_per_slot); NULL: not recorded */
-    size_t gates_per_slot; /* tokens · heads of every block */
-    uint8_t *crop;         /* (size, size, 3) */
-    workplace *workplaces; /* (side_by_side): one for each image that is computed at a time */
+    float *input;            /* (batch, size, size, 3) */
+    float *logits;           /* (batch, classes) */
+    float *features;         /* (batch, channels) */
+    int32_t *head_tokens;    /* (batch, blocks, max_heads) */
+    double *gate_sum;        /* (batch, blocks, max_heads) */
+    float *gates;            /* (batch, gates_per_slot); NULL: not recorded */
+    size_t gates_per_slot;   /* tokens · heads of every block */
+    float *outputs;          /* (batch, outputs_per_slot); NULL: not recorded */
+    size_t outputs_per_slot; /* tokens · channels of every block */
+    uint8_t *crop;           /* (size, size, 3) */
+    workplace *workplaces;   /* (side_by_side): one for each image that is computed at a time */
     size_t side_by_side;
     context_settings settings;
     size_t images;   /* of the current run */
     size_t answered; /* slots of the last run, whose results may be asked for */
     size_t recorded; /* the same of their gates */
+    size_t traced;   /* and of their blocks' outputs */
     mohvit_progress *progress;
     void *progress_user;
     mohvit_trace *trace;
@@ -130,6 +133,7 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free(ctx->head_tokens);
     free(ctx->gate_sum);
     free(ctx->gates);
+    free(ctx->outputs);
     free(ctx->crop);
     free(ctx);
 }
@@ -146,6 +150,11 @@ void mohvit_set_trace(mohvit_context *ctx, mohvit_trace *trace, void *user)
     ctx->trace_user = user;
 }
 
+static size_t channels_of(const mohvit_context *ctx, const routing_block *b)
+{
+    return mohvit_describe(ctx->model)->config.embed_dims[b->stage - 1];
+}
+
 mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err)
 {
     const routing_layout *layout = mohvit_routing(ctx->model);
@@ -159,6 +168,33 @@ mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error 
         if (!ctx->gates)
             return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for the gates of a batch of %zu image%s",
                              ctx->batch, plural(ctx->batch));
+    }
+    return MOHVIT_OK;
+}
+
+/* Floats of an image's outputs in the first `count` blocks. */
+static size_t outputs_before(const mohvit_context *ctx, size_t count)
+{
+    const routing_block *blocks = mohvit_routing(ctx->model)->blocks;
+    size_t floats = 0;
+    for (size_t i = 0; i < count; i++)
+        floats += blocks[i].tokens * channels_of(ctx, &blocks[i]);
+    return floats;
+}
+
+mohvit_status mohvit_record_outputs(mohvit_context *ctx, int record, mohvit_error *err)
+{
+    if (!record) {
+        free(ctx->outputs);
+        ctx->outputs = NULL;
+        ctx->traced = 0;
+    } else if (!ctx->outputs) {
+        ctx->outputs_per_slot = outputs_before(ctx, mohvit_routing(ctx->model)->count);
+        ctx->outputs = memory_alloc(ctx->batch, ctx->outputs_per_slot * sizeof *ctx->outputs);
+        if (!ctx->outputs)
+            return error_set(err, MOHVIT_ERROR_MEMORY,
+                             "no memory for the blocks' outputs of a batch of %zu image%s", ctx->batch,
+                             plural(ctx->batch));
     }
     return MOHVIT_OK;
 }
@@ -342,6 +378,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .gate_sum = ctx->gate_sum + slot * ctx->heads,
         .gates = ctx->gates && !set->products_only ? ctx->gates + slot * ctx->gates_per_slot : NULL,
         .inputs = set->inputs ? set->inputs + slot * mohvit_inputs(ctx->model) : NULL,
+        .outputs = ctx->outputs && !set->products_only ? ctx->outputs + slot * ctx->outputs_per_slot : NULL,
         .routes = set->routes,
         .routes_user = set->routes_user,
         .trace = ctx->trace ? tell_trace : NULL,
@@ -380,7 +417,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     if (!n || n > ctx->batch)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
     const gemm *g = mohvit_network(ctx->model)->numerics.gemms[PRECISION_F32];
-    ctx->answered = ctx->recorded = 0;
+    ctx->answered = ctx->recorded = ctx->traced = 0;
     ctx->images = n;
     ctx->total = n * mohvit_routing(ctx->model)->count;
     atomic_store(&ctx->done, 0);
@@ -395,6 +432,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
                          ctx->total);
     ctx->answered = n;
     ctx->recorded = ctx->gates ? n : 0;
+    ctx->traced = ctx->outputs ? n : 0;
     return MOHVIT_OK;
 }
 
@@ -434,6 +472,16 @@ const float *mohvit_gates(const mohvit_context *ctx, size_t slot, size_t block_i
     if (slot >= ctx->recorded || block_index >= layout->count)
         return NULL;
     return ctx->gates + slot * ctx->gates_per_slot + routing_pairs(layout, block_index);
+}
+
+const float *mohvit_outputs(const mohvit_context *ctx, size_t slot, size_t block_index, size_t *channels)
+{
+    const routing_layout *layout = mohvit_routing(ctx->model);
+    if (slot >= ctx->traced || block_index >= layout->count)
+        return NULL;
+    if (channels)
+        *channels = channels_of(ctx, &layout->blocks[block_index]);
+    return ctx->outputs + slot * ctx->outputs_per_slot + outputs_before(ctx, block_index);
 }
 
 mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,

@@ -8,14 +8,40 @@
 
 #define TEXT_FILE_MAX ((size_t)1 << 20)
 
-static mohvit_status config_read(config *out, const char *path, mohvit_error *err)
+/* What messages call an option that is a file or a text; fallback where it is neither. */
+static const char *option_name(const char *path, const char *json, const char *name, const char *fallback)
+{
+    return path ? path : json ? name : fallback;
+}
+
+static mohvit_status check_options(const mohvit_options *o, mohvit_error *err)
+{
+    const char *both = o->config && o->config_json           ? "config"
+                       : o->labels && o->labels_json         ? "labels"
+                       : o->preprocess && o->preprocess_json ? "preprocess"
+                                                             : NULL;
+    if (!both)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_ARGUMENT, "mohvit_options: %s and %s_json; expected one of them", both,
+                     both);
+}
+
+static bool config_given(const mohvit_options *options)
+{
+    return options->config || options->config_json;
+}
+
+static mohvit_status config_read(config *out, const mohvit_options *options, mohvit_error *err)
 {
     char *text;
     size_t size;
-    mohvit_status status = file_load_path(&text, &size, path, TEXT_FILE_MAX, err);
+    const char *json = options->config_json;
+    if (json)
+        return config_from_json(out, json, strlen(json), "config", err);
+    mohvit_status status = file_load_path(&text, &size, options->config, TEXT_FILE_MAX, err);
     if (status)
         return status;
-    status = config_from_json(out, text, size, path, err);
+    status = config_from_json(out, text, size, options->config, err);
     free(text);
     return status;
 }
@@ -142,18 +168,19 @@ static mohvit_status describe_config(config *out, checkpoint *cp, const config *
                                      const mohvit_options *options, mohvit_error *err)
 {
     const char *metadata = checkpoint_metadata(cp, "config"), *path = checkpoint_path(cp);
-    bool known = given || options->config || metadata;
+    bool known = given || config_given(options) || metadata;
     mohvit_status status = MOHVIT_OK;
     if (given)
         *out = *given;
-    else if (options->config)
-        status = config_read(out, options->config, err);
+    else if (config_given(options))
+        status = config_read(out, options, err);
     else if (metadata)
         status = config_from_json(out, metadata, strlen(metadata), path, err);
     else
         status = recognise(out, cp, options, err);
     if (!status)
-        status = adapt_config(out, options, options->config ? options->config : path, err);
+        status = adapt_config(out, options,
+                              option_name(options->config, options->config_json, "config", path), err);
     tensor_set set = {.prefix = ""}; // recognise has taken off what there was
     if (!status && known)
         status = tensor_set_find(&set, cp, out, options->key, err);
@@ -164,9 +191,11 @@ static mohvit_status describe_labels(labels *out, const char *json, const config
                                      const mohvit_options *options, const char *path, mohvit_error *err)
 {
     mohvit_status status;
-    const char *from = options->labels ? options->labels : path;
+    const char *from = option_name(options->labels, options->labels_json, "labels", path);
     if (options->labels)
         status = labels_read(out, options->labels, err);
+    else if (options->labels_json)
+        status = labels_from_json(out, options->labels_json, from, err);
     else if (json)
         status = labels_from_json(out, json, path, err);
     else if (c->num_classes == 1000)
@@ -196,6 +225,9 @@ static mohvit_status describe_preprocess(preprocess *out, const char *json, cons
     if (!status && json)
         status = preprocess_from_json(out, json, size, path, err);
     free(text);
+    json = options->preprocess_json;
+    if (!status && json)
+        status = preprocess_update(out, json, strlen(json), "preprocess", err);
     return status;
 }
 
@@ -227,7 +259,9 @@ mohvit_status description_read(description *out, checkpoint *cp, const config *g
                                const mohvit_options *options, mohvit_error *err)
 {
     config c;
-    mohvit_status status = describe_config(&c, cp, given, options, err);
+    mohvit_status status = check_options(options, err);
+    if (!status)
+        status = describe_config(&c, cp, given, options, err);
     return status ? status : complete(out, &c, cp, options, checkpoint_path(cp), err);
 }
 
@@ -235,16 +269,18 @@ mohvit_status description_of_config(description *out, const config *c, const moh
                                     mohvit_error *err)
 {
     config adapted = *c;
-    const char *name = options->config ? options->config : config_name(c);
-    mohvit_status status = adapt_config(&adapted, options, name, err);
+    const char *name = option_name(options->config, options->config_json, "config", config_name(c));
+    mohvit_status status = check_options(options, err);
+    if (!status)
+        status = adapt_config(&adapted, options, name, err);
     return status ? status : complete(out, &adapted, NULL, options, name, err);
 }
 
 mohvit_status synthetic_config(config *out, const char *variant, const mohvit_options *options,
                                mohvit_error *err)
 {
-    if (options->config)
-        return config_read(out, options->config, err);
+    if (config_given(options))
+        return config_read(out, options, err);
     if (variant && config_variant(out, variant))
         return MOHVIT_OK;
     return error_set(err, MOHVIT_ERROR_ARGUMENT, "no variant \"%s\"; expected a published one, such as %s",

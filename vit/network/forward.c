@@ -11,7 +11,7 @@ static void forward(const model *m, const pass *p, const float *input, size_t sk
 {
     size_t max_heads = config_max_heads(&m->config), at = skip * max_heads, N = 0, mark = p->scratch->used;
     float *x = scratch_floats(p->scratch, config_widest(&m->config), 1), *gates = result->gates,
-          *inputs = result->inputs;
+          *inputs = result->inputs, *outputs = result->outputs;
 
     p->profile->last = clock_ns();
     for (size_t s = 0; s < STAGES; s++) {
@@ -41,6 +41,10 @@ static void forward(const model *m, const pass *p, const float *input, size_t sk
             if (gates) {
                 memcpy(gates, r.gate, N * heads * sizeof *gates);
                 gates += N * heads;
+            }
+            if (outputs) {
+                memcpy(outputs, x, N * now->norm.C * sizeof *outputs);
+                outputs += N * now->norm.C;
             }
             profile_lap(p->profile, OP_COUNT);
             if (result->routes)

@@ -60,6 +60,7 @@ typedef struct forward_result {
     double *gate_sum; /* (blocks, max_heads) */
     float *gates;     /* of each block (tokens, heads), 0 where not selected. NULL: not wanted */
     float *inputs;    /* of each block (tokens, channels): the tokens that enter it. NULL: not wanted */
+    float *outputs;   /* of each block (tokens, channels), as trace sees them. NULL: not wanted */
     /* Called after each block, unless NULL, in this order. */
     route_trace *routes;
     void *routes_user;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, NoReturn, Sequence
+from typing import Any, Callable, NamedTuple, NoReturn, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,11 @@ AT_ONCE = 16  # images that a thread runs without a step of Python between them
 
 
 class Block(NamedTuple):
-    """An attention block, and how many of its heads work for a token."""
+    """An attention block, and how many of its heads work for a token.
+
+    name: for people, "4.2" is block 2 of stage 4. stage: from 1. block: in its stage, from 0. tokens: of one image.
+    heads: shared ones first. shared: heads that are always on; all of them where routed is 0. routed: top-k, how many of the
+    others, the routed heads, each token selects."""
 
     name: str  #: for people: "4.2" is block 2 of stage 4
     stage: int  #: from 1
@@ -23,7 +27,12 @@ class Block(NamedTuple):
     tokens: int  #: of one image
     heads: int
     shared: int  #: heads that are always on, the first ones; all of them where routed is 0
-    routed: int  #: heads that each token selects of the others
+    routed: int  #: top-k: heads that each token selects of the others, the routed heads
+
+    @property
+    def candidates(self) -> int:
+        """How many routed heads there are, of which a token selects `routed`."""
+        return self.heads - self.shared
 
 
 def read_layout(get_block: Callable[[int, Any, Any], int], blocks: int) -> tuple[Block, ...]:
@@ -48,6 +57,10 @@ def block_index(layout: tuple[Block, ...], block: int | str) -> int:
     return block % len(layout)
 
 
+Wanted = Tuple[bool, bool]  # gates, outputs
+PARTS = ("head_gate_sum", "logits", "features", "head_tokens", "gates", "outputs")  # the last two where they are wanted
+
+
 class Part(NamedTuple):
     """An array of what a model answers, whose first axis are the images."""
 
@@ -61,16 +74,20 @@ class Part(NamedTuple):
 class Parts:
     """What a context answers, in the order of calls.h."""
 
-    def __init__(self, info: Any, layout: tuple[Block, ...], gates: bool) -> None:
-        heads, pairs = (info.blocks, info.max_heads), sum(block.tokens * block.heads for block in layout)
+    def __init__(self, info: Any, layout: tuple[Block, ...], channels: list[int], wanted: Wanted) -> None:
+        heads = (info.blocks, info.max_heads)
         parts: list[tuple[str, Any, tuple[int, ...], Any]] = [
             ("head_gate_sum", lib.mohvit_head_gate_sum, heads, np.float64),
             ("logits", lib.mohvit_logits, (info.num_classes,), np.float32),
             ("features", lib.mohvit_features, (info.features,), np.float32),
             ("head_tokens", lib.mohvit_head_tokens, heads, np.int32),
         ]
-        if gates:  # of all blocks, one behind the other
+        if wanted[0]:  # of all blocks, one behind the other
+            pairs = sum(block.tokens * block.heads for block in layout)
             parts.append(("gates", lambda context, slot: lib.mohvit_gates(context, slot, 0), (pairs,), np.float32))
+        if wanted[1]:
+            floats = sum(block.tokens * width for block, width in zip(layout, channels))
+            parts.append(("outputs", lambda context, slot: lib.mohvit_outputs(context, slot, 0, ffi.NULL), (floats,), np.float32))
         self.list = [Part(name, get, shape, np.dtype(dtype), int(np.prod(shape)) * np.dtype(dtype).itemsize)
                      for name, get, shape, dtype in parts]
         self.size = sum(part.size for part in self.list)
@@ -109,6 +126,17 @@ class Answers:
         return None
 
 
+class Arrays(NamedTuple):
+    """The same after unpickling."""
+
+    images: int
+    arrays: dict[str, Any]
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        array: NDArray[Any] | None = self.arrays[name]
+        return array
+
+
 class Views:
     """The same in the context's own memory, read-only. The arrays hold the lease."""
 
@@ -141,9 +169,9 @@ def on_trace(of: Any, slot: int, block: int, x: Any, tokens: int, channels: int)
 class Context:
     """One caller at a time. Holds the model for as long as it lives itself."""
 
-    def __init__(self, owner: Any, batch: int, threads: int, gates: bool, image_options: Any) -> None:
-        self.kind = (batch, threads, gates)
-        self.parts = owner.parts[gates]
+    def __init__(self, owner: Any, batch: int, threads: int, wanted: Wanted, image_options: Any) -> None:
+        self.kind = (batch, threads, wanted)
+        self.parts = owner.parts[wanted]
         self._pictures = ffi.new("picture[]", max(batch, AT_ONCE))
         self._call = ffi.new("call *", {"pictures": self._pictures, **{part.name: part.size for part in self.parts.list}})
         self._error, out = ffi.addressof(self._call, "err"), ffi.new("mohvit_context **")
@@ -152,7 +180,8 @@ class Context:
         self.pointer = ffi.gc(out[0], lambda p, owner=owner: destroy(p))  # which has the model closed afterwards
         self._call.ctx = self.pointer
         check(lib.mohvit_set_image_options(self.pointer, image_options, self._error), self._error)
-        check(lib.mohvit_record_gates(self.pointer, gates, self._error), self._error)
+        check(lib.mohvit_record_gates(self.pointer, wanted[0], self._error), self._error)
+        check(lib.mohvit_record_outputs(self.pointer, wanted[1], self._error), self._error)
         lib.mohvit_set_progress(self.pointer, ffi.addressof(lib, "watch_progress"), ffi.addressof(self._call, "watch"))
         self._img_size, self._exif_orientation = owner.img_size, bool(image_options.exif_orientation)
         self._traced: Any = None  # handle of the trace
@@ -183,7 +212,8 @@ class Context:
             self._set_trace(None, 0)
         if status:
             try:
-                check(status, self._error)
+                failed = self._call.at - at
+                check(status, self._error, *images[failed:failed + 1])
             except Exception as error:
                 self._blame(error, self._call.at, first)
         if wrong is not None:
@@ -218,12 +248,12 @@ class Pool:
     """Contexts of a model that no call uses at the moment, so that each call need not allocate its own. What is done to
     the list is one step for all threads, also where a context comes back in the middle of another call."""
 
-    def __init__(self, create: Callable[[int, int, bool], Context], most: int) -> None:
+    def __init__(self, create: Callable[[int, int, Wanted], Context], most: int) -> None:
         self._create, self._most = create, most
         self._free: list[Context] = []
 
-    def take(self, batch: int, threads: int, gates: bool) -> Context:
-        kind = (batch, threads, gates)
+    def take(self, batch: int, threads: int, wanted: Wanted) -> Context:
+        kind = (batch, threads, wanted)
         for _ in range(len(self._free)):
             try:
                 context = self._free.pop()
@@ -232,7 +262,7 @@ class Pool:
             if context.kind == kind:
                 return context
             self._free.insert(0, context)
-        return self._create(batch, threads, gates)
+        return self._create(batch, threads, wanted)
 
     def give(self, context: Context) -> None:
         """Memory for more than one image is freed, as whoever has given up the last view of it expects."""

@@ -22,12 +22,33 @@ class OutOfMemoryError(Error, MemoryError):
     """An allocation failed."""
 
 
-class FileError(Error, OSError):
+class _OfSystem(Error, OSError):
+    """With errno and strerror where the system refused, and filename where that was of a file the caller named."""
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.args[:1]))  # which OSError would make of errno and filename
+
+    def __reduce__(self) -> Any:
+        return _again, (type(self), self.args, vars(self), self.errno, self.strerror, self.filename)
+
+
+def _again(kind: type[_OfSystem], args: tuple[Any, ...], members: dict[str, Any], *of_system: Any) -> _OfSystem:
+    error = kind(*args)
+    vars(error).update(members)
+    error.errno, error.strerror, error.filename = of_system
+    return error
+
+
+class FileError(_OfSystem):
     """A file is missing, may not be read or written, or ends early."""
 
 
 class MissingFileError(FileError, FileNotFoundError):
     """A file is not there."""
+
+
+class ForbiddenFileError(FileError, PermissionError):
+    """A file that this process may not read or write."""
 
 
 class FormatError(Error, ValueError):
@@ -54,7 +75,7 @@ class CancelledError(Error):
     """The call was cancelled, by an exception in another thread that worked for the same call."""
 
 
-class SystemFailure(Error, OSError):
+class SystemFailure(_OfSystem):
     """The operating system failed, whatever the file: a disk that is broken or full, too many open files."""
 
 
@@ -89,11 +110,24 @@ def on_time(told: Any, done: int, total: int) -> int:
     return int(ffi.from_handle(told).tell(done, total)) if told else 0
 
 
-def check(status: int, error: Any) -> None:
-    """Raises what a signal or a callback raised during a call of the library, or what its status stands for."""
+_BY_NUMBER = {errno.ENOENT: MissingFileError, errno.EACCES: ForbiddenFileError, errno.EPERM: ForbiddenFileError}
+
+
+def check(status: int, error: Any, *paths: Any) -> None:
+    """Raises what a signal or a callback raised during a call of the library, or what its status stands for. paths: what the
+    caller gave, one of which may be the file that failed."""
     if _of_thread.raised is not None:
         raised, _of_thread.raised = _of_thread.raised, None
         raise raised
-    if status:
-        kind, message = _BY_STATUS.get(status, Error), ffi.string(error.message).decode("utf-8", "replace")
-        raise MissingFileError(message) if kind is FileError and message.endswith(os.strerror(errno.ENOENT)) else kind(message)
+    if not status:
+        return
+    kind, message = _BY_STATUS.get(status, Error), ffi.string(error.message).decode("utf-8", "replace")
+    if not error.number or kind not in (FileError, SystemFailure):
+        raise kind(message)
+    failure: OSError = _BY_NUMBER.get(error.number, FileError)(message) if kind is FileError else SystemFailure(message)
+    failure.errno, failure.strerror = error.number, os.strerror(error.number)
+    for path in paths:
+        if isinstance(path, (str, os.PathLike)) and message.endswith(": " + failure.strerror) and \
+                ffi.string(error.message).startswith(os.fsencode(path) + b": "):  # else of a file that this one names
+            failure.filename = os.fspath(path)
+    raise failure

@@ -17,7 +17,10 @@ _LOSS_UNITS = 2.0 ** 32  # as the program sums losses: in whole numbers, so that
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model scores, in the words of `mohvit eval`."""
+    """What a model scores, in the words of `mohvit eval`.
+
+    images: how many. top1, top5: percent; NaN where there were no images. loss: mean cross-entropy. head_load: of the true
+    classes."""
 
     images: int
     top1: float  #: percent; NaN where there were no images
@@ -48,7 +51,11 @@ def _batches(data: Iterable[tuple[Any, Any]], size: int) -> Iterator[tuple[Any, 
     """Batches as they come; single images in batches of that size."""
     images: list[Any] = []
     classes: list[Any] = []
-    for some, known in data:
+    for pair in data:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"{type(pair).__name__} in the data; expected pairs of an image and its class, or of a batch and its "
+                            "classes: zip(images, classes), or [(images, classes)]")
+        some, known = pair
         if np.ndim(known):
             yield some, known
             continue

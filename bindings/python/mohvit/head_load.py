@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import weakref
 from typing import Any, Sequence
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
+from .attributes import Attribute
 from .context import Block, block_index, read_layout
-from .errors import check
+from .errors import MismatchError, check
 from .model import Model, Result
 
 
@@ -36,25 +38,25 @@ class HeadLoad:
     """Exact counts of which heads work for which class, over any number of images, the same to the last bit whatever their
     order. Of a model: nothing counted yet. HeadLoad.load reads what was saved, by this class or by the program.
 
-    A head's load is the share of a class's tokens that selected it."""
+    A head's load is the share of a class's tokens that selected it. It can be pickled."""
 
-    layout: tuple[Block, ...]  #: the attention blocks over all stages
-    labels: list[str]
-    label_ids: list[str | None]
+    layout = Attribute["tuple[Block, ...]"]("The attention blocks over all stages.")
+    labels = Attribute["list[str]"]("Names of the classes.")
+    label_ids = Attribute["list[str | None]"]("WordNet ids of the classes.")
 
     def __init__(self, model: Model) -> None:
         error, out = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load **")
-        context = model._pool.take(1, model.threads, False)  # which knows how the model treats pictures
+        context = model._pool.take(1, model.threads, (False, False))  # which knows how the model treats pictures
         check(lib.mohvit_head_load_create_of_context(out, context.pointer, error), error)
         model._pool.give(context)
         self._take(out[0])
-        self._fits.add(model)
+        self._accept(model)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> HeadLoad:
         """Opens a saved head load, to be asked or counted on."""
         error, out = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load **")
-        check(lib.mohvit_head_load_open(out, pictures.path_bytes(path), error), error)
+        check(lib.mohvit_head_load_open(out, pictures.path_bytes(path), error), error, path)
         load = cls.__new__(cls)
         load._take(out[0])
         return load
@@ -63,6 +65,7 @@ class HeadLoad:
         self._pointer = ffi.gc(pointer, lib.mohvit_head_load_destroy)
         self._lock = threading.RLock()  # the library serves one caller at a time
         self._fits: weakref.WeakSet[Model] = weakref.WeakSet()  # whose results may be added
+        self._known: list[Any] = []  # what is said of these models by their results that were pickled
         error, info = ffi.new("mohvit_error *"), ffi.new("mohvit_head_load_info *")
         info.size = ffi.sizeof("mohvit_head_load_info")
         check(lib.mohvit_head_load_get_info(pointer, info, error), error)
@@ -72,6 +75,17 @@ class HeadLoad:
         ids = [lib.mohvit_head_load_label_id(pointer, k) for k in range(info.classes)]
         self.label_ids = [ffi.string(i).decode() if i else None for i in ids]
 
+    def _accept(self, model: Model) -> None:
+        self._fits.add(model)
+        self._known.append(model._counts())
+
+    def __reduce__(self) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "load.safetensors")
+            self.save(path)
+            with open(path, "rb") as file:
+                return _unpickled, (file.read(), self._known)
+
     def __repr__(self) -> str:
         return f"<mohvit.HeadLoad of {int(self.images.sum())} images of {self._shape[0]} classes>"
 
@@ -79,9 +93,12 @@ class HeadLoad:
         """Counts the images of a result for their classes: an index each, or one for all. MismatchError where the result
         is of another model, or of one that computes or treats pictures otherwise. Where one image is refused, those before
         it are counted."""
-        if result.model not in self._fits:
+        if result.model is None and result._counted_by not in self._known:
+            raise MismatchError("the result was pickled by another model than those that this head load knows: "
+                                "make the head load of that model, or first add a result that was not pickled")
+        if result.model is not None and result.model not in self._fits:
             self.merge(HeadLoad(result.model))  # of nothing; the library knows what may be added up
-            self._fits.add(result.model)
+            self._accept(result.model)
         indices = check_classes(result, classes)
         tokens = self._counts_of(result, "head_tokens", np.int32)
         gate_sum = self._counts_of(result, "head_gate_sum", np.float64)
@@ -111,7 +128,7 @@ class HeadLoad:
         """Writes a safetensors file, whole or not at all, that HeadLoad.load and the program read."""
         error = ffi.new("mohvit_error *")
         with self._lock:
-            check(lib.mohvit_head_load_save(self._pointer, pictures.path_bytes(path), error), error)
+            check(lib.mohvit_head_load_save(self._pointer, pictures.path_bytes(path), error), error, path)
 
     # ---- What was counted ------------------------------------------------------------------------
 
@@ -149,7 +166,8 @@ class HeadLoad:
 
     @property
     def loads(self) -> NDArray[np.float64]:
-        """(classes, blocks, heads): active / tokens, the share of a class's tokens that selected the head; NaN where a block has fewer heads, or nothing was
+        """(classes, blocks, heads): active / tokens, the share of a class's tokens that selected the head; NaN where a block has
+        fewer heads, or nothing was
         counted of a class."""
         active, tokens = self.active.astype(np.float64), self.tokens[:, :, None]
         return np.divide(active, tokens, out=np.full(active.shape, np.nan), where=(active >= 0) & (tokens > 0))
@@ -161,16 +179,17 @@ class HeadLoad:
             for i, names in enumerate(zip(self.labels, self.label_ids)):
                 if value.lower() in (name.lower() for name in names if name):
                     return i
-            raise ValueError(f"no class is called {value!r}")
+            some = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
+            raise ValueError(f"no class is called {value!r}; there are {some}")
         if not 0 <= value < self._shape[0]:
             raise IndexError(f"class {value} of {self._shape[0]}")
         return value
 
-    def plot(self, classes: Sequence[int | str] | None = None, block: int | str | None = None, *, heatmap: bool | None = None,
-             figure: Any = None) -> Any:
+    def plot(self, classes: Sequence[int | str] | int | str | None = None, block: int | str | None = None, *,
+             heatmap: bool | None = None, figure: Any = None) -> Any:
         """Draws the load of a block's routed heads with Matplotlib, and returns the figure.
 
-        classes: names, WordNet ids or indices; default: all that were counted. block: index or name ("4.0"); default: the
+        classes: names, WordNet ids or indices, or one of these; default: all that were counted. block: index or name ("4.0"); default: the
         last that routes. A panel with bars for each class, and a dashed line where all heads would be if the work were
         spread evenly; or, with heatmap, a row for each, which is the default for more than 12 classes. figure: one to draw
         in, in place of a new one. Routed heads are called r1, r2, ..., as in the program's figures: index shared, shared + 1, ...
@@ -183,6 +202,8 @@ class HeadLoad:
         which = self.layout[index]
         if not which.routed:
             raise ValueError(f"block {which.name} routes no heads")
+        if isinstance(classes, (str, int)):
+            classes = [classes]
         chosen = np.flatnonzero(self.images).tolist() if classes is None else [self._class_index(c) for c in classes]
         if not chosen:
             raise ValueError("no images were counted")
@@ -208,3 +229,13 @@ class HeadLoad:
         axes.set_xticks(ticks, [f"r{head}" for head in ticks])
         axes.set(xlabel=f"routed head of block {which.name}")
         return figure
+
+
+def _unpickled(data: bytes, known: list[Any]) -> HeadLoad:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "load.safetensors")
+        with open(path, "wb") as file:
+            file.write(data)
+        load = HeadLoad.load(path)
+    load._known = known
+    return load

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import logging
 import os
 import sys
-import tempfile
 import threading
 import warnings
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import pictures
 from ._mohvit import ffi, lib
-from .context import AT_ONCE, Answers, Block, Context, Lease, Parts, Pool, Trace, Views, block_index, read_layout
+from .attributes import Attribute
+from .context import (AT_ONCE, PARTS, Answers, Arrays, Block, Context, Lease, Parts, Pool, Trace, Views, Wanted, block_index,
+                      read_layout)
 from .errors import NonFiniteError, check
 
 _log = logging.getLogger("mohvit")
@@ -33,46 +33,46 @@ class Prediction(NamedTuple):
     id: str | None  #: WordNet id
 
 
-class _Array:
-    """An array of a Result, which is made when it is first asked for."""
-
-    def __init__(self, doc: str) -> None:
-        self.__doc__ = doc
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, result: Result | None, owner: type) -> Any:
-        if result is None:
-            return self
-        arrays = result.__dict__
-        if self._name not in arrays:
-            arrays[self._name] = result._answers.array(self._name)
-        return arrays[self._name]
-
-    def __set__(self, result: Result, array: Any) -> None:
-        result.__dict__[self._name] = array
-
-
 class Result:
-    """What a model answers about N images. Arrays have the images as their first axis, also for a single image."""
+    """What a model answers about N images. Arrays have the images as their first axis, also for a single image. It can be
+    pickled; what comes back has no model, and a HeadLoad takes it that was made of the same model."""
 
-    logits = _Array("(N, num_classes) float32: scores before softmax.")
-    features = _Array("(N, num_features) float32: what the head scores, for linear probes and nearest neighbours.")
-    head_tokens = _Array("(N, blocks, heads) int32: tokens of the image that selected the head; -1 where a block has fewer "
-                         "heads. Heads count from 0, the shared ones first.")
-    head_gate_sum = _Array("(N, blocks, heads) float64: the head's final gate, summed over the image's tokens; 0 where a "
-                           "block has fewer.")
+    model = Attribute["Model | None"]("The model that answered; None after unpickling.")
+    layout = Attribute["tuple[Block, ...]"]("The attention blocks over all stages.")
+    labels = Attribute["list[str]"]("Names of the classes.")
+    label_ids = Attribute["list[str | None]"]("WordNet ids of the classes.")
+    logits = Attribute["NDArray[np.float32]"]("(N, num_classes): scores before softmax.")
+    features = Attribute["NDArray[np.float32]"](
+        "(N, num_features): what the head scores, for linear probes and nearest neighbours.")
+    head_tokens = Attribute["NDArray[np.int32]"](
+        "(N, blocks, heads): tokens of the image that selected the head; -1 where a block has fewer heads. Heads count from 0, "
+        "the shared ones first.")
+    head_gate_sum = Attribute["NDArray[np.float64]"](
+        "(N, blocks, heads): the head's final gate, summed over the image's tokens; 0 where a block has fewer.")
+
+    _channels = Attribute["list[int]"]("Of a token, in each block.")
 
     def __init__(self, model: Model, answers: Answers | Views) -> None:
         self.model = model
         self._answers = answers
 
+    def _attribute(self, name: str) -> Any:
+        return self._answers.array(name) if name in PARTS else getattr(self.model, name)
+
     def __len__(self) -> int:
         return self._answers.images
 
-    def __reduce__(self) -> Any:
-        raise TypeError("a Result holds its model and cannot be pickled: hand on its arrays")
+    def __getstate__(self) -> dict[str, Any]:
+        counted_by = self._counted_by  # asks the model
+        mine = {name: getattr(self, name) for name in ("layout", "labels", "label_ids", "_channels", *PARTS[:4])}
+        return {**vars(self), **mine, "model": None, "_counted_by": counted_by,
+                "_answers": Arrays(len(self), {name: self._answers.array(name) for name in PARTS[4:]})}
+
+    @property
+    def _counted_by(self) -> Any:
+        """What two models must agree in, for their results to be counted together."""
+        kept = vars(self).get("_counted_by")
+        return self.model._counts() if kept is None and self.model is not None else kept
 
     def __repr__(self) -> str:
         return f"<mohvit.Result of {len(self)} image{'' if len(self) == 1 else 's'}>"
@@ -99,9 +99,9 @@ class Result:
         """For each image its k likeliest classes, the likeliest first; an exact tie goes to the lower class."""
         if k < 1:
             raise ValueError(f"top {k}; expected 1 or more")
-        model, probs = self.model, self.probs
+        probs, labels, ids = self.probs, self.labels, self.label_ids
         best = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
-        return [[Prediction(int(c), model.labels[c], float(probs[i, c]), model.label_ids[c]) for c in classes]
+        return [[Prediction(int(c), labels[c], float(probs[i, c]), ids[c]) for c in classes]
                 for i, classes in enumerate(best)]
 
     def gates(self, block: int | str) -> NDArray[np.float32]:
@@ -109,14 +109,22 @@ class Result:
 
         block: index over all stages, or name ("4.2"). Tokens go row by row over the stage's square map. The model must
         have been called with gates=True."""
-        gates = self._answers.array("gates")
-        if gates is None:
-            raise ValueError("gates were not recorded: call the model with gates=True")
-        layout = self.model.layout
-        index = block_index(layout, block)
-        first = sum(b.tokens * b.heads for b in layout[:index])
-        tokens, heads = layout[index].tokens, layout[index].heads
-        return gates[:, first:first + tokens * heads].reshape(-1, tokens, heads)
+        return self._of_block("gates", block, [b.heads for b in self.layout])
+
+    def outputs(self, block: int | str) -> NDArray[np.float32]:
+        """(N, tokens, channels): the tokens that leave the block, before the norm at the end of a stage.
+
+        block: as for gates. The model must have been called with outputs=True."""
+        return self._of_block("outputs", block, self._channels)
+
+    def _of_block(self, what: str, block: int | str, widths: list[int]) -> NDArray[np.float32]:
+        array = self._answers.array(what)
+        if array is None:
+            raise ValueError(f"{what} were not recorded: call the model with {what}=True")
+        index, layout = block_index(self.layout, block), self.layout
+        first = sum(b.tokens * width for b, width in zip(layout[:index], widths))
+        tokens, width = layout[index].tokens, widths[index]
+        return array[:, first:first + tokens * width].reshape(-1, tokens, width)
 
 
 class _Synthetic(NamedTuple):
@@ -163,8 +171,11 @@ class _Opened:
         check(lib.mohvit_get_info(pointer, info, error), error)
         self.info = info
         self.img_size = info.img_size
+        dims = json.loads(_text(lib.mohvit_config_json(pointer)))["embed_dims"]
         self.layout = read_layout(lambda *args: lib.mohvit_get_block(pointer, *args), info.blocks)
-        self.parts = {gates: Parts(info, self.layout, gates) for gates in (False, True)}
+        self.channels = [dims[block.stage - 1] for block in self.layout]
+        self.parts = {wanted: Parts(info, self.layout, self.channels, wanted)
+                      for wanted in ((False, False), (False, True), (True, False), (True, True))}
 
 
 def _stack_level() -> int:
@@ -175,14 +186,10 @@ def _stack_level() -> int:
     return level
 
 
-def _as_file(value: Any, name: str, stack: contextlib.ExitStack) -> bytes:
-    """The path of a JSON file, which lasts as long as the stack where the value was not a path already."""
-    if isinstance(value, (str, os.PathLike)):
-        return pictures.path_bytes(value)
-    path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), name + ".json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(dict(value) if isinstance(value, Mapping) else list(value), file, default=lambda part: np.asarray(part).tolist())
-    return os.fsencode(path)
+def _json(value: Any) -> bytes:
+    """Where it has arrays and numbers of numpy, these are lists and numbers."""
+    whole = dict(value) if isinstance(value, Mapping) else list(value)
+    return json.dumps(whole, default=lambda part: np.asarray(part).tolist()).encode()
 
 
 def _safetensors(tensors: Mapping[str, Any]) -> bytes:
@@ -213,11 +220,12 @@ class Model:
     knows ten kinds of clothing.
 
     key: weight set of a .pth ("model", "model_ema"), or what stands before the tensors' names ("student").
-    config, preprocess: a path of a JSON file, or what it would hold; in place of the checkpoint's own.
+    config, preprocess: a path of a JSON file, or what it would hold; in place of the checkpoint's own. What a dict of
+    preprocessing lacks stays the checkpoint's, what a file lacks is ImageNet's.
     labels: a path of a label file, or a list of names.
     img_size: side of the square input in pixels.
     backend: "auto", "native" or "openblas". precision: "auto", "f32", "bf16" or "int8".
-    routed_heads: how many of the routed heads a token picks, K or "P%" of them; as trained where None.
+    routed_heads: how many of the routed heads a token picks (top-k): K heads, or "P%" of them; as trained where None.
     threads: used while loading and running; None: as many as this process is granted.
     exif_orientation: turn pictures as their EXIF says; the reference does not.
     max_file_bytes, max_pixels: pictures that are larger are refused.
@@ -227,24 +235,24 @@ class Model:
     Warnings of the library are issued by `warnings`; notes on how a checkpoint was understood go to the logger "mohvit".
     """
 
-    variant: str  #: published name, or "custom"
-    img_size: int  #: side of the square input, pixels
-    num_classes: int
-    num_features: int  #: length of an image's features
-    parameters: int
-    gmacs: float  #: 10^9 multiply-adds for one image with all heads
-    gmacs_routed: float  #: the same as this model performs them, heads that were not selected skipped
-    active_heads_percent: float
-    backend: str
-    precision: str
-    instruction_set: str
-    threads: int
-    layout: tuple[Block, ...]  #: the attention blocks over all stages
-    labels: list[str]
-    label_ids: list[str | None]  #: WordNet ids
-    config: dict[str, Any]
-    preprocess: dict[str, Any]
-    provenance: dict[str, Any]  #: what results depend on
+    variant = Attribute[str]('Published name, or "custom".')
+    img_size = Attribute[int]("Side of the square input, pixels.")
+    num_classes = Attribute[int]("Number of classes.")
+    num_features = Attribute[int]("Length of an image's features.")
+    parameters = Attribute[int]("Number of weights.")
+    gmacs = Attribute[float]("10^9 multiply-adds for one image with all heads.")
+    gmacs_routed = Attribute[float]("The same as this model performs them, heads that were not selected skipped.")
+    active_heads_percent = Attribute[float]("Heads that are on for a token, of all heads.")
+    backend = Attribute[str]('Whose matrix products: "native" or "openblas".')
+    precision = Attribute[str]('In what they compute: "f32", "bf16" or "int8".')
+    instruction_set = Attribute[str]('Of the processor, such as "avx2".')
+    threads = Attribute[int]("Threads that a call uses.")
+    layout = Attribute["tuple[Block, ...]"]("The attention blocks over all stages.")
+    labels = Attribute["list[str]"]("Names of the classes.")
+    label_ids = Attribute["list[str | None]"]("WordNet ids of the classes.")
+    config = Attribute["dict[str, Any]"]("What the network is made of, as the program's JSON has it.")
+    preprocess = Attribute["dict[str, Any]"]("How pictures become tensors: mean, std, interpolation, crop_pct.")
+    provenance = Attribute["dict[str, Any]"]("What results depend on: weights_hash, kernels, ...")
 
     def __init__(self, path: str | os.PathLike[str] | bytes | None = None, *, key: str | None = None,
                  config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
@@ -254,19 +262,22 @@ class Model:
                  threads: int | None = None, exif_orientation: bool = False, max_file_bytes: int = 0, max_pixels: int = 0,
                  progress: Callable[[int, int], Any] | None = None) -> None:
         listener = _Listener(progress)
-        with contextlib.ExitStack() as stack:
-            options, keep = ffi.new("mohvit_options *"), []
-            options.size = ffi.sizeof("mohvit_options")
-            options.backend, options.precision = _by_name("backend", backend), _by_name("precision", precision)
-            options.img_size, options.threads = img_size or 0, threads or 0
-            texts = {name: pictures.text_bytes(value) for name, value in (("key", key), ("routed_heads", routed_heads))
-                     if value is not None}
-            texts.update({name: _as_file(file, name, stack) for name, file in (("config", config), ("labels", labels),
-                                                                               ("preprocess", preprocess)) if file is not None})
-            for name, text in texts.items():
-                keep.append(ffi.new("char[]", text))
-                setattr(options, name, keep[-1])
-            opened = _Opened(_open(path, options, listener))
+        options, keep = ffi.new("mohvit_options *"), []
+        options.size = ffi.sizeof("mohvit_options")
+        options.backend, options.precision = _by_name("backend", backend), _by_name("precision", precision)
+        options.img_size, options.threads = img_size or 0, threads or 0
+        texts = {name: pictures.text_bytes(value) for name, value in (("key", key), ("routed_heads", routed_heads))
+                 if value is not None}
+        files = {"config": config, "labels": labels, "preprocess": preprocess}
+        for name, value in files.items():
+            if isinstance(value, (str, os.PathLike)):
+                texts[name] = pictures.path_bytes(value)
+            elif value is not None:
+                texts[name + "_json"] = _json(value)
+        for name, text in texts.items():
+            keep.append(ffi.new("char[]", text))
+            setattr(options, name, keep[-1])
+        opened = _Opened(_open(path, options, listener, files.values()))
         for message in listener.notes:
             _log.info("%s", message)
         for message in listener.warnings:
@@ -277,20 +288,23 @@ class Model:
 
     def _take(self, opened: _Opened, threads: int, image_options: Any) -> None:
         self._opened, self.threads, self._image_options = opened, threads, image_options
-        self._pool = Pool(lambda batch, threads, gates: Context(opened, batch, threads, gates, image_options), threads + 1)
+        self._pool = Pool(lambda batch, threads, wanted: Context(opened, batch, threads, wanted, image_options), threads + 1)
         pointer, info = opened.pointer, opened.info
         for name in ("img_size", "num_classes", "parameters", "gmacs", "gmacs_routed", "active_heads_percent"):
             setattr(self, name, getattr(info, name))
         self.variant, self.instruction_set = _text(info.variant), _text(info.instruction_set)
         self.backend = _text(lib.mohvit_backend_name(info.backend))
         self.precision = _text(lib.mohvit_precision_name(info.precision))
-        self.num_features, self.layout = info.features, opened.layout
+        self.num_features, self.layout, self._channels = info.features, opened.layout, opened.channels
         self.labels = [_text(lib.mohvit_label(pointer, k)) for k in range(self.num_classes)]
         ids = [lib.mohvit_label_id(pointer, k) for k in range(self.num_classes)]
         self.label_ids = [_text(i) if i else None for i in ids]
         self.config = json.loads(_text(lib.mohvit_config_json(pointer)))
         self.preprocess = json.loads(_text(lib.mohvit_preprocess_json(pointer)))
         self.provenance = json.loads(_text(lib.mohvit_provenance_json(pointer)))
+
+    def _counts(self) -> Any:
+        return self.provenance, self.labels, self.label_ids, bool(self._image_options.exif_orientation)
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Any], **options: Any) -> Model:
@@ -325,7 +339,7 @@ class Model:
         return (f"<mohvit.Model {self.variant}: {self.num_classes} classes, {self.img_size} pixels, {self.precision}, "
                 f"{self.backend}, {self.instruction_set}>")
 
-    def __call__(self, images: Any, *, gates: bool = False, copy: bool = True,
+    def __call__(self, images: Any, *, gates: bool = False, outputs: bool = False, copy: bool = True,
                  trace: Trace | None = None) -> Result:
         """Classifies an image, or any number of them.
 
@@ -335,16 +349,17 @@ class Model:
         same alone and in any company; several images are decoded and run on all threads at once. An iterator is read
         some images at a time, in the thread that calls.
 
-        gates: record each token's gates for Result.gates.
+        gates: record each token's gates for Result.gates. outputs: record the tokens that leave each block for Result.outputs.
         copy: False has the result's arrays look into the memory that the images were run in, read-only. Nothing else uses
         that memory until the last of these arrays is gone, and it takes many times the room of the arrays: 0.1 GB an image
         for a small model at 224 pixels.
         trace: called as trace(image, block, x) after each block of each image, in the thread that calls, with the tokens that
         leave the block: x (tokens, channels), row by row over the stage's square map, the caller's to keep. Images then run
         one after the other. What it raises ends the call."""
-        parts = self._opened.parts[gates]
+        wanted = (bool(gates), bool(outputs))
+        parts = self._opened.parts[wanted]
         if type(images) is np.ndarray and images.ndim == 3 and copy and trace is None:  # what may come in quick succession
-            context, answers = self._pool.take(1, self.threads, gates), Answers(parts, 1)
+            context, answers = self._pool.take(1, self.threads, wanted), Answers(parts, 1)
             try:
                 context.run_array(images, answers)
             finally:
@@ -352,38 +367,38 @@ class Model:
             return Result(self, answers)
         images = pictures.split(images)
         if not copy:
-            return Result(self, self._run_in_place(list(images), gates, trace))
+            return Result(self, self._run_in_place(list(images), wanted, trace))
         if isinstance(images, (list, tuple)):
             answers = Answers(parts, len(images))
-            self._run_each(images, answers, 0, gates, trace)
+            self._run_each(images, answers, 0, wanted, trace)
             return Result(self, answers)
         images, portions, first = iter(images), [], 0
         while some := list(itertools.islice(images, 2 * AT_ONCE * self.threads)):
             portions.append(Answers(parts, len(some)))
-            self._run_each(some, portions[-1], first, gates, trace)
+            self._run_each(some, portions[-1], first, wanted, trace)
             first += len(some)
         return Result(self, portions[0] if len(portions) == 1 else Answers.joined(parts, portions))
 
-    def _run_in_place(self, images: list[Any], gates: bool, trace: Trace | None) -> Answers | Views:
+    def _run_in_place(self, images: list[Any], wanted: Wanted, trace: Trace | None) -> Answers | Views:
         if not images:
-            return Answers(self._opened.parts[gates], 0)
-        context = self._pool.take(len(images), self.threads, gates)
+            return Answers(self._opened.parts[wanted], 0)
+        context = self._pool.take(len(images), self.threads, wanted)
         lease = Lease(self._pool, context)
         context.run(images, first=0 if len(images) > 1 else None, trace=trace)
         return Views(lease, len(images))
 
-    def _run_each(self, images: Sequence[Any], answers: Answers, first: int, gates: bool, trace: Trace | None) -> None:
+    def _run_each(self, images: Sequence[Any], answers: Answers, first: int, wanted: Wanted, trace: Trace | None) -> None:
         """Each image alone: as many side by side as there are threads, or where there are fewer images one after the other,
         on all threads. first: the number of the first one, for messages."""
         if len(images) == 1:
-            context = self._pool.take(1, self.threads, gates)
+            context = self._pool.take(1, self.threads, wanted)
             try:
                 context.run(images, answers, first=first or None, trace=trace)
             finally:
                 self._pool.give(context)
             return
         side_by_side = self.threads if len(images) >= self.threads and trace is None else 1
-        contexts = [self._pool.take(1, self.threads // side_by_side, gates) for _ in range(side_by_side)]
+        contexts = [self._pool.take(1, self.threads // side_by_side, wanted) for _ in range(side_by_side)]
         most = 1 if trace is not None or any(map(pictures.is_pil, images)) else AT_ONCE  # of PIL the pixels are copied
         left = iter(_shares(len(images), side_by_side, most))  # a step of it is one step for all threads
         failures: dict[int, BaseException] = {}  # by image; -1: of a signal
@@ -444,8 +459,8 @@ def _by_name(what: str, name: str) -> int:
     return int(value[0])
 
 
-def _open(path: Any, options: Any, listener: _Listener) -> Any:
-    """A new model of the library, closed once nothing holds it any more."""
+def _open(path: Any, options: Any, listener: _Listener, files: Iterable[Any]) -> Any:
+    """A new model of the library, closed once nothing holds it any more. files: what else may be missing."""
     out, error, watch = ffi.new("mohvit_model **"), ffi.new("mohvit_error *"), ffi.new("watch *")
     watch.told = handle = ffi.new_handle(listener)
     options.user, options.progress = watch, ffi.addressof(lib, "watch_progress")
@@ -463,5 +478,5 @@ def _open(path: Any, options: Any, listener: _Listener) -> Any:
     model = None if status else ffi.gc(out[0], lib.mohvit_close)  # also where a callback raised at the very end
     if listener.raised is not None:
         raise listener.raised
-    check(status, error)
+    check(status, error, path, *files)
     return model

@@ -45,9 +45,16 @@ def pixels_of(image: Any, exif_orientation: bool) -> NDArray[np.uint8]:
     """Of a PIL image, as Pillow converts it to RGB."""
     with _decoding:
         image.load()
+    deep = image.mode.startswith("I;16") or image.mode == "I" and image.format == "PNG"  # gray of 16 bits
+    if image.mode in ("I", "F") and not deep:  # which Pillow would cut at 255
+        raise TypeError(f"{type(image).__name__} of mode {image.mode}; expected 8 bits a channel: scale it to 0 ... 255, and "
+                        'convert it to "L" or "RGB"')
     if exif_orientation:
         from PIL import ImageOps
         image = ImageOps.exif_transpose(image)
+    if deep:  # the upper byte, as the library reads such a file
+        gray = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=-1)
     return np.asarray(image.convert("RGB"))
 
 
@@ -60,6 +67,8 @@ def as_array(image: Any) -> NDArray[Any]:
         return image
     if hasattr(image, "detach"):
         image = image.detach().cpu()
+        if str(image.dtype) == "torch.bfloat16":  # which numpy does not have
+            raise TypeError(f"{type(image).__name__} of {image.dtype}; expected {EXPECTED}: convert it by .float()")
     return np.asarray(image)
 
 

@@ -475,6 +475,42 @@ static void preprocessing_is_the_checkpoints_unless_it_is_replaced_whole(void **
     unlink(path);
 }
 
+static void texts_may_take_the_place_of_files(void **state)
+{
+    (void)state;
+    const char *own = "{\"crop_pct\": 0.5, \"mean\": [0, 0, 0]}",
+               *names = "[\"a\", \"b\", \"c\", \"d\", \"e\"]";
+    heard h;
+    char *described = config_to_json(&small);
+    mohvit_model *m = expect_open(&(flaw){.config = "{", .preprocess = own},
+                                  (mohvit_options){.config_json = described,
+                                                   .labels_json = names,
+                                                   .preprocess_json = "{\"std\": [1, 1, 1]}"},
+                                  &h);
+    assert_string_equal(mohvit_label(m, 4), "e");
+    assert_close(mohvit_describe(m)->preprocess.crop_pct, 0.5, 0); // what the text lacks is the checkpoint's
+    assert_true(mohvit_describe(m)->preprocess.mean[0] <= 0);
+    assert_close((double)mohvit_describe(m)->preprocess.std[0], 1, 0);
+    mohvit_close(m);
+    free(described);
+    expect_flaw(&(flaw){0}, (mohvit_options){.config_json = "{"}, MOHVIT_ERROR_FORMAT, "config", "config");
+    expect_flaw(&(flaw){0}, (mohvit_options){.labels_json = "[\"a\"]"}, MOHVIT_ERROR_MISMATCH, "labels",
+                "1 class");
+    expect_flaw(&(flaw){0}, (mohvit_options){.preprocess_json = "{\"std\": 1}"}, MOHVIT_ERROR_FORMAT,
+                "preprocess", "std");
+    expect_flaw(&(flaw){0}, (mohvit_options){.config = "x", .config_json = "{}"}, MOHVIT_ERROR_ARGUMENT,
+                "mohvit_options", "config and config_json");
+    expect_flaw(&(flaw){0}, (mohvit_options){.labels = "x", .labels_json = "[]"}, MOHVIT_ERROR_ARGUMENT,
+                "mohvit_options", "labels and labels_json");
+    expect_flaw(&(flaw){0}, (mohvit_options){.preprocess = "x", .preprocess_json = "{}"},
+                MOHVIT_ERROR_ARGUMENT, "mohvit_options", "preprocess and preprocess_json");
+    mohvit_error err;
+    assert_int_equal(
+        mohvit_open_synthetic(&m, NULL, 1,
+                              &(mohvit_options){.size = sizeof(mohvit_options), .config_json = "{"}, &err),
+        MOHVIT_ERROR_FORMAT);
+}
+
 /* ---- Arguments --------------------------------------------------------------------------------- */
 
 static mohvit_model *small_model(void)
@@ -697,6 +733,7 @@ int main(void)
         cmocka_unit_test(a_precision_must_be_known_and_computed_by_the_backend),
         cmocka_unit_test(labels_must_name_every_class),
         cmocka_unit_test(preprocessing_is_the_checkpoints_unless_it_is_replaced_whole),
+        cmocka_unit_test(texts_may_take_the_place_of_files),
         cmocka_unit_test(batches_and_threads_have_limits),
         cmocka_unit_test(a_config_within_its_maxima_may_still_need_too_much_memory),
         cmocka_unit_test(a_slot_must_be_of_the_batch),

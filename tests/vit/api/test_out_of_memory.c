@@ -58,6 +58,8 @@ static mohvit_status do_all(work *w, mohvit_error *err)
     if (!status)
         status = mohvit_record_gates(ctx, 1, err);
     if (!status)
+        status = mohvit_record_outputs(ctx, 1, err);
+    if (!status)
         status = classify(w, ctx, err);
     if (!status)
         status = mohvit_head_load_create_of_context(&load, ctx, err);

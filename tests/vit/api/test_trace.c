@@ -113,6 +113,44 @@ static void each_block_of_each_image_is_seen_by_the_caller_and_no_answer_changes
     mohvit_context_destroy(plain);
 }
 
+/* In slots side by side and in what is left, on any number of threads. */
+static void recorded_outputs_are_what_a_trace_sees(void **state)
+{
+    (void)state;
+    seen s = {.caller = pthread_self()};
+    mohvit_context *traced = filled_context(BATCH, 1);
+    mohvit_set_trace(traced, keep, &s);
+    assert_int_equal(mohvit_run(traced, BATCH, NULL), MOHVIT_OK);
+    for (int threads = 1; threads <= 3; threads++) {
+        mohvit_context *ctx = filled_context(BATCH, threads);
+        size_t channels = 7;
+        assert_int_equal(mohvit_run(ctx, BATCH, NULL), MOHVIT_OK);
+        assert_int_equal(mohvit_record_outputs(ctx, 1, NULL), MOHVIT_OK);
+        assert_null(mohvit_outputs(ctx, 0, 0, &channels)); // the last run did not
+        assert_int_equal(channels, 7);
+        assert_int_equal(mohvit_run(ctx, BATCH, NULL), MOHVIT_OK);
+        assert_memory_equal(mohvit_logits(ctx, 0), mohvit_logits(traced, 0), BATCH * CLASSES * sizeof(float));
+        const float *next = mohvit_outputs(ctx, 0, 0, NULL);
+        for (size_t i = 0; i < BATCH * BLOCKS; i++) {
+            mohvit_block b = {.size = sizeof b};
+            assert_int_equal(mohvit_get_block(m, i % BLOCKS, &b, NULL), MOHVIT_OK);
+            const float *x = mohvit_outputs(ctx, i / BLOCKS, i % BLOCKS, &channels);
+            assert_ptr_equal(x, next);
+            assert_int_equal(channels, small.embed_dims[b.stage - 1]);
+            assert_memory_equal(x, s.x[i], b.tokens * channels * sizeof *x);
+            next += b.tokens * channels;
+        }
+        assert_null(mohvit_outputs(ctx, 0, BLOCKS, NULL));
+        assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+        assert_null(mohvit_outputs(ctx, 1, 0, NULL));
+        assert_int_equal(mohvit_record_outputs(ctx, 0, NULL), MOHVIT_OK);
+        assert_null(mohvit_outputs(ctx, 0, 0, NULL));
+        mohvit_context_destroy(ctx);
+    }
+    forget(&s);
+    mohvit_context_destroy(traced);
+}
+
 static int count(void *user, size_t done, size_t total)
 {
     (void)done, (void)total;
@@ -152,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_block_of_each_image_is_seen_by_the_caller_and_no_answer_changes),
+        cmocka_unit_test(recorded_outputs_are_what_a_trace_sees),
         cmocka_unit_test(a_trace_may_end_the_run_at_any_block),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
