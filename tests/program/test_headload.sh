@@ -184,7 +184,7 @@ the_top_k_of_the_run_is_counted() {
 }
 
 every_command_below_explains_itself() {
-    for command in count export plot stats report; do
+    for command in count export plot stats report top relate; do
         run 0 headload $command --help
         has "$out" "Usage: mohvit headload $command "
         equal "$err" ""
@@ -197,7 +197,7 @@ every_command_below_explains_itself() {
     done
     run 2 headload
     run 2 headload nonsense
-    has "$err" "expected one of count, export, plot, stats, report"
+    has "$err" "expected one of count, export, plot, stats, report, top, relate"
 }
 
 a_failed_picture_is_left_out() {

@@ -39,13 +39,14 @@ takes() {
     merge) reads='=state =load' writes='--per-class= --predictions= --head-load= --features= --logits= --per-image=' ;;
     headload\ plot) reads='=load' writes='--output=.svg -o=.png -o=.pdf' ;;
     headload\ report) reads='=load' writes='--output= -o=' ;;
+    headload\ relate) reads='=load' writes='--output=.svg -o=.png -o=.pdf' ;;
     routes) reads="=picture $model" writes='--output=.json -o=.svg -o=.png -o=.pdf' ;;
     preprocess) reads='=picture --weights=weights --config=config --preprocess=preprocess' writes='--output=.png -o=.safetensors' ;;
     convert) reads='=weights --config=config --labels=labels --preprocess=preprocess' writes='=' ;;
     synth) reads='--config=config' writes='=' ;;
     esac
 }
-commands=(classify eval 'headload count' merge 'headload plot' 'headload report' routes preprocess convert synth)
+commands=(classify eval 'headload count' merge 'headload plot' 'headload relate' 'headload report' routes preprocess convert synth)
 
 # refused COMMAND WORD …: it ends as a mistake in usage, says $first and $second, and changes no file since $before.
 refused() {

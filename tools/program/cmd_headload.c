@@ -13,13 +13,15 @@ static const char help[] =
     "  plot    draw bars for each class, or a heatmap; SVG, PNG or PDF\n"
     "  stats   print balance, entropy, divergence of classes, dead and specific heads\n"
     "  report  make a page to explore all of it, in one HTML file\n"
+    "  top     list the pictures that use each head most\n"
+    "  relate  print which classes route alike: matrix, tree, figure\n"
     "\nOptions:\n"
     "  -h, --help  show this\n"
     "\n\"mohvit headload COMMAND --help\" explains each.\n";
 
 static const command *const commands[] = {
-    &command_headload_count, &command_headload_export, &command_headload_plot,
-    &command_headload_stats, &command_headload_report,
+    &command_headload_count,  &command_headload_export, &command_headload_plot,   &command_headload_stats,
+    &command_headload_report, &command_headload_top,    &command_headload_relate,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -37,7 +39,7 @@ static int run_headload(int argc, char **argv)
         return usage_error("headload", "%s: no such option before a command", name);
     if (*name)
         complain("headload %s: no such command", name);
-    return usage_error("headload", "expected one of count, export, plot, stats, report");
+    return usage_error("headload", "expected one of count, export, plot, stats, report, top, relate");
 }
 
 const command command_headload = {"headload", "say which heads work for which class", help, run_headload};

@@ -494,140 +494,95 @@ json_t *block_statistics_to_json(const block_statistics *s, const labels *names)
     return NULL;
 }
 
-// ---- Order by similarity ---------------------------------------------------------------------------
+// ---- Similarity ------------------------------------------------------------------------------------
 
-/* A cluster goes by the lowest of its leaves. */
-typedef struct {
-    const distributions *r;
-    float *distance;  /* (count, count), of clusters that are left */
-    size_t *size;     /* (count) leaves of a cluster; 0: merged into another */
-    uint16_t *leaves; /* (count, count) row i: those of cluster i in their order */
-    size_t *chain;    /* (count) */
-} clustering;
-
-static float *cell(const clustering *k, size_t i, size_t j)
+/* distance (count, count) = the roots of divergences, which obey the triangle inequality (Endres and
+ * Schindelin 2003), as does the root of a mean of their squares. */
+static void distances_of(float *distance, const double *divergence, size_t count)
 {
-    return &k->distance[i * k->r->count + j];
+    for (size_t i = 0; i < count * count; i++)
+        distance[i] = (float)sqrt(divergence[i]);
 }
 
-/* Lets b follow a, each turned around where closer leaves then meet (Gruvaeus and Wainer 1972). */
-static void join_leaves(const clustering *k, size_t a, size_t b)
+/* Adds a block's, `weight` times, to divergence (count, count). */
+static void add_divergences(double *divergence, const distributions *r, double weight)
 {
-    size_t m = k->size[a], n = k->size[b];
-    uint16_t *x = k->leaves + a * k->r->count, *y = k->leaves + b * k->r->count;
-    const size_t ends[4][2] = {{x[m - 1], y[0]}, {x[m - 1], y[n - 1]}, {x[0], y[0]}, {x[0], y[n - 1]}};
-    size_t best = 0;
-    double least = INFINITY;
-    for (size_t i = 0; i < 4; i++) {
-        double d = pair_divergence(k->r, ends[i][0], ends[i][1]);
-        if (d < least) {
-            least = d;
-            best = i;
-        }
-    }
-    for (size_t i = 0; best >= 2 && i < m / 2; i++) {
-        uint16_t t = x[i];
-        x[i] = x[m - 1 - i];
-        x[m - 1 - i] = t;
-    }
-    for (size_t i = 0; i < n; i++)
-        x[m + i] = best % 2 ? y[n - 1 - i] : y[i];
-}
-
-/* Average linkage (UPGMA): the distance of a merged cluster is the mean of its parts', by their sizes. */
-static void merge_clusters(clustering *k, size_t a, size_t b)
-{
-    float m = (float)k->size[a], n = (float)k->size[b];
-    join_leaves(k, a, b);
-    for (size_t i = 0; i < k->r->count; i++) {
-        if (!k->size[i] || i == a || i == b)
-            continue;
-        float x = *cell(k, a, i), y = *cell(k, b, i), d = (m * x + n * y) / (m + n);
-        d = fmaxf(d, fminf(x, y)); // rounded below both, it could lead a chain back into itself
-        *cell(k, a, i) = *cell(k, i, a) = d;
-    }
-    k->size[a] += k->size[b];
-    k->size[b] = 0;
-}
-
-/* The cluster next to a; previous where that is as near, so that a chain ends. */
-static size_t nearest_cluster(const clustering *k, size_t a, size_t previous)
-{
-    size_t best = previous;
-    for (size_t i = 0; i < k->r->count; i++)
-        if (k->size[i] && i != a && (best == SIZE_MAX || *cell(k, a, i) < *cell(k, a, best)))
-            best = i;
-    return best;
-}
-
-/* Nearest-neighbour chain (Murtagh 1983): follows nearest clusters until two are each other's, and merges
- * those. Of average linkage it makes the same tree as always merging the closest pair, in n² steps. */
-static void cluster(clustering *k)
-{
-    size_t length = 0, first = 0;
-    for (size_t left = k->r->count; left > 1;) {
-        if (!length) {
-            while (!k->size[first])
-                first++;
-            k->chain[length++] = first;
-        }
-        size_t top = k->chain[length - 1], previous = length > 1 ? k->chain[length - 2] : SIZE_MAX;
-        size_t next = nearest_cluster(k, top, previous);
-        if (next != previous) {
-            k->chain[length++] = next;
-            continue;
-        }
-        length -= 2;
-        merge_clusters(k, previous < top ? previous : top, previous < top ? top : previous);
-        left--;
-    }
-}
-
-/* order (r->count) = r's classes. */
-static mohvit_status order_classes(size_t *order, const distributions *r, mohvit_error *err)
-{
-    size_t n = r->count;
-    clustering k = {.r = r};
-    k.distance = memory_alloc(n * n, sizeof *k.distance);
-    k.size = memory_alloc(n, sizeof *k.size);
-    k.leaves = memory_alloc(n * n, sizeof *k.leaves);
-    k.chain = memory_alloc(n + 1, sizeof *k.chain);
-    bool enough = k.distance && k.size && k.leaves && k.chain;
-    for (size_t i = 0; enough && i < n; i++) {
-        k.size[i] = 1;
-        k.leaves[i * n] = (uint16_t)i;
+    for (size_t i = 0; i < r->count; i++)
         for (size_t j = 0; j < i; j++)
-            *cell(&k, i, j) = *cell(&k, j, i) = (float)sqrt(pair_divergence(r, i, j));
+            divergence[i * r->count + j] = divergence[j * r->count + i] += weight * pair_divergence(r, i, j);
+}
+
+mohvit_status class_similarity_compute(class_similarity *s, const head_load *l, const routing_block *only,
+                                       const size_t *chosen, size_t count, mohvit_error *err)
+{
+    distributions r;
+    *s = (class_similarity){.only = only};
+    mohvit_status status = MOHVIT_OK;
+    for (size_t b = 0; b < l->routing.count; b++)
+        s->blocks += routing_routes(&l->routing.blocks[b]) && (!only || only->index == b);
+    for (size_t i = 0; i < count; i++)
+        s->count += l->images[chosen[i]] > 0;
+    if (!s->blocks || !s->count || s->count > STATISTICS_MAX_CLASSES)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                         !s->blocks ? "%s: no block routes: all its heads are always on"
+                                    : "%s: %zu classes with images; expected 1 to %d to compare",
+                         l->routing.model, s->count, STATISTICS_MAX_CLASSES);
+    s->classes = memory_alloc(s->count, sizeof *s->classes);
+    s->order = memory_alloc(s->count, sizeof *s->order);
+    s->steps = memory_alloc(s->count, sizeof *s->steps);
+    s->divergence = calloc(s->count * s->count, sizeof *s->divergence);
+    float *distance = memory_alloc(s->count * s->count, sizeof *distance);
+    if (!s->classes || !s->order || !s->steps || !s->divergence || !distance)
+        status = no_memory(err);
+    for (size_t i = 0, at = 0; !status && i < count; i++)
+        if (l->images[chosen[i]])
+            s->classes[at++] = chosen[i];
+    for (size_t b = 0; !status && b < l->routing.count; b++) {
+        const routing_block *block = &l->routing.blocks[b];
+        if (!routing_routes(block) || (only && only->index != b))
+            continue;
+        status = distributions_read(&r, l, block, WHOLE, s->classes, s->count, err);
+        if (!status) {
+            add_divergences(s->divergence, &r, 1 / (double)s->blocks);
+            distributions_free(&r);
+        }
     }
-    if (enough) {
-        cluster(&k);
-        for (size_t i = 0; i < n; i++)
-            order[i] = r->classes[k.leaves[i]]; // cluster 0 is left, since of two the lower one stays
+    if (!status) {
+        distances_of(distance, s->divergence, s->count);
+        status = cluster_by_average(s->order, s->steps, distance, s->count, err);
     }
-    free(k.distance);
-    free(k.size);
-    free(k.leaves);
-    free(k.chain);
-    return enough ? MOHVIT_OK : no_memory(err);
+    free(distance);
+    if (status)
+        class_similarity_free(s);
+    return status;
+}
+
+void class_similarity_free(class_similarity *s)
+{
+    free(s->classes);
+    free(s->order);
+    free(s->steps);
+    free(s->divergence);
+    *s = (class_similarity){0};
 }
 
 mohvit_status head_load_order(size_t *order, const head_load *l, size_t block, const size_t *chosen,
                               size_t count, mohvit_error *err)
 {
     const routing_block *b = &l->routing.blocks[block];
-    distributions r;
-    if (!routing_routes(b) || count > STATISTICS_MAX_CLASSES) {
-        memcpy(order, chosen, count * sizeof *order);
+    class_similarity s = {0};
+    size_t with_images = 0;
+    for (size_t i = 0; i < count; i++)
+        with_images += l->images[chosen[i]] > 0;
+    memcpy(order, chosen, count * sizeof *order);
+    if (!routing_routes(b) || count > STATISTICS_MAX_CLASSES || !with_images)
         return MOHVIT_OK;
-    }
-    mohvit_status status = distributions_read(&r, l, b, WHOLE, chosen, count, err);
-    if (status)
-        return status;
-    if (r.count)
-        status = order_classes(order, &r, err);
-    for (size_t i = 0, at = r.count; !status && i < count; i++)
+    mohvit_status status = class_similarity_compute(&s, l, b, chosen, count, err);
+    for (size_t i = 0; !status && i < s.count; i++)
+        order[i] = s.classes[s.order[i]];
+    for (size_t i = 0, at = s.count; !status && i < count; i++)
         if (!l->images[chosen[i]])
             order[at++] = chosen[i];
-    distributions_free(&r);
+    class_similarity_free(&s);
     return status;
 }

@@ -7,6 +7,7 @@
 #define MOHVIT_HEAD_LOAD_STATISTICS_H
 
 #include "vit/headload/chance.h"
+#include "vit/headload/clustering.h"
 
 /* Pairs of more classes than this are not compared: time and memory go with their square. */
 #define STATISTICS_MAX_CLASSES 4096
@@ -78,6 +79,30 @@ void block_statistics_free(block_statistics *s);
 
 /* All of it, as `headload stats --format json` and the report have it; NULL without memory. */
 json_t *block_statistics_to_json(const block_statistics *s, const labels *names);
+
+/* How alike classes route: 1 − the mean over blocks of the Jensen-Shannon divergence of their routed heads'
+ * shares (Lin 1991), which is from 0, no head in common, to 1, the same shares. Blocks weigh the same, since
+ * the divergence of a block, in bits, is at most 1 whatever its heads and tokens. */
+typedef struct class_similarity {
+    const routing_block *only; /* NULL: the mean over all blocks that route, */
+    size_t blocks;             /* so many */
+    size_t count;
+    size_t *classes;     /* (count) those with images */
+    double *divergence;  /* (count, count) mean of the blocks'; similarity is 1 − this */
+    size_t *order;       /* (count) of classes, the leaves of the tree */
+    cluster_step *steps; /* (count − 1) average linkage of the roots of the divergences */
+} class_similarity;
+
+/* Of chosen (count) classes, 1 to STATISTICS_MAX_CLASSES with images; a model that does not route is an
+ * error. Free with class_similarity_free. */
+mohvit_status class_similarity_compute(class_similarity *out, const head_load *l, const routing_block *only,
+                                       const size_t *chosen, size_t count, mohvit_error *err);
+void class_similarity_free(class_similarity *s);
+
+static inline double class_similarity_of(const class_similarity *s, size_t i, size_t j)
+{
+    return 1 - s->divergence[i * s->count + j];
+}
 
 /* order (count) = those of chosen (count) sorted so that classes that route alike in this block stand
  * together: the leaves of average-linkage clustering by the Jensen-Shannon distance. Classes without images

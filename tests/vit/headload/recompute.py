@@ -17,7 +17,7 @@ import tempfile
 
 import numpy as np
 
-from per_image import read
+from per_image import TYPES, read
 
 IMAGES, SHUFFLES = 300, 1000
 DATA = "/usr/share/datasets/fashion-mnist/t10k-{}-ubyte.gz"
@@ -312,6 +312,8 @@ def check_labels(folder, labels, shuffled):
         same(f"{name} of the head load", values, sums[name])
     check_export(load, pictures, blocks, names)
     check_stats(load, pictures, blocks, len(names), shuffled)
+    check_top(folder, blocks, names)
+    check_similarity(load, pictures, blocks, names)
 
 
 def check_parts(folder, labels):
@@ -339,6 +341,90 @@ def check_parts(folder, labels):
         same(f"{name} of the head load of merged states", values, load[name])
 
 
+def check_similarity(load, pictures, blocks, names):
+    """One minus the mean of the blocks' divergences; and the tree, by always merging the closest pair."""
+    n = len(names)
+    routed = [(b, block) for b, block in enumerate(blocks) if block["routed"] < block["heads"] - block["shared"]]
+    divergences = [pair_divergences(shares_of(pictures["active"][:, b, block["shared"]:block["heads"]], pictures["class"],
+                                              n)) for b, block in routed]
+    for chosen, words in ((range(len(routed)), ()), ([1], ("--block", routed[1][1]["name"]))):
+        d = np.mean([divergences[i] for i in chosen], axis=0)
+        np.fill_diagonal(d, 0)
+        found = json.loads(run("headload", "relate", load, "--format", "json", *words))
+        order = found["classes"]
+        same("classes in order", sorted(order), list(range(n)))
+        same("their labels", found["labels"], [names[c] for c in order])
+        same("their blocks", found["blocks"], [routed[i][1]["name"] for i in chosen])
+        check("similarity", found["similarity"], 1 - d[np.ix_(order, order)])
+        lines = [line.split(",") for line in run("headload", "relate", load, "--format", "csv", *words).splitlines()]
+        same("classes of csv", [int(c) for c in lines[0][2:]], order)
+        check("similarity of csv", np.array([line[2:] for line in lines[1:]], float), found["similarity"])
+
+        apart = np.sqrt(np.maximum(d, 0))[np.ix_(order, order)]
+        clusters, tree = {i: [i] for i in range(n)}, []
+        for step in range(n - 1):
+            pairs = [(apart[np.ix_(clusters[a], clusters[b])].mean(), a, b) for a in clusters for b in clusters if a < b]
+            distance, a, b = min(pairs)
+            clusters[n + step] = clusters.pop(a) + clusters.pop(b)
+            tree.append((a, b, distance, len(clusters[n + step])))
+            places = sorted(clusters[n + step])  # a cluster's leaves stand side by side
+            same("leaves of a cluster", places, list(range(places[0], places[-1] + 1)))
+        same("tree", [(a, b, size) for a, b, _, size in found["tree"]], [(a, b, size) for a, b, _, size in tree])
+        off = np.abs(np.array(found["tree"])[:, 2] - np.array([t[2] for t in tree])).max()
+        same("distances of the tree, in single precision", off < 1e-6, True)
+
+
+def check_top(folder, blocks, names):
+    """The pictures that use a head most, by tokens, and then by their place in the data."""
+    _, pictures = read(folder + "/pictures")
+    text, offsets = pictures["names"].tobytes().decode(), pictures["name_offsets"]
+    rows = json.loads(run("headload", "top", folder + "/pictures", "--format", "json", "--pictures", "30"))["rows"]
+    expected = []
+    for b, block in enumerate(blocks):
+        for h in range(block["shared"], block["heads"]) if block["routed"] < block["heads"] - block["shared"] else ():
+            active = pictures["active"][:, b, h]
+            for rank, i in enumerate(np.lexsort((pictures["index"], -active))[:30], 1):
+                if active[i]:
+                    expected.append({"stage": block["stage"], "block": block["block"], "head": h, "rank": rank,
+                                     "active": int(active[i]), "index": int(pictures["index"][i]),
+                                     "class": int(pictures["class"][i]), "label": names[pictures["class"][i]],
+                                     "path": text[offsets[i]:offsets[i + 1]]})
+    loads = [row.pop("load") * blocks[[(x["stage"], x["block"]) for x in blocks].index((row["stage"], row["block"]))][
+        "tokens"] for row in rows]
+    same("pictures that use heads most", rows, expected)
+    check("their loads", loads, [row["active"] for row in expected])
+
+
+def check_damage(folder):
+    """Of a file that cannot be, the place is named."""
+    with open(folder + "/pictures", "rb") as file:
+        data = file.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+
+    def refused(words, changed):
+        with open(folder + "/damaged", "wb") as file:
+            file.write(changed)
+        done = subprocess.run([sys.argv[1], "headload", "top", folder + "/damaged"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=False)
+        same(f"refused for {words}: {done.stderr.decode()}", (done.returncode, words in done.stderr.decode()), (1, True))
+
+    for name, row, value, words in (("class", 1, 10, "class: row 1 is 10 of 10 classes"),
+                                    ("class", 0, -2, "class: row 0 is -2"),
+                                    ("name_offsets", 0, 1, "name_offsets: begin at 1"),
+                                    ("name_offsets", 3, 1 << 40, "name_offsets: row 2 ends at 1099511627776"),
+                                    ("name_offsets", 3, 0, "name_offsets: row 2 ends at 0"),
+                                    ("active", 0, 65536, "active: row 0, block 1.0, head 0: 65536 of 256 tokens"),
+                                    ("active", 4, 3, "active: row 0, block 1.0, head 4: 3 of 0 tokens")):
+        dtype = TYPES[header[name]["dtype"]]
+        at = start + header[name]["data_offsets"][0] + row * np.dtype(dtype).itemsize
+        refused(words, data[:at] + dtype(value).tobytes() + data[at + np.dtype(dtype).itemsize:])
+    refused("active: found nothing", data.replace(b'"active"', b'"uctive"'))
+    refused("expected version 1", data.replace(b'"per-image":"1"', b'"per-image":"2"'))
+    with open(folder + "/load", "rb") as file:
+        refused('that "headload count --per-image" writes, found none', file.read())
+
+
 def check_predicted(folder):
     """A picture without a class is of the one that it counts for, or of none."""
     data = "idx:" + DATA.format("images-idx3")
@@ -357,6 +443,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_labels(folder, labels, False)
         check_parts(folder, labels)
+        check_damage(folder)
         check_predicted(folder)
         with gzip.open(labels) as file:
             head, of = file.read(8), np.frombuffer(file.read(), np.uint8)
