@@ -77,6 +77,8 @@ typedef struct run {
 typedef struct worker {
     run *r;
     mohvit_context **contexts; /* (top_ks) */
+    ablator ablator;           /* where the pipeline has an ablation; */
+    score *ablated;            /* (passes) and what it says of an image */
     size_t batch;
     loaded *images; /* (batch) */
 } worker;
@@ -386,7 +388,10 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
         .gate_sum = mohvit_head_gate_sum(ctx, l->slot),
         .features = mohvit_features(ctx, l->slot),
         .logits = mohvit_logits(ctx, l->slot),
+        .ablated = w->ablated,
     };
+    if (!status && w->ablated)
+        status = ablator_run(&w->ablator, w->ablated, &rules, &cause);
     pthread_mutex_lock(&w->r->results);
     l->chunk->result.network_ns[top_k] += spent;
     for (size_t i = 0; !status && !l->error && i < p->section_count; i++)
@@ -542,6 +547,8 @@ static void run_crew(void *arg, team *t)
 
 static void worker_free(worker *w, size_t top_ks)
 {
+    ablator_free(&w->ablator);
+    free(w->ablated);
     for (size_t v = 0; w->contexts && v < top_ks; v++)
         mohvit_context_destroy(w->contexts[v]);
     free(w->contexts);
@@ -552,7 +559,8 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
 {
     const pipeline *p = r->p;
     mohvit_status status = MOHVIT_OK;
-    *w = (worker){.r = r, .batch = p->batch > p->threads ? divide_up(p->batch, p->threads) : 1};
+    size_t batch = p->ablation ? 1 : p->batch; // what enters each block takes 12 MB of a small variant
+    *w = (worker){.r = r, .batch = batch > p->threads ? divide_up(batch, p->threads) : 1};
     w->contexts = calloc(p->top_ks, sizeof *w->contexts);
     w->images = calloc(w->batch, sizeof *w->images);
     if (!w->contexts || !w->images)
@@ -561,6 +569,11 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
         status = mohvit_context_create(&w->contexts[v], p->models[v], w->batch, 1, err);
     if (!status)
         mohvit_settings(w->contexts[0])->preprocess = *p->preprocess;
+    if (!status && p->ablation) {
+        w->ablated = calloc(p->ablation->count, sizeof *w->ablated);
+        status = w->ablated ? ablator_create(&w->ablator, p->ablation, w->contexts[0], err)
+                            : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a thread's images");
+    }
     return status;
 }
 

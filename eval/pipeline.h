@@ -12,6 +12,7 @@
 #ifndef MOHVIT_PIPELINE_H
 #define MOHVIT_PIPELINE_H
 
+#include "eval/ablation.h"
 #include "eval/record.h"
 #include "vit/api/internal.h"
 
@@ -23,6 +24,7 @@ typedef struct image_answer {
     const int32_t *head_tokens;
     const double *gate_sum;
     const float *features, *logits;
+    const score *ablated; /* (passes) of the pipeline's ablation; NULL: it has none */
 } image_answer;
 
 /* What else is to be known of the images of a chunk, as a section of its record. Calls come from several
@@ -48,8 +50,10 @@ typedef struct pipeline {
     const preprocess *preprocess;
     const bool *competes; /* (classes), or NULL: all do */
     size_t threads;
-    size_t batch;          /* images of one forward pass over all threads */
-    bool exif_orientation; /* turns pictures as their EXIF says */
+    const ablation *ablation; /* each image's further passes; then of one top-k, and each thread runs one
+                                 image at a time, whatever `batch`. NULL: none */
+    size_t batch;             /* images of one forward pass over all threads */
+    bool exif_orientation;    /* turns pictures as their EXIF says */
     bool predictions;
     const chunk_section *sections; /* (section_count), at most PIPELINE_MAX_SECTIONS */
     size_t section_count;

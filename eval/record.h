@@ -14,6 +14,7 @@
  *     PRED      of each image: source u32, name, and of each model: classes u8, so many times class u32 and
  *               probability f32; where the header has "predictions"
  *     LOAD      head_load_record.c; where the header has one of its names
+ *     ABLT      ablation_record.h; where the header has "ablation"
  *     FEAT LOGT HEAD  vector_record.h; where the header has "features", "logits", "per-image"
  *
  * Numbers are little-endian; a text is its length as u32 and its bytes. Who adds a kind of section defines

@@ -120,6 +120,10 @@ ranks_give_the_same_bits() {
     equal "$(cat out.txt)" "ranks.safetensors: $images images of 10 classes"
     same_counts whole.safetensors ranks.safetensors
     same_rows whole.images ranks.images
+    local what=(headload ablate "idx:$pictures,$classes" --limit 200 --heads 4.0 --format csv --quiet)
+    run 0 "${what[@]}"
+    timeout 120 mpirun --oversubscribe -n 3 "$mohvit" "${what[@]}" --threads 1 </dev/null 2>err.txt | cmp - out.txt ||
+        fail "another ablation: $(cat err.txt)"
 }
 
 a_killed_count_goes_on() {
@@ -183,8 +187,87 @@ the_top_k_of_the_run_is_counted() {
     absent several.safetensors
 }
 
+# near A B: numbers that agree to the digits that are printed of losses.
+near() { awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !(d < 3e-9 && d > -3e-9) }' || fail "$1 is not $2"; }
+
+an_ablation_says_what_evaluations_without_each_head_say() {
+    local what=("idx:$pictures,$classes" --sample 200 --seed 3) list="2.0:s1 3.1:r2 4.0:r14" how i loss top1 change
+    for how in "" --renormalise; do
+        run 0 eval "${what[@]}" --format json
+        loss=$(get loss) top1=$(get top1)
+        # shellcheck disable=SC2086
+        run 0 headload ablate "${what[@]}" --heads "$list" --format json $how
+        has "$err" "3 passes without a head for each of 200 images, as long as "
+        near "$(get loss)" "$loss"
+        equal "$(get images) $(get top1) $(get complete)" "200 $top1 true"
+        cp out.txt ablation.json
+        i=0
+        for head in $list; do
+            # shellcheck disable=SC2086
+            run 0 eval "${what[@]}" --format json --drop-heads "$head" $how
+            change=$(awk -v a="$(get loss)" -v b="$loss" -v c="$(get top1)" -v d="$top1" \
+                'BEGIN { printf "%.12f %.9f", a - b, c - d }')
+            cp ablation.json out.txt
+            equal "$(get ablated $i heads)" "$head"
+            near "$(get ablated $i loss_change)" "${change% *}"
+            near "$(get ablated $i top1_change)" "${change#* }"
+            i=$((i + 1))
+        done
+    done
+    # As a table, the head that matters most first, and as rows.
+    run 0 headload ablate "${what[@]}" --heads "$list" --quiet
+    equal "$(sed -n '4,6s/ .*//p' out.txt | sort)" "$(tr ' ' '\n' <<<"$list")"
+    sed -n '4,6p' out.txt | awk 'NR > 1 && $2 > last { exit 1 } { last = $2 }' || fail "another order: $out"
+    run 0 headload ablate "${what[@]}" --heads "$list" --format csv
+    equal "$(sed 1d out.txt | cut -d , -f 1-6)" \
+        "$(printf '2.0:s1,2,0,0,shared,200\n3.1:r2,3,1,3,routed,200\n4.0:r14,4,0,15,routed,200')"
+    # Heads of a block together, and heads that are left out throughout.
+    run 0 eval "${what[@]}" --format json --drop-heads "3.0 4.0:r1,r14"
+    loss=$(get loss)
+    run 0 headload ablate "${what[@]}" --drop-heads 3.0 --heads 4.0:r1,r14 --blocks --format json
+    near "$(awk -v a="$(get loss)" -v b="$(get ablated 0 loss_change)" 'BEGIN { printf "%.12f", a + b }')" "$loss"
+    equal "$(get ablated 0 kind) $(get ablated 0 head) $(get provenance dropped_heads)" "together null 3.0"
+    run 2 headload ablate "${what[@]}" --heads 4.0:3
+    has "$err" "\"3\" is no head"
+    run 2 headload ablate "${what[@]}" --heads 4.0:r15
+    has "$err" "--heads: \"4.0:r15\": there is no r15; block 4.0 has s1 to s2 and r1 to r14"
+    run 2 headload ablate "${what[@]}" --routed-heads 1,2
+    run 2 headload ablate "${what[@]}" --shard 1/2 --state x
+    absent x
+}
+
+# A result without what it took.
+ablated() { sed 's/"threads":[0-9]*,//' "$1"; }
+
+an_ablation_goes_on_to_the_same_result() {
+    local what=(headload ablate "idx:$pictures,$classes" --limit 200 --heads "4.0 3.2:r1" --format json)
+    run 0 "${what[@]}" --threads 1
+    ablated out.txt >whole.json
+    for how in "--threads 3" "--threads 2 --batch 7"; do
+        # shellcheck disable=SC2086
+        run 0 "${what[@]}" $how --state state
+        equal "$(ablated out.txt)" "$(cat whole.json)"
+        truncate -s $(($(stat -c %s state) * 2 / 3)) state
+        # shellcheck disable=SC2086
+        run 0 "${what[@]}" $how --state state
+        has "$err" "not a whole record"
+        has "$err" "of 200 images are done already"
+        equal "$(ablated out.txt)" "$(cat whole.json)"
+        rm state
+    done
+    run 0 "${what[@]}" --state state
+    run 1 headload ablate "idx:$pictures,$classes" --limit 200 --heads 4.0 --state state
+    has "$err" "ablation.heads is \"3.2:r1 4.0\", expected \"4.0\""
+    run 1 "${what[@]}" --state state --renormalise
+    has "$err" "ablation.renormalise is false, expected true"
+    run 1 "${what[@]}" --state state --blocks
+    has "$err" "ablation.together is false, expected true"
+    run 1 eval "idx:$pictures,$classes" --limit 200 --state state
+    has "$err" "ablation"
+}
+
 every_command_below_explains_itself() {
-    for command in count export plot stats report top relate; do
+    for command in count export plot stats report ablate top relate; do
         run 0 headload $command --help
         has "$out" "Usage: mohvit headload $command "
         equal "$err" ""
@@ -197,7 +280,7 @@ every_command_below_explains_itself() {
     done
     run 2 headload
     run 2 headload nonsense
-    has "$err" "expected one of count, export, plot, stats, report, top, relate"
+    has "$err" "expected one of count, export, plot, stats, report, ablate, top, relate"
 }
 
 a_failed_picture_is_left_out() {
@@ -616,6 +699,10 @@ count)
     pictures_without_a_class_count_as_what_they_are_taken_for
     a_failed_picture_is_left_out
     the_top_k_of_the_run_is_counted
+    ;;
+ablate)
+    an_ablation_says_what_evaluations_without_each_head_say
+    an_ablation_goes_on_to_the_same_result
     ;;
 mpi)
     ranks_give_the_same_bits

@@ -13,6 +13,7 @@ static const char help[] =
     "  plot    draw bars for each class, or a heatmap; SVG, PNG or PDF\n"
     "  stats   print balance, entropy, divergence of classes, dead and specific heads\n"
     "  report  make a page to explore all of it, in one HTML file\n"
+    "  ablate  run pictures without each head in turn: what does its absence cost?\n"
     "  top     list the pictures that use each head most\n"
     "  relate  print which classes route alike: matrix, tree, figure\n"
     "\nOptions:\n"
@@ -20,8 +21,8 @@ static const char help[] =
     "\n\"mohvit headload COMMAND --help\" explains each.\n";
 
 static const command *const commands[] = {
-    &command_headload_count,  &command_headload_export, &command_headload_plot,   &command_headload_stats,
-    &command_headload_report, &command_headload_top,    &command_headload_relate,
+    &command_headload_count,  &command_headload_export, &command_headload_plot, &command_headload_stats,
+    &command_headload_report, &command_headload_ablate, &command_headload_top,  &command_headload_relate,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -39,7 +40,7 @@ static int run_headload(int argc, char **argv)
         return usage_error("headload", "%s: no such option before a command", name);
     if (*name)
         complain("headload %s: no such command", name);
-    return usage_error("headload", "expected one of count, export, plot, stats, report, top, relate");
+    return usage_error("headload", "expected one of count, export, plot, stats, report, ablate, top, relate");
 }
 
 const command command_headload = {"headload", "say which heads work for which class", help, run_headload};

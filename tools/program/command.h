@@ -18,7 +18,8 @@ extern const command command_classify, command_info, command_convert, command_sy
     command_version;
 /* Below `mohvit headload`. */
 extern const command command_headload_count, command_headload_export, command_headload_plot,
-    command_headload_stats, command_headload_report, command_headload_top, command_headload_relate;
+    command_headload_stats, command_headload_report, command_headload_ablate, command_headload_top,
+    command_headload_relate;
 
 void command_print_help(const command *c);
 

@@ -4,6 +4,7 @@
 #ifndef MOHVIT_EVALUATION_H
 #define MOHVIT_EVALUATION_H
 
+#include "eval/ablation_record.h"
 #include "eval/head_load_record.h"
 #include "eval/journal.h"
 #include "eval/pipeline.h"
@@ -24,6 +25,7 @@ typedef struct evaluation {
     model_source source;
     mohvit_model *models[EVALUATION_MAX_TOP_KS]; /* (top_ks) */
     size_t top_ks;
+    ablation ablation; /* where the options want one */
     class_table *classes;
     bool *competes; /* of --subset, or NULL */
     preprocess preprocess;

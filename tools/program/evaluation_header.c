@@ -5,7 +5,9 @@
 #include "tools/program/json_build.h"
 #include "tools/program/provenance.h"
 #include "vit/api/texts.h"
+#include "vit/headload/head_list.h"
 
+#include <stdlib.h>
 #include <zlib.h>
 
 static json_t *subset_json(const evaluation *e)
@@ -56,6 +58,16 @@ static void put_pictures(const evaluation *e, json_t *object)
         or_die(NULL);
 }
 
+/* What is dropped in turn. */
+static json_t *ablation_json(const evaluation *e)
+{
+    char *heads = or_die(head_list_text(mohvit_routing(e->models[0]), e->ablation.named));
+    json_t *object = or_die(json_pack("{s:s, s:b, s:b}", "heads", heads, "together", e->o->ablated_together,
+                                      "renormalise", e->ablation.renormalise));
+    free(heads);
+    return object;
+}
+
 static json_t *match_json(const evaluation *e, const json_t *provenance)
 {
     const config *c = &mohvit_describe(e->models[0])->config;
@@ -68,6 +80,8 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
     if (!provenance_add_drops(match,
                               mohvit_describe(e->models[0]))) // nothing where none is dropped, as of old
         or_die(NULL);
+    if (e->o->ablates)
+        json_put(match, "ablation", ablation_json(e));
     return match;
 }
 
@@ -86,6 +100,8 @@ static json_t *sections_json(const evaluation *e)
     for (vector_kind k = 0; k < VECTOR_KINDS; k++)
         if (e->o->vectors[k])
             json_add(sections, json_string(vector_kind_name(k)));
+    if (e->o->ablates)
+        json_add(sections, json_string(ABLATION_SECTION));
     if (evaluation_load_name(e))
         json_add(sections, json_string(evaluation_load_name(e)));
     return sections;

@@ -82,6 +82,13 @@ static int open_models(evaluation *e)
         if (status != PARSED)
             return status;
     }
+    mohvit_error err;
+    const evaluation_options *asked = e->o;
+    if (asked->ablates &&
+        !fine_or_complain(ablation_create(&e->ablation, e->models[0], asked->ablated_heads, "--heads",
+                                          asked->ablated_together, asked->ablation_renormalises, &err),
+                          &err))
+        return EXIT_USAGE;
     e->preprocess = mohvit_describe(e->models[0])->preprocess;
     if (e->o->crop_pct > 0)
         e->preprocess.crop_pct = e->o->crop_pct;
@@ -181,7 +188,8 @@ static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
                          load);
     for (size_t i = 0; i < json_array_size(there); i++) {
         const char *section = json_string_value(json_array_get(there, i));
-        bool known = section && (!strcmp(section, "predictions") || (load && !strcmp(section, load)));
+        bool known = section && (!strcmp(section, "predictions") || !strcmp(section, ABLATION_SECTION) ||
+                                 (load && !strcmp(section, load))); // an ablation is part of "match"
         for (vector_kind k = 0; section && k < VECTOR_KINDS; k++)
             known = known || (e->o->vectors[k] && !strcmp(section, vector_kind_name(k)));
         if (!known)
@@ -251,6 +259,7 @@ int evaluation_end(evaluation *e, int status)
     class_table_destroy(e->classes);
     free(e->competes);
     json_decref(e->header);
+    ablation_free(&e->ablation);
     while (e->top_ks)
         mohvit_close(e->models[--e->top_ks]);
     pthread_mutex_destroy(&e->lock);

@@ -146,6 +146,9 @@ typedef struct evaluation_options {
     bool predictions, head_load; /* the records have to have them; */
     bool vectors[VECTOR_KINDS];  /* these too, and then predictions, whose names they go by; heads with the
                                     head load, which knows the routing */
+    bool ablates; /* runs each picture once more without each of these heads (eval/ablation.h); */
+    const char *ablated_heads; /* NULL: all */
+    bool ablated_together, ablation_renormalises;
     bool by_prediction; /* pictures without a class are welcome: their head load is their prediction's */
 } evaluation_options;
 

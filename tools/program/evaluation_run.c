@@ -116,6 +116,8 @@ static pipeline make_pipeline(evaluation *e)
     }
     if (e->o->head_load)
         e->sections[sections++] = head_load_record_section(&e->load);
+    if (e->o->ablates)
+        e->sections[sections++] = ablation_record_section(&e->ablation);
     const json_t *header = e->journal ? journal_header(e->journal) : e->header;
     pipeline p = {
         .data = e->data,
@@ -123,6 +125,7 @@ static pipeline make_pipeline(evaluation *e)
         .top_ks = e->top_ks,
         .preprocess = &e->preprocess,
         .competes = e->competes,
+        .ablation = e->o->ablates ? &e->ablation : NULL,
         .threads = (size_t)e->threads,
         .batch = e->o->model.batch,
         .exif_orientation = e->o->exif_orientation,
@@ -164,6 +167,25 @@ static mohvit_status begin_progress(evaluation *e, mohvit_error *err)
     return MOHVIT_OK;
 }
 
+/* How long an ablation is going to take, by a measurement; on this machine alone, where there are ranks. */
+static mohvit_status tell_time(const evaluation *e, mohvit_error *err)
+{
+    char text[64];
+    double own, passes;
+    size_t images = e->images - e->progress.begun;
+    if (!e->o->ablates || e->o->quiet)
+        return MOHVIT_OK;
+    mohvit_status status = ablation_time(&e->ablation, &own, &passes, err);
+    if (status)
+        return status;
+    progress_duration(text, sizeof text, (double)images * (own + passes) / e->threads);
+    complain("%zu pass%s without a head for each of %zu images, as long as %.1f whole ones: about %s on %d "
+             "thread%s, beside reading the pictures",
+             e->ablation.count, e->ablation.count == 1 ? "" : "es", images, passes / own, text, e->threads,
+             plural((uint64_t)e->threads));
+    return MOHVIT_OK;
+}
+
 static bool all_done(const evaluation *e)
 {
     for (size_t i = e->first; i < e->end; i++)
@@ -175,6 +197,8 @@ static bool all_done(const evaluation *e)
 static mohvit_status run_as_host(evaluation *e, mohvit_error *err)
 {
     mohvit_status status = begin_progress(e, err);
+    if (!status && !all_done(e))
+        status = tell_time(e, err);
     if (status)
         return status;
     interrupt_begin();

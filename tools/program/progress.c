@@ -24,8 +24,7 @@ double progress_rate(const progress *p)
     return seconds > 0 ? (double)(p->done - p->begun) / seconds : 0;
 }
 
-/* "2 h 05 min", "7 min 30 s", "12 s" */
-static void duration(char *out, size_t size, double seconds)
+void progress_duration(char *out, size_t size, double seconds)
 {
     unsigned long long s = seconds < 1e9 ? (unsigned long long)(seconds + 0.5) : 1000000000;
     if (s >= 3600)
@@ -41,7 +40,7 @@ static void describe(const progress *p, char *out, size_t size)
     char left[64] = "";
     double rate = progress_rate(p);
     if (rate > 0 && p->total)
-        duration(left, sizeof left, (double)(p->total - p->done) / rate);
+        progress_duration(left, sizeof left, (double)(p->total - p->done) / rate);
     if (p->total)
         snprintf(out, size, "%zu of %zu images", p->done, p->total);
     else

@@ -22,6 +22,9 @@ void progress_end(progress *p);
 /* For what takes seconds: "DONE of TOTAL WHAT" on a terminal, nothing elsewhere; what NULL takes it away. */
 void progress_show(size_t done, size_t total, const char *what);
 
+/* "2 h 05 min", "7 min 30 s", "12 s" */
+void progress_duration(char *out, size_t size, double seconds);
+
 /* Images per second since the beginning, those done before left out. */
 double progress_rate(const progress *p);
 

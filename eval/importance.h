@@ -1,0 +1,27 @@
+/* importance.h - what the absence of heads costs, and how sure that is. Each image is seen with and without
+ * the head: changes are paired, and the image is the unit. */
+#ifndef MOHVIT_IMPORTANCE_H
+#define MOHVIT_IMPORTANCE_H
+
+#include "eval/ablation_record.h"
+
+/* A mean change over the images. */
+typedef struct mean_change {
+    double mean;
+    double low, high; /* 95 % interval; NaN of fewer than two images */
+    double p;         /* that there is no change; NaN likewise */
+    double p_holm;    /* the same, adjusted for all passes (Holm 1979) */
+} mean_change;
+
+typedef struct importance {
+    mean_change loss; /* Student's t of the images' changes */
+    /* In percent. The p is McNemar's, exact; the interval Agresti and Min's (2005), which is that of Wald
+     * after half an image is added to each of the four kinds. */
+    mean_change top1;
+} importance;
+
+/* Of each pass: out (count) from sums (count) over so many images. */
+mohvit_status importance_compute(importance *out, const ablation_sums *sums, uint64_t images, size_t count,
+                                 mohvit_error *err);
+
+#endif
