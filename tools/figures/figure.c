@@ -245,7 +245,7 @@ static bars_layout lay_out_bars(const figure *f)
     b.across = divide_up(f->count, b.down);
     // Ten in rows of three leave one in the last; in rows of two they leave none.
     size_t fewer = b.across - 1;
-    if (fewer && b.across * b.down - f->count > 1 && f->count % fewer == 0 && f->count <= ROWS * fewer) {
+    if (b.across * b.down - f->count > 1 && f->count % fewer == 0 && f->count <= ROWS * fewer) {
         b.across = fewer;
         b.down = f->count / fewer;
     }
@@ -575,10 +575,10 @@ static void say_values(bytes *b, const figure *f, size_t class_index)
     while (count < HIGHEST && count < routing_candidates(f->block)) {
         size_t best = SIZE_MAX;
         for (size_t h = first; h < f->block->heads; h++) {
-            bool new = true;
+            bool fresh = true;
             for (size_t i = 0; i < count; i++)
-                new = new &&said[i] != h;
-            if (new && (best == SIZE_MAX || value_of(f, class_index, h) > value_of(f, class_index, best)))
+                fresh = fresh && said[i] != h;
+            if (fresh && (best == SIZE_MAX || value_of(f, class_index, h) > value_of(f, class_index, best)))
                 best = h;
             if (value_of(f, class_index, h) < value_of(f, class_index, lowest))
                 lowest = h;

@@ -197,16 +197,18 @@ static void draw_border(drawing *d, const routes *r, size_t head, double x, doub
     cairo_t *cr = d->cr;
     double token = side / (double)r->side, thin = fmin(0.5, token / 8);
     size_t heads = r->block->heads;
-    for (size_t n = 0; n < r->side * r->side; n++) {
-        double left = x + token * (double)(n % r->side), top = y + token * (double)(n / r->side);
-        bool selected = r->pick[n * heads + head];
-        if (n % r->side && selected != r->pick[(n - 1) * heads + head]) {
-            cairo_move_to(cr, left, top);
-            cairo_line_to(cr, left, top + token);
-        }
-        if (n >= r->side && selected != r->pick[(n - r->side) * heads + head]) {
-            cairo_move_to(cr, left, top);
-            cairo_line_to(cr, left + token, top);
+    for (size_t row = 0; row < r->side; row++) {
+        for (size_t column = 0; column < r->side; column++) {
+            const uint8_t *pick = r->pick + (row * r->side + column) * heads + head;
+            double left = x + token * (double)column, top = y + token * (double)row;
+            if (column && *pick != *(pick - heads)) {
+                cairo_move_to(cr, left, top);
+                cairo_line_to(cr, left, top + token);
+            }
+            if (row && *pick != *(pick - r->side * heads)) {
+                cairo_move_to(cr, left, top);
+                cairo_line_to(cr, left + token, top);
+            }
         }
     }
     stroke_border(cr, thin);
