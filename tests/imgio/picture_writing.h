@@ -261,9 +261,9 @@ static inline blob webp_extended(uint8_t flags, size_t width, size_t height, blo
     return b;
 }
 
-/* Two lossless frames of 4 x 2 at (2, 4) on a canvas of 10 x 8; every byte of the first is 10, of the
+/* Two lossless frames of 4 x 2 at (x, y), which are even, on a canvas; every byte of the first is 10, of the
  * second 90. */
-static inline blob webp_animated(void)
+static inline blob webp_frames(size_t x, size_t y, size_t width, size_t height)
 {
     blob chunks = {0};
     blob_add_chunk(&chunks, "ANIM", "\xff\xff\xff\xff\0\0", 6); /* a white background, that nobody draws */
@@ -271,8 +271,8 @@ static inline blob webp_animated(void)
         uint8_t pixels[4 * 2 * 3];
         memset(pixels, f ? 90 : 10, sizeof pixels);
         blob still = webp_encode(WEBP_LOSSLESS, pixels, 4, 2), frame = {0};
-        blob_add_le(&frame, 1, 3); /* x and y are halved */
-        blob_add_le(&frame, 2, 3);
+        blob_add_le(&frame, x / 2, 3);
+        blob_add_le(&frame, y / 2, 3);
         blob_add_le(&frame, 4 - 1, 3);
         blob_add_le(&frame, 2 - 1, 3);
         blob_add_le(&frame, 100, 4);
@@ -281,7 +281,12 @@ static inline blob webp_animated(void)
         free(still.data);
         free(frame.data);
     }
-    return webp_extended(0x02, 10, 8, chunks);
+    return webp_extended(0x02, width, height, chunks);
+}
+
+static inline blob webp_animated(void)
+{
+    return webp_frames(2, 4, 10, 8);
 }
 
 static inline blob webp_with_exif(webp_kind kind, unsigned orientation, const uint8_t *pixels, int width,

@@ -366,16 +366,23 @@ static void webp_of_every_kind_decodes(void **state)
 static void animated_webp_gives_its_first_frame_on_black(void **state)
 {
     (void)state;
-    blob file = webp_animated();
-    image img;
-    decode_or_fail(&img, "animated.webp", &file, false);
-    assert_true(img.width == 10 && img.height == 8);
-    for (size_t y = 0; y < 8; y++)
-        for (size_t x = 0; x < 10; x++)
-            for (size_t c = 0; c < 3; c++)
-                assert_int_equal(img.rgb[(y * 10 + x) * 3 + c], x >= 2 && x < 6 && y >= 4 && y < 6 ? 10 : 0);
-    image_free(&img);
-    free(file.data);
+    static const struct {
+        size_t x, y, width, height;
+    } cases[] = {{2, 4, 10, 8}, {2, 0, 8, 2}, {0, 4, 4, 8}, {0, 0, 4, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t left = cases[i].x, top = cases[i].y, width = cases[i].width, height = cases[i].height;
+        blob file = webp_frames(left, top, width, height);
+        image img;
+        decode_or_fail(&img, "animated.webp", &file, false);
+        assert_true(img.width == width && img.height == height);
+        for (size_t y = 0; y < height; y++)
+            for (size_t x = 0; x < width; x++)
+                for (size_t c = 0; c < 3; c++)
+                    assert_int_equal(img.rgb[(y * width + x) * 3 + c],
+                                     x >= left && x < left + 4 && y >= top && y < top + 2 ? 10 : 0);
+        image_free(&img);
+        free(file.data);
+    }
 }
 
 /* ---- HEIC and AVIF --------------------------------------------------------------------------- */

@@ -55,6 +55,24 @@ static void neighbours_with_one_key_are_a_sample(void **state)
     dataset_close(d);
 }
 
+/* Of three: by number, two may be the first of another list; by name, they are what they are called. */
+static void classes_by_number_alone_may_be_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members;
+        bool warned;
+    } cases[] = {{"1.jpg 1.cls=0 2.jpg 2.cls=1", true},
+                 {"1.jpg 1.cls=cat 2.jpg 2.cls=dog", false},
+                 {"1.jpg 1.cls=0 2.jpg 2.cls=dog", false},
+                 {"1.jpg 1.cls=cat 2.jpg 2.cls=1", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_samples(cases[i].members);
+        dataset_close(open_one("w.tar"));
+        assert_true(!strstr(warnings, "they are taken for its first 2") == !cases[i].warned);
+    }
+}
+
 static void a_key_ends_at_the_first_dot_of_a_name(void **state)
 {
     (void)state;
@@ -194,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(neighbours_with_one_key_are_a_sample),
+        TEST(classes_by_number_alone_may_be_others),
         TEST(a_key_ends_at_the_first_dot_of_a_name),
         TEST(a_class_that_is_no_pictures_makes_no_samples),
         TEST(samples_count_in_the_formats_that_count_in_folders),

@@ -79,13 +79,10 @@ static size_t nearest_cluster(const clustering *k, size_t a, size_t previous)
  * those. Of average linkage it makes the same tree as always merging the closest pair, in n² steps. */
 static void cluster(clustering *k)
 {
-    size_t length = 0, first = 0;
+    size_t length = 0;
     for (size_t left = k->count; left > 1;) {
-        if (!length) {
-            while (!k->size[first])
-                first++;
-            k->chain[length++] = first;
-        }
+        if (!length)
+            k->chain[length++] = 0; // what 0 is in stays cluster 0
         size_t top = k->chain[length - 1], previous = length > 1 ? k->chain[length - 2] : SIZE_MAX;
         size_t next = nearest_cluster(k, top, previous);
         if (next != previous) {

@@ -16,7 +16,7 @@
 #define ENDS_WITH(type, last)                                                                                \
     _Static_assert(offsetof(type, last) + sizeof(((type *)NULL)->last) == sizeof(type),                      \
                    "padding at the end, or another member is the last one")
-ENDS_WITH(mohvit_options, note);
+ENDS_WITH(mohvit_options, preprocess_json);
 ENDS_WITH(mohvit_info, kernels);
 ENDS_WITH(mohvit_block, routed);
 ENDS_WITH(mohvit_head_load_info, images);
