@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     mohvit_model *model = NULL;
     mohvit_context *ctx = NULL;
     mohvit_head_load *load = NULL, *all = NULL;
-    mohvit_error err = {MOHVIT_OK, "", 0};
+    mohvit_error err = {0};
     mohvit_info info = {.size = sizeof info};
     mohvit_head_load_info counted = {.size = sizeof counted};
     size_t blocks = 0;

@@ -31,7 +31,7 @@ int main(int argc, char **argv)
     static uint8_t file[1 << 24], gray[32 * 32 * 3]; /* a JPEG, PNG or WebP; rows of red, green, blue */
     mohvit_model *model = NULL;
     mohvit_context *ctx = NULL;
-    mohvit_error err = {MOHVIT_OK, "", 0};
+    mohvit_error err = {0};
     mohvit_info info = {.size = sizeof info};
     float *tensor = NULL;
     FILE *f = argc > 1 ? fopen(argv[1], "rb") : NULL;
