@@ -560,7 +560,7 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
     const pipeline *p = r->p;
     mohvit_status status = MOHVIT_OK;
     size_t batch = p->ablation ? 1 : p->batch; // what enters each block takes 12 MB of a small variant
-    *w = (worker){.r = r, .batch = batch > p->threads ? divide_up(batch, p->threads) : 1};
+    *w = (worker){.r = r, .batch = divide_up(batch, p->threads)};
     w->contexts = calloc(p->top_ks, sizeof *w->contexts);
     w->images = calloc(w->batch, sizeof *w->images);
     if (!w->contexts || !w->images)

@@ -116,7 +116,7 @@ static int compare_doubles(const void *a, const void *b)
 static void read_scales(double *grounds, double *tops, size_t rows, const char *svg)
 {
     enum { MOST = 100 };
-    double lines[MOST];
+    double lines[MOST] = {0};
     size_t count = 0, distinct = 0;
     for (const char *at = svg; (at = strstr(at, "stroke-width:0.5;")); at++) {
         double x0, y0, x1, y1;
@@ -161,7 +161,7 @@ static void check_bars(figure_layout shape, head_measure measure, bool with_shar
     f.measure = measure;
     f.layout = shape;
     char *svg = draw_svg(&f, &drawing_usual);
-    box boxes[MOST];
+    box boxes[MOST] = {0};
     double most = measure == MEASURE_LOAD ? routing_balanced(f.block) : 0;
     size_t shown = routing_candidates(f.block) + (with_shared ? f.block->shared : 0),
            first = f.block->heads - shown;

@@ -38,7 +38,7 @@ static void look_at_vectors(const chunk_record *r, const journal *j)
     mohvit_error err;
     bytes copy = {0};
     for (vector_kind k = 0; k < VECTOR_KINDS; k++) {
-        const vector_record v = {k, SEED_WIDTH};
+        const vector_record v = {k, SEED_WIDTH, NULL};
         if (fuzz_checked(vector_record_read(&rows, &v, r, j, &err), &err, journal_name(j)))
             continue;
         for (size_t i = r->failures; i < r->images; i++)

@@ -69,7 +69,7 @@ static void add_head_load(bytes *record, const config *c, const chunk_result *r,
 static void add_features(bytes *record, const chunk_result *r)
 {
     const float features[] = {1, -2, 0.5f};
-    vector_record v = {VECTOR_FEATURES, sizeof features / sizeof *features};
+    vector_record v = {VECTOR_FEATURES, sizeof features / sizeof *features, NULL};
     chunk_section section = vector_record_section(&v);
     void *chunk = section.begin(section.user);
     bytes b = {0};

@@ -119,8 +119,9 @@ static void draw_scale(drawing *d, const layout *m)
     double y = HEAD + m->side + 5, height = 5;
     drawing_scale(d->cr, m->left, y, m->side, height, false, &d->theme->load);
     drawing_font(d, SMALL, false);
-    for (double value = m->low; value < 1 + m->step / 2; value += m->step) {
+    for (size_t i = 0; m->low + (double)i * m->step < 1 + m->step / 2; i++) {
         char text[24];
+        double value = m->low + (double)i * m->step;
         double part = fmin((value - m->low) / (1 - m->low), 1);
         snprintf(text, sizeof text, "%.3g", fmin(value, 1));
         drawing_text(d, m->left + m->side * part, y + height + 7,
