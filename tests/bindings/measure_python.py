@@ -83,7 +83,7 @@ def overhead(what, image, direct, *sides):
     runs it on the same thread; the two take turns. So what a call costs after the pass before it has filled the caches with
     weights: the steps of Python themselves are the second figure, where the library is asked for nothing in between."""
     model = mohvit.Model(threads=1)
-    context = model._pool.take(1, 1, False)
+    context = model._pool.take(1, 1, (False, False))
     model._pool.give(context)
     arguments = [ctypes.c_void_p(int(ffi.cast("uintptr_t", context.pointer))), ctypes.c_void_p(image.ctypes.data),
                  *map(ctypes.c_size_t, sides)]
