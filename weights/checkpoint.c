@@ -1,6 +1,7 @@
 /* checkpoint.c - opens a file by its content, finds tensors by name, converts half precision. */
 #include "weights/checkpoint.h"
 
+#include "base/json_bounded.h"
 #include "base/memory.h"
 #include "weights/container.h"
 #include "weights/half.h"
@@ -272,6 +273,26 @@ const tensor_info *checkpoint_tensor(const checkpoint *cp, size_t index)
 const char *checkpoint_metadata(const checkpoint *cp, const char *key)
 {
     return json_string_value(json_object_get(cp->file->metadata, key));
+}
+
+mohvit_status checkpoint_metadata_json(json_t **out, const checkpoint *cp, const char *key, json_type type,
+                                       mohvit_error *err)
+{
+    enum { MAX_CONTAINERS = 100000, MAX_VALUES = 1000000 }; // a part of a head load's data takes three or so
+    json_error_t why;
+    const char *path = checkpoint_path(cp), *text = checkpoint_metadata(cp, key);
+    json_t *value = text ? json_load_bounded(text, strlen(text), MAX_CONTAINERS, MAX_VALUES, &why) : NULL;
+    if (text && !value)
+        return error_library(err, MOHVIT_ERROR_FORMAT, why.text, "%s: metadata \"%s\" is not JSON", path,
+                             key);
+    if (!value || json_typeof(value) != type) {
+        json_decref(value);
+        return error_set(err, MOHVIT_ERROR_FORMAT, "%s: metadata \"%s\": %s", path, key,
+                         text ? "is not of the expected type" : "is missing");
+    }
+    json_decref(*out);
+    *out = value;
+    return MOHVIT_OK;
 }
 
 // ---- Reading ---------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@
 
 #include "weights/tensor.h"
 
+#include <jansson.h>
+
 typedef struct checkpoint checkpoint;
 
 /* Opens by content: a .pth, a safetensors file, or the index of several. key chooses a weight set of a .pth
@@ -45,6 +47,11 @@ mohvit_status checkpoint_take_off(checkpoint *cp, const char *prefix, size_t len
 
 /* A value of __metadata__, or NULL. */
 const char *checkpoint_metadata(const checkpoint *cp, const char *key);
+
+/* *out = the JSON that is such a value, of this type, in place of what *out held (NULL: nothing). Missing, of
+ * another type, and deeper or larger than a head load's are errors, and leave *out as it is. */
+mohvit_status checkpoint_metadata_json(json_t **out, const checkpoint *cp, const char *key, json_type type,
+                                       mohvit_error *err);
 
 /* Reads a tensor of this checkpoint in row-major order into dst (elements), converted to float32 from F32,
  * F16 or BF16 (exactly); other types are an error. Contiguous float32 goes straight to dst. */

@@ -1,6 +1,5 @@
 #include "vit/headload/head_load.h"
 
-#include "base/json_bounded.h"
 #include "base/memory.h"
 #include "weights/checkpoint.h"
 #include "weights/safetensors_writer.h"
@@ -115,10 +114,6 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
 
 // ---- Reading ---------------------------------------------------------------------------------------
 
-/* Of "data" and "provenance": a part of the data takes three values or so. */
-#define MAX_CONTAINERS 100000
-#define MAX_VALUES     1000000
-
 typedef struct {
     checkpoint *cp;
     const char *path;
@@ -141,25 +136,6 @@ static mohvit_status check_version(const reader *r)
     if (strcmp(version, VERSION) != 0)
         return error_set(r->err, MOHVIT_ERROR_UNSUPPORTED,
                          "%s: is a head load of version %s; expected " VERSION, r->path, version);
-    return MOHVIT_OK;
-}
-
-/* The JSON of a key of the metadata, which must be of this type. */
-static mohvit_status read_json(json_t **out, const reader *r, const char *key, json_type type)
-{
-    json_error_t why;
-    const char *text = checkpoint_metadata(r->cp, key);
-    json_t *value = text ? json_load_bounded(text, strlen(text), MAX_CONTAINERS, MAX_VALUES, &why) : NULL;
-    if (text && !value)
-        return error_library(r->err, MOHVIT_ERROR_FORMAT, why.text, "%s: metadata \"%s\" is not JSON",
-                             r->path, key);
-    if (!value || json_typeof(value) != type) {
-        json_decref(value);
-        return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"%s\": %s", r->path, key,
-                         text ? "is not of the expected type" : "is missing");
-    }
-    json_decref(*out);
-    *out = value;
     return MOHVIT_OK;
 }
 
@@ -221,11 +197,11 @@ static mohvit_status read_description(head_load **out, const reader *r)
     labels names = {0};
     tensor_info tensors[TENSORS];
     const char *classes = checkpoint_metadata(r->cp, "class_names");
-    mohvit_status status = read_json(&config, r, "config", JSON_OBJECT);
+    mohvit_status status = checkpoint_metadata_json(&config, r->cp, "config", JSON_OBJECT, r->err);
     if (!status && !classes)
         status = damaged(r, "metadata \"class_names\": is missing");
     if (!status && checkpoint_metadata(r->cp, "routing"))
-        status = read_json(&layout, r, "routing", JSON_OBJECT);
+        status = checkpoint_metadata_json(&layout, r->cp, "routing", JSON_OBJECT, r->err);
     if (!status)
         status = routing_layout_read(&routing, layout, config, r->of_config, r->path, r->err);
     if (!status)
@@ -310,11 +286,11 @@ static mohvit_status read_all(head_load **out, const reader *r)
     if (!status)
         status = read_description(out, r);
     if (!status)
-        status = read_json(&(*out)->sources, r, "data", JSON_ARRAY);
+        status = checkpoint_metadata_json(&(*out)->sources, r->cp, "data", JSON_ARRAY, r->err);
     if (!status)
         status = check_sources(r, *out);
     if (!status)
-        status = read_json(&(*out)->provenance, r, "provenance", JSON_OBJECT);
+        status = checkpoint_metadata_json(&(*out)->provenance, r->cp, "provenance", JSON_OBJECT, r->err);
     if (!status)
         status = read_raw(r, "images", (*out)->images);
     if (!status)

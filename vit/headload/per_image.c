@@ -1,6 +1,5 @@
 #include "vit/headload/per_image.h"
 
-#include "base/json_bounded.h"
 #include "base/memory.h"
 #include "weights/checkpoint.h"
 
@@ -9,10 +8,6 @@
 #include <string.h>
 
 #define VERSION "1"
-
-/* Of "routing" and "provenance". */
-#define MAX_CONTAINERS 100000
-#define MAX_VALUES     1000000
 
 static mohvit_status no_memory(mohvit_error *err)
 {
@@ -27,22 +22,6 @@ typedef struct {
     mohvit_error *err;
 } reader;
 
-static mohvit_status read_object(json_t **out, const reader *r, const char *key)
-{
-    json_error_t why;
-    const char *text = checkpoint_metadata(r->cp, key);
-    json_t *value = text ? json_load_bounded(text, strlen(text), MAX_CONTAINERS, MAX_VALUES, &why) : NULL;
-    if (text && !value)
-        return error_library(r->err, MOHVIT_ERROR_FORMAT, why.text, "%s: metadata \"%s\" is not JSON",
-                             r->path, key);
-    if (json_is_object(value)) {
-        *out = value;
-        return MOHVIT_OK;
-    }
-    json_decref(value);
-    return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"%s\": expected an object", r->path, key);
-}
-
 static mohvit_status read_metadata(per_image *p, const reader *r)
 {
     json_t *layout = NULL;
@@ -55,9 +34,9 @@ static mohvit_status read_metadata(per_image *p, const reader *r)
                          r->path, version ? version : "none");
     if (!classes)
         return error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: metadata \"class_names\": is missing", r->path);
-    mohvit_status status = read_object(&p->provenance, r, "provenance");
+    mohvit_status status = checkpoint_metadata_json(&p->provenance, r->cp, "provenance", JSON_OBJECT, r->err);
     if (!status)
-        status = read_object(&layout, r, "routing");
+        status = checkpoint_metadata_json(&layout, r->cp, "routing", JSON_OBJECT, r->err);
     if (!status)
         status = routing_layout_read(&p->routing, layout, NULL, NULL, r->path, r->err);
     if (!status)
