@@ -40,19 +40,19 @@ typedef struct result {
     const evaluation *e;
     const ablation *ablation;
     totals totals;
-    importance *passes; /* (count), by rising block and head */
-    size_t *order;      /* (count), the largest change of the loss first */
+    importance *passes;       /* (count), by rising block and head */
+    const importance **order; /* (count) of these, the largest change of the loss first */
 } result;
 
 // ---- Printing --------------------------------------------------------------------------------------
 
-static const importance *sorted; // by by_loss; qsort takes no argument for it
-
+/* Equal ones as they lie in `passes`. */
 static int by_loss(const void *a, const void *b)
 {
-    size_t i = *(const size_t *)a, k = *(const size_t *)b;
-    double x = sorted[i].loss.mean, y = sorted[k].loss.mean;
-    return x == y ? (i > k) - (i < k) : (x < y) - (x > y);
+    const importance *x = *(const importance *const *)a, *y = *(const importance *const *)b;
+    if (x->loss.mean != y->loss.mean)
+        return x->loss.mean < y->loss.mean ? 1 : -1;
+    return (x > y) - (x < y);
 }
 
 static void print_change(const mean_change *c, const char *unit)
@@ -74,8 +74,8 @@ static void print_text(const result *r)
     output_printf("%-12s  %9s %22s  %11s %22s  %8s\n", "without", "loss", "95 % interval", "top-1",
                   "95 % interval", "p (Holm)");
     for (size_t i = 0; i < r->ablation->count; i++) {
-        const importance *p = &r->passes[r->order[i]];
-        char *heads = or_die(ablation_pass_text(r->ablation, r->order[i]));
+        const importance *p = r->order[i];
+        char *heads = or_die(ablation_pass_text(r->ablation, (size_t)(p - r->passes)));
         output_printf("%-12s", heads);
         free(heads);
         print_change(&p->loss, "");
@@ -182,8 +182,7 @@ static mohvit_status collect(result *r, const record_set *s, mohvit_error *err)
     if (!status)
         status = importance_compute(r->passes, sums, images, count, err);
     for (size_t i = 0; i < count; i++)
-        r->order[i] = i;
-    sorted = r->passes;
+        r->order[i] = &r->passes[i];
     qsort(r->order, count, sizeof *r->order, by_loss);
     free(sums);
     return status;
