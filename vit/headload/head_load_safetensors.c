@@ -235,7 +235,9 @@ static mohvit_status read_gates(const reader *r, head_load *l)
 {
     size_t cells = l->names.count * l->routing.count * l->routing.max_heads;
     double *sums = memory_alloc(cells, sizeof *sums);
-    mohvit_status status = sums ? read_raw(r, "gate_sum", sums) : head_load_no_memory(r->err);
+    if (!sums)
+        return head_load_no_memory(r->err);
+    mohvit_status status = read_raw(r, "gate_sum", sums);
     for (size_t i = 0; !status && i < cells; i++) {
         double units = sums[i] * HEAD_LOAD_GATE_UNIT;
         if (!(units >= 0 && units < 0x1p63) || units != floor(units))
@@ -253,7 +255,9 @@ static mohvit_status read_tokens(const reader *r, const head_load *l)
 {
     size_t classes = l->names.count;
     int64_t *tokens = memory_alloc(classes * l->routing.count, sizeof *tokens);
-    mohvit_status status = tokens ? read_raw(r, "tokens", tokens) : head_load_no_memory(r->err);
+    if (!tokens)
+        return head_load_no_memory(r->err);
+    mohvit_status status = read_raw(r, "tokens", tokens);
     for (size_t c = 0; !status && c < classes; c++) {
         if (l->images[c] < 0 || l->images[c] > HEAD_LOAD_MAX_IMAGES)
             status = error_set(r->err, MOHVIT_ERROR_FORMAT, "%s: images: class %zu has %lld", r->path, c,
