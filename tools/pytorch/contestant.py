@@ -61,15 +61,22 @@ class Mohvit:
 
 
 class PyTorch:
+    """As published: as it is. As deployed (inference.py): also traced and frozen, as PyTorch's documents advise."""
+
     def __init__(self, job, pixels):
         import torch
 
         import inference
+        import published
 
         self.version = torch.__version__
         torch.set_num_threads(job["threads"])
         torch.set_grad_enabled(False)
-        self.model, self.pixels = inference.load(job["weights"]), torch.from_numpy(pixels)
+        self.pixels = torch.from_numpy(pixels)
+        if job["form"] == "published":
+            self.model = published.load(job["weights"])
+        else:
+            self.model = inference.frozen(inference.load(job["weights"]), self.pixels[:2])
 
     def run(self, batch):
         self.answer = self.model(self.pixels[:batch])

@@ -149,6 +149,13 @@ def load(path):
     return inference_form(moh_vit.load(path))
 
 
+def frozen(model, pixels):
+    """A model in its inference form as TorchScript with constant weights, for batches of any size."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes that become constants, as they are meant to
+        return torch.jit.freeze(torch.jit.trace(model.eval(), pixels, check_trace=False))
+
+
 def export(model, path, pixels):
     """Writes a model in its inference form as ONNX, for batches of any size; pixels are any two images."""
     with warnings.catch_warnings():
