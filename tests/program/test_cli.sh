@@ -604,6 +604,7 @@ info_gives_the_published_figures() {
 		transnext_tiny 28.3 100
 		transnext_small 49.7 100
 		transnext_base 89.7 100
+		transnext_micro_aaaa 13.1 100
 	END
 }
 
@@ -766,7 +767,7 @@ verify_complains_of_files_without_anything_to_compare() {
 
 all_golden_files_verify() {
     run 0 verify --format json --tolerance 1e-4 "$golden"/*.safetensors
-    equal "$(wc -l <out.txt)" 8
+    equal "$(wc -l <out.txt)" 9
     equal "$(get passed | sort -u)" true
     has "$(get compared 1 max_difference | head -n 1)" 0.0
 }

@@ -56,7 +56,7 @@ expect "auto f32 bf16 int8" mohvit classify --precision ""
 expect "auto native openblas" mohvit bench --backend ""
 expect "native" mohvit bench --backend = n
 expect "auto native openblas" mohvit bench --backend =
-expect "transnext_micro transnext_tiny transnext_small transnext_base" mohvit synth --variant t
+expect "transnext_micro transnext_tiny transnext_small transnext_base transnext_micro_aaaa" mohvit synth --variant t
 expect "moh_transnext_base_75 moh_transnext_base_50" mohvit info --variant moh_transnext_b
 expect "" mohvit classify --top ""
 expect "model.pth" mohvit classify --weights mo

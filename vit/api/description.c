@@ -144,8 +144,8 @@ static mohvit_status recognise(config *out, checkpoint *cp, const mohvit_options
     if (out->num_classes != published.num_classes) {
         char text[128];
         snprintf(text, sizeof text,
-                 "has no config; recognised as %s by its shapes, trained at 224 pixels (assumed)",
-                 config_name(out));
+                 "has no config; recognised as %s by its shapes, trained at %zu pixels (assumed)",
+                 config_name(out), published.pretrain_size);
         send_note(options, checkpoint_path(cp), text);
     }
     return MOHVIT_OK;

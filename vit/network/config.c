@@ -10,6 +10,7 @@
 /* ---- Published variants (spec 1) ------------------------------------------------------------- */
 
 // clang-format off
+#define MICRO_DIMS  {48, 96, 192, 384}, {2, 4, 8, 16}
 #define SMALL_DIMS  {72, 144, 288, 576}, {3, 6, 12, 24}
 #define BASE_DIMS   {96, 192, 384, 768}, {4, 8, 16, 32}
 #define SMALL_DEPTH {5, 5, 22, 5}
@@ -27,10 +28,12 @@ static const struct {
     {"moh_transnext_small_75", {SMALL_DIMS, SMALL_DEPTH, RATIOS, {3, 6, 3, 4}, {0, 0, 6, 12}, IMAGENET, false}},
     {"moh_transnext_base_75",  {BASE_DIMS, BASE_DEPTH, RATIOS, {4, 8, 4, 5}, {0, 0, 8, 16}, IMAGENET, false}},
     {"moh_transnext_base_50",  {BASE_DIMS, BASE_DEPTH, RATIOS, {2, 2, 2, 4}, {2, 4, 6, 8}, IMAGENET, false}},
-    {"transnext_micro", {{48, 96, 192, 384}, {2, 4, 8, 16}, SHORT_DEPTH, RATIOS, {2, 4, 8, 16}, NONE, IMAGENET, true}},
+    {"transnext_micro", {MICRO_DIMS, SHORT_DEPTH, RATIOS, {2, 4, 8, 16}, NONE, IMAGENET, true}},
     {"transnext_tiny",  {SMALL_DIMS, SHORT_DEPTH, RATIOS, {3, 6, 12, 24}, NONE, IMAGENET, true}},
     {"transnext_small", {SMALL_DIMS, SMALL_DEPTH, RATIOS, {3, 6, 12, 24}, NONE, IMAGENET, true}},
     {"transnext_base",  {BASE_DIMS, BASE_DEPTH, RATIOS, {4, 8, 16, 32}, NONE, IMAGENET, true}},
+    {"transnext_micro_aaaa", {MICRO_DIMS, SHORT_DEPTH, {8, 8, 4, 4}, {16, 8, 4, 2}, {2, 4, 8, 16}, NONE,
+                              1000, 256, 256, 0, "", true}}, // aggregated attention in all four stages
 };
 // clang-format on
 

@@ -48,7 +48,7 @@ typedef struct config {
 
 /* ---- Where a config comes from --------------------------------------------------------------- */
 
-/* The eight published variants, in the order of spec 1; NULL past the end. */
+/* The nine published variants, in the order of spec 1; NULL past the end. */
 const char *config_variant_name(size_t index);
 
 /* false if there is no variant of this name. */

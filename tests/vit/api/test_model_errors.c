@@ -313,9 +313,9 @@ static void unknown_shapes_need_a_config(void **state)
     unlink(config_path);
 }
 
-static void a_published_variant_is_recognised_by_its_shapes(void **state)
+/* The size cannot be seen in shapes: it is the variant's. */
+static void expect_recognised(const char *variant, size_t img_size, const char *said)
 {
-    (void)state;
     const char *path = in_scratch("micro.safetensors");
     config micro;
     heard h = {0};
@@ -323,7 +323,7 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     mohvit_model *m = NULL;
     mohvit_error err;
     mohvit_info info = {.size = sizeof info};
-    assert_true(config_variant(&micro, "transnext_micro"));
+    assert_true(config_variant(&micro, variant));
     write_checkpoint(path, &micro, &(flaw){0});
     expect_ok(mohvit_open(&m, path, &options, &err), &err);
     assert_int_equal(h.count, 0); // as it was published
@@ -333,12 +333,12 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     write_checkpoint(path, &micro, &(flaw){0});
     expect_ok(mohvit_open(&m, path, &options, &err), &err);
     mohvit_get_info(m, &info, NULL);
-    assert_string_equal(info.variant, "transnext_micro");
+    assert_string_equal(info.variant, variant);
     assert_int_equal(info.num_classes, 7);
-    assert_int_equal(info.img_size, 224);
+    assert_int_equal(info.img_size, img_size);
     assert_int_equal(h.count, 1); // what had to be assumed
-    assert_non_null(strstr(h.text, "transnext_micro"));
-    assert_non_null(strstr(h.text, "224"));
+    assert_non_null(strstr(h.text, variant));
+    assert_non_null(strstr(h.text, said));
     mohvit_close(m);
 
     m = NULL; // nearly that variant: the error is about the tensor
@@ -347,6 +347,13 @@ static void a_published_variant_is_recognised_by_its_shapes(void **state)
     assert_null(m);
     expect_error(status, &err, MOHVIT_ERROR_MISMATCH, "micro.safetensors", "block3.9.mlp.fc2.bias");
     unlink(path);
+}
+
+static void a_published_variant_is_recognised_by_its_shapes(void **state)
+{
+    (void)state;
+    expect_recognised("transnext_micro", 224, "trained at 224 pixels");
+    expect_recognised("transnext_micro_aaaa", 256, "trained at 256 pixels");
 }
 
 static void a_config_that_does_not_fit_is_refused(void **state)

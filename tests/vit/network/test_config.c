@@ -30,6 +30,7 @@ static const struct {
     {"transnext_tiny", 28258960, 617, 28.3, 100, 11.113},
     {"transnext_small", 49741564, 1054, 49.7, 100, 19.958},
     {"transnext_base", 89721496, 1083, 89.7, 100, 35.813},
+    {"transnext_micro_aaaa", 13114008, 635, 13.1, 100, 6.383},
 };
 
 /* Multiply-adds, as one backend that skips no products computes them. */

@@ -23,6 +23,7 @@ static const char *const files[] = {
     "moh_transnext_base_75",
     "small_75_at_256_pretrain_224",
     "small_80_at_384_fixed_pool_7",
+    "transnext_micro_aaaa",
 };
 #define FEW 2 // SMALL_FILES: sanitizers and slow kernels would take minutes for the others
 
