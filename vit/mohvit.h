@@ -23,7 +23,9 @@
  * library takes for zero what the struct lacks, and writes nothing beyond size. Where the program is newer,
  * the library fills members that it does not know with zero, and takes them only if they are zero: else the
  * call fails with MOHVIT_ERROR_ARGUMENT, as it does where size was forgotten. Structs without size stay as
- * they are. Enums may get more values at their end. */
+ * they are. Enums may get more values at their end.
+ *
+ * "spec 4" is section 4 of docs/specification.md, which is installed with the other documents. */
 #ifndef MOHVIT_H
 #define MOHVIT_H
 

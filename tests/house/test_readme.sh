@@ -19,12 +19,13 @@ fail() {
 
 # ---- The specification's table ---------------------------------------------------------------------
 
-for paragraph in "Configuration" "Patch embedding" "Block" "MLP" "Router" "Global attention" "Aggregated attention" \
-    "Continuous position bias" "Adaptive average pool" "Checkpoint tensors" "Official .pth" "safetensors" \
-    "From image file to tensor" "Head load" "Synthetic weights" "Golden files"; do
-    row=$(grep "^| $paragraph |" docs/source.md || true)
+paragraphs=$(sed -nE '/^\*\*/{s/^\*\*([^*]*)\*\*.*/\1/;p}; s/^## [0-9]\. //p' docs/specification.md |
+    sed -E 's/ \(.*|,.*|\.$//' | grep -vx 'Forward pass')
+[[ $(wc -l <<<"$paragraphs") == 16 ]] || fail "docs/specification.md: found these paragraphs: $paragraphs"
+while read -r paragraph; do
+    row=$(grep -F "| $paragraph |" docs/source.md || true)
     grep -q '`[^`]*/' <<<"$row" || fail "docs/source.md: no row with a file for the paragraph \"$paragraph\""
-done
+done <<<"$paragraphs"
 
 # ---- Files -----------------------------------------------------------------------------------------
 
