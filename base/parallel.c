@@ -360,12 +360,3 @@ size_t parallel_default_threads(void)
         threads = (size_t)(cpus + 0.5); // 1.5 CPUs keep two threads busier than one
     return threads ? threads : 1;
 }
-
-mohvit_status parallel_threads(size_t *threads, int asked, mohvit_error *err)
-{
-    if (asked < 0 || asked > PARALLEL_MAX_THREADS)
-        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%d threads; expected 0 (the default) to %d", asked,
-                         PARALLEL_MAX_THREADS);
-    *threads = asked ? (size_t)asked : parallel_default_threads();
-    return MOHVIT_OK;
-}

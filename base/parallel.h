@@ -1,4 +1,4 @@
-/* parallel.h - the one place that starts threads. */
+/* parallel.h - the one place that starts threads: with OpenMP, or where that is left out never. */
 #ifndef MOHVIT_PARALLEL_H
 #define MOHVIT_PARALLEL_H
 
@@ -32,6 +32,13 @@ size_t parallel_default_threads(void);
 #define PARALLEL_MAX_THREADS 1024
 
 /* *threads = what a user asked for; 0 asks for the default. */
-mohvit_status parallel_threads(size_t *threads, int asked, mohvit_error *err);
+static inline mohvit_status parallel_threads(size_t *threads, int asked, mohvit_error *err)
+{
+    if (asked < 0 || asked > PARALLEL_MAX_THREADS)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "%d threads; expected 0 (the default) to %d", asked,
+                         PARALLEL_MAX_THREADS);
+    *threads = asked ? (size_t)asked : parallel_default_threads();
+    return MOHVIT_OK;
+}
 
 #endif

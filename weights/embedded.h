@@ -13,7 +13,9 @@
         return (uintptr_t)embedded_##name##_end - (uintptr_t)embedded_##name;                                \
     }
 
-EMBEDDED(model)      /* moh_vit_nano.safetensors: embedded_model, embedded_model_size() */
+#ifdef MOHVIT_BUILT_IN_MODEL
+EMBEDDED(model) /* moh_vit_nano.safetensors: embedded_model, embedded_model_size() */
+#endif
 EMBEDDED(imagenet1k) /* imagenet1k.tsv: embedded_imagenet1k, embedded_imagenet1k_size() */
 
 #undef EMBEDDED

@@ -3,27 +3,9 @@
 include(CMakePackageConfigHelpers)
 
 # The components are those that packages.cmake makes packages of.
-install(TARGETS mohvit_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tool)
 install(TARGETS mohvit EXPORT mohvitTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev)
 install(DIRECTORY ${PROJECT_BINARY_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
-if(TARGET mpi_module)
-    install(TARGETS mpi_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mohvit COMPONENT mpi)
-endif()
-install(FILES weights/imagenet1k.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit COMPONENT tool)
-install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tool
-        FILES_MATCHING PATTERN "*.1")
-install(FILES tools/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME mohvit
-        COMPONENT tool)
-install(FILES README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md CITATION.cff LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
-        COMPONENT tool)
-install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tool)
-# Where the pages' pictures and links look for them.
-install(FILES vit/mohvit.h DESTINATION ${CMAKE_INSTALL_DOCDIR}/vit COMPONENT tool)
-install(FILES tests/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/tests COMPONENT tool)
-install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools COMPONENT tool)
-install(DIRECTORY tools/pytorch/runs DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools/pytorch COMPONENT tool)
-
 # CMake package: find_package(mohvit), target mohvit::mohvit.
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/mohvit)
 install(EXPORT mohvitTargets NAMESPACE mohvit:: DESTINATION ${package_dir} COMPONENT dev)
@@ -51,3 +33,24 @@ foreach(dir LIBDIR INCLUDEDIR)
 endforeach()
 configure_file(tools/cmake/mohvit.pc.in ${PROJECT_BINARY_DIR}/mohvit.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mohvit.pc DESTINATION ${pc_dir} COMPONENT dev)
+
+if(NOT MOHVIT_PROGRAM)
+    return()
+endif()
+install(TARGETS mohvit_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tool)
+if(TARGET mpi_module)
+    install(TARGETS mpi_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mohvit COMPONENT mpi)
+endif()
+install(FILES weights/imagenet1k.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/mohvit COMPONENT tool)
+install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tool
+        FILES_MATCHING PATTERN "*.1")
+install(FILES tools/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME mohvit
+        COMPONENT tool)
+install(FILES README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md CITATION.cff LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
+        COMPONENT tool)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tool)
+# Where the pages' pictures and links look for them.
+install(FILES vit/mohvit.h DESTINATION ${CMAKE_INSTALL_DOCDIR}/vit COMPONENT tool)
+install(FILES tests/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/tests COMPONENT tool)
+install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools COMPONENT tool)
+install(DIRECTORY tools/pytorch/runs DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools/pytorch COMPONENT tool)

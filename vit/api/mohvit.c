@@ -186,6 +186,23 @@ mohvit_status mohvit_open_memory(mohvit_model **out, const void *data, size_t si
     return open_checkpoint(out, cp, NULL, hash, &own, err);
 }
 
+#ifdef MOHVIT_BUILT_IN_MODEL
+static mohvit_status open_built_in(checkpoint **cp, char hash[WEIGHTS_HASH_SIZE], const char *key,
+                                   const warning_sink *warn, mohvit_error *err)
+{
+    weights_hash_bytes(hash, embedded_model, embedded_model_size());
+    return checkpoint_open_memory(cp, embedded_model, embedded_model_size(), "built-in model", key, warn,
+                                  err);
+}
+#else
+static mohvit_status open_built_in(UNUSED checkpoint **cp, UNUSED char hash[WEIGHTS_HASH_SIZE],
+                                   UNUSED const char *key, UNUSED const warning_sink *warn, mohvit_error *err)
+{
+    return error_set(err, MOHVIT_ERROR_UNSUPPORTED,
+                     "this build of mohvit has no built-in model; expected a checkpoint");
+}
+#endif
+
 /* path NULL: the built-in model. */
 static mohvit_status open_path(mohvit_model **out, const char *path, const config *c, bool hashed,
                                const mohvit_options *options, mohvit_error *err)
@@ -197,12 +214,9 @@ static mohvit_status open_path(mohvit_model **out, const char *path, const confi
     warning_sink warn = options_sink(&own);
     if (!status)
         status = path ? checkpoint_open(&cp, path, own.key, &warn, err)
-                      : checkpoint_open_memory(&cp, embedded_model, embedded_model_size(), "built-in model",
-                                               own.key, &warn, err);
+                      : open_built_in(&cp, hash, own.key, &warn, err);
     if (!status && hashed && path)
         status = weights_hash_file(hash, path, err);
-    else if (!status && hashed)
-        weights_hash_bytes(hash, embedded_model, embedded_model_size());
     if (!status)
         return open_checkpoint(out, cp, c, hash, &own, err);
     checkpoint_close(cp);

@@ -30,7 +30,7 @@ mohvit_status gemm_choose(const gemm **out, const char *name, precision wanted, 
                           mohvit_error *err)
 {
     bool vectorised = k->gemm[wanted].multiply != kernels_layer(0)->gemm[PRECISION_F32].multiply;
-    bool native = automatic(name) ? vectorised : !strcmp(name, "native");
+    bool native = automatic(name) ? vectorised || !gemm_openblas.run : !strcmp(name, "native");
     if (!automatic(name) && !native && strcmp(name, "openblas") != 0)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "backend \"%s\"; expected auto, native or openblas",
                          name);

@@ -32,7 +32,8 @@ static inline const gemm_kernels *gemm_functions(const gemm *g, const kernels *k
     return g->functions ? g->functions : &k->gemm[g->precision];
 }
 
-/* "native": this project's own kernels (gemm_native.c). "openblas": cblas_sgemm. */
+/* "native": this project's own kernels (gemm_native.c). "openblas": cblas_sgemm; without `run` where it was
+ * left out (no_openblas.c). */
 extern const gemm gemm_native[PRECISIONS], gemm_openblas;
 
 /* Loads OpenBLAS, which takes place once; an error says what is missing, and in which package it is. Needed
@@ -47,8 +48,8 @@ extern bool (*gemm_openblas_rename_core)(const char *core);
 /* What OpenBLAS says of itself; NULL where it cannot be loaded. */
 const char *gemm_openblas_version(void);
 
-/* By the name of the backend; NULL or "auto": native where its kernels are vectorised for the processor, else
- * openblas, whose own are. An error says what is lacking. */
+/* By the name of the backend; NULL or "auto": native where its kernels are vectorised for the processor, or
+ * OpenBLAS was left out, else openblas, whose own are. An error says what is lacking. */
 mohvit_status gemm_choose(const gemm **out, const char *name, precision p, const kernels *k,
                           mohvit_error *err);
 
