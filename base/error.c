@@ -67,6 +67,16 @@ mohvit_status(error_set)(mohvit_error *err, mohvit_status status, const char *fo
     return status;
 }
 
+/* What an errno is called. GNU's strerror_r returns that, POSIX's writes it. */
+static const char *describe_errno(int number, char *text, size_t size)
+{
+#ifdef __GLIBC__
+    return strerror_r(number, text, size);
+#else
+    return strerror_r(number, text, size) ? "unknown error" : text;
+#endif
+}
+
 /* Maps errno to a status: whose fault is it? */
 static mohvit_status status_of(int number)
 {
@@ -88,7 +98,7 @@ mohvit_status(error_errno)(mohvit_error *err, const char *format, ...)
     char reason[128];
     int number = errno;
     mohvit_status status = status_of(number);
-    const char *text = strerror_r(number, reason, sizeof reason);
+    const char *text = describe_errno(number, reason, sizeof reason);
     va_list args;
     va_start(args, format);
     error_vset(err, status, text, format, args);

@@ -116,24 +116,23 @@ static mohvit_status parse_entries(safetensors *st, mohvit_error *err)
 }
 
 /* By place; an empty tensor before the one that begins where it lies. */
-static int compare_extents(const void *a, const void *b, void *extents)
+static int compare_extents(const void *a, const void *b)
 {
-    const extent *x = (const extent *)extents + *(const size_t *)a,
-                 *y = (const extent *)extents + *(const size_t *)b;
+    const extent *x = *(const extent *const *)a, *y = *(const extent *const *)b;
     if (x->begin != y->begin)
         return x->begin < y->begin ? -1 : 1;
     return (x->end > y->end) - (x->end < y->end);
 }
 
-static mohvit_status check_order(const safetensors *st, const size_t *order, size_t data_size,
+static mohvit_status check_order(const safetensors *st, const extent *const *order, size_t data_size,
                                  mohvit_error *err)
 {
     const container *c = &st->base;
     const char *file = c->src->name, *previous = "the header";
     size_t end = 0;
     for (size_t i = 0; i < c->count; i++) {
-        const char *name = c->tensors[order[i]].name;
-        const extent *e = &st->extents[order[i]];
+        const extent *e = order[i];
+        const char *name = c->tensors[e - st->extents].name;
         if (e->end > data_size)
             return error_set(
                 err, MOHVIT_ERROR_FORMAT,
@@ -160,13 +159,13 @@ static mohvit_status check_order(const safetensors *st, const size_t *order, siz
 static mohvit_status check_coverage(const safetensors *st, size_t data_size, mohvit_error *err)
 {
     size_t count = st->base.count;
-    size_t *order = memory_alloc(count, sizeof *order);
+    const extent **order = memory_alloc(count, sizeof *order);
     if (!order)
         return error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for %zu tensors", st->base.src->name,
                          count);
     for (size_t i = 0; i < count; i++)
-        order[i] = i;
-    qsort_r(order, count, sizeof *order, compare_extents, st->extents);
+        order[i] = &st->extents[i];
+    qsort(order, count, sizeof *order, compare_extents);
     mohvit_status status = check_order(st, order, data_size, err);
     free(order);
     return status;

@@ -404,7 +404,8 @@ INLINE void block(const block_job *job, size_t rows, size_t width)
 {
     _Alignas(64) float results[ROWS * PANEL]; // of the chains so far
     sums sum[ROWS][2];
-    size_t chains = (job->steps - 1) / CHAIN + 1, ldx = job->ldx, chain = 0, step = 0;
+    size_t chains = CHAIN == SIZE_MAX ? 1 : (job->steps - 1) / CHAIN + 1;
+    size_t ldx = job->ldx, chain = 0, step = 0;
     // Rows of y are pages apart, where no hardware prefetcher follows: without this, storing a block waits
     // for memory line after line (3136×72×768: 50 GFLOP/s, with it 110-140).
     for (size_t r = 0; r < rows; r++)

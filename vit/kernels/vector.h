@@ -36,11 +36,16 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #define VEC_PAIRS(a, b) ((ivec)_mm_madd_epi16((__m128i)(a), (__m128i)(b)))
+#elif defined(__has_builtin)
+#if __has_builtin(__builtin_wasm_dot_s_i32x4_i16x8) // SIMD128
+#define VEC_PAIRS(a, b) ((ivec)__builtin_wasm_dot_s_i32x4_i16x8((vec_of_halves)(a), (vec_of_halves)(b)))
+#endif
 #endif
 #endif
 
 typedef float vec __attribute__((vector_size(4 * VL)));
 typedef int32_t ivec __attribute__((vector_size(4 * VL)));
+typedef int16_t vec_of_halves __attribute__((vector_size(4 * VL)));
 typedef float vec_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline, unused))
