@@ -51,7 +51,7 @@ typedef struct mohvit_context mohvit_context;
 
 /* Whose matrix products. */
 typedef enum mohvit_backend {
-    MOHVIT_BACKEND_AUTO,   /* native where it is vectorised for the processor, else OpenBLAS */
+    MOHVIT_BACKEND_AUTO,   /* native where it is vectorised for the processor or alone, else OpenBLAS */
     MOHVIT_BACKEND_NATIVE, /* the library's own */
     MOHVIT_BACKEND_OPENBLAS
 } mohvit_backend;
@@ -245,6 +245,16 @@ typedef int mohvit_trace(void *user, size_t slot, size_t block, const float *x, 
  * the thread that called mohvit_run and by no other. Images no longer run side by side, but one by one over
  * all threads, which takes longer and changes no result. NULL: nothing is called, and that costs nothing. */
 MOHVIT_API void mohvit_set_trace(mohvit_context *ctx, mohvit_trace *trace, void *user);
+
+/* Has later runs pick another number of the routed heads, written as in mohvit_options; NULL: as the model
+ * does. Slots keep their input, and results of the last run end. The answers are those of a model that
+ * mohvit_reroute makes, but without another context. On failure all stays as it was. */
+MOHVIT_API mohvit_status mohvit_set_routed_heads(mohvit_context *ctx, const char *routed_heads,
+                                                 mohvit_error *err);
+/* The model as the context computes it: its own, or after mohvit_set_routed_heads one that shares its
+ * weights, for mohvit_get_info and whatever else is asked of a model. It lives until the next such call or
+ * the context's end. */
+MOHVIT_API const mohvit_model *mohvit_context_model(const mohvit_context *ctx);
 
 /* record 1: later runs keep each gate for mohvit_gates, in memory that is allocated here: a float for each
  * token and head of every block and slot, 0.5 MiB a slot for moh_transnext_small_75 at 224 pixels. It changes

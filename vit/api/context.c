@@ -18,7 +18,9 @@ typedef struct workplace {
 } workplace;
 
 struct mohvit_context {
-    const mohvit_model *model;
+    const mohvit_model *base;  /* that it was created for */
+    const mohvit_model *model; /* how it computes: base, or */
+    mohvit_model *rerouted;    /* what mohvit_set_routed_heads made of that; NULL: nothing */
     size_t batch, threads;
     size_t size, classes, channels, heads; /* side of the input; of the features; blocks · max_heads */
     double macs;                           /* multiply-adds of an image */
@@ -58,6 +60,35 @@ struct mohvit_context {
 
 /* ---- Contexts -------------------------------------------------------------------------------- */
 
+static void free_workplaces(workplace *places, size_t count)
+{
+    for (size_t i = 0; places && i < count; i++) {
+        scratch_free(&places[i].scratch);
+        profile_free(&places[i].profile);
+    }
+    free(places);
+}
+
+/* For the context's images, computed as the model does. *out is set on success alone. */
+static mohvit_status create_workplaces(workplace **out, const mohvit_context *ctx, const mohvit_model *m,
+                                       mohvit_error *err)
+{
+    workplace *places = calloc(ctx->side_by_side, sizeof *places);
+    mohvit_status status =
+        places ? MOHVIT_OK : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a context");
+    for (size_t i = 0; !status && i < ctx->side_by_side; i++) {
+        size_t threads = i ? 1 : ctx->threads; // the first one also serves a single image over all threads
+        status = profile_create(&places[i].profile, threads, err);
+        if (!status)
+            status = model_scratch(mohvit_network(m), &places[i].scratch, threads, err);
+    }
+    if (status)
+        free_workplaces(places, ctx->side_by_side);
+    else
+        *out = places;
+    return status;
+}
+
 static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
     size_t pixels = ctx->size * ctx->size * 3;
@@ -67,19 +98,10 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
     ctx->head_tokens = calloc(ctx->batch * ctx->heads, sizeof *ctx->head_tokens);
     ctx->gate_sum = calloc(ctx->batch * ctx->heads, sizeof *ctx->gate_sum);
     ctx->crop = memory_alloc(pixels, 1);
-    ctx->workplaces = calloc(ctx->side_by_side, sizeof *ctx->workplaces);
-    if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop ||
-        !ctx->workplaces)
+    if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu image%s", ctx->batch,
                          plural(ctx->batch));
-    mohvit_status status = MOHVIT_OK;
-    for (size_t i = 0; !status && i < ctx->side_by_side; i++) {
-        size_t threads = i ? 1 : ctx->threads; // the first one also serves a single image over all threads
-        status = profile_create(&ctx->workplaces[i].profile, threads, err);
-        if (!status)
-            status = model_scratch(mohvit_network(ctx->model), &ctx->workplaces[i].scratch, threads, err);
-    }
-    return status;
+    return create_workplaces(&ctx->workplaces, ctx, ctx->model, err);
 }
 
 mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m, size_t batch, int threads,
@@ -95,7 +117,7 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     mohvit_context *ctx = calloc(1, sizeof *ctx);
     if (!ctx)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a context");
-    ctx->model = m;
+    ctx->base = ctx->model = m;
     ctx->batch = batch;
     ctx->threads = team_size;
     ctx->size = mohvit_describe(m)->config.img_size;
@@ -122,11 +144,8 @@ void mohvit_context_destroy(mohvit_context *ctx)
 {
     if (!ctx)
         return;
-    for (size_t i = 0; ctx->workplaces && i < ctx->side_by_side; i++) {
-        scratch_free(&ctx->workplaces[i].scratch);
-        profile_free(&ctx->workplaces[i].profile);
-    }
-    free(ctx->workplaces);
+    free_workplaces(ctx->workplaces, ctx->side_by_side);
+    mohvit_close(ctx->rerouted);
     free(ctx->input);
     free(ctx->logits);
     free(ctx->features);
@@ -148,6 +167,33 @@ void mohvit_set_trace(mohvit_context *ctx, mohvit_trace *trace, void *user)
 {
     ctx->trace = trace;
     ctx->trace_user = user;
+}
+
+mohvit_status mohvit_set_routed_heads(mohvit_context *ctx, const char *routed_heads, mohvit_error *err)
+{
+    mohvit_model *rerouted = NULL;
+    workplace *places = NULL;
+    mohvit_status status = routed_heads ? mohvit_reroute(&rerouted, ctx->base, routed_heads, err) : MOHVIT_OK;
+    const mohvit_model *m = rerouted ? rerouted : ctx->base;
+    if (!status)
+        status = create_workplaces(&places, ctx, m, err);
+    if (status) {
+        mohvit_close(rerouted);
+        return status;
+    }
+    free_workplaces(ctx->workplaces, ctx->side_by_side);
+    mohvit_close(ctx->rerouted);
+    ctx->workplaces = places;
+    ctx->rerouted = rerouted;
+    ctx->model = m;
+    ctx->macs = model_measure(mohvit_network(m), &(scratch){0}).routed;
+    ctx->answered = ctx->recorded = ctx->traced = 0;
+    return MOHVIT_OK;
+}
+
+const mohvit_model *mohvit_context_model(const mohvit_context *ctx)
+{
+    return ctx->model;
 }
 
 static size_t channels_of(const mohvit_context *ctx, const routing_block *b)
@@ -494,8 +540,8 @@ mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_predicti
     const class_logits l = {mohvit_logits(ctx, slot), ctx->classes, NULL};
     status = ranking_top(&r, top, k, &l, err);
     for (size_t i = 0; !status && i < r.count; i++) {
-        top[i].label = mohvit_label(ctx->model, top[i].class_index);
-        top[i].id = mohvit_label_id(ctx->model, top[i].class_index);
+        top[i].label = mohvit_label(ctx->base, top[i].class_index); // whose texts live the longest
+        top[i].id = mohvit_label_id(ctx->base, top[i].class_index);
     }
     return status;
 }

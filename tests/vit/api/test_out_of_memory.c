@@ -60,6 +60,10 @@ static mohvit_status do_all(work *w, mohvit_error *err)
     if (!status)
         status = mohvit_record_outputs(ctx, 1, err);
     if (!status)
+        status = mohvit_set_routed_heads(ctx, "100%", err);
+    if (!status)
+        status = mohvit_set_routed_heads(ctx, NULL, err);
+    if (!status)
         status = classify(w, ctx, err);
     if (!status)
         status = mohvit_head_load_create_of_context(&load, ctx, err);

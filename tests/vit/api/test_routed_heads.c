@@ -27,19 +27,32 @@ static mohvit_model *open_trained(const char *routed_heads)
     return m;
 }
 
-static answer answer_of(const mohvit_model *m, bool all_heads)
+/* With a picture in it. */
+static mohvit_context *context_of(const mohvit_model *m)
 {
     static float input[PIXELS];
     mohvit_context *ctx;
-    answer a;
     synthetic_input(input, 1, 64, 5);
     assert_int_equal(mohvit_context_create(&ctx, m, 1, 2, NULL), MOHVIT_OK);
     mohvit_load_tensor(ctx, 0, input, NULL);
-    mohvit_settings(ctx)->all_heads = all_heads;
     mohvit_settings(ctx)->team_macs = 0; // a team even for a small model
+    return ctx;
+}
+
+static answer run(mohvit_context *ctx)
+{
+    answer a;
     assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
     memcpy(a.logits, mohvit_logits(ctx, 0), sizeof a.logits);
     memcpy(a.tokens, mohvit_head_tokens(ctx, 0), sizeof a.tokens);
+    return a;
+}
+
+static answer answer_of(const mohvit_model *m, bool all_heads)
+{
+    mohvit_context *ctx = context_of(m);
+    mohvit_settings(ctx)->all_heads = all_heads;
+    answer a = run(ctx);
     mohvit_context_destroy(ctx);
     return a;
 }
@@ -130,6 +143,67 @@ static void rerouting_refuses_what_opening_refuses(void **state)
     mohvit_close(base);
 }
 
+static void a_context_is_set_to_another_number_of_heads_and_back(void **state)
+{
+    (void)state;
+    mohvit_model *m = open_trained(NULL);
+    mohvit_context *ctx = context_of(m);
+    mohvit_info info = {.size = sizeof info}, trained = {.size = sizeof trained};
+    mohvit_prediction top;
+    mohvit_error err;
+    const answer expected = answer_of(m, false);
+    mohvit_get_info(m, &trained, NULL);
+    assert_int_equal(mohvit_record_gates(ctx, 1, NULL), MOHVIT_OK);
+    answer a = run(ctx);
+    assert_memory_equal(&a, &expected, sizeof a);
+    assert_int_equal(mohvit_top(ctx, 0, &top, 1, NULL), MOHVIT_OK);
+    for (size_t i = 0; i < 3; i++) { // "100%" takes the most scratch: products of all heads
+        const char *const heads[] = {"100%", "1", "50%"};
+        mohvit_model *opened = open_trained(heads[i]);
+        const answer other = answer_of(opened, false);
+        assert_memory_not_equal(&other, &expected, sizeof other);
+        assert_int_equal(mohvit_set_routed_heads(ctx, heads[i], NULL), MOHVIT_OK);
+        assert_null(mohvit_logits(ctx, 0)); // of before
+        assert_null(mohvit_gates(ctx, 0, 0));
+        a = run(ctx);
+        assert_memory_equal(&a, &other, sizeof a);
+        mohvit_get_info(mohvit_context_model(ctx), &info, NULL);
+        assert_true(i == 0 ? info.active_heads_percent > trained.active_heads_percent
+                           : info.active_heads_percent != trained.active_heads_percent);
+        assert_int_equal(mohvit_set_routed_heads(ctx, "none", &err), MOHVIT_ERROR_ARGUMENT);
+        assert_non_null(mohvit_logits(ctx, 0)); // nothing has changed
+        a = run(ctx);
+        assert_memory_equal(&a, &other, sizeof a);
+        mohvit_close(opened);
+    }
+    assert_string_equal(top.label, mohvit_label(m, top.class_index)); // it lives as long as the model
+    assert_int_equal(mohvit_set_routed_heads(ctx, NULL, NULL), MOHVIT_OK);
+    assert_ptr_equal(mohvit_context_model(ctx), m);
+    a = run(ctx);
+    assert_memory_equal(&a, &expected, sizeof a);
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
+/* A head load goes by what the context routes. */
+static void a_head_load_counts_what_a_context_was_set_to(void **state)
+{
+    (void)state;
+    mohvit_model *m = open_trained(NULL);
+    mohvit_context *ctx = context_of(m);
+    mohvit_head_load *trained, *one;
+    assert_int_equal(mohvit_head_load_create_of_context(&trained, ctx, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_set_routed_heads(ctx, "1", NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_create_of_context(&one, ctx, NULL), MOHVIT_OK);
+    run(ctx);
+    assert_int_equal(mohvit_head_load_add(trained, ctx, 0, 0, NULL), MOHVIT_ERROR_MISMATCH);
+    assert_int_equal(mohvit_head_load_add(one, ctx, 0, 0, NULL), MOHVIT_OK);
+    mohvit_head_load_destroy(trained);
+    mohvit_head_load_destroy(one);
+    mohvit_context_destroy(ctx);
+    mohvit_close(m);
+}
+
 /* Of stage 4: 3 + 1 of 8 heads of 24 channels, 2 × 2 tokens. */
 static void a_model_says_what_it_performs(void **state)
 {
@@ -182,6 +256,8 @@ int main(void)
         cmocka_unit_test(each_token_picks_as_many_heads_as_asked_for),
         cmocka_unit_test(a_rerouted_model_answers_as_one_opened_so_and_outlives_its_base),
         cmocka_unit_test(rerouting_refuses_what_opening_refuses),
+        cmocka_unit_test(a_context_is_set_to_another_number_of_heads_and_back),
+        cmocka_unit_test(a_head_load_counts_what_a_context_was_set_to),
         cmocka_unit_test(a_model_says_what_it_performs),
         cmocka_unit_test(computing_all_heads_changes_no_answer),
     };
