@@ -6,8 +6,15 @@ if(NOT PkgConfig_FOUND)
     list(APPEND missing pkg-config)
 endif()
 
+if(MOHVIT_WEB)
+    include(bindings/web/dependencies.cmake)
+endif()
+
 # dependency(<target> <pkg-config module> <Debian package>)
 function(dependency target module package)
+    if(TARGET dep_${target}) # it is built along
+        return()
+    endif()
     if(PkgConfig_FOUND)
         pkg_check_modules(${target} IMPORTED_TARGET QUIET ${module})
     endif()
