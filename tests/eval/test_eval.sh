@@ -844,7 +844,7 @@ pictures_that_cannot_be_read_for_a_moment_are_read_another_time() {
 
 data_that_are_gone_end_the_run_which_goes_on_when_they_are_back() {
     local i
-    make_data 1500
+    make_data $((scale > 1 ? 500 : 1500))
     "$mohvit" eval folder --threads 1 --state state --predictions p.csv >out.txt 2>err.txt &
     local pid=$!
     for ((i = 0; i < 500; i++)); do
