@@ -376,11 +376,28 @@ typedef struct {
 /* The last panel of a layer, where the vectors have more lanes than there are outputs. */
 static void __attribute__((noinline)) store_narrow(const block_job *job, const float *results, size_t rows)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < job->cols; c++) {
-            float *y = job->y + r * job->ldy + c, result = results[r * PANEL + c] + job->bias[c];
-            *y = job->accumulate ? *y + result : result;
+    for (size_t c = 0; c < job->cols; c += VL) {
+        size_t n = job->cols - c < VL ? job->cols - c : VL;
+        vec bias = vec_load_part(job->bias + c, n);
+        for (size_t r = 0; r < rows; r++) {
+            float *y = job->y + r * job->ldy + c;
+            vec result = vec_load(results + r * PANEL + c) + bias;
+            vec_store_part(y, job->accumulate ? vec_load_part(y, n) + result : result, n);
         }
+    }
+}
+
+INLINE void store(const block_job *job, vec result[ROWS][2], size_t rows, size_t width, bool accumulate)
+{
+    UNROLL(16)
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL(2)
+        for (size_t v = 0; v < width; v++) {
+            float *y = job->y + r * job->ldy + v * VL;
+            vec with_bias = result[r][v] + vec_load(job->bias + v * VL);
+            vec_store(y, accumulate ? vec_load(y) + with_bias : with_bias);
+        }
+    }
 }
 
 /* The product as floats, for vector v of a row. */
@@ -399,65 +416,66 @@ INLINE vec product(const block_job *job, sums sum, size_t r, size_t v)
 #endif
 }
 
-/* rows × (width · VL) outputs; both are constants where this is inlined. */
-INLINE void block(const block_job *job, size_t rows, size_t width)
+INLINE void multiply_step(sums sum[ROWS][2], const block_job *job, size_t step, size_t rows, size_t width)
 {
+    const word_unaligned *x = job->x + step;
+    words w[2];
+    load_weights(w, job->panel + step * STEP_BYTES, width);
+    UNROLL(16)
+    for (size_t r = 0; r < rows; r++) {
+        word value = x[r * job->ldx];
+        sum[r][0] = multiply_add(sum[r][0], value, w[0]);
+        if (width > 1)
+            sum[r][1] = multiply_add(sum[r][1], value, w[1]);
+    }
+}
+
+/* rows × (width · VL) outputs; both are constants where this is inlined. */
+INLINE void block(const block_job *of, size_t rows, size_t width)
+{
+    const block_job job = *of;                // a copy: no store to y can change it
     _Alignas(64) float results[ROWS * PANEL]; // of the chains so far
+    vec result[ROWS][2];
     sums sum[ROWS][2];
-    size_t chains = CHAIN == SIZE_MAX ? 1 : (job->steps - 1) / CHAIN + 1;
-    size_t ldx = job->ldx, chain = 0, step = 0;
+    size_t chains = CHAIN < SIZE_MAX ? (job.steps - 1) / CHAIN + 1 : 1, chain = 1, step = 0;
     // Rows of y are pages apart, where no hardware prefetcher follows: without this, storing a block waits
     // for memory line after line (3136×72×768: 50 GFLOP/s, with it 110-140).
     for (size_t r = 0; r < rows; r++)
         for (size_t v = 0; v < width; v++)
-            __builtin_prefetch(job->y + r * job->ldy + v * VL, 1);
-    for (;;) {
-        size_t end = (chain + 1) * job->steps / chains;
+            __builtin_prefetch(job.y + r * job.ldy + v * VL, 1);
+    for (;; chain++) {
+        size_t end = chain < chains ? chain * job.steps / chains : job.steps;
         UNROLL(16)
         for (size_t r = 0; r < rows; r++)
             sum[r][0] = sum[r][1] = (sums){0};
         for (; step < end; step++) {
-            const word_unaligned *x = job->x + step;
-            words w[2];
-            load_weights(w, job->panel + step * STEP_BYTES, width);
-            __builtin_prefetch(job->ahead + step * AHEAD, 0, 2);
-            UNROLL(16)
-            for (size_t r = 0; r < rows; r++) {
-                word value = x[r * ldx];
-                sum[r][0] = multiply_add(sum[r][0], value, w[0]);
-                if (width > 1)
-                    sum[r][1] = multiply_add(sum[r][1], value, w[1]);
+            __builtin_prefetch(job.ahead + step * AHEAD, 0, 2);
+            multiply_step(sum, &job, step, rows, width);
+        }
+        UNROLL(16)
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL(2)
+            for (size_t v = 0; v < width; v++) {
+                result[r][v] = product(&job, sum[r][v], r, v);
+                if (chain > 1)
+                    result[r][v] += vec_load(results + r * PANEL + v * VL);
             }
         }
-        if (++chain == chains)
+        if (chain == chains && job.cols >= width * VL)
             break;
         UNROLL(16)
         for (size_t r = 0; r < rows; r++)
-            for (size_t v = 0; v < width; v++) {
-                float *so_far = results + r * PANEL + v * VL;
-                vec result = product(job, sum[r][v], r, v);
-                vec_store(so_far, chain > 1 ? vec_load(so_far) + result : result);
-            }
-    }
-    bool narrow = job->cols < width * VL;
-    UNROLL(16)
-    for (size_t r = 0; r < rows; r++) {
-        UNROLL(2)
-        for (size_t v = 0; v < width; v++) {
-            float *y = job->y + r * job->ldy + v * VL, *so_far = results + r * PANEL + v * VL;
-            vec result = product(job, sum[r][v], r, v);
-            if (chains > 1)
-                result += vec_load(so_far);
-            if (narrow) {
-                vec_store(so_far, result);
-                continue;
-            }
-            result += vec_load(job->bias + v * VL);
-            vec_store(y, job->accumulate ? vec_load(y) + result : result);
+            for (size_t v = 0; v < width; v++)
+                vec_store(results + r * PANEL + v * VL, result[r][v]);
+        if (chain == chains) {
+            store_narrow(of, results, rows);
+            return;
         }
     }
-    if (narrow)
-        store_narrow(job, results, rows);
+    if (job.accumulate)
+        store(&job, result, rows, width, true);
+    else
+        store(&job, result, rows, width, false);
 }
 
 typedef void block_function(const block_job *job);
