@@ -8,8 +8,10 @@
  *
  * Budget, of moh_transnext_small_75's 93 ms on one thread of AMD Zen 5 (`mohvit bench --variant
  * moh_transnext_small_75 --threads 1 --profile` on builds with and without): a tail of half a tile 0.29 ms,
- * the window of position bias 0.35 ms. That is less than 1 %; neither was measured on Intel with AVX-512. On
- * AMD Zen 3, which has no use for the window, a tail of half a tile made no difference to be told. */
+ * the window of position bias 0.35 ms. Neither was measured on Intel with AVX-512. On AMD Zen 3 with
+ * AVX2 attention takes 1.03 to 1.07 times as long without the window; a tail of half a tile made no
+ * difference to be told, nor did several chains in the search for the largest score. No such search at all
+ * would take 6 % off attention there, 0.6 % off the whole. */
 #include "vit/kernels/build.h"
 
 #include <math.h>
@@ -295,7 +297,7 @@ INLINE void look_up_bias(tile *t, const attend_job *job, float *bias, size_t wid
     }
 }
 
-#ifdef HAVE_MASKS
+#ifdef VEC_PERMUTE
 /* The same where a step along the image row is a step along the table's row (bias_steady). Lanes of one
  * segment of an image row, less than VL tokens, read one window of VL numbers: a load and a permutation, ten
  * times as fast as a gather. */
@@ -303,9 +305,9 @@ INLINE void look_up_bias(tile *t, const attend_job *job, float *bias, size_t wid
 
 typedef struct {
     size_t count;
-    __mmask16 lanes[SEGMENTS];        // of its tokens and all that come later
+    ivec lanes[SEGMENTS];             // of its tokens and all that come later
     int32_t y[SEGMENTS], x[SEGMENTS]; // of its first token
-    int32_t at[VL];                   // where each token's number lies in its window
+    ivec at;                          // where each token's number lies in its window
 } segments;
 
 /* Of tokens `first` … first+VL−1 of the tile; false where they are too scattered. */
@@ -317,7 +319,7 @@ INLINE bool find_segments(segments *found, const tile *t, size_t first)
         if (!s || y != found->y[s - 1] || (uint32_t)(x - found->x[s - 1]) >= VL) { // left of it is far, too
             if (s == SEGMENTS)
                 return false;
-            found->lanes[s] = (__mmask16)(0xFFFFu << l);
+            found->lanes[s] = vec_lanes() >= (int32_t)l;
             found->y[s] = y;
             found->x[s++] = x;
         }
@@ -330,7 +332,6 @@ INLINE bool find_segments(segments *found, const tile *t, size_t first)
 /* count is a constant where this is inlined. */
 INLINE void look_through(const segments *in, size_t count, const attend_job *job, float *bias)
 {
-    __m512i index = _mm512_loadu_si512(in->at);
     size_t P = job->key_side;
     for (size_t ky = 0; ky < P; ky++) {
         const float *row[SEGMENTS];
@@ -339,11 +340,11 @@ INLINE void look_through(const segments *in, size_t count, const attend_job *job
                      in->x[s];
         for (size_t kx = 0; kx < P; kx++, bias += LANES) {
             ptrdiff_t col = job->bias_offset[kx];
-            __m512 value = _mm512_permutexvar_ps(index, _mm512_loadu_ps(row[0] + col));
+            vec value = {0};
             UNROLL(6)
-            for (size_t s = 1; s < count; s++)
-                value = _mm512_mask_permutexvar_ps(value, in->lanes[s], index, _mm512_loadu_ps(row[s] + col));
-            _mm512_storeu_ps(bias, value);
+            for (size_t s = 0; s < count; s++)
+                value = VEC_PERMUTE(in->lanes[s], vec_load(row[s] + col), in->at, value);
+            vec_store(bias, value);
         }
     }
 }
@@ -375,7 +376,7 @@ INLINE bool window_bias(const tile *t, const attend_job *job, float *bias, size_
 /* Scores of the shared keys, which start from their position bias. */
 INLINE void shared_scores(tile *t, const attend_job *job, float *score, size_t d, size_t width)
 {
-#ifdef HAVE_MASKS
+#ifdef VEC_PERMUTE
     if (!job->bias_steady || !window_bias(t, job, score, width))
 #endif
         look_up_bias(t, job, score, width);

@@ -16,20 +16,27 @@
 #include <immintrin.h>
 #define VL               16
 #define VECTOR_REGISTERS 32
-#define HAVE_MASKS       1 // loads, stores and permutations of chosen lanes
+#define HAVE_MASKS       1                                              // loads and stores of chosen lanes
 #define VEC_MAX(a, b)    ((vec)_mm512_max_ps((__m512)(a), (__m512)(b))) // b where either is NaN
 #define VEC_MIN(a, b)    ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
 #define VEC_ESTIMATE(x)  ((vec)_mm512_rcp14_ps((__m512)(x)))               // of 1 / x
 #define VEC_SCALE(x, n)  ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(n))) // x · 2^n
 #define VEC_PAIRS(a, b)  ((ivec)_mm512_madd_epi16((__m512i)(a), (__m512i)(b)))
+/* Where mask holds (all bits set), the lanes `at` of x; else no. */
+#define VEC_PERMUTE(mask, x, at, no)                                                                         \
+    ((vec)_mm512_mask_permutexvar_ps((__m512)(no), _mm512_movepi32_mask((__m512i)(mask)), (__m512i)(at),     \
+                                     (__m512)(x)))
 #elif defined(__AVX2__)
 #include <immintrin.h>
-#define VL               8
-#define VECTOR_REGISTERS 16
-#define VEC_MAX(a, b)    ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
-#define VEC_MIN(a, b)    ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
-#define VEC_ESTIMATE(x)  ((vec)_mm256_rcp_ps((__m256)(x)))
-#define VEC_PAIRS(a, b)  ((ivec)_mm256_madd_epi16((__m256i)(a), (__m256i)(b)))
+#define VL                        8
+#define VECTOR_REGISTERS          16
+#define VEC_MAX(a, b)             ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define VEC_MIN(a, b)             ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define VEC_ESTIMATE(x)           ((vec)_mm256_rcp_ps((__m256)(x)))
+#define VEC_PAIRS(a, b)           ((ivec)_mm256_madd_epi16((__m256i)(a), (__m256i)(b)))
+#define VEC_SELECT(mask, yes, no) ((vec)_mm256_blendv_ps((__m256)(no), (__m256)(yes), (__m256)(mask)))
+#define VEC_PERMUTE(mask, x, at, no)                                                                         \
+    VEC_SELECT(mask, _mm256_permutevar8x32_ps((__m256)(x), (__m256i)(at)), no)
 #else
 #define VL               4
 #define VECTOR_REGISTERS 16 // SSE2's; NEON's 32 await a measurement
@@ -99,7 +106,11 @@ INLINE ivec ivec_pairs(ivec a, ivec b)
 /* Where the comparison `mask` held (all bits set), yes; else no. */
 INLINE vec vec_select(ivec mask, vec yes, vec no)
 {
+#ifdef VEC_SELECT
+    return VEC_SELECT(mask, yes, no);
+#else
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+#endif
 }
 
 /* 0, 1, 2 … */
@@ -236,16 +247,16 @@ INLINE vec vec_reciprocal(vec x)
 #endif
 }
 
-/* e^x for x ≤ 0 or so, to 2 units in the last place; where a vector has no instruction to scale by powers of
+/* e^x for x ≤ 88, to 2 units in the last place; where a vector has no instruction to scale by powers of
  * two, 1e-38 below −87, which a softmax cannot tell from 0. */
 INLINE vec vec_exp(vec x)
 {
-    const float magic = 12582912.0f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
 #ifdef VEC_SCALE
+    const float magic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer in the low bits
     x = vec_max(x, vec_set(-200.0f)); // −∞ has no remainder
 #else
-    ivec number = x == x; // NOLINT(misc-redundant-expression): false of a NaN
-    x = vec_min(vec_max(x, vec_set(-87.0f)), vec_set(88.0f));
+    const float magic = 12582912.0f + 127; // and leaves there what 2^n has as its exponent
+    x = vec_max(x, vec_set(-87.0f));
 #endif
     vec shifted = x * 1.44269504f + magic;
     vec n = shifted - magic;
@@ -261,8 +272,7 @@ INLINE vec vec_exp(vec x)
 #ifdef VEC_SCALE
     return VEC_SCALE(p, n);
 #else
-    ivec exponent = ((ivec)shifted - (ivec)vec_set(magic)) << 23;
-    return vec_select(number, (vec)((ivec)p + exponent), x); // a NaN's bits would count as an exponent
+    return p * (vec)((ivec)shifted << 23);
 #endif
 }
 
