@@ -230,7 +230,9 @@ MOHVIT_API void mohvit_context_destroy(mohvit_context *ctx);
 /* Has later runs tell progress how many attention blocks are done, of those of all their images: 0 at the
  * beginning, after each block that the calling thread did, and all at the end. It is called by the thread
  * that called mohvit_run and by no other. Where as many images as threads or more run side by side, the other
- * threads' blocks are counted when it is next called. NULL: nothing is told, and that costs nothing. */
+ * threads' blocks are counted when it is next called. NULL: nothing is told, and that costs nothing. Neither
+ * it nor a mohvit_trace may destroy its own context, nor load, run, record or set routed heads in it, which
+ * is refused with MOHVIT_ERROR_ARGUMENT. The progress or trace that it sets holds for later runs. */
 MOHVIT_API void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user);
 
 /* Sees what an attention block made of an image: x (tokens, channels) floats, the tokens that leave the

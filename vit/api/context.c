@@ -11,6 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the caller; may be NULL each. */
+typedef struct callbacks {
+    mohvit_progress *progress;
+    void *progress_user;
+    mohvit_trace *trace;
+    void *trace_user;
+} callbacks;
+
 /* Where an image is computed. */
 typedef struct workplace {
     scratch scratch;
@@ -39,15 +47,14 @@ struct mohvit_context {
     workplace *workplaces;   /* (side_by_side): one for each image that is computed at a time */
     size_t side_by_side;
     context_settings settings;
-    size_t images;   /* of the current run */
-    size_t answered; /* slots of the last run, whose results may be asked for */
-    size_t recorded; /* the same of their gates */
-    size_t traced;   /* and of their blocks' outputs */
-    mohvit_progress *progress;
-    void *progress_user;
-    mohvit_trace *trace;
-    void *trace_user;
-    size_t traced_slot, traced_block; /* what it is called with next */
+    size_t images;                    /* of the current run */
+    size_t answered;                  /* slots of the last run, whose results may be asked for */
+    size_t recorded;                  /* the same of their gates */
+    size_t traced;                    /* and of their blocks' outputs */
+    callbacks wanted;                 /* by later runs */
+    callbacks current;                /* those of this run, also where one of them wants others */
+    bool running;                     /* so that what a callback calls can be refused */
+    size_t traced_slot, traced_block; /* what the trace is called with next */
     atomic_size_t done;               /* blocks of the current run, over all its images */
     size_t total, told;               /* of which the caller of mohvit_run knows that `told` are done */
     atomic_bool cancelled;            /* by progress or trace */
@@ -92,11 +99,11 @@ static mohvit_status create_workplaces(workplace **out, const mohvit_context *ct
 static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
     size_t pixels = ctx->size * ctx->size * 3;
-    ctx->input = calloc(ctx->batch * pixels, sizeof *ctx->input);
-    ctx->logits = calloc(ctx->batch * ctx->classes, sizeof *ctx->logits);
-    ctx->features = calloc(ctx->batch * ctx->channels, sizeof *ctx->features);
-    ctx->head_tokens = calloc(ctx->batch * ctx->heads, sizeof *ctx->head_tokens);
-    ctx->gate_sum = calloc(ctx->batch * ctx->heads, sizeof *ctx->gate_sum);
+    ctx->input = calloc(ctx->batch, pixels * sizeof *ctx->input); // the product with batch may be too large
+    ctx->logits = calloc(ctx->batch, ctx->classes * sizeof *ctx->logits);
+    ctx->features = calloc(ctx->batch, ctx->channels * sizeof *ctx->features);
+    ctx->head_tokens = calloc(ctx->batch, ctx->heads * sizeof *ctx->head_tokens);
+    ctx->gate_sum = calloc(ctx->batch, ctx->heads * sizeof *ctx->gate_sum);
     ctx->crop = memory_alloc(pixels, 1);
     if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu image%s", ctx->batch,
@@ -159,21 +166,31 @@ void mohvit_context_destroy(mohvit_context *ctx)
 
 void mohvit_set_progress(mohvit_context *ctx, mohvit_progress *progress, void *user)
 {
-    ctx->progress = progress;
-    ctx->progress_user = user;
+    ctx->wanted.progress = progress;
+    ctx->wanted.progress_user = user;
 }
 
 void mohvit_set_trace(mohvit_context *ctx, mohvit_trace *trace, void *user)
 {
-    ctx->trace = trace;
-    ctx->trace_user = user;
+    ctx->wanted.trace = trace;
+    ctx->wanted.trace_user = user;
+}
+
+static mohvit_status check_idle(const mohvit_context *ctx, mohvit_error *err)
+{
+    if (!ctx->running)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_ARGUMENT,
+                     "the context is running: a progress or trace may not call it");
 }
 
 mohvit_status mohvit_set_routed_heads(mohvit_context *ctx, const char *routed_heads, mohvit_error *err)
 {
     mohvit_model *rerouted = NULL;
     workplace *places = NULL;
-    mohvit_status status = routed_heads ? mohvit_reroute(&rerouted, ctx->base, routed_heads, err) : MOHVIT_OK;
+    mohvit_status status = check_idle(ctx, err);
+    if (!status && routed_heads)
+        status = mohvit_reroute(&rerouted, ctx->base, routed_heads, err);
     const mohvit_model *m = rerouted ? rerouted : ctx->base;
     if (!status)
         status = create_workplaces(&places, ctx, m, err);
@@ -204,6 +221,9 @@ static size_t channels_of(const mohvit_context *ctx, const routing_block *b)
 mohvit_status mohvit_record_gates(mohvit_context *ctx, int record, mohvit_error *err)
 {
     const routing_layout *layout = mohvit_routing(ctx->model);
+    mohvit_status status = check_idle(ctx, err);
+    if (status)
+        return status;
     if (!record) {
         free(ctx->gates);
         ctx->gates = NULL;
@@ -230,6 +250,9 @@ static size_t outputs_before(const mohvit_context *ctx, size_t count)
 
 mohvit_status mohvit_record_outputs(mohvit_context *ctx, int record, mohvit_error *err)
 {
+    mohvit_status status = check_idle(ctx, err);
+    if (status)
+        return status;
     if (!record) {
         free(ctx->outputs);
         ctx->outputs = NULL;
@@ -300,7 +323,7 @@ const uint8_t *mohvit_last_crop(const mohvit_context *ctx)
 static mohvit_status check_slot(const mohvit_context *ctx, size_t slot, mohvit_error *err)
 {
     if (slot < ctx->batch)
-        return MOHVIT_OK;
+        return check_idle(ctx, err);
     return error_set(err, MOHVIT_ERROR_ARGUMENT, "slot %zu of a context for a batch of %zu", slot,
                      ctx->batch);
 }
@@ -369,7 +392,8 @@ mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *
 static void tell_progress(mohvit_context *ctx, size_t done)
 {
     ctx->told = done;
-    if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->progress(ctx->progress_user, done, ctx->total))
+    const callbacks *c = &ctx->current;
+    if (c->progress && !atomic_load(&ctx->cancelled) && c->progress(c->progress_user, done, ctx->total))
         atomic_store(&ctx->cancelled, true);
 }
 
@@ -379,7 +403,7 @@ static void tell_trace(void *context, size_t stage_index, size_t block_index, co
 {
     (void)stage_index, (void)block_index; // of the stage; the interface counts over all
     mohvit_context *ctx = context;
-    if (ctx->trace(ctx->trace_user, ctx->traced_slot, ctx->traced_block++, x, N, C))
+    if (ctx->current.trace(ctx->current.trace_user, ctx->traced_slot, ctx->traced_block++, x, N, C))
         atomic_store(&ctx->cancelled, true);
 }
 
@@ -404,7 +428,7 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         return;
     const model *network = mohvit_network(ctx->model);
     const context_settings *set = &ctx->settings;
-    if (ctx->trace) {
+    if (ctx->current.trace) {
         ctx->traced_slot = slot;
         ctx->traced_block = 0;
     }
@@ -427,11 +451,11 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .outputs = ctx->outputs && !set->products_only ? ctx->outputs + slot * ctx->outputs_per_slot : NULL,
         .routes = set->routes,
         .routes_user = set->routes_user,
-        .trace = ctx->trace ? tell_trace : NULL,
+        .trace = ctx->current.trace ? tell_trace : NULL,
         .trace_user = ctx,
-        .step = !ctx->progress && !ctx->trace ? NULL
-                : worker                      ? step_of_others
-                                              : step_of_caller,
+        .step = !ctx->current.progress && !ctx->current.trace ? NULL
+                : worker                                      ? step_of_others
+                                                              : step_of_caller,
         .step_user = ctx,
     };
     if (set->from)
@@ -451,28 +475,39 @@ static void run_alone(void *arg, size_t slot, size_t worker)
 static void run_batch(void *arg, team *t)
 {
     mohvit_context *ctx = arg;
-    bool traced = ctx->trace || ctx->settings.routes;
+    bool traced = ctx->current.trace || ctx->settings.routes;
     size_t threads = parallel_size(t), side_by_side = traced || !t ? 0 : ctx->images / threads * threads;
     parallel_for(t, side_by_side, run_alone, ctx);
     for (size_t slot = side_by_side; slot < ctx->images; slot++)
         run_image(ctx, slot, t, 0);
 }
 
-mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
+static void run_slots(mohvit_context *ctx, size_t n)
 {
-    if (!n || n > ctx->batch)
-        return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
     const gemm *g = mohvit_network(ctx->model)->numerics.gemms[PRECISION_F32];
-    ctx->answered = ctx->recorded = ctx->traced = 0;
     ctx->images = n;
     ctx->total = n * mohvit_routing(ctx->model)->count;
+    ctx->current = ctx->wanted;
     atomic_store(&ctx->done, 0);
     atomic_store(&ctx->cancelled, false);
     tell_progress(ctx, 0);
     if (!atomic_load(&ctx->cancelled))
         g->run((double)n * ctx->macs < ctx->settings.team_macs ? 1 : ctx->threads, run_batch, ctx);
-    if (ctx->progress && !atomic_load(&ctx->cancelled) && ctx->told < ctx->total)
+    if (ctx->current.progress && !atomic_load(&ctx->cancelled) && ctx->told < ctx->total)
         tell_progress(ctx, ctx->total); // other threads did the last blocks
+}
+
+mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
+{
+    mohvit_status status = check_idle(ctx, err);
+    if (status)
+        return status;
+    if (!n || n > ctx->batch)
+        return error_set(err, MOHVIT_ERROR_ARGUMENT, "run of %zu images; expected 1 to %zu", n, ctx->batch);
+    ctx->answered = ctx->recorded = ctx->traced = 0;
+    ctx->running = true;
+    run_slots(ctx, n);
+    ctx->running = false;
     if (atomic_load(&ctx->cancelled))
         return error_set(err, MOHVIT_ERROR_CANCELLED, "cancelled after %zu of %zu blocks", ctx->told,
                          ctx->total);

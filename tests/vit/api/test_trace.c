@@ -186,12 +186,99 @@ static void a_trace_may_end_the_run_at_any_block(void **state)
         }
 }
 
+/* A callback that calls the context it is called by. */
+typedef struct {
+    mohvit_context *ctx;
+    size_t calls, traced;
+    pthread_t caller;
+} meddler;
+
+static int count_traced(void *user, size_t slot, size_t at, const float *x, size_t tokens, size_t channels)
+{
+    (void)slot, (void)at, (void)x, (void)tokens, (void)channels;
+    meddler *own = user;
+    assert_true(pthread_equal(pthread_self(), own->caller));
+    own->traced++;
+    return 0;
+}
+
+static void expect_refused(mohvit_status status, const mohvit_error *err)
+{
+    assert_int_equal(status, MOHVIT_ERROR_ARGUMENT);
+    assert_non_null(strstr(err->message, "the context is running"));
+}
+
+static int meddle(void *user, size_t done, size_t total)
+{
+    (void)done, (void)total;
+    static const float tensor[PIXELS];
+    static const uint8_t rgb[3];
+    meddler *own = user;
+    mohvit_error err = {0};
+    mohvit_prediction top[1];
+    expect_refused(mohvit_run(own->ctx, 1, &err), &err);
+    expect_refused(mohvit_load_tensor(own->ctx, 0, tensor, &err), &err);
+    expect_refused(mohvit_load_rgb(own->ctx, 0, rgb, 1, 1, 3, &err), &err);
+    expect_refused(mohvit_classify_memory(own->ctx, rgb, 3, top, 1, &err), &err);
+    expect_refused(mohvit_record_gates(own->ctx, 0, &err), &err);
+    expect_refused(mohvit_record_outputs(own->ctx, 0, &err), &err);
+    expect_refused(mohvit_set_routed_heads(own->ctx, "1", &err), &err);
+    assert_null(mohvit_logits(own->ctx, 0));
+    mohvit_set_trace(own->ctx, count_traced, own);
+    mohvit_set_progress(own->ctx, NULL, NULL);
+    own->calls++;
+    return 0;
+}
+
+static int meddle_in_trace(void *user, size_t slot, size_t at, const float *x, size_t tokens, size_t channels)
+{
+    (void)slot, (void)at, (void)x, (void)tokens, (void)channels;
+    meddler *own = user;
+    meddle(own, 0, 0);
+    mohvit_set_trace(own->ctx, NULL, NULL);
+    return 0;
+}
+
+static void what_a_callback_calls_in_its_own_context_is_refused_or_holds_later(void **state)
+{
+    (void)state;
+    mohvit_context *plain = filled_context(BATCH, 1);
+    assert_int_equal(mohvit_run(plain, BATCH, NULL), MOHVIT_OK);
+    for (int threads = 1; threads <= 3; threads++) {
+        mohvit_context *ctx = filled_context(BATCH, threads);
+        meddler own = {.ctx = ctx, .caller = pthread_self()};
+        assert_int_equal(mohvit_record_gates(ctx, 1, NULL), MOHVIT_OK);
+        assert_int_equal(mohvit_record_outputs(ctx, 1, NULL), MOHVIT_OK);
+        mohvit_set_progress(ctx, meddle, &own);
+        assert_int_equal(mohvit_run(ctx, BATCH, NULL), MOHVIT_OK);
+        assert_true(own.calls > 1);      // the progress stays that of the run,
+        assert_int_equal(own.traced, 0); // which has no trace
+        assert_memory_equal(mohvit_logits(ctx, 0), mohvit_logits(plain, 0), BATCH * CLASSES * sizeof(float));
+        assert_non_null(mohvit_gates(ctx, BATCH - 1, BLOCKS - 1));
+        assert_non_null(mohvit_outputs(ctx, BATCH - 1, BLOCKS - 1, NULL));
+        own.calls = 0;
+        assert_int_equal(mohvit_run(ctx, BATCH, NULL), MOHVIT_OK);
+        assert_int_equal(own.calls, 0);
+        assert_int_equal(own.traced, BATCH * BLOCKS);
+
+        mohvit_set_trace(ctx, meddle_in_trace, &own);
+        assert_int_equal(mohvit_run(ctx, BATCH, NULL), MOHVIT_OK);
+        assert_int_equal(own.calls, BATCH * BLOCKS);
+        assert_memory_equal(mohvit_logits(ctx, 0), mohvit_logits(plain, 0), BATCH * CLASSES * sizeof(float));
+        assert_int_equal(mohvit_run(ctx, BATCH, NULL), MOHVIT_OK);
+        assert_int_equal(own.calls, BATCH * BLOCKS);
+        mohvit_context_destroy(ctx);
+    }
+    mohvit_context_destroy(plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_block_of_each_image_is_seen_by_the_caller_and_no_answer_changes),
         cmocka_unit_test(recorded_outputs_are_what_a_trace_sees),
         cmocka_unit_test(a_trace_may_end_the_run_at_any_block),
+        cmocka_unit_test(what_a_callback_calls_in_its_own_context_is_refused_or_holds_later),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
