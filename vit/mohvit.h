@@ -379,7 +379,8 @@ MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohv
 
 /* The same by numbers that were kept, or come from elsewhere: tokens and gate_sum (blocks, max_heads), as
  * mohvit_head_tokens and mohvit_head_gate_sum have them. MOHVIT_ERROR_FORMAT where they cannot be an image's
- * of this model: absent heads are −1, shared ones have all tokens, each token has its number of routed ones.
+ * of this model: absent heads are −1, shared ones have all tokens, each token has its number of routed ones,
+ * and gates are not negative, and 0 where no token selected the head.
  * On failure nothing is added. */
 MOHVIT_API mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, const int32_t *tokens,
                                                     const double *gate_sum, size_t class_index,

@@ -65,7 +65,7 @@ mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, const int32_t *
 {
     mohvit_status status = check_class(load, class_index, err);
     if (!status)
-        status = head_load_check_image(load, class_index, tokens, err);
+        status = head_load_check_image(load, class_index, tokens, gate_sum, err);
     return status ? status : head_load_add(load, class_index, tokens, gate_sum, err);
 }
 

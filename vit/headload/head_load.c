@@ -410,7 +410,8 @@ mohvit_status head_load_check(const head_load *l, size_t c, size_t block, const 
     return status || !l->has_squares ? status : check_halves(l, &k);
 }
 
-mohvit_status head_load_check_image(const head_load *l, size_t c, const int32_t *tokens, mohvit_error *err)
+mohvit_status head_load_check_image(const head_load *l, size_t c, const int32_t *tokens,
+                                    const double *gate_sum, mohvit_error *err)
 {
     size_t heads = l->routing.max_heads;
     int64_t active[ROUTING_MAX_HEADS];
@@ -421,5 +422,11 @@ mohvit_status head_load_check_image(const head_load *l, size_t c, const int32_t 
             active[h] = tokens[b * heads + h];
         status = check_counts(&k, active);
     }
+    for (size_t i = 0; !status && i < l->routing.count * heads; i++)
+        if (gate_sum[i] < 0 || (tokens[i] <= 0 && gate_sum[i] > 0))
+            status = error_set(err, MOHVIT_ERROR_FORMAT,
+                               "image: gate_sum: class %zu, block %s, head %zu: %g; expected %s", c,
+                               l->routing.blocks[i / heads].name, i % heads, gate_sum[i],
+                               tokens[i] > 0 ? "at least 0" : "0, since no token selected it");
     return status;
 }

@@ -133,9 +133,10 @@ int64_t head_load_tokens(const head_load *l, size_t class_index, size_t block);
  * tokens, and every token has exactly its number of routed heads. name begins the message. */
 mohvit_status head_load_check(const head_load *l, size_t class_index, size_t block, const char *name,
                               mohvit_error *err);
-/* The same of an image that is to be added: tokens (blocks, max_heads). */
+/* The same of an image that is to be added, and of its gates, which are never negative, and 0 where no token
+ * selected the head: tokens, gate_sum (blocks, max_heads). */
 mohvit_status head_load_check_image(const head_load *l, size_t class_index, const int32_t *tokens,
-                                    mohvit_error *err);
+                                    const double *gate_sum, mohvit_error *err);
 
 /* Share of the tokens that selected the head; NaN where the class has no images. */
 double head_load_of(const head_load *l, size_t class_index, size_t block, size_t head);

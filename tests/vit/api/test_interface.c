@@ -572,7 +572,8 @@ static void numbers_that_are_no_images_are_refused(void **state)
     mohvit_head_load *load = nothing_counted(m);
     mohvit_error err;
     int32_t tokens[BLOCKS * HEADS];
-    const double *gate_sum = mohvit_head_gate_sum(ctx, 0);
+    double gate_sum[BLOCKS * HEADS];
+    memcpy(gate_sum, mohvit_head_gate_sum(ctx, 0), sizeof gate_sum);
     const counts before = counts_of(load, 0);
     const size_t wrong[] = {0, 1, HEADS, 3 * HEADS + 1,
                             4 * HEADS + 7}; // shared, absent, routed, shared, routed
@@ -582,6 +583,17 @@ static void numbers_that_are_no_images_are_refused(void **state)
         assert_int_equal(mohvit_head_load_add_image(load, tokens, gate_sum, 0, &err), MOHVIT_ERROR_FORMAT);
     }
     memcpy(tokens, mohvit_head_tokens(ctx, 0), sizeof tokens);
+    size_t selected = 0, unselected = 0;
+    for (size_t i = 0; i < BLOCKS * HEADS; i++) {
+        const double impossible = tokens[i] > 0 ? -0.5 : 0.5;
+        selected += tokens[i] > 0;
+        unselected += tokens[i] <= 0;
+        gate_sum[i] = impossible;
+        assert_int_equal(mohvit_head_load_add_image(load, tokens, gate_sum, 0, &err), MOHVIT_ERROR_FORMAT);
+        assert_non_null(strstr(err.message, tokens[i] > 0 ? "-0.5; expected at least 0" : "0.5; expected 0"));
+        gate_sum[i] = mohvit_head_gate_sum(ctx, 0)[i];
+    }
+    assert_true(selected && unselected);
     assert_int_equal(mohvit_head_load_add_image(load, tokens, gate_sum, CLASSES, &err),
                      MOHVIT_ERROR_ARGUMENT);
     assert_int_equal(mohvit_head_load_of_class(load, CLASSES, NULL, NULL, NULL, NULL, &err),
