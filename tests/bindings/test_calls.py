@@ -10,10 +10,13 @@ import time
 import unittest
 
 import numpy as np
+from PIL import Image
 
 import mohvit
 from mohvit.context import Context
-from support import SAMPLES, SANITIZED, Suite
+from support import GOLDEN, SAMPLES, SANITIZED, Suite
+
+PHOTO = os.path.join(GOLDEN, "images", "coffee.png")
 
 
 class Threads(Suite):
@@ -53,6 +56,32 @@ class Threads(Suite):
             model(SAMPLES[0], gates=True)
             model(SAMPLES[:3], copy=False)
         self.assertLessEqual(len(model._pool._free), 3)
+
+    def test_what_a_callback_raises_stays_in_its_thread(self):
+        from mohvit.errors import keep_raised  # where the library calls Python
+        other = threading.Thread(target=keep_raised, args=(KeyError, KeyError("theirs"), None))
+        other.start()
+        other.join()
+        with self.assertRaises(FileNotFoundError):
+            self.model("gone.png")
+
+    def test_threads_may_meet_at_an_image_that_pillow_has_not_read(self):
+        expected, wrong = self.model(PHOTO).logits, []
+
+        def call(image):
+            try:
+                if (self.model(image).logits != expected).any():
+                    wrong.append("other logits")
+            except Exception as error:
+                wrong.append(error)
+        for _ in range(5):
+            image = Image.open(PHOTO)
+            threads = [threading.Thread(target=call, args=(image,)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(wrong, [])
 
     def test_a_failure_in_one_thread_ends_the_call(self):
         model = mohvit.Model(threads=4)

@@ -4,11 +4,13 @@
 import gzip
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 import matplotlib
 
@@ -82,6 +84,17 @@ class Evaluations(Scratch):
             with self.assertRaisesRegex(TypeError, r"expected pairs .* zip\(images, classes\)"):
                 mohvit.evaluate(self.model, data)
 
+    def test_single_images_are_read_a_batch_at_a_time(self):
+        taken = []
+
+        def data():
+            for i in range(100 * self.model.threads):
+                taken.append(i)
+                yield SAMPLES[0], 99 if i == 5 else 0
+        with self.assertRaisesRegex(ValueError, "classes from 0 to 99"):
+            mohvit.evaluate(self.model, data())
+        self.assertEqual(len(taken), 32 * self.model.threads)
+
     def test_an_exact_tie_goes_to_the_lower_class(self):
         tensors = load_safetensors(BUILT_IN)
         tensors["head.weight"][3] = tensors["head.weight"][7]
@@ -137,9 +150,13 @@ class HeadLoads(Scratch):
     def test_pickled(self):
         load = pickle.loads(pickle.dumps(self.counted()))
         self.equal(load, self.counted())
-        for result in (self.model(SAMPLES[:2]), pickle.loads(pickle.dumps(self.model(SAMPLES[:2])))):
+        again = pickle.loads(pickle.dumps(self.model(SAMPLES[:2])))
+        for result in (again, self.model(SAMPLES[:2]), again):
             load.add(result, 9)
-        self.assertEqual(load.images.tolist(), [1] * 8 + [0, 4])
+        self.assertEqual(load.images.tolist(), [1] * 8 + [0, 6])
+        new = mohvit.HeadLoad(self.model)
+        new.add(again, 0)
+        self.assertEqual(new.images[0], 2)
         for model in (self.model.reroute("100%"), mohvit.Model(exif_orientation=True), mohvit.Model(labels=["x"] * 10)):
             with self.assertRaisesRegex(mohvit.MismatchError, "pickled by another model"):
                 load.add(pickle.loads(pickle.dumps(model(SAMPLES))), 0)
@@ -217,7 +234,37 @@ class HeadLoads(Scratch):
                 setattr(result, name, change(getattr(result, name)))
                 with self.assertRaisesRegex(ValueError, rf"^{name} of shape .*; expected \(8, 6, 16\)"):
                     load.add(result, range(8))
+        result = self.model(SAMPLES)
+        result.head_tokens = result.head_tokens + 0.5
+        with self.assertRaises(TypeError):
+            load.add(result, range(8))
         self.assertEqual(load.images.sum(), 0)
+
+    def test_one_caller_at_a_time(self):
+        load, other, result = self.counted(), self.counted(), self.model(SAMPLES)
+        for call in (lambda: load.add(result, 0), lambda: load.merge(other), lambda: other.merge(load), lambda: load.images,
+                     lambda: load.save(self.path("x"))):
+            thread = threading.Thread(target=call)
+            with load._lock:
+                thread.start()
+                thread.join(0.2)
+                self.assertTrue(thread.is_alive())
+            thread.join()
+        order = []
+
+        class Lock:
+            def __init__(self, name):
+                self.name = name
+
+            def __enter__(self):
+                order.append(self.name)
+
+            def __exit__(self, *of_exception):
+                pass
+        load._lock, other._lock = Lock("load"), Lock("other")
+        load.merge(other)
+        other.merge(load)
+        self.assertEqual(order[:2], order[2:])  # or the two could wait for each other
 
     def test_added_by_threads(self):
         load, result = mohvit.HeadLoad(self.model), self.model(SAMPLES)
@@ -253,6 +300,13 @@ class HeadLoads(Scratch):
                 load.plot(*arguments)
         with self.assertRaisesRegex(ValueError, "no images"):
             mohvit.HeadLoad(self.model).plot()
+        thousand = mohvit.Model.synthetic("moh_transnext_small_75", img_size=64)
+        load, result = mohvit.HeadLoad(thousand), thousand(SAMPLES[0])
+        for k in range(13):
+            load.add(result, k)
+            self.assertEqual(load.plot().axes[0].get_title() == "", k == 12)  # more than 12 classes are a heatmap
+            matplotlib.pyplot.close("all")
+        self.assertEqual(load.plot("n01440764").axes[0].get_title(), f"{load.labels[0]} (1 image)")
         plain = mohvit.Model.synthetic("transnext_micro", img_size=64)
         load = mohvit.HeadLoad(plain)
         load.add(plain(SAMPLES[0]), 0)
@@ -288,7 +342,31 @@ class Vectors(Scratch):
             mohvit.load_features(self.path("gone"))
 
 
+    def test_names_that_are_no_utf_8(self):
+        path = os.path.join(os.fsencode(self.folder), b"\xff.png")
+        shutil.copy(SAMPLES[0], path)
+        mohvit.run_cli("classify", "--features", self.path("f"), path)
+        self.assertEqual(mohvit.load_features(self.path("f")).names, [self.path(r"\xff.png")])
+
+
 class Program(Scratch):
+    def test_the_program_may_be_on_path(self):
+        beside = mohvit.program_path()
+        with mock.patch("os.access", return_value=False):  # as in a wheel
+            with mock.patch.dict(os.environ, PATH=self.folder), self.assertRaisesRegex(FileNotFoundError, "nor on PATH"):
+                mohvit.program_path()
+        os.symlink(beside, self.path("mohvit"))
+        access = os.access
+        with mock.patch("os.access", lambda path, *mode: path != beside and access(path, *mode)):
+            with mock.patch.dict(os.environ, PATH=self.folder):
+                self.assertEqual(mohvit.program_path(), self.path("mohvit"))
+
+    def test_standard_input_is_not_the_program_s(self):
+        code = "import mohvit\ntry: mohvit.run_cli('classify', '-')\nexcept mohvit.CommandError as e: print(e.status)"
+        with open(SAMPLES[0], "rb") as picture:
+            done = subprocess.run([sys.executable, "-c", code], stdin=picture, capture_output=True, check=True)
+        self.assertEqual(done.stdout, b"1\n")
+
     def test_commands_answer_in_json(self):
         rows = mohvit.run_cli("classify", "--", SAMPLES[0], SAMPLES[1])
         self.assertEqual([row["path"] for row in rows], SAMPLES[:2])

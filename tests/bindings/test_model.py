@@ -127,13 +127,15 @@ class Images(Suite):
                 (None, TypeError, "^NoneType; expected a path"),
                 (io.BytesIO(b"x"), TypeError, "^BytesIO; expected a path"),
                 ({"image": SAMPLES[0]}, TypeError, "^dict; expected a path"),
-                (b"", mohvit.FormatError, "picture in memory"),
+                (b"", mohvit.FormatError, "^picture in memory"),
                 ("not there.png", mohvit.FileError, "not there.png"),
                 ("a\0b.png", ValueError, "zero byte"),
                 ([SNEAKER] * 4 + ["gone.png"], FileNotFoundError, r"^images\[4\]: gone.png: "),
         ):
             with self.subTest(message), self.assertRaisesRegex(kind, message):
                 self.model(image)
+            with self.subTest(message), self.assertRaisesRegex(kind, message):
+                self.model(image, copy=False)
             self.assertEqual(self.model(SNEAKER).top(1)[0][0].label, "Sneaker")  # goes on
 
     def test_nothing_is_answered_by_nothing(self):
@@ -310,6 +312,10 @@ class Models(Suite):
         self.same(mohvit.Model(exif_orientation=True)(path), self.model(turned))
         self.same(mohvit.Model(exif_orientation=True)(Image.open(path)), self.model(turned))
         self.assertFalse((self.model(path).logits == self.model(turned).logits).all())
+        for derive in (lambda model: model.reroute(None), lambda model: model.drop_heads(None)):
+            self.same(derive(mohvit.Model(exif_orientation=True))(path), self.model(turned))
+            with self.assertRaises(mohvit.LimitError):
+                derive(mohvit.Model(max_pixels=100))(SNEAKER)
 
     def test_strings_are_not_cut(self):
         for options in ({"routed_heads": "100%\0x"}, {"key": "model\0x"}, {"precision": "f32\0x"}, {"backend": "native\0x"}):
@@ -389,6 +395,12 @@ class Models(Suite):
         model = mohvit.Model.from_state_dict(tensors, config=self.model.config, preprocess=self.model.preprocess,
                                              labels=self.model.labels)
         self.same(model(SAMPLES), self.model(SAMPLES))
+        turned = {name: array.astype(">f4") for name, array in tensors.items()}  # bytes the other way round
+        self.same(mohvit.Model.from_state_dict(turned, config=self.model.config)(SNEAKER),
+                  mohvit.Model.from_state_dict(tensors, config=self.model.config)(SNEAKER))
+        with self.assertWarnsRegex(UserWarning, "of_no_layer") as caught:
+            mohvit.Model.from_state_dict({**tensors, "of_no_layer": np.zeros(3)}, config=self.model.config)
+        self.assertEqual(caught.filename, __file__)
         tensors["norm4.weight"] = np.asfortranarray(tensors["norm4.weight"].astype(np.float64) * 2)
         self.assertFalse((mohvit.Model.from_state_dict(tensors, config=self.model.config)(SNEAKER).logits ==
                           self.model(SNEAKER).logits).any())
@@ -418,7 +430,8 @@ class Errors(unittest.TestCase):
         model = mohvit.Model()
         with tempfile.TemporaryDirectory() as folder:
             gone = os.path.join(folder, "gone")
-            for call, name in ((lambda: mohvit.Model(gone), gone), (lambda: mohvit.Model(labels=pathlib.Path(gone)), gone),
+            for call, name in ((lambda: mohvit.Model(gone), gone), (lambda: mohvit.Model(gone, labels=SNEAKER), gone),
+                               (lambda: mohvit.Model(labels=pathlib.Path(gone)), gone),
                                (lambda: mohvit.Model(config=gone), gone), (lambda: mohvit.Model(preprocess=gone), gone),
                                (lambda: model(gone), gone), (lambda: model([SNEAKER, gone]), gone),
                                (lambda: model([SNEAKER, gone], copy=False), gone), (lambda: mohvit.HeadLoad.load(gone), gone),

@@ -406,7 +406,7 @@ class Model:
 
         def work(context: Context) -> None:
             for at, end in left:
-                if stop[0] or any(bad < at + first for bad in tuple(failures)):  # the first one that fails is told
+                if stop[0] or failures:  # whatever is left comes after what failed
                     return
                 try:
                     context.run(images[at:end], answers, at, first, stop, trace)

@@ -16,7 +16,8 @@ class Features:
     """What `mohvit eval` or `classify` wrote of N pictures, in the order of the data.
 
     features: (N, channels), or of a file of --logits (N, num_classes) scores. index: (N) places in the data, from 0.
-    classes: (N) indices; -1 where a picture has none. names: of the pictures. provenance: what they depend on."""
+    classes: (N) indices; -1 where a picture has none. names: of the pictures, where "\\\\" is a backslash, and "\\xff" a byte
+    that is not UTF-8. provenance: what they depend on."""
 
     features: NDArray[np.float32]
     index: NDArray[np.int64]
@@ -40,7 +41,7 @@ def load_features(path: str | os.PathLike[str]) -> Features:
                                       {"F32": "<f4", "I64": "<i8", "U8": "u1"}[t["dtype"]]).reshape(t["shape"])
                   for name, t in header.items()}
         text, ends = arrays["names"].tobytes(), arrays["name_offsets"]
-        names = [text[a:b].decode("utf-8", "surrogateescape") for a, b in zip(ends, ends[1:])]
+        names = [text[a:b].decode() for a, b in zip(ends, ends[1:])]
         vectors = arrays["features" if "features" in arrays else "logits"]
         return Features(vectors, arrays["index"], arrays["class"], names, json.loads(about["provenance"]))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
