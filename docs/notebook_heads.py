@@ -63,9 +63,10 @@ side = int(np.sqrt(len(gates)))
 figure, axes = plt.subplots(1, 1 + gates.shape[1], figsize=(10, 2.4), layout="constrained")
 axes[0].imshow(images[sneaker])
 axes[0].set_title("image")
+shared = model.layout[0].shared
 for head, panel in enumerate(axes[1:]):
     panel.imshow(gates[:, head].reshape(side, side), vmin=0)
-    panel.set_title(f"head {head}" + (" (shared)" if head < model.layout[0].shared else ""))
+    panel.set_title(f"s{head + 1}, shared" if head < shared else f"r{head - shared + 1}, routed")
 for panel in axes:
     panel.axis("off")
 figure.savefig("gates_of_a_sneaker.png")

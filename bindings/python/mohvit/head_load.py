@@ -226,7 +226,7 @@ class HeadLoad:
                 axes.axhline(balanced, color="gray", linestyle="--", linewidth=1)
                 axes.set(title=f"{self.labels[k]} ({self.images[k]} image{'' if self.images[k] == 1 else 's'})", ylim=(0, 1), ylabel="load")
         ticks = heads if len(heads) <= 16 else heads[::4]
-        axes.set_xticks(ticks, [f"r{head}" for head in ticks])
+        axes.set_xticks(ticks, [f"r{head}" for head in ticks], fontsize="small")
         axes.set(xlabel=f"routed head of block {which.name}")
         return figure
 
