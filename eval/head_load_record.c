@@ -1,17 +1,17 @@
 /* head_load_record.c - the section of a record: a byte that says what it holds, and numbers of 7 bits a byte:
  * for each class of its images the class, images, and for every block and head active (of routed heads alone:
  * shared ones have all tokens), gate and, of several images, which they follow from otherwise, their squares
- * and the active of a half.
- * An image takes 3 KB with a B model, most of it the low bits of the gate sums; images of one class in a
- * chunk share that. */
+ * and the active of a half; then, where there are classes, for every block and pair of routed heads the
+ * tokens of all these images that selected both. An image takes 3 KB with a B model, most of it the low bits
+ * of the gate sums; images of one class in a chunk share that. */
 #include "eval/head_load_record.h"
 
 #include "eval/header.h"
 
 #include <stdlib.h>
 
-/* The first byte of a section. 0.1 wrote no squares. */
-enum { NOT_FINITE, WITHOUT_SQUARES, WITH_SQUARES };
+/* The first byte of a section. 0.1 wrote neither squares nor pairs. */
+enum { NOT_FINITE, OF_VERSION_0_1, WHOLE };
 
 typedef struct class_counts {
     size_t class_index;
@@ -23,6 +23,7 @@ typedef struct class_counts {
 typedef struct load_chunk {
     size_t count;
     bool no_memory, not_finite;
+    int64_t *together; /* as of a head load; NULL: nothing counted yet */
     class_counts classes[CHUNK_IMAGES];
 } load_chunk;
 
@@ -40,6 +41,7 @@ static void end_chunk(void *user, void *chunk)
     load_chunk *c = chunk;
     for (size_t i = 0; i < c->count; i++)
         free(c->classes[i].memory);
+    free(c->together);
     free(c);
 }
 
@@ -68,10 +70,17 @@ static void add_image(void *user, void *chunk, const image_answer *a)
     if (a->top_k || class_index == CLASS_NONE)
         return;
     class_counts *k = counts_of(c, s->routing, class_index);
-    if (!k)
+    size_t pairs = routing_head_pairs(s->routing, s->routing->count);
+    if (!c->together)
+        c->together = calloc(pairs, sizeof *c->together);
+    if (!k || !c->together) {
         c->no_memory = true;
-    else if (head_load_count_image(&k->counts, s->routing, a->head_tokens, a->gate_sum, NULL))
+        return;
+    }
+    if (head_load_count_image(&k->counts, s->routing, a->head_tokens, a->gate_sum, NULL))
         c->not_finite = true;
+    for (size_t i = 0; i < pairs; i++)
+        c->together[i] += a->together[i];
 }
 
 // ---- Encoding --------------------------------------------------------------------------------------
@@ -118,14 +127,24 @@ static void encode_class(const routing_layout *l, const class_counts *k, bytes *
     }
 }
 
+static void encode_pairs(const routing_layout *l, const int64_t *together, bytes *out)
+{
+    for (size_t b = 0; b < l->count; together += l->blocks[b].heads * l->blocks[b].heads, b++)
+        for (size_t i = l->blocks[b].shared; i < l->blocks[b].heads; i++)
+            for (size_t j = i + 1; j < l->blocks[b].heads; j++)
+                put_number(out, (uint64_t)together[i * l->blocks[b].heads + j]);
+}
+
 static void encode_chunk(void *user, const void *chunk, bytes *out)
 {
     const head_load_record *s = user;
     const load_chunk *c = chunk;
-    bytes_put_u8(out, c->not_finite ? NOT_FINITE : WITH_SQUARES);
+    bytes_put_u8(out, c->not_finite ? NOT_FINITE : WHOLE);
     put_number(out, c->count);
     for (size_t i = 0; i < c->count; i++)
         encode_class(s->routing, &c->classes[i], out);
+    if (c->together)
+        encode_pairs(s->routing, c->together, out);
     out->failed = out->failed || c->no_memory;
 }
 
@@ -153,6 +172,7 @@ typedef struct collector {
     size_t records;
     int64_t *memory;         /* of the counts */
     head_load_counts counts; /* of a class in a record */
+    int64_t *together;       /* of a record */
 } collector;
 
 static mohvit_status damaged(const journal *from, size_t chunk, const char *what, mohvit_error *err)
@@ -186,6 +206,51 @@ static bool decode_head(const head_load_counts *k, size_t i, bool routed, const 
     return active_square <= INT64_MAX && gate_square <= INT64_MAX && (!squares || half_active <= active);
 }
 
+/* None yet in a record. */
+static mohvit_status begin_pairs(collector *c, mohvit_error *err)
+{
+    size_t pairs = routing_head_pairs(&c->load->routing, c->load->routing.count);
+    free(c->together);
+    c->together = calloc(pairs, sizeof *c->together);
+    if (!c->together)
+        return no_memory(err);
+    return c->load->together ? MOHVIT_OK : head_load_begin_together(c->load, err);
+}
+
+/* Adds the collector's counts to the diagonals of what the record's classes have together. */
+static void add_diagonals(const collector *c)
+{
+    const routing_layout *l = &c->load->routing;
+    int64_t *together = c->together;
+    for (size_t b = 0; b < l->count; b++) {
+        size_t heads = l->blocks[b].heads;
+        for (size_t h = 0; h < heads; h++)
+            together[h * (heads + 1)] += c->counts.active[b * l->max_heads + h];
+        together += heads * heads;
+    }
+}
+
+/* Pairs beside the diagonals; false where a number is too large. */
+static bool decode_pairs(const collector *c, byte_reader *in)
+{
+    const routing_layout *l = &c->load->routing;
+    int64_t *together = c->together;
+    for (size_t b = 0; b < l->count; b++) {
+        size_t heads = l->blocks[b].heads;
+        for (size_t i = l->blocks[b].shared; i < heads; i++) {
+            for (size_t j = i + 1; j < heads; j++) {
+                uint64_t both = get_number(in);
+                if (both > (uint64_t)together[i * (heads + 1)])
+                    return false;
+                together[i * heads + j] = (int64_t)both;
+            }
+        }
+        head_load_complete_together(together, &l->blocks[b]);
+        together += heads * heads;
+    }
+    return !in->failed;
+}
+
 /* Fills the collector's counts; false where they cannot be of so many images. */
 static bool decode_class(const collector *c, uint64_t images, bool squares, byte_reader *in)
 {
@@ -217,22 +282,29 @@ static mohvit_status collect_record(void *user, const chunk_record *r, const jou
         return damaged(source, r->chunk, "is not there", err);
     byte_reader in = *section;
     uint8_t kind = bytes_get_u8(&in);
-    bool squares = kind == WITH_SQUARES;
-    if (kind != WITHOUT_SQUARES && kind != WITH_SQUARES)
+    bool whole = kind == WHOLE;
+    if (kind != OF_VERSION_0_1 && !whole)
         return damaged(source, r->chunk, "has gates that are not finite", err);
-    if (c->records++ && squares != c->load->has_squares)
+    if (c->records++ && whole != c->load->has_squares)
         return damaged(source, r->chunk,
-                       squares ? "has squares, unlike others'" : "lacks squares, unlike others'", err);
-    c->load->has_squares = squares;
-    mohvit_status status = MOHVIT_OK;
+                       whole ? "has squares, unlike others'" : "lacks squares, unlike others'", err);
+    c->load->has_squares = whole;
     size_t count = get_number(&in), images = 0;
+    mohvit_status status = whole ? begin_pairs(c, err) : MOHVIT_OK;
     for (size_t i = 0; !status && i < count; i++) {
         size_t class_index = get_number(&in), n = get_number(&in);
         images += n;
         if (in.failed || class_index >= c->load->names.count || !n || n > CHUNK_IMAGES ||
-            images > r->images || !decode_class(c, n, squares, &in))
+            images > r->images || !decode_class(c, n, whole, &in))
             return damaged(source, r->chunk, "is damaged", err);
         status = head_load_add_counts(c->load, class_index, &c->counts, err);
+        if (whole)
+            add_diagonals(c);
+    }
+    if (!status && whole && count) {
+        if (!decode_pairs(c, &in))
+            return damaged(source, r->chunk, "is damaged", err);
+        status = head_load_add_together(c->load, c->together, err);
     }
     return status || !(in.failed || in.size) ? status : damaged(source, r->chunk, "is damaged", err);
 }
@@ -312,7 +384,10 @@ mohvit_status head_load_collect(head_load **out, const record_set *s, const char
     for (size_t k = 0; !status && k < c.load->names.count; k++)
         for (size_t b = 0; !status && b < c.load->routing.count; b++)
             status = head_load_check(c.load, k, b, journal_name(s->journals[0]), err);
+    for (size_t b = 0; !status && c.load->together && b < c.load->routing.count; b++)
+        status = head_load_check_together(c.load, b, journal_name(s->journals[0]), err);
     free(c.memory);
+    free(c.together);
     if (status)
         head_load_destroy(c.load);
     else

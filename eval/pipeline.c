@@ -386,6 +386,7 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
         .predicted = s->top[0],
         .head_tokens = mohvit_head_tokens(ctx, l->slot),
         .gate_sum = mohvit_head_gate_sum(ctx, l->slot),
+        .together = mohvit_together(ctx, l->slot),
         .features = mohvit_features(ctx, l->slot),
         .logits = mohvit_logits(ctx, l->slot),
         .ablated = w->ablated,

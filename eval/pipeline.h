@@ -16,13 +16,15 @@
 #include "eval/record.h"
 #include "vit/api/internal.h"
 
-/* What the network says of an image with top-k number top_k; arrays as in mohvit.h, during the call. */
+/* What the network says of an image with top-k number top_k; arrays as in mohvit.h and internal.h, during the
+ * call. */
 typedef struct image_answer {
     size_t image, top_k; /* image of the chunk */
     const dataset_item *item;
     size_t predicted; /* the likeliest class */
     const int32_t *head_tokens;
     const double *gate_sum;
+    const int32_t *together;
     const float *features, *logits;
     const score *ablated; /* (passes) of the pipeline's ablation; NULL: it has none */
 } image_answer;

@@ -381,7 +381,8 @@ MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohv
  * mohvit_head_tokens and mohvit_head_gate_sum have them. MOHVIT_ERROR_FORMAT where they cannot be an image's
  * of this model: absent heads are −1, shared ones have all tokens, each token has its number of routed ones,
  * and gates are not negative, and 0 where no token selected the head.
- * On failure nothing is added. */
+ * On failure nothing is added. Which heads the same tokens selected is then no longer known: `headload relate
+ * --heads` needs head loads that mohvit_head_load_add has counted. */
 MOHVIT_API mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, const int32_t *tokens,
                                                     const double *gate_sum, size_t class_index,
                                                     mohvit_error *err);
@@ -389,7 +390,8 @@ MOHVIT_API mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, cons
 /* Adds what `from` has counted, which stays as it is. MOHVIT_ERROR_MISMATCH where it is of another model or
  * was counted otherwise: weights, preprocessing, EXIF orientation or precision, and unless allow_mixed
  * backend or instruction set, which round differently; and unless allow_mixed where one of them is a file of
- * 0.1, which has no sums of squares: the sum then has none, and no intervals. MOHVIT_ERROR_ARGUMENT where
+ * 0.1, which has no sums of squares: the sum then has none, and no intervals. Which heads the same tokens
+ * selected it knows where both do. MOHVIT_ERROR_ARGUMENT where
  * both have counted the same data, as the program's files tell. Then nothing is added; after another failure
  * `to` can only be destroyed.
  */

@@ -2,6 +2,7 @@
 """Head loads and evaluations: the numbers, and the files, of the program."""
 
 import gzip
+import json
 import os
 import pickle
 import shutil
@@ -33,6 +34,20 @@ def fashion_mnist(n):
     return np.broadcast_to(gray, (n, 28, 28, 3)), classes
 
 
+def read_tensor(path, name):
+    """One of whole numbers."""
+    with open(path, "rb") as file:
+        data = file.read()
+    end = 8 + int.from_bytes(data[:8], "little")
+    about = json.loads(data[8:end])[name]
+    first, last = about["data_offsets"]
+    return np.frombuffer(data[end + first:end + last], {"I64": "<i8"}[about["dtype"]]).reshape(about["shape"])
+
+
+def run_text(*words):
+    return subprocess.run([mohvit.program_path(), *words], capture_output=True, text=True, check=True).stdout
+
+
 class Scratch(Suite):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -60,6 +75,55 @@ class Evaluations(Scratch):
             for name in ("images", "tokens", "active", "gate_sum"):
                 a, b = getattr(ours.head_load, name), getattr(theirs, name)
                 self.assertEqual((a.dtype, a.shape, a.tobytes()), (b.dtype, b.shape, b.tobytes()), name)
+
+    def test_heads_have_these_tokens_in_common(self):
+        """Each head's tokens by its gates; NumPy counts which of them are another one's, too."""
+        images, _ = fashion_mnist(N)
+        path = self.path("load.safetensors")
+        mohvit.run_cli("eval", "--limit", str(N), "--head-load", path, DATA)
+        together = read_tensor(path, "together")
+        gates = self.model(list(images), gates=True)
+        self.assertEqual(together.shape, (len(self.model.layout), 16, 16))
+        rows = json.loads(run_text("headload", "export", "--pairs", "--json", path))["rows"]
+        expected_rows = []
+        for i, block in enumerate(self.model.layout):
+            on = (gates.gates(i) > 0).reshape(-1, block.heads).astype(np.int64)  # (images · tokens, heads)
+            both = np.full((16, 16), -1)
+            both[:block.heads, :block.heads] = on.T @ on
+            np.testing.assert_array_equal(together[i], both)
+            stage, number = map(int, block.name.split("."))
+            for a in range(block.heads):
+                for b in range(a + 1, block.heads):
+                    kinds = ["shared" if h < block.shared else "routed" for h in (a, b)]
+                    either = both[a, a] + both[b, b] - both[a, b]
+                    expected_rows.append({
+                        "stage": stage, "block": number, "head_a": a, "kind_a": kinds[0], "head_b": b, "kind_b": kinds[1],
+                        "tokens": len(on), "active_a": both[a, a], "active_b": both[b, b], "together": both[a, b],
+                        "joint": both[a, b] / len(on), "jaccard": both[a, b] / either,
+                        "lift": both[a, b] * len(on) / both[a, a] / both[b, b] if both[a, a] and both[b, b] else None})
+        self.assertEqual(len(rows), len(expected_rows))
+        for row, expected in zip(rows, expected_rows):
+            self.assertEqual(row.keys(), expected.keys())
+            for key, value in expected.items():
+                self.assertTrue(row[key] == value or abs(row[key] - value) < 1e-8, (key, row, expected))
+
+        for words in ((), ("--block", "3.1")):
+            found, = mohvit.run_cli("headload", "relate", "--heads", *words, path)
+            at = [b.name for b in self.model.layout].index(words[1]) if words else -1
+            block = self.model.layout[at]
+            both = together[at][np.ix_(found["heads"], found["heads"])]
+            active = both.diagonal()
+            jaccard = both / (active[:, None] + active - both)
+            self.assertEqual(sorted(found["heads"]), list(range(block.shared, block.heads)))
+            self.assertEqual(found["labels"], [f"r{h - block.shared + 1}" for h in found["heads"]])
+            self.assertEqual((found["blocks"], found["tokens"]), ([block.name], N * block.tokens))
+            np.testing.assert_array_equal(found["together"], both)
+            np.testing.assert_allclose(found["similarity"], jaccard, rtol=0, atol=1e-9)
+            n, k = block.heads - block.shared, block.routed
+            self.assertAlmostEqual(found["even_lift"], n * (k - 1) / (k * (n - 1)), 8)
+            np.fill_diagonal(jaccard, 0)
+            self.assertAlmostEqual(found["tree"][0][2], 1 - jaccard.max(), 6)
+            self.assertEqual(sorted(found["tree"][0][:2]), sorted(np.unravel_index(jaccard.argmax(), jaccard.shape)))
 
     def test_of_nothing(self):
         score = mohvit.evaluate(self.model, [])

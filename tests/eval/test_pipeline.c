@@ -208,6 +208,9 @@ static void assert_same_counts(const head_load *x, const head_load *y)
     assert_memory_equal(x->gate_squares, y->gate_squares, cells * sizeof *x->gate_squares);
     assert_memory_equal(x->half_images, y->half_images, CLASSES * sizeof *x->half_images);
     assert_memory_equal(x->half_active, y->half_active, cells * sizeof *x->half_active);
+    assert_true(x->together && y->together);
+    assert_memory_equal(x->together, y->together,
+                        routing_head_pairs(&x->routing, x->routing.count) * sizeof *x->together);
 }
 
 static void assert_same_load(const outcome *a, const outcome *b)

@@ -1,4 +1,5 @@
 /* Files of head load: read, asked, and merged with themselves and with what differs from them. */
+#include "vit/headload/head_relation.h"
 #include "vit/headload/interval.h"
 #include "vit/network/config.h"
 
@@ -26,6 +27,23 @@ static void ask(const head_load *l)
         fuzz_require(none ? isnan(of_gate.low) : of_gate.low >= 0 && of_gate.low <= of_gate.high,
                      "an interval that is none");
     }
+}
+
+/* Of the last block that routes. */
+static void ask_pairs(const head_load *l)
+{
+    head_relation r;
+    mohvit_error err;
+    const routing_block *last = routing_layout_last_routed(&l->routing);
+    if (!last || fuzz_checked(head_relation_compute(&r, l, last, &err), &err, NULL))
+        return;
+    for (size_t i = 0; i < r.count * r.count; i++)
+        fuzz_require(r.difference[i] >= 0 && r.difference[i] <= 1, "heads that are too far apart");
+    for (size_t h = 0; h < last->heads; h++) {
+        const head_pair p = head_pair_of(l, last->index, last->shared, h);
+        fuzz_require(!(head_pair_joint(&p) > 1) && !(head_pair_lift(&p) < 0), "heads with too many tokens");
+    }
+    head_relation_free(&r);
 }
 
 enum { CHANGES = 9 };
@@ -85,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fuzz_checked(head_load_open(&l, path, config_routing_from_json, &err), &err, NULL))
         return 0;
     ask(l);
+    ask_pairs(l);
     head_load_destroy(l);
     for (size_t what = 0; what < CHANGES; what++)
         merge(path, what);

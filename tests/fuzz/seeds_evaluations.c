@@ -20,33 +20,23 @@ const char *mohvit_version(void)
 typedef struct answer {
     int32_t tokens[MAX_CELLS];
     double gate_sum[MAX_CELLS];
+    int32_t together[2 * MAX_CELLS]; /* heads² of blocks of two */
 } answer;
 
 static routing_layout seed_routing;
 
-/* Each routed head has its part of the tokens, and each gate is a half. */
-static answer answer_of(const config *c)
+static answer an_answer(void)
 {
     answer a;
-    size_t at = 0;
-    for (size_t s = 0; s < STAGES; s++) {
-        int32_t tokens = (int32_t)(config_side(c, s) * config_side(c, s));
-        for (size_t h = 0; h < config_max_heads(c); h++, at++) {
-            bool there = h < c->num_heads[s], routed = c->routed_head[s] && h >= c->shared_head[s];
-            int32_t part =
-                routed ? tokens * (int32_t)c->routed_head[s] / (int32_t)config_candidates(c, s) : tokens;
-            a.tokens[at] = there ? part : -1;
-            a.gate_sum[at] = there ? part * 0.5 : 0;
-        }
-    }
+    made_image(&seed_routing, 0, a.tokens, a.gate_sum, a.together);
     return a;
 }
 
-static void add_head_load(bytes *record, const config *c, const chunk_result *r, double first_gate)
+static void add_head_load(bytes *record, const chunk_result *r, double first_gate)
 {
     head_load_record load = {.routing = &seed_routing, .by_prediction = true};
     chunk_section section = head_load_record_section(&load);
-    answer a = answer_of(c);
+    answer a = an_answer();
     void *chunk = section.begin(section.user);
     bytes b = {0};
     assert_non_null(chunk);
@@ -56,9 +46,10 @@ static void add_head_load(bytes *record, const config *c, const chunk_result *r,
             section.add(section.user, chunk,
                         &(image_answer){.image = i,
                                         .item = r->results[i].item,
-                                        .predicted = i % c->num_classes,
+                                        .predicted = i % 2, /* classes */
                                         .head_tokens = a.tokens,
-                                        .gate_sum = a.gate_sum});
+                                        .gate_sum = a.gate_sum,
+                                        .together = a.together});
     section.encode(section.user, chunk, &b);
     section.end(section.user, chunk);
     record_add_section(record, section.tag, b.data, b.size);
@@ -85,7 +76,7 @@ static void add_features(bytes *record, const chunk_result *r)
 }
 
 /* Of the pictures every third has no class, and every ninth is broken. */
-static void add_record(journal *j, const config *c, size_t chunk, size_t images, double first_gate)
+static void add_record(journal *j, size_t chunk, size_t images, double first_gate)
 {
     static char reason[] = "broken";
     image_result results[CHUNK_IMAGES];
@@ -101,7 +92,7 @@ static void add_record(journal *j, const config *c, size_t chunk, size_t images,
     const chunk_result r = {.chunk = chunk, .images = images, .top_ks = 1, .results = results};
     record_begin(&b, &r, true);
     add_features(&b, &r);
-    add_head_load(&b, c, &r, first_gate);
+    add_head_load(&b, &r, first_gate);
     chunk_record parsed;
     expect_ok(record_parse(&parsed, b.data, b.size, &err), &err);
     expect_ok(journal_append(j, &parsed, &err), &err);
@@ -110,7 +101,7 @@ static void add_record(journal *j, const config *c, size_t chunk, size_t images,
 }
 
 /* Its path. first_gate: of the first head, in the last chunk. */
-static const char *seed_journal(const config *c, size_t chunks, double first_gate)
+static const char *seed_journal(size_t chunks, double first_gate)
 {
     mohvit_error err;
     journal *j;
@@ -127,16 +118,16 @@ static const char *seed_journal(const config *c, size_t chunks, double first_gat
     const journal_options options = {.path = path, .header = header};
     expect_ok(journal_open(&j, &options, &err), &err);
     for (size_t i = 0; i < chunks; i++)
-        add_record(j, c, i, i ? IMAGES - CHUNK_IMAGES : CHUNK_IMAGES, i ? first_gate : 0);
+        add_record(j, i, i ? IMAGES - CHUNK_IMAGES : CHUNK_IMAGES, i ? first_gate : 0);
     journal_close(j);
     json_decref(header);
     return path;
 }
 
 /* Torn in its second record, damaged in its first, torn in its header; and nothing yet. */
-static void seed_damaged_journals(const config *c)
+static void seed_damaged_journals(void)
 {
-    blob whole = blob_read(seed_journal(c, 2, 0));
+    blob whole = blob_read(seed_journal(2, 0));
     blob damaged = {0};
     blob_add(&damaged, whole.data, whole.size);
     damaged.data[whole.size / 2] ^= 1;
@@ -186,7 +177,7 @@ static void add_source(head_load *load, const char *shard)
 static void seed_head_loads(const config *c, const labels *names)
 {
     mohvit_error err;
-    answer a = answer_of(c);
+    answer a = an_answer();
     head_load *load;
     config narrow = *c;
     narrow.num_heads[0] = narrow.shared_head[0] = 1;
@@ -200,8 +191,9 @@ static void seed_head_loads(const config *c, const labels *names)
     for (size_t images = 0; images < 2; images++) {
         load = empty_head_load(c, names);
         assert_non_null(load);
+        expect_ok(head_load_begin_together(load, &err), &err);
         if (images)
-            expect_ok(head_load_add(load, 1, a.tokens, a.gate_sum, &err), &err);
+            expect_ok(head_load_add(load, 1, &(head_image){a.tokens, a.gate_sum, a.together}, &err), &err);
         seed_head_load(load);
     }
     load = made_head_load(c, names, 8);
@@ -226,9 +218,9 @@ void seed_evaluations(void)
     expect_ok(config_from_json(&c, seed_config, strlen(seed_config), "seed", &err), &err);
     expect_ok(config_routing(&seed_routing, &c, &err), &err);
     for (size_t chunks = 0; chunks <= 2; chunks++)
-        seed_journal(&c, chunks, 0);
-    seed_journal(&c, 2, NAN);
-    seed_damaged_journals(&c);
+        seed_journal(chunks, 0);
+    seed_journal(2, NAN);
+    seed_damaged_journals();
     expect_ok(labels_numbered(&names, c.num_classes, &err), &err);
     seed_head_loads(&c, &names);
     labels_free(&names);

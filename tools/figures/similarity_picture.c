@@ -20,11 +20,11 @@ typedef struct {
     double low, step; /* of the scale, which ends at 1 */
 } layout;
 
-static layout lay_out(const class_similarity *s, double width)
+static layout lay_out(const similarity_matrix *s, double width)
 {
     layout m = {.left = NAMES * width, .side = (1 - NAMES - TREE) * width, .low = 1};
     for (size_t i = 0; i < s->count * s->count; i++)
-        m.low = fmin(m.low, 1 - s->divergence[i]);
+        m.low = fmin(m.low, 1 - s->difference[i]);
     m.low = fmin(m.low, 0.99);
     m.cell = m.side / (double)s->count;
     m.step = figure_step(1 - m.low, 4);
@@ -32,7 +32,7 @@ static layout lay_out(const class_similarity *s, double width)
     return m;
 }
 
-double similarity_figure_height(const class_similarity *s, double width)
+double similarity_figure_height(const similarity_matrix *s, double width)
 {
     return HEAD + lay_out(s, width).side + FOOT;
 }
@@ -42,27 +42,20 @@ static colour shade(const drawing *d, const layout *m, double similarity)
     return ramp_at(&d->theme->load, (similarity - m->low) / (1 - m->low));
 }
 
-static void draw_head(drawing *d, const class_similarity *s, double width)
+static void draw_head(drawing *d, const similarity_matrix *s, double width)
 {
-    char text[128];
-    if (s->only)
-        snprintf(text, sizeof text, "Routing similarity of %zu classes, block %s", s->count, s->only->name);
-    else
-        snprintf(text, sizeof text, "Routing similarity of %zu classes, mean of %zu blocks", s->count,
-                 s->blocks);
-    drawing_describe(d, text,
-                     "A matrix of classes, those that route alike beside each other, and their dendrogram");
+    drawing_describe(d, s->title, s->description);
     drawing_font(d, TEXT, false);
-    drawing_text(d, 2, 8.5, 0, width - 4, text);
+    drawing_text(d, 2, 8.5, 0, width - 4, s->title);
 }
 
-static void draw_cells(const drawing *d, const class_similarity *s, const layout *m)
+static void draw_cells(const drawing *d, const similarity_matrix *s, const layout *m)
 {
     cairo_t *cr = d->cr;
     double gap = m->cell >= 4 ? 0.4 : 0; // thin rows touch
     for (size_t i = 0; i < s->count; i++) {
         for (size_t j = 0; j < s->count; j++) {
-            drawing_colour(cr, shade(d, m, class_similarity_of(s, s->order[i], s->order[j])));
+            drawing_colour(cr, shade(d, m, similarity_of(s, s->order[i], s->order[j])));
             cairo_rectangle(cr, m->left + m->cell * (double)j, HEAD + m->cell * (double)i, m->cell - gap,
                             m->cell - gap);
             cairo_fill(cr);
@@ -71,15 +64,13 @@ static void draw_cells(const drawing *d, const class_similarity *s, const layout
 }
 
 /* As many as there is room for. */
-static void draw_names(drawing *d, const class_similarity *s, const head_load *l, const layout *m)
+static void draw_names(drawing *d, const similarity_matrix *s, const layout *m)
 {
     size_t every = (size_t)ceil((TEXT + 1) / m->cell - 1e-9);
     drawing_font(d, TEXT, false);
     for (size_t i = every / 2; i < s->count; i += every) {
-        char *title = head_load_title(l, s->classes[s->order[i]]);
         double y = HEAD + m->cell * ((double)i + 0.5);
-        drawing_text(d, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, title);
-        free(title);
+        drawing_text(d, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, s->names[s->order[i]]);
     }
 }
 
@@ -88,7 +79,7 @@ typedef struct {
     double x, y;
 } joint;
 
-static void draw_tree(drawing *d, const class_similarity *s, const layout *m, double width)
+static void draw_tree(drawing *d, const similarity_matrix *s, const layout *m, double width)
 {
     size_t n = s->count;
     joint *at = memory_alloc(2 * n, sizeof *at);
@@ -132,12 +123,12 @@ static void draw_scale(drawing *d, const layout *m)
     }
 }
 
-void similarity_figure(drawing *d, const class_similarity *s, const head_load *l, double width)
+void similarity_figure(drawing *d, const similarity_matrix *s, double width)
 {
     const layout m = lay_out(s, width);
     draw_head(d, s, width);
     draw_cells(d, s, &m);
-    draw_names(d, s, l, &m);
+    draw_names(d, s, &m);
     draw_tree(d, s, &m, width);
     draw_scale(d, &m);
 }

@@ -140,9 +140,11 @@ static mohvit_status time_batch(double *ms, mohvit_context *ctx, size_t batch, c
     double start = clock_ms();
     mohvit_status status = mohvit_run(ctx, batch, err);
     double ran = clock_ms();
-    for (size_t i = 0; c && !status && i < batch; i++)
-        status = head_load_add(c->load, i % c->load->names.count, mohvit_head_tokens(ctx, i),
-                               mohvit_head_gate_sum(ctx, i), err);
+    for (size_t i = 0; c && !status && i < batch; i++) {
+        const head_image counted = {mohvit_head_tokens(ctx, i), mohvit_head_gate_sum(ctx, i),
+                                    mohvit_together(ctx, i)};
+        status = head_load_add(c->load, i % c->load->names.count, &counted, err);
+    }
     double end = clock_ms();
     *ms = end - start;
     if (c) {

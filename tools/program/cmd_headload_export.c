@@ -4,17 +4,20 @@
 #include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
 #include "tools/program/output.h"
+#include "vit/headload/head_relation.h"
 #include "vit/headload/interval.h"
 
 #include <math.h>
 
 static const char help[] =
-    "FILE --csv|--json\n"
+    "FILE --csv|--json [--pairs]\n"
     "Prints a head load as tidy rows, one for each class, block and head: class, id, label, stage,\n"
     "block, head, kind, tokens, active, load, share, gate, images, load_low, load_high,\n"
     "load_reliable, gate_low, gate_high, gate_reliable, gate_share.\n\n"
     "  --csv       a heading and rows; what does not exist is empty\n"
     "  --json      one line: {\"rows\":[{...} ...],\"data\",\"provenance\"}\n"
+    "  --pairs     of pairs of heads, over all classes: stage, block, head_a, kind_a, head_b, kind_b,\n"
+    "              tokens, active_a, active_b, together, joint, lift, jaccard (see relate --help)\n"
     "  -h, --help  show this\n\n"
     "Classes, blocks within a stage, and heads count from 0, stages from 1, as in the names of the\n"
     "tensors; shared heads come first: s1, the first shared head for people, is head 0, and r1 the\n"
@@ -25,7 +28,7 @@ static const char help[] =
     "are none. gate_share is the head's part of the gates of all heads of the block.\n";
 
 typedef struct export_options {
-    int csv, json;
+    int csv, json, pairs;
 } export_options;
 
 typedef struct row {
@@ -36,9 +39,9 @@ typedef struct row {
     interval load, gate;
 } row;
 
-static const char *kind(const row *r)
+static const char *kind_of(const routing_block *b, size_t head)
 {
-    return r->head >= r->block->shared ? "routed" : "shared";
+    return head < b->shared ? "shared" : "routed";
 }
 
 /* NaN where the class has no tokens. */
@@ -77,8 +80,8 @@ static void print_csv(const head_load *l, const row *r)
     output_csv_field(id ? id : "");
     output_printf(",");
     output_csv_field(l->names.name[r->class_index]);
-    output_printf(",%zu,%zu,%zu,%s,%lld,%lld", r->block->stage, r->block->block, r->head, kind(r),
-                  (long long)r->tokens, (long long)r->active);
+    output_printf(",%zu,%zu,%zu,%s,%lld,%lld", r->block->stage, r->block->block, r->head,
+                  kind_of(r->block, r->head), (long long)r->tokens, (long long)r->active);
     print_csv_number(load(r));
     print_csv_number(share(r));
     print_csv_number(r->gate_value);
@@ -106,7 +109,7 @@ static void print_json(const head_load *l, const row *r)
     json_put(object, "stage", json_integer((json_int_t)r->block->stage));
     json_put(object, "block", json_integer((json_int_t)r->block->block));
     json_put(object, "head", json_integer((json_int_t)r->head));
-    json_put(object, "kind", json_text(kind(r)));
+    json_put(object, "kind", json_text(kind_of(r->block, r->head)));
     json_put(object, "tokens", json_integer(r->tokens));
     json_put(object, "active", json_integer(r->active));
     json_put(object, "load", json_finite(load(r)));
@@ -167,6 +170,62 @@ static void export_rows(const head_load *l, const export_options *o)
         output_head_load_end(l);
 }
 
+// ---- Pairs -----------------------------------------------------------------------------------------
+
+static void print_pair(const routing_block *b, const head_pair *p, const export_options *o, bool first)
+{
+    const struct {
+        const char *key;
+        double value;
+    } measures[] = {
+        {"joint", head_pair_joint(p)}, {"lift", head_pair_lift(p)}, {"jaccard", head_pair_jaccard(p)}};
+    enum { MEASURES = sizeof measures / sizeof *measures };
+    if (o->csv) {
+        output_printf("%zu,%zu,%zu,%s,%zu,%s,%lld,%lld,%lld,%lld", b->stage, b->block, p->a, kind_of(b, p->a),
+                      p->b, kind_of(b, p->b), (long long)p->tokens, (long long)p->active_a,
+                      (long long)p->active_b, (long long)p->together);
+        for (size_t i = 0; i < MEASURES; i++)
+            print_csv_number(measures[i].value);
+        output_printf("\n");
+        return;
+    }
+    json_t *object = or_die(json_pack(
+        "{s:I, s:I, s:I, s:s, s:I, s:s, s:I, s:I, s:I, s:I}", "stage", (json_int_t)b->stage, "block",
+        (json_int_t)b->block, "head_a", (json_int_t)p->a, "kind_a", kind_of(b, p->a), "head_b",
+        (json_int_t)p->b, "kind_b", kind_of(b, p->b), "tokens", (json_int_t)p->tokens, "active_a",
+        (json_int_t)p->active_a, "active_b", (json_int_t)p->active_b, "together", (json_int_t)p->together));
+    for (size_t i = 0; i < MEASURES; i++)
+        json_put(object, measures[i].key, json_finite(measures[i].value));
+    output_printf(first ? "" : ",");
+    output_json_part(object);
+}
+
+/* Each pair once, and no head with itself. */
+static bool export_pairs_or_complain(const head_load *l, const export_options *o)
+{
+    bool first = true;
+    if (!l->together) {
+        complain("the head load does not say which heads the same tokens selected; 0.1 did not count that");
+        return false;
+    }
+    output_printf("%s", o->json ? "{\"rows\":["
+                                : "stage,block,head_a,kind_a,head_b,kind_b,tokens,active_a,active_b,together,"
+                                  "joint,lift,jaccard\n");
+    for (size_t b = 0; output_works() && b < l->routing.count; b++) {
+        const routing_block *block = &l->routing.blocks[b];
+        for (size_t i = 0; i < block->heads; i++) {
+            for (size_t j = i + 1; j < block->heads; j++) {
+                const head_pair p = head_pair_of(l, b, i, j);
+                print_pair(block, &p, o, first);
+                first = false;
+            }
+        }
+    }
+    if (o->json)
+        output_head_load_end(l);
+    return true;
+}
+
 // ---- The command line ------------------------------------------------------------------------------
 
 static int run_export(int argc, char **argv)
@@ -175,6 +234,7 @@ static int run_export(int argc, char **argv)
     const struct option table[] = {
         {"csv", no_argument, &o.csv, FLAG_SET},
         {"json", no_argument, &o.json, FLAG_SET},
+        {"pairs", no_argument, &o.pairs, FLAG_SET},
         LAST_OPTIONS,
     };
     int parsed = options_read(&command_headload_export, argc, argv, "", table, NULL, NULL);
@@ -187,9 +247,11 @@ static int run_export(int argc, char **argv)
     head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;
-    export_rows(l, &o);
+    bool fine = !o.pairs || export_pairs_or_complain(l, &o);
+    if (!o.pairs)
+        export_rows(l, &o);
     head_load_destroy(l);
-    return EXIT_FINE;
+    return fine ? EXIT_FINE : EXIT_INPUT;
 }
 
 const command command_headload_export = {"headload export", "print a head load as tidy rows", help,

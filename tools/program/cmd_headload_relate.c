@@ -1,4 +1,5 @@
-/* cmd_headload_relate.c - which classes route alike: as a matrix, a tree, a figure. */
+/* cmd_headload_relate.c - which classes route alike, and which heads work for the
+ * same tokens: as a matrix, a tree, a figure. */
 #include "tools/figures/similarity_picture.h"
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
@@ -8,7 +9,12 @@
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 
+#include "vit/headload/head_load_statistics.h"
+#include "vit/headload/head_relation.h"
+
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char help[] =
     "[OPTION ...] FILE\n"
@@ -16,6 +22,8 @@ static const char help[] =
     "the Jensen-Shannon divergence, in bits, of the routed heads' shares; 1 where two classes share\n"
     "their tokens out alike in every block, 0 where they have no head in common in any.\n\n"
     "  --block S.B        of this block alone: stage (from 1) and block (from 0)\n"
+    "  --heads            the routed heads of a block (default: the last that routes) in place of\n"
+    "                     classes: which ones the same tokens select, over the images of all classes\n"
     "  --format FORMAT    text (default): the pairs most and least alike; csv: the matrix; or json:\n"
     "                     one line, with the tree\n"
     "  -o, --output FILE  a figure of matrix and tree: ends in .svg, .png or .pdf\n"
@@ -29,14 +37,31 @@ static const char help[] =
                "each cluster turned so that closer leaves meet. \"tree\" of json has a row for each step: "
                "two\n"
                "clusters, their distance, leaves of the new one. Clusters are the classes by their place in\n"
-               "\"classes\", and then the steps, as in SciPy's linkage.\n";
+               "\"classes\", and then the steps, as in SciPy's linkage.\n\n"
+               "Heads are compared by Jaccard's index, the tokens that selected both / those that selected\n"
+               "either; the tree is of 1 - the index. joint is the tokens that selected both / all tokens,\n"
+               "lift joint / the product of both loads: 1 for heads that know nothing of each other, and "
+               "for\n"
+               "all heads of a router without preferences the value that is printed. \"export --pairs\" has\n"
+               "them of all blocks.\n";
 
 typedef struct relate_options {
     output_format format;
+    bool heads;
     const char *block, *output;
     drawing_format drawn;
     figure_options figure;
 } relate_options;
+
+/* Classes, or heads of a block, and how alike they are. */
+typedef struct relation {
+    const head_load *load;
+    const routing_block *block; /* of heads; NULL: of classes */
+    similarity_matrix s;
+    char title[128];
+    size_t *index; /* (count) of each class or head */
+    char **names;  /* (count) */
+} relation;
 
 // ---- Text ------------------------------------------------------------------------------------------
 
@@ -54,59 +79,67 @@ static int by_similarity(const void *a, const void *b)
     return x->a != y->a ? (x->a > y->a) - (x->a < y->a) : (x->b > y->b) - (x->b < y->b);
 }
 
-static void print_pairs(const head_load *l, const class_similarity *s, const char *title, const pair *pairs,
-                        size_t count)
+static head_pair heads_of(const relation *r, const pair *p)
+{
+    return head_pair_of(r->load, r->block->index, r->index[p->a], r->index[p->b]);
+}
+
+static void print_pairs(const relation *r, const char *title, const pair *pairs, size_t count)
 {
     output_title(title);
-    output_printf("\n");
+    output_printf("\n%s", r->block ? "  jaccard    lift   joint\n" : "");
     for (size_t i = 0; i < count; i++) {
         output_printf("  %.4f  ", pairs[i].similarity);
-        output_name(l->names.name[s->classes[pairs[i].a]]);
+        if (r->block) {
+            const head_pair p = heads_of(r, &pairs[i]);
+            output_printf(" %7.4f  %.4f  ", head_pair_lift(&p), head_pair_joint(&p));
+        }
+        output_name(r->names[pairs[i].a]);
         output_printf(" and ");
-        output_name(l->names.name[s->classes[pairs[i].b]]);
+        output_name(r->names[pairs[i].b]);
         output_printf("\n");
     }
 }
 
-static void print_text(const head_load *l, const class_similarity *s)
+static void print_text(const relation *r)
 {
     enum { SHOWN = 10 };
-    size_t count = s->count * (s->count - 1) / 2, at = 0;
+    size_t count = r->s.count * (r->s.count - 1) / 2, at = 0;
     pair *pairs = or_die(calloc(count + 1, sizeof *pairs));
-    for (size_t i = 0; i < s->count; i++)
-        for (size_t j = i + 1; j < s->count; j++)
-            pairs[at++] = (pair){i, j, class_similarity_of(s, i, j)};
+    for (size_t i = 0; i < r->s.count; i++)
+        for (size_t j = i + 1; j < r->s.count; j++)
+            pairs[at++] = (pair){i, j, similarity_of(&r->s, i, j)};
     qsort(pairs, count, sizeof *pairs, by_similarity);
-    output_printf("routing similarity of %zu classes, ", s->count);
-    if (s->only)
-        output_printf("block %s\n\n", s->only->name);
-    else
-        output_printf("mean of %zu block%s\n\n", s->blocks, plural(s->blocks));
-    size_t shown = count < SHOWN ? count : SHOWN;
-    print_pairs(l, s, "most alike", pairs, shown);
+    output_printf("%s\n", r->title);
+    if (r->block)
+        output_printf("a router without preferences: lift %.4f\n", head_pair_even_lift(r->block));
     output_printf("\n");
-    print_pairs(l, s, "least alike", pairs + count - shown, shown);
+    size_t shown = count < SHOWN ? count : SHOWN;
+    print_pairs(r, "most alike", pairs, shown);
+    output_printf("\n");
+    print_pairs(r, "least alike", pairs + count - shown, shown);
     free(pairs);
 }
 
 // ---- The matrix ------------------------------------------------------------------------------------
 
-static void print_csv(const head_load *l, const class_similarity *s)
+static void print_csv(const relation *r)
 {
-    output_printf("class,label");
+    const similarity_matrix *s = &r->s;
+    output_printf(r->block ? "head,label" : "class,label");
     for (size_t i = 0; i < s->count; i++)
-        output_printf(",%zu", s->classes[s->order[i]]);
+        output_printf(",%zu", r->index[s->order[i]]);
     output_printf("\n");
     for (size_t i = 0; output_works() && i < s->count; i++) {
-        output_printf("%zu,", s->classes[s->order[i]]);
-        output_csv_field(l->names.name[s->classes[s->order[i]]]);
+        output_printf("%zu,", r->index[s->order[i]]);
+        output_csv_field(r->names[s->order[i]]);
         for (size_t j = 0; j < s->count; j++)
-            output_printf(",%.9g", class_similarity_of(s, s->order[i], s->order[j]));
+            output_printf(",%.9g", similarity_of(s, s->order[i], s->order[j]));
         output_printf("\n");
     }
 }
 
-static void print_tree(const class_similarity *s)
+static void print_tree(const similarity_matrix *s)
 {
     size_t n = s->count, *place = or_die(calloc(n, sizeof *place));
     for (size_t i = 0; i < n; i++)
@@ -121,23 +154,46 @@ static void print_tree(const class_similarity *s)
     free(place);
 }
 
-static void print_json(const head_load *l, const class_similarity *s)
+/* What rows of JSON stand before the matrix: of heads their pairs' numbers, from which all follows. */
+static void print_heads(const relation *r)
 {
+    const similarity_matrix *s = &r->s;
+    const head_pair any = head_pair_of(r->load, r->block->index, 0, 0);
+    output_printf(",\"tokens\":%lld,\"even_lift\":%.9g,\"together\":[", (long long)any.tokens,
+                  head_pair_even_lift(r->block));
+    for (size_t i = 0; output_works() && i < s->count; i++)
+        for (size_t j = 0; j < s->count; j++) {
+            const head_pair p = heads_of(r, &(pair){s->order[i], s->order[j], 0});
+            output_printf("%s%lld%s",
+                          j   ? ","
+                          : i ? ",["
+                              : "[",
+                          (long long)p.together, j + 1 == s->count ? "]" : "");
+        }
+    output_printf("]");
+}
+
+static void print_json(const relation *r, const char *only)
+{
+    const similarity_matrix *s = &r->s;
+    const routing_layout *routing = &r->load->routing;
     json_t *names = or_die(json_array()), *blocks = or_die(json_array());
-    size_t *classes = or_die(calloc(s->count, sizeof *classes));
+    size_t *indices = or_die(calloc(s->count, sizeof *indices));
     for (size_t i = 0; i < s->count; i++) {
-        classes[i] = s->classes[s->order[i]];
-        json_add(names, json_text(l->names.name[classes[i]]));
+        indices[i] = r->index[s->order[i]];
+        json_add(names, json_text(r->names[s->order[i]]));
     }
-    for (size_t b = 0; b < l->routing.count; b++)
-        if (routing_routes(&l->routing.blocks[b]) && (!s->only || s->only->index == b))
-            json_add(blocks, json_string(l->routing.blocks[b].name));
+    for (size_t b = 0; b < routing->count; b++)
+        if (routing_routes(&routing->blocks[b]) && (!only || !strcmp(only, routing->blocks[b].name)))
+            json_add(blocks, json_string(routing->blocks[b].name));
     output_printf("{\"blocks\":");
     output_json_part(blocks);
-    output_printf(",\"classes\":");
-    output_json_part(json_indices(classes, s->count));
+    output_printf(",\"%s\":", r->block ? "heads" : "classes");
+    output_json_part(json_indices(indices, s->count));
     output_printf(",\"labels\":");
     output_json_part(names);
+    if (r->block)
+        print_heads(r);
     output_printf(",\"similarity\":[");
     for (size_t i = 0; output_works() && i < s->count; i++)
         for (size_t j = 0; j < s->count; j++)
@@ -145,56 +201,130 @@ static void print_json(const head_load *l, const class_similarity *s)
                           j   ? ","
                           : i ? ",["
                               : "[",
-                          class_similarity_of(s, s->order[i], s->order[j]), j + 1 == s->count ? "]" : "");
+                          similarity_of(s, s->order[i], s->order[j]), j + 1 == s->count ? "]" : "");
     print_tree(s);
-    output_head_load_end(l);
-    free(classes);
+    output_head_load_end(r->load);
+    free(indices);
 }
 
 // ---- The figure ------------------------------------------------------------------------------------
 
-static mohvit_status draw(const head_load *l, const class_similarity *s, const relate_options *o,
-                          mohvit_error *err)
+/* Classes by their first name alone. */
+static mohvit_status draw(const relation *r, const relate_options *o, mohvit_error *err)
 {
     drawing d;
     double width = figure_points(&o->figure);
+    char **names = or_die(calloc(r->s.count, sizeof *names));
+    similarity_matrix s = r->s;
+    s.names = names;
+    for (size_t i = 0; i < s.count; i++)
+        names[i] = or_die(r->block ? strdup(r->names[i]) : head_load_title(r->load, r->index[i]));
     mohvit_status status = drawing_begin(&d, o->output, o->drawn, &o->figure.style, width,
-                                         similarity_figure_height(s, width), err);
-    if (status)
-        return status;
-    similarity_figure(&d, s, l, width);
-    return drawing_finish(&d, err);
+                                         similarity_figure_height(&s, width), err);
+    if (!status) {
+        similarity_figure(&d, &s, width);
+        status = drawing_finish(&d, err);
+    }
+    for (size_t i = 0; i < s.count; i++)
+        free(names[i]);
+    free(names);
+    return status;
 }
 
 // ---- The command line ------------------------------------------------------------------------------
 
-static int relate(const head_load *l, const relate_options *o)
+static int show(relation *r, const relate_options *o, const char *only)
+{
+    mohvit_error err;
+    r->s.title = r->title;
+    r->s.names = r->names;
+    if (o->output)
+        figure_warn_font(&o->figure, o->drawn);
+    bool fine = !o->output || fine_or_complain(draw(r, o, &err), &err);
+    if (fine && o->format == FORMAT_CSV)
+        print_csv(r);
+    else if (fine && o->format == FORMAT_JSON)
+        print_json(r, only);
+    else if (fine)
+        print_text(r);
+    for (size_t i = 0; i < r->s.count; i++)
+        free(r->names[i]);
+    free(r->names);
+    free(r->index);
+    return fine ? EXIT_FINE : EXIT_INPUT;
+}
+
+static int relate_classes(const head_load *l, const relate_options *o, const routing_block *only)
 {
     mohvit_error err;
     class_similarity s;
     class_choice all = {0};
-    const routing_block *only = o->block ? choice_block_or_complain(&l->routing, "--block", o->block) : NULL;
-    if (o->block && !only)
-        return EXIT_USAGE;
     choice_add_all(&all, l);
     mohvit_status status = class_similarity_compute(&s, l, only, all.classes, all.count, &err);
     free(all.classes);
     if (!fine_or_complain(status, &err))
         return EXIT_INPUT;
-    if (o->output)
-        figure_warn_font(&o->figure, o->drawn);
-    bool fine = !o->output || fine_or_complain(draw(l, &s, o, &err), &err);
-    if (fine && o->format == FORMAT_CSV)
-        print_csv(l, &s);
-    else if (fine && o->format == FORMAT_JSON)
-        print_json(l, &s);
-    else if (fine)
-        print_text(l, &s);
+    relation r = {.load = l,
+                  .s = {.description = "A matrix of classes, those that route alike beside each other, and "
+                                       "their dendrogram",
+                        .count = s.count,
+                        .difference = s.divergence,
+                        .order = s.order,
+                        .steps = s.steps},
+                  .index = or_die(calloc(s.count, sizeof *r.index)),
+                  .names = or_die(calloc(s.count, sizeof *r.names))};
+    for (size_t i = 0; i < s.count; i++) {
+        r.index[i] = s.classes[i];
+        r.names[i] = or_die(strdup(l->names.name[s.classes[i]]));
+    }
+    if (only)
+        snprintf(r.title, sizeof r.title, "Routing similarity of %zu classes, block %s", s.count, only->name);
+    else
+        snprintf(r.title, sizeof r.title, "Routing similarity of %zu classes, mean of %zu block%s", s.count,
+                 s.blocks, plural(s.blocks));
+    int exit = show(&r, o, only ? only->name : NULL);
     class_similarity_free(&s);
-    return fine ? EXIT_FINE : EXIT_INPUT;
+    return exit;
 }
 
-enum { OPTION_BLOCK = OPTION_OWN };
+static int relate_heads(const head_load *l, const relate_options *o, const routing_block *block)
+{
+    mohvit_error err;
+    head_relation s;
+    if (!fine_or_complain(head_relation_compute(&s, l, block, &err), &err))
+        return EXIT_INPUT;
+    relation r = {.load = l,
+                  .block = block,
+                  .s = {.description = "A matrix of heads, those that work for the same tokens beside each "
+                                       "other, and their dendrogram",
+                        .count = s.count,
+                        .difference = s.difference,
+                        .order = s.order,
+                        .steps = s.steps},
+                  .index = or_die(calloc(s.count, sizeof *r.index)),
+                  .names = or_die(calloc(s.count, sizeof *r.names))};
+    for (size_t i = 0; i < s.count; i++) {
+        r.index[i] = block->shared + i;
+        r.names[i] = or_die(malloc(ROUTING_HEAD_NAME));
+        routing_head_name(r.names[i], block, r.index[i]);
+    }
+    snprintf(r.title, sizeof r.title, "Co-activation of the %zu routed heads of block %s (Jaccard)", s.count,
+             block->name);
+    int exit = show(&r, o, block->name);
+    head_relation_free(&s);
+    return exit;
+}
+
+static int relate(const head_load *l, const relate_options *o)
+{
+    const routing_block *block =
+        o->block || o->heads ? choice_block_or_complain(&l->routing, "--block", o->block) : NULL;
+    if (!block && (o->block || o->heads))
+        return o->block ? EXIT_USAGE : EXIT_INPUT;
+    return o->heads ? relate_heads(l, o, block) : relate_classes(l, o, block);
+}
+
+enum { OPTION_BLOCK = OPTION_OWN, OPTION_HEADS };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -204,6 +334,8 @@ static bool take_option(void *options, int code, const char *value)
         return takes_file(FILE_OUTPUT, "-o", value, &o->output);
     case OPTION_FORMAT:
         return parse_format(&o->format, value, true);
+    case OPTION_HEADS:
+        return o->heads = true;
     case OPTION_BLOCK:
         o->block = value;
         return choice_block_valid_or_complain("--block", value);
@@ -216,6 +348,7 @@ static int run_relate(int argc, char **argv)
 {
     static const struct option table[] = {
         {"block", required_argument, NULL, OPTION_BLOCK},
+        {"heads", no_argument, NULL, OPTION_HEADS},
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"output", required_argument, NULL, 'o'},
         FIGURE_OPTIONS,
@@ -240,5 +373,5 @@ static int run_relate(int argc, char **argv)
     return exit;
 }
 
-const command command_headload_relate = {"headload relate", "say which classes route alike", help,
+const command command_headload_relate = {"headload relate", "say which classes, or heads, are alike", help,
                                          run_relate};

@@ -252,6 +252,7 @@ static int merge_head_loads(const merge_options *o)
     mohvit_error err;
     mohvit_status status = MOHVIT_OK;
     head_load *sum = head_load_open_or_complain(o->states[0]);
+    size_t with_pairs = sum && sum->together;
     for (size_t i = 1; sum && !status && i < o->count; i++) {
         head_load *l = NULL;
         status = head_load_open(&l, o->states[i], config_routing_from_json, &err);
@@ -259,11 +260,17 @@ static int merge_head_loads(const merge_options *o)
             status = head_load_merge(sum, l, o->states[0], o->states[i], allowed(o), &err);
         if (l && status)
             blame_one(o, i, l, &err);
+        with_pairs += l && l->together;
         head_load_destroy(l);
     }
     if (sum && !status)
         status = head_load_save(sum, o->head_load, &err);
     bool fine = sum && fine_or_complain(status, &err);
+    if (fine && with_pairs && !sum->together)
+        complain(
+            "warning: %s: does not say which heads the same tokens selected, as %zu of the head loads does "
+            "not",
+            o->head_load, o->count - with_pairs);
     if (fine) {
         name_missing_parts(o, sum);
         print_merged(o, sum);

@@ -39,6 +39,8 @@ struct mohvit_context {
     float *features;         /* (batch, channels) */
     int32_t *head_tokens;    /* (batch, blocks, max_heads) */
     double *gate_sum;        /* (batch, blocks, max_heads) */
+    int32_t *together;       /* (batch, pairs_per_slot) */
+    size_t pairs_per_slot;   /* heads² of every block */
     float *gates;            /* (batch, gates_per_slot); NULL: not recorded */
     size_t gates_per_slot;   /* tokens · heads of every block */
     float *outputs;          /* (batch, outputs_per_slot); NULL: not recorded */
@@ -104,8 +106,10 @@ static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
     ctx->features = calloc(ctx->batch, ctx->channels * sizeof *ctx->features);
     ctx->head_tokens = calloc(ctx->batch, ctx->heads * sizeof *ctx->head_tokens);
     ctx->gate_sum = calloc(ctx->batch, ctx->heads * sizeof *ctx->gate_sum);
+    ctx->together = calloc(ctx->batch, ctx->pairs_per_slot * sizeof *ctx->together);
     ctx->crop = memory_alloc(pixels, 1);
-    if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum || !ctx->crop)
+    if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum ||
+        !ctx->together || !ctx->crop)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu image%s", ctx->batch,
                          plural(ctx->batch));
     return create_workplaces(&ctx->workplaces, ctx, ctx->model, err);
@@ -131,6 +135,7 @@ mohvit_status mohvit_context_create(mohvit_context **out, const mohvit_model *m,
     ctx->classes = mohvit_describe(m)->config.num_classes;
     ctx->channels = mohvit_describe(m)->config.embed_dims[STAGES - 1];
     ctx->heads = mohvit_routing(m)->count * mohvit_routing(m)->max_heads;
+    ctx->pairs_per_slot = routing_head_pairs(mohvit_routing(m), mohvit_routing(m)->count);
     ctx->side_by_side = batch >= ctx->threads ? ctx->threads : 1;
     ctx->settings = (context_settings){
         .preprocess = mohvit_describe(m)->preprocess,
@@ -158,6 +163,7 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free(ctx->features);
     free(ctx->head_tokens);
     free(ctx->gate_sum);
+    free(ctx->together);
     free(ctx->gates);
     free(ctx->outputs);
     free(ctx->crop);
@@ -446,6 +452,8 @@ static void run_image(mohvit_context *ctx, size_t slot, team *t, size_t worker)
         .logits = ctx->logits + slot * ctx->classes,
         .head_tokens = set->counts_heads && !set->products_only ? ctx->head_tokens + slot * ctx->heads : NULL,
         .gate_sum = ctx->gate_sum + slot * ctx->heads,
+        .together =
+            set->counts_heads && !set->products_only ? ctx->together + slot * ctx->pairs_per_slot : NULL,
         .gates = ctx->gates && !set->products_only ? ctx->gates + slot * ctx->gates_per_slot : NULL,
         .inputs = set->inputs ? set->inputs + slot * mohvit_inputs(ctx->model) : NULL,
         .outputs = ctx->outputs && !set->products_only ? ctx->outputs + slot * ctx->outputs_per_slot : NULL,
@@ -547,6 +555,11 @@ const double *mohvit_head_gate_sum(const mohvit_context *ctx, size_t slot)
     return slot < ctx->answered ? ctx->gate_sum + slot * ctx->heads : NULL;
 }
 
+const int32_t *mohvit_together(const mohvit_context *ctx, size_t slot)
+{
+    return slot < ctx->answered ? ctx->together + slot * ctx->pairs_per_slot : NULL;
+}
+
 const float *mohvit_gates(const mohvit_context *ctx, size_t slot, size_t block_index)
 {
     const routing_layout *layout = mohvit_routing(ctx->model);
@@ -612,8 +625,9 @@ mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context 
         status = check_counting(load, ctx, err);
     if (status)
         return status;
-    return head_load_add(load, class_index, mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),
-                         err);
+    const head_image counted = {mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),
+                                mohvit_together(ctx, slot)};
+    return head_load_add(load, class_index, &counted, err);
 }
 
 /* ---- In one call ------------------------------------------------------------------------------ */

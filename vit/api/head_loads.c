@@ -19,11 +19,13 @@ mohvit_status head_load_create_of(mohvit_head_load **out, const mohvit_model *m,
         head_load_no_memory(err);
     else
         status = head_load_create(&l, mohvit_routing(m), of_model, &d->labels, err);
-    if (!status && json_object_update(l->provenance, provenance)) {
-        head_load_destroy(l);
-        status = head_load_no_memory(err);
-    }
     if (!status)
+        status = head_load_begin_together(l, err);
+    if (!status && json_object_update(l->provenance, provenance))
+        status = head_load_no_memory(err);
+    if (status)
+        head_load_destroy(l);
+    else
         *out = l;
     json_decref(of_model);
     json_decref(provenance);
@@ -66,7 +68,7 @@ mohvit_status mohvit_head_load_add_image(mohvit_head_load *load, const int32_t *
     mohvit_status status = check_class(load, class_index, err);
     if (!status)
         status = head_load_check_image(load, class_index, tokens, gate_sum, err);
-    return status ? status : head_load_add(load, class_index, tokens, gate_sum, err);
+    return status ? status : head_load_add(load, class_index, &(head_image){tokens, gate_sum, NULL}, err);
 }
 
 mohvit_status mohvit_head_load_merge(mohvit_head_load *to, const mohvit_head_load *from, int allow_mixed,

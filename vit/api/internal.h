@@ -40,8 +40,8 @@ typedef struct context_settings {
     float *inputs;                 /* where what enters each block is to be left; NULL: nowhere */
     const float *from;
     size_t first;
-    /* True unless told otherwise, for measuring what that costs. Without, head tokens and gate sums stay
-     * those of the last run that did. */
+    /* True unless told otherwise, for measuring what that costs. Without, head tokens, gate sums and what
+     * heads have in common stay those of the last run that did. */
     bool counts_heads;
     double team_macs; /* multiply-adds of a run that are worth a team */
 } context_settings;
@@ -56,6 +56,10 @@ const uint8_t *mohvit_last_crop(const mohvit_context *ctx);
 
 /* The input of a slot, (img_size, img_size, 3), to be filled directly. */
 float *mohvit_slot_input(mohvit_context *ctx, size_t slot);
+
+/* Of each block (heads, heads): the tokens of a slot's image that selected both heads; as long as
+ * mohvit_head_tokens. */
+const int32_t *mohvit_together(const mohvit_context *ctx, size_t slot);
 
 /* Nanoseconds of each operation since the last call. Images that run side by side count each on its own. */
 void mohvit_take_profile(mohvit_context *ctx, uint64_t ns[OPERATIONS]);

@@ -73,6 +73,7 @@ void head_load_destroy(head_load *l)
     free(l->gate_squares);
     free(l->half_images);
     free(l->half_active);
+    free(l->together);
     free(l);
 }
 
@@ -269,15 +270,28 @@ mohvit_status head_load_count_image(const head_load_counts *to, const routing_la
     return MOHVIT_OK;
 }
 
-mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
-                            mohvit_error *err)
+mohvit_status head_load_add(head_load *l, size_t class_index, const head_image *image, mohvit_error *err)
 {
     if (class_index >= l->names.count)
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "class %zu of a model of %zu", class_index,
                          l->names.count);
+    size_t pairs = l->together && image->together ? routing_head_pairs(&l->routing, l->routing.count) : 0;
+    bool room = true;
+    for (size_t i = 0; i < pairs; i++)
+        room = room && fits(l->together[i], image->together[i]);
+    if (!room)
+        return too_many(l, class_index, err);
     const head_load_counts row = head_load_row(l, class_index);
-    mohvit_status status = head_load_count_image(&row, &l->routing, tokens, gate_sum, err);
-    return status == MOHVIT_ERROR_LIMIT ? too_many(l, class_index, err) : status;
+    mohvit_status status = head_load_count_image(&row, &l->routing, image->tokens, image->gate_sum, err);
+    if (status)
+        return status == MOHVIT_ERROR_LIMIT ? too_many(l, class_index, err) : status;
+    for (size_t i = 0; i < pairs; i++)
+        l->together[i] += image->together[i];
+    if (!image->together) {
+        free(l->together);
+        l->together = NULL;
+    }
+    return MOHVIT_OK;
 }
 
 mohvit_status head_load_add_counts(head_load *l, size_t class_index, const head_load_counts *counts,

@@ -1,6 +1,7 @@
 /* head_load.h - which heads work for which class (spec 5; MoH, figure 3): for every class, block and head the
  * tokens that selected the head, and the sum of their gates; and sums over images of the squares of both,
- * which tell how sure they are (interval.h).
+ * which tell how sure they are (interval.h). For every block, over all classes, the tokens that selected each
+ * pair of heads (head_relation.h).
  *
  * Counts are exact. Gate sums are fixed-point integers, so that they too are the same to the last bit
  * whatever order or split the images came in. */
@@ -35,6 +36,7 @@ typedef struct head_load {
     int64_t *gate_squares; /* (classes, blocks, max_heads) Σ over images of (mean · 2^HEAD_LOAD_MEAN_BITS)² */
     int64_t *half_images; /* (classes) those of a half, chosen by a hash: chance differs in the halves */
     int64_t *half_active; /* (classes, blocks, max_heads) as active, of that half */
+    int64_t *together;    /* head_load_together; NULL: not counted */
     json_t *sources;      /* array: the data that were counted, an object for each part */
     json_t *provenance;   /* object: what they were counted with */
     json_t *config;       /* object: the model's, as the network writes it; compared, and nothing else */
@@ -47,16 +49,23 @@ typedef struct head_load_counts {
     int64_t *active, *gate, *active_squares, *gate_squares, *half_active;
 } head_load_counts;
 
-/* Nothing counted yet. Copies all it is given. *out is set on success alone; head_load_destroy frees it. */
+/* What a context reports of an image. */
+typedef struct head_image {
+    const int32_t *tokens;   /* (blocks, max_heads) */
+    const double *gate_sum;  /* (blocks, max_heads) */
+    const int32_t *together; /* of each block (heads, heads), as of head_load_together; NULL: not known */
+} head_image;
+
+/* Nothing counted yet, and nothing of pairs of heads to be. Copies all it is given. *out is set on success
+ * alone; head_load_destroy frees it. */
 mohvit_status head_load_create(head_load **out, const routing_layout *routing, json_t *config,
                                const labels *names, mohvit_error *err);
 void head_load_destroy(head_load *l);
 
-/* Adds one image of a class: what a context reports of it. tokens, gate_sum (blocks, max_heads). A hash of
- * the tokens tells whether it is of the half, so that it is wherever it is counted. A gate that is not finite
- * is an error, as is an overflow; nothing is added then. */
-mohvit_status head_load_add(head_load *l, size_t class_index, const int32_t *tokens, const double *gate_sum,
-                            mohvit_error *err);
+/* Adds one image of a class. A hash of the tokens tells whether it is of the half, so that it is wherever it
+ * is counted. A gate that is not finite is an error, as is an overflow; nothing is added then. After an image
+ * of which pairs of heads are not known, they are of none. */
+mohvit_status head_load_add(head_load *l, size_t class_index, const head_image *image, mohvit_error *err);
 
 /* The same to counts of one class. */
 mohvit_status head_load_count_image(const head_load_counts *to, const routing_layout *routing,
@@ -88,7 +97,7 @@ enum {
 /* Adds what another one counted with the same model; from another model, or with another preprocessing, is an
  * error that says what differs; so is what the flags above do not allow. Its sources are appended; data that
  * both have counted, as their fingerprints and shards tell whatever they are called, or that both have chosen
- * some of, are an error. The names are for messages. */
+ * some of, are an error. Pairs of heads are lost unless both have them. The names are for messages. */
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
                               const char *from_name, unsigned allowed, mohvit_error *err);
 
@@ -102,16 +111,37 @@ bool head_load_missing(const head_load *l, size_t source, bool behind, char *tex
 
 /* A safetensors file, whole or not at all: `images` (classes), `tokens` (classes, blocks), `active` (classes,
  * blocks, max heads) as I64, `gate_sum` as F64 and, all or none, `active_squares`, `gate_squares`,
- * `half_images` (classes) and `half_active` as I64; metadata `head_load` (version of the format), `config`,
- * `routing`, `class_names`, `block_names`, `data`, `active_heads_percent`, `provenance`. Files of 0.1 have
- * none of the last four and no `routing`; it reads files that do, as of the same version, and passes over
- * both. */
+ * `half_images` (classes) and `half_active` as I64; and, where it is known, `together` (blocks, max heads,
+ * max heads) as I64, -1 where a block has fewer heads. Metadata: `head_load` (version of the format),
+ * `config`, `routing`, `class_names`, `block_names`, `data`, `active_heads_percent`, `provenance`. Files of
+ * 0.1 have none of the last five tensors and no `routing`; it reads files that do, as of the same version,
+ * and passes over both. */
 mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err);
 
 /* Reads one, and checks that shapes fit the layout, and numbers each other (head_load_check). of_config (may
  * be NULL) is for a file without a layout. */
 mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,
                              mohvit_error *err);
+
+/* ---- Pairs of heads -------------------------------------------------------------------------- */
+
+/* Has pairs counted from now on, of a head load without images. */
+mohvit_status head_load_begin_together(head_load *l, mohvit_error *err);
+
+/* (heads, heads) of a block: the tokens, of all classes, that selected both heads; of a head with itself, its
+ * active tokens. The head load has to have them. */
+int64_t *head_load_together(const head_load *l, size_t block);
+
+/* Adds known numbers of all blocks. An overflow is an error; nothing is added then. */
+mohvit_status head_load_add_together(head_load *l, const int64_t *together, mohvit_error *err);
+
+/* Where together (heads, heads) has the diagonal, and of routed heads the triangle above it, the rest
+ * follows.
+ */
+void head_load_complete_together(int64_t *together, const routing_block *b);
+
+/* Checks that those of a block belong together and to the active tokens. name begins the message. */
+mohvit_status head_load_check_together(const head_load *l, size_t block, const char *name, mohvit_error *err);
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 

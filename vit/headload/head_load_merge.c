@@ -240,6 +240,22 @@ static mohvit_status agree_on_squares(head_load *to, const comparison *k, unsign
     return MOHVIT_OK;
 }
 
+/* Likewise of pairs of heads, whose loss is no error: pictures that a caller adds have none. */
+static mohvit_status add_together(head_load *to, const head_load *from, mohvit_error *err)
+{
+    mohvit_status status = MOHVIT_OK;
+    if (!head_load_images(from, NULL))
+        return MOHVIT_OK;
+    if (!from->together) {
+        free(to->together);
+        to->together = NULL;
+        return MOHVIT_OK;
+    }
+    if (!to->together && !head_load_images(to, NULL))
+        status = head_load_begin_together(to, err);
+    return status || !to->together ? status : head_load_add_together(to, from->together, err);
+}
+
 mohvit_status head_load_merge(head_load *to, const head_load *from, const char *to_name,
                               const char *from_name, unsigned allowed, mohvit_error *err)
 {
@@ -253,6 +269,8 @@ mohvit_status head_load_merge(head_load *to, const head_load *from, const char *
         status = compare_sources(&k);
     if (!status)
         status = agree_on_squares(to, &k, allowed);
+    if (!status)
+        status = add_together(to, from, err);
     for (size_t c = 0; !status && c < to->names.count; c++) {
         const head_load_counts row = head_load_row(from, c);
         status = head_load_add_counts(to, c, &row, err);

@@ -13,9 +13,20 @@
 
 // ---- Saving ----------------------------------------------------------------------------------------
 
-enum { IMAGES, TOKENS, ACTIVE, GATE_SUM, ACTIVE_SQUARES, GATE_SQUARES, HALF_IMAGES, HALF_ACTIVE, TENSORS };
+enum {
+    IMAGES,
+    TOKENS,
+    ACTIVE,
+    GATE_SUM,
+    ACTIVE_SQUARES, /* from here on only where there are squares; */
+    GATE_SQUARES,
+    HALF_IMAGES,
+    HALF_ACTIVE,
+    TOGETHER, /* only where there are pairs */
+    TENSORS
+};
 
-/* The tensors of a file; the last four only where it has squares. */
+/* All that a file may have. */
 static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, size_t classes)
 {
     size_t blocks = routing->count, max_heads = routing->max_heads;
@@ -32,6 +43,8 @@ static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, 
     t[HALF_ACTIVE].name = "half_active";
     t[ACTIVE_SQUARES].name = "active_squares";
     t[GATE_SQUARES].name = "gate_squares";
+    t[TOGETHER] = (tensor_info){
+        .name = "together", .dtype = DTYPE_I64, .rank = 3, .shape = {blocks, max_heads, max_heads}};
     for (size_t i = 0; i < TENSORS; i++) {
         t[i].elements = 1;
         for (size_t k = 0; k < t[i].rank; k++)
@@ -39,9 +52,9 @@ static void file_tensors(tensor_info t[TENSORS], const routing_layout *routing, 
     }
 }
 
-static size_t tensor_count(bool squares)
+static bool is_wanted(size_t tensor, bool squares, bool together)
 {
-    return squares ? TENSORS : ACTIVE_SQUARES;
+    return tensor < ACTIVE_SQUARES || (tensor == TOGETHER ? together : squares);
 }
 
 static char *block_names(const head_load *l)
@@ -75,9 +88,13 @@ static mohvit_status create_writer(safetensors_writer **w, const head_load *l, c
         {"provenance", provenance},
     };
     file_tensors(tensors, &l->routing, l->names.count);
+    size_t count = 0;
+    for (size_t i = 0; i < TENSORS; i++)
+        if (is_wanted(i, l->has_squares, l->together))
+            tensors[count++] = tensors[i];
     mohvit_status status = config && routing && names && blocks && data && provenance
-                               ? safetensors_writer_create(w, path, tensors, tensor_count(l->has_squares),
-                                                           metadata, sizeof metadata / sizeof *metadata, err)
+                               ? safetensors_writer_create(w, path, tensors, count, metadata,
+                                                           sizeof metadata / sizeof *metadata, err)
                                : head_load_no_memory(err);
     json_decref(layout);
     free(config);
@@ -89,15 +106,38 @@ static mohvit_status create_writer(safetensors_writer **w, const head_load *l, c
     return status;
 }
 
+/* Element (block, i, j) of the file's tensor. */
+static size_t pair_at(const head_load *l, size_t block, size_t i, size_t j)
+{
+    return (block * l->routing.max_heads + i) * l->routing.max_heads + j;
+}
+
+/* (blocks, max_heads, max_heads), of a head load that has pairs; NULL without memory. */
+static int64_t *pairs_of_file(const head_load *l)
+{
+    size_t n = l->routing.max_heads, cells = l->routing.count * n * n;
+    int64_t *pairs = memory_alloc(cells, sizeof *pairs);
+    for (size_t i = 0; pairs && i < cells; i++)
+        pairs[i] = -1;
+    for (size_t b = 0; pairs && b < l->routing.count; b++) {
+        const int64_t *together = head_load_together(l, b);
+        size_t heads = l->routing.blocks[b].heads;
+        for (size_t i = 0; i < heads; i++)
+            memcpy(pairs + pair_at(l, b, i, 0), together + i * heads, heads * sizeof *pairs);
+    }
+    return pairs;
+}
+
 mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err)
 {
     size_t classes = l->names.count, blocks = l->routing.count,
            cells = classes * blocks * l->routing.max_heads;
     int64_t *tokens = memory_alloc(classes * blocks, sizeof *tokens);
     double *gate = memory_alloc(cells, sizeof *gate);
-    const void *data[TENSORS] = {l->images,         tokens,          l->active,      gate,
-                                 l->active_squares, l->gate_squares, l->half_images, l->half_active};
-    bool room = tokens && gate;
+    int64_t *pairs = l->together ? pairs_of_file(l) : NULL;
+    const void *data[TENSORS] = {l->images,       tokens,         l->active,      gate, l->active_squares,
+                                 l->gate_squares, l->half_images, l->half_active, pairs};
+    bool room = tokens && gate && (pairs || !l->together);
     for (size_t b = 0; room && b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
             tokens[c * blocks + b] = head_load_tokens(l, c, b);
@@ -105,10 +145,12 @@ mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error 
         gate[i] = (double)l->gate[i] / HEAD_LOAD_GATE_UNIT;
     safetensors_writer *w = NULL;
     mohvit_status status = room ? create_writer(&w, l, path, err) : head_load_no_memory(err);
-    for (size_t i = 0; !status && i < tensor_count(l->has_squares); i++)
-        status = safetensors_writer_add_raw(w, data[i], err);
+    for (size_t i = 0; !status && i < TENSORS; i++)
+        if (is_wanted(i, l->has_squares, l->together))
+            status = safetensors_writer_add_raw(w, data[i], err);
     free(tokens);
     free(gate);
+    free(pairs);
     return safetensors_writer_finish(w, status, err);
 }
 
@@ -206,16 +248,18 @@ static mohvit_status read_description(head_load **out, const reader *r)
         status = routing_layout_read(&routing, layout, config, r->of_config, r->path, r->err);
     if (!status)
         status = labels_from_json(&names, classes, r->path, r->err);
-    bool squares = false;
+    bool squares = false, together = checkpoint_find(r->cp, "together");
     if (!status)
         file_tensors(tensors, &routing, names.count);
-    for (size_t i = ACTIVE_SQUARES; !status && i < TENSORS; i++)
+    for (size_t i = ACTIVE_SQUARES; !status && i < TOGETHER; i++)
         squares = squares || checkpoint_find(r->cp, tensors[i].name);
-    for (size_t i = 0; !status && i < tensor_count(squares);
-         i++) // before the memory for so many is asked for
-        status = check_tensor(r, &tensors[i]);
+    for (size_t i = 0; !status && i < TENSORS; i++) // before the memory for so many is asked for
+        if (is_wanted(i, squares, together))
+            status = check_tensor(r, &tensors[i]);
     if (!status)
         status = head_load_create(out, &routing, config, &names, r->err);
+    if (!status && together)
+        status = head_load_begin_together(*out, r->err);
     if (!status)
         (*out)->has_squares = squares;
     json_decref(config);
@@ -284,6 +328,33 @@ static mohvit_status read_squares(const reader *r, head_load *l)
     return status ? status : read_raw(r, "half_active", l->half_active);
 }
 
+static mohvit_status read_together(const reader *r, head_load *l)
+{
+    size_t n = l->routing.max_heads;
+    int64_t *pairs = memory_alloc(l->routing.count * n * n, sizeof *pairs);
+    if (!pairs)
+        return head_load_no_memory(r->err);
+    mohvit_status status = read_raw(r, "together", pairs);
+    for (size_t b = 0; !status && b < l->routing.count; b++) {
+        int64_t *together = head_load_together(l, b);
+        size_t heads = l->routing.blocks[b].heads;
+        for (size_t i = 0; !status && i < n; i++) {
+            for (size_t j = 0; !status && j < n; j++) {
+                int64_t value = pairs[pair_at(l, b, i, j)];
+                if (i < heads && j < heads)
+                    together[i * heads + j] = value;
+                else if (value != -1)
+                    status = error_set(r->err, MOHVIT_ERROR_FORMAT,
+                                       "%s: together: block %s, heads %zu and %zu: %lld; expected -1, since "
+                                       "there are no such heads",
+                                       r->path, l->routing.blocks[b].name, i, j, (long long)value);
+            }
+        }
+    }
+    free(pairs);
+    return status;
+}
+
 static mohvit_status read_all(head_load **out, const reader *r)
 {
     mohvit_status status = check_version(r);
@@ -305,9 +376,13 @@ static mohvit_status read_all(head_load **out, const reader *r)
         status = read_gates(r, *out);
     if (!status && (*out)->has_squares)
         status = read_squares(r, *out);
+    if (!status && (*out)->together)
+        status = read_together(r, *out);
     for (size_t b = 0; !status && b < (*out)->routing.count; b++)
         for (size_t c = 0; !status && c < (*out)->names.count; c++)
             status = head_load_check(*out, c, b, r->path, r->err);
+    for (size_t b = 0; !status && (*out)->together && b < (*out)->routing.count; b++)
+        status = head_load_check_together(*out, b, r->path, r->err);
     return status;
 }
 

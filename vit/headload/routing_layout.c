@@ -84,6 +84,14 @@ size_t routing_pairs(const routing_layout *l, size_t count)
     return pairs;
 }
 
+size_t routing_head_pairs(const routing_layout *l, size_t count)
+{
+    size_t pairs = 0;
+    for (size_t i = 0; i < count; i++)
+        pairs += l->blocks[i].heads * l->blocks[i].heads;
+    return pairs;
+}
+
 double routing_layout_active_percent(const routing_layout *l)
 {
     size_t active = 0, heads = 0;

@@ -57,6 +57,9 @@ void routing_head_name(char out[ROUTING_HEAD_NAME], const routing_block *b, size
 /* (token, head) pairs of one image in the first `count` blocks, selected or not. */
 size_t routing_pairs(const routing_layout *l, size_t count);
 
+/* (head, head) pairs of the first `count` blocks. */
+size_t routing_head_pairs(const routing_layout *l, size_t count);
+
 /* Appends a block, of which index is set here. The layout may be {0}. */
 mohvit_status routing_layout_add(routing_layout *l, const routing_block *block, mohvit_error *err);
 mohvit_status routing_layout_copy(routing_layout *out, const routing_layout *from, mohvit_error *err);

@@ -12,6 +12,7 @@ static void forward(const model *m, const pass *p, const float *input, size_t sk
     size_t max_heads = config_max_heads(&m->config), at = skip * max_heads, N = 0, mark = p->scratch->used;
     float *x = scratch_floats(p->scratch, config_widest(&m->config), 1), *gates = result->gates,
           *inputs = result->inputs, *outputs = result->outputs;
+    int32_t *together = result->together;
 
     p->profile->last = clock_ns();
     for (size_t s = 0; s < STAGES; s++) {
@@ -38,6 +39,10 @@ static void forward(const model *m, const pass *p, const float *input, size_t sk
             if (result->head_tokens)
                 router_report(&now->blocks[b].attention.router, &r, N, max_heads, result->head_tokens + at,
                               result->gate_sum + at);
+            if (together) {
+                router_pairs(&now->blocks[b].attention.router, &r, N, together);
+                together += heads * heads;
+            }
             if (gates) {
                 memcpy(gates, r.gate, N * heads * sizeof *gates);
                 gates += N * heads;

@@ -57,10 +57,11 @@ typedef struct forward_result {
     float *logits;   /* (num_classes) */
     /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: not wanted. */
     int32_t *head_tokens;
-    double *gate_sum; /* (blocks, max_heads) */
-    float *gates;     /* of each block (tokens, heads), 0 where not selected. NULL: not wanted */
-    float *inputs;    /* of each block (tokens, channels): the tokens that enter it. NULL: not wanted */
-    float *outputs;   /* of each block (tokens, channels), as trace sees them. NULL: not wanted */
+    double *gate_sum;  /* (blocks, max_heads); NULL where head_tokens is */
+    int32_t *together; /* of each block (heads, heads): tokens that selected both. NULL: not wanted */
+    float *gates;      /* of each block (tokens, heads), 0 where not selected. NULL: not wanted */
+    float *inputs;     /* of each block (tokens, channels): the tokens that enter it. NULL: not wanted */
+    float *outputs;    /* of each block (tokens, channels), as trace sees them. NULL: not wanted */
     /* Called after each block, unless NULL, in this order. */
     route_trace *routes;
     void *routes_user;
@@ -74,8 +75,8 @@ typedef struct forward_result {
 void model_forward(const model *m, const pass *p, const float *input, const forward_result *result);
 
 /* The rest of a pass, from block `first` of all stages on, with the tokens that entered it. Nothing is
- * reported of the blocks before; gates and inputs are not to be wanted. A pass that differs in nothing before
- * `first` ends with the same bits. */
+ * reported of the blocks before; together, gates and inputs are not to be wanted. A pass that differs in
+ * nothing before `first` ends with the same bits. */
 void model_resume(const model *m, const pass *p, size_t first, const float *tokens,
                   const forward_result *result);
 

@@ -47,6 +47,9 @@ void router_drop(const router *r, const head_drops *drops, size_t N, float *gate
 void router_report(const router *r, const selection *chosen, size_t N, size_t max_heads, int32_t *tokens,
                    double *gate_sum);
 
+/* together (heads, heads) = the tokens that selected both heads. */
+void router_pairs(const router *r, const selection *chosen, size_t N, int32_t *together);
+
 /* gate and pick (N, heads) of the router's logits (N, rows), as gates_job says (kernels.h). */
 void router_gates(const router *r, const kernels *k, const float *logits, size_t N, float *gate,
                   uint8_t *pick);

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static inline uint64_t made_random(uint64_t *state, uint64_t below)
 {
@@ -78,6 +79,32 @@ static inline void fill_half(head_load *l, size_t class_index, size_t block_inde
         int64_t more = l->active[at] * half % n > 0;
         l->half_active[at] += more;
         left -= more;
+    }
+}
+
+/* What a context could report of image i: each token selects routed heads that follow each other. tokens,
+ * gate_sum (blocks, max_heads); together of each block (heads, heads). */
+static inline void made_image(const routing_layout *l, uint64_t i, int32_t *tokens, double *gate_sum,
+                              int32_t *together)
+{
+    uint64_t state = 77 * i + 1;
+    memset(together, 0, routing_head_pairs(l, l->count) * sizeof *together);
+    for (size_t k = 0; k < l->count; k++) {
+        const routing_block *b = &l->blocks[k];
+        for (size_t t = 0; t < b->tokens; t++) {
+            uint8_t picked[ROUTING_MAX_HEADS];
+            size_t n = routing_candidates(b), first = n ? made_random(&state, 1 + made_random(&state, n)) : 0;
+            for (size_t h = 0; h < b->heads; h++)
+                picked[h] = h < b->shared || (h - b->shared + n - first) % n < b->routed;
+            for (size_t h = 0; h < b->heads * b->heads; h++)
+                together[h] += picked[h / b->heads] && picked[h % b->heads];
+        }
+        for (size_t h = 0; h < l->max_heads; h++) {
+            bool there = h < b->heads;
+            tokens[k * l->max_heads + h] = there ? together[h * (b->heads + 1)] : -1;
+            gate_sum[k * l->max_heads + h] = there ? 0.5 * together[h * (b->heads + 1)] : 0;
+        }
+        together += b->heads * b->heads;
     }
 }
 

@@ -308,6 +308,9 @@ def check_labels(folder, labels, shuffled):
     blocks, names = json.loads(metadata["routing"])["blocks"], json.loads(metadata["class_names"])
     sums = add_up(pictures, len(names), pictures["tokens"])
     counted["gate"] = counted.pop("gate_sum") * 2**20
+    together = counted.pop("together")  # which python_head_load works out from gates; here, its diagonals
+    same("tokens of a head with itself", np.maximum(together.diagonal(axis1=1, axis2=2), 0),
+         np.maximum(counted["active"], 0).sum(0))
     for name, values in counted.items():
         same(f"{name} of the head load", values, sums[name])
     check_export(load, pictures, blocks, names)

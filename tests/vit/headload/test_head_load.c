@@ -134,8 +134,11 @@ static void count_golden(const char *name)
     l = empty_head_load(&g.config, &mohvit_describe(m)->labels);
     assert_non_null(l);
     size_t cells = l->routing.count * l->routing.max_heads;
+    expect_ok(head_load_begin_together(l, &err), &err);
     for (size_t i = 0; i < g.batch; i++) {
-        expect_ok(head_load_add(l, i, mohvit_head_tokens(ctx, i), mohvit_head_gate_sum(ctx, i), &err), &err);
+        const head_image one = {mohvit_head_tokens(ctx, i), mohvit_head_gate_sum(ctx, i),
+                                mohvit_together(ctx, i)};
+        expect_ok(head_load_add(l, i, &one, &err), &err);
         for (size_t k = 0; k < cells; k++) {
             size_t b = k / l->routing.max_heads, h = k % l->routing.max_heads;
             assert_int_equal(l->active[i * cells + k], g.tokens[i * cells + k]);
@@ -143,6 +146,8 @@ static void count_golden(const char *name)
             assert_true(fabs(mean - (double)g.gate_mean[i * cells + k]) <= 1e-4);
         }
     }
+    for (size_t b = 0; b < l->routing.count; b++)
+        expect_ok(head_load_check_together(l, b, name, &err), &err);
     print_message("%s: %zu images, %zu counts equal\n", name, g.batch, g.batch * cells);
     head_load_destroy(l);
     mohvit_context_destroy(ctx);
@@ -197,12 +202,13 @@ static void any_order_and_split_of_the_images_gives_the_same_bits(void **state)
     }
     for (uint64_t i = 0; i < IMAGES; i++) {
         make_image(whole, tokens, gates, i);
-        assert_int_equal(head_load_add(whole, i % 5, tokens, gates, NULL), MOHVIT_OK);
+        assert_int_equal(head_load_add(whole, i % 5, &(head_image){tokens, gates, NULL}, NULL), MOHVIT_OK);
     }
     for (uint64_t k = 0; k < IMAGES; k++) {
         uint64_t i = k * 263 % IMAGES; // every image, in another order
         make_image(whole, tokens, gates, i);
-        assert_int_equal(head_load_add(parts[k % PARTS], i % 5, tokens, gates, NULL), MOHVIT_OK);
+        assert_int_equal(head_load_add(parts[k % PARTS], i % 5, &(head_image){tokens, gates, NULL}, NULL),
+                         MOHVIT_OK);
     }
     head_load *merged = make(&c, 1); // as whole began
     for (size_t i = PARTS; i--;) {
@@ -230,7 +236,7 @@ static void squares_are_sums_over_images(void **state)
     int64_t active[16] = {0}, gate[16] = {0};
     for (uint64_t i = 0; i < 9; i++) {
         make_image(l, tokens, gates, i);
-        assert_int_equal(head_load_add(l, 4, tokens, gates, NULL), MOHVIT_OK);
+        assert_int_equal(head_load_add(l, 4, &(head_image){tokens, gates, NULL}, NULL), MOHVIT_OK);
         for (size_t h = 0; h < 16; h++) {
             double mean = round(gates[first + h] / 4 * 65536);
             active[h] += tokens[first + h] * tokens[first + h];
@@ -260,7 +266,7 @@ static void an_image_is_in_a_half_by_its_counts(void **state)
         int64_t before = *row.half_images;
         make_image(l, tokens, gates, i);
         for (size_t twice = 0; twice < 2; twice++)
-            assert_int_equal(head_load_add(l, 4, tokens, gates, NULL), MOHVIT_OK);
+            assert_int_equal(head_load_add(l, 4, &(head_image){tokens, gates, NULL}, NULL), MOHVIT_OK);
         bool half = *row.half_images > before;
         assert_int_equal(*row.half_images, before + 2 * half);
         active += half ? 2 * tokens[at] : 0;
@@ -284,14 +290,18 @@ static void what_cannot_be_counted_is_refused_and_changes_nothing(void **state)
     int32_t *tokens = malloc(cells * sizeof *tokens);
     double *gates = malloc(cells * sizeof *gates);
     make_image(l, tokens, gates, 3);
-    expect_error(head_load_add(l, 5, tokens, gates, &err), &err, MOHVIT_ERROR_ARGUMENT, "class 5", "5");
+    expect_error(head_load_add(l, 5, &(head_image){tokens, gates, NULL}, &err), &err, MOHVIT_ERROR_ARGUMENT,
+                 "class 5", "5");
     gates[20] = NAN;
-    expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_NONFINITE, "block 1", "nan");
+    expect_error(head_load_add(l, 1, &(head_image){tokens, gates, NULL}, &err), &err, MOHVIT_ERROR_NONFINITE,
+                 "block 1", "nan");
     gates[20] = INFINITY;
-    expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_NONFINITE, "block 1", "inf");
+    expect_error(head_load_add(l, 1, &(head_image){tokens, gates, NULL}, &err), &err, MOHVIT_ERROR_NONFINITE,
+                 "block 1", "inf");
     assert_same_counts(l, before);
     gates[20] = 1.0 * HEAD_LOAD_MAX_MEAN * 64 * 1.0001; // of the 64 tokens of block 2.0
-    expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_NONFINITE, "block 1", "");
+    expect_error(head_load_add(l, 1, &(head_image){tokens, gates, NULL}, &err), &err, MOHVIT_ERROR_NONFINITE,
+                 "block 1", "");
     gates[20] = 0;
     size_t last =
         head_load_at(l, 1, 5, 15); // by the time that it overflows, all others might have been added
@@ -300,8 +310,8 @@ static void what_cannot_be_counted_is_refused_and_changes_nothing(void **state)
     for (size_t i = 0; i < 5; i++) {
         int64_t kept = *sums[i];
         *sums[i] = i < 4 ? INT64_MAX : HEAD_LOAD_MAX_IMAGES;
-        expect_error(head_load_add(l, 1, tokens, gates, &err), &err, MOHVIT_ERROR_LIMIT, "class 1",
-                     "64 bits");
+        expect_error(head_load_add(l, 1, &(head_image){tokens, gates, NULL}, &err), &err, MOHVIT_ERROR_LIMIT,
+                     "class 1", "64 bits");
         *sums[i] = kept;
         assert_same_counts(l, before);
     }
@@ -622,7 +632,7 @@ static void a_gate_sum_is_counted_to_the_nearest_unit(void **state)
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
         int64_t before = l->gate[head_load_at(l, 1, 4, 7)];
         gates[4 * l->routing.max_heads + 7] = part[i] / HEAD_LOAD_GATE_UNIT;
-        assert_int_equal(head_load_add(l, 1, tokens, gates, NULL), MOHVIT_OK);
+        assert_int_equal(head_load_add(l, 1, &(head_image){tokens, gates, NULL}, NULL), MOHVIT_OK);
         assert_int_equal(l->gate[head_load_at(l, 1, 4, 7)] - before, nearest[i]);
     }
     head_load_destroy(l);

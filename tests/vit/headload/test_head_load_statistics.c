@@ -41,7 +41,7 @@ static void add(head_load *l, size_t c, int32_t a, int32_t b, int32_t d, int32_t
     int32_t tokens[20] = {256, -1, -1, -1, -1, 64, -1, -1, -1, -1, 16, -1, -1, -1, -1, 4, a, b, d, e};
     double gates[20] = {0};
     assert_int_equal(a + b + d + e, 8);
-    assert_int_equal(head_load_add(l, c, tokens, gates, NULL), MOHVIT_OK);
+    assert_int_equal(head_load_add(l, c, &(head_image){tokens, gates, NULL}, NULL), MOHVIT_OK);
 }
 
 static block_statistics compute(const head_load *l, size_t block)
@@ -151,7 +151,8 @@ static void gates_are_means_over_classes(void **state)
     head_load *l = make(3);
     for (size_t i = 0; i < 3; i++) {
         double gates[20] = {[15] = 6, [16] = i < 2 ? 2 : 1, [17] = i < 2 ? 0 : 3};
-        assert_int_equal(head_load_add(l, i < 2 ? 0 : 2, tokens, gates, NULL), MOHVIT_OK);
+        assert_int_equal(head_load_add(l, i < 2 ? 0 : 2, &(head_image){tokens, gates, NULL}, NULL),
+                         MOHVIT_OK);
     }
     block_statistics s = compute(l, 3);
     assert_near(s.routed_share, (2. / 8 + 4. / 10) / 2);

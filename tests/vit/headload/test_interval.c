@@ -57,7 +57,7 @@ static void add(head_load *l, size_t c, int32_t a)
 {
     const int32_t tokens[] = {10, a, 10 - a, 0, 10, 10, 10, -1};
     const double gates[] = {10, 0.5 * a, 2 * (10 - a), 0, 10, 10, 10, 0};
-    assert_int_equal(head_load_add(l, c, tokens, gates, NULL), MOHVIT_OK);
+    assert_int_equal(head_load_add(l, c, &(head_image){tokens, gates, NULL}, NULL), MOHVIT_OK);
 }
 
 static void intervals_are_what_they_are_said_to_be(void **state)

@@ -189,6 +189,31 @@ static void tokens_are_routed_one_by_one(void **state)
     array_free(logits);
 }
 
+/* Also of fewer tokens than a mask holds, of one more, and of the last of many. */
+static void pairs_are_counted_token_by_token(void **state)
+{
+    (void)state;
+    static const size_t tokens[] = {1, 63, 64, 65, 200};
+    random_stream random = {7};
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        enum { H = 9 };
+        router r = router_of(H, 2, 3);
+        uint8_t *pick = malloc(tokens[i] * H);
+        int32_t found[H * H], expected[H * H] = {0};
+        size_t counts[H] = {0};
+        memset(found, 0xAA, sizeof found);
+        for (size_t n = 0; n < tokens[i]; n++) {
+            for (size_t h = 0; h < H; h++)
+                counts[h] += pick[n * H + h] = h < r.shared || random_below(&random, 2);
+            for (size_t k = 0; k < H * H; k++)
+                expected[k] += pick[n * H + k / H] && pick[n * H + k % H];
+        }
+        router_pairs(&r, &(selection){.pick = pick, .counts = counts}, tokens[i], found);
+        assert_memory_equal(found, expected, sizeof found);
+        free(pick);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_prestate(name, (void *)k)
 
 int main(void)
@@ -206,6 +231,7 @@ int main(void)
             TEST(one_shared_head_has_gate_1_times_its_balance),
             TEST(without_weights_every_gate_is_1),
             TEST(tokens_are_routed_one_by_one),
+            TEST(pairs_are_counted_token_by_token),
         };
         failed += cmocka_run_group_tests_name(k->isa, tests, NULL, NULL);
     }
