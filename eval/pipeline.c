@@ -79,6 +79,7 @@ typedef struct worker {
     mohvit_context **contexts; /* (top_ks) */
     ablator ablator;           /* where the pipeline has an ablation; */
     score *ablated;            /* (passes) and what it says of an image */
+    prober prober;             /* where it has a certainty */
     size_t batch;
     loaded *images; /* (batch) */
 } worker;
@@ -390,9 +391,12 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
         .features = mohvit_features(ctx, l->slot),
         .logits = mohvit_logits(ctx, l->slot),
         .ablated = w->ablated,
+        .certainty = w->prober.counts,
     };
     if (!status && w->ablated)
         status = ablator_run(&w->ablator, w->ablated, &rules, &cause);
+    if (!status && p->certainty)
+        status = prober_run(&w->prober, &cause);
     pthread_mutex_lock(&w->r->results);
     l->chunk->result.network_ns[top_k] += spent;
     for (size_t i = 0; !status && !l->error && i < p->section_count; i++)
@@ -549,6 +553,7 @@ static void run_crew(void *arg, team *t)
 static void worker_free(worker *w, size_t top_ks)
 {
     ablator_free(&w->ablator);
+    prober_free(&w->prober);
     free(w->ablated);
     for (size_t v = 0; w->contexts && v < top_ks; v++)
         mohvit_context_destroy(w->contexts[v]);
@@ -560,7 +565,8 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
 {
     const pipeline *p = r->p;
     mohvit_status status = MOHVIT_OK;
-    size_t batch = p->ablation ? 1 : p->batch; // what enters each block takes 12 MB of a small variant
+    // What enters each block takes 12 MB of a small variant.
+    size_t batch = p->ablation || p->certainty ? 1 : p->batch;
     *w = (worker){.r = r, .batch = divide_up(batch, p->threads)};
     w->contexts = calloc(p->top_ks, sizeof *w->contexts);
     w->images = calloc(w->batch, sizeof *w->images);
@@ -575,6 +581,8 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
         status = w->ablated ? ablator_create(&w->ablator, p->ablation, w->contexts[0], err)
                             : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a thread's images");
     }
+    if (!status && p->certainty)
+        status = prober_create(&w->prober, p->certainty, w->contexts[0], err);
     return status;
 }
 

@@ -13,6 +13,7 @@
 #define MOHVIT_PIPELINE_H
 
 #include "eval/ablation.h"
+#include "eval/certainty.h"
 #include "eval/record.h"
 #include "vit/api/internal.h"
 
@@ -26,7 +27,8 @@ typedef struct image_answer {
     const double *gate_sum;
     const int32_t *together;
     const float *features, *logits;
-    const score *ablated; /* (passes) of the pipeline's ablation; NULL: it has none */
+    const score *ablated;              /* (passes) of the pipeline's ablation; NULL: it has none */
+    const certainty_counts *certainty; /* (blocks), likewise */
 } image_answer;
 
 /* What else is to be known of the images of a chunk, as a section of its record. Calls come from several
@@ -52,10 +54,11 @@ typedef struct pipeline {
     const preprocess *preprocess;
     const bool *competes; /* (classes), or NULL: all do */
     size_t threads;
-    const ablation *ablation; /* each image's further passes; then of one top-k, and each thread runs one
-                                 image at a time, whatever `batch`. NULL: none */
-    size_t batch;             /* images of one forward pass over all threads */
-    bool exif_orientation;    /* turns pictures as their EXIF says */
+    const ablation *ablation;   /* each image's further passes; then of one top-k, and each thread runs one
+                                   image at a time, whatever `batch`. NULL: none */
+    const certainty *certainty; /* likewise, of changed pictures */
+    size_t batch;               /* images of one forward pass over all threads */
+    bool exif_orientation;      /* turns pictures as their EXIF says */
     bool predictions;
     const chunk_section *sections; /* (section_count), at most PIPELINE_MAX_SECTIONS */
     size_t section_count;

@@ -15,6 +15,7 @@
  *               probability f32; where the header has "predictions"
  *     LOAD      head_load_record.c; where the header has one of its names
  *     ABLT      ablation_record.h; where the header has "ablation"
+ *     SURE      certainty_record.h; where the header has "certainty"
  *     FEAT LOGT HEAD  vector_record.h; where the header has "features", "logits", "per-image"
  *
  * Numbers are little-endian; a text is its length as u32 and its bytes. Who adds a kind of section defines

@@ -41,7 +41,7 @@ expect() {
 expect "classify eval merge headload routes info convert synth preprocess verify bench help" mohvit ""
 expect "convert" mohvit con
 expect "--help --version" mohvit --
-expect "count export plot stats report ablate top relate" mohvit headload ""
+expect "count export plot stats report ablate top relate certainty" mohvit headload ""
 expect "count" mohvit headload c
 expect "eval" mohvit help ev
 expect "--top" mohvit classify --to

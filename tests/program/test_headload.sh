@@ -272,8 +272,46 @@ an_ablation_goes_on_to_the_same_result() {
     has "$err" "ablation"
 }
 
+# Pictures without classes: threads, batches, states that were cut short, ranks.
+certainty_is_the_same_however_it_is_run() {
+    local what=(headload certainty "idx:$pictures" --limit 130 --format csv --quiet)
+    run 0 "${what[@]}" --threads 1
+    cp out.txt whole.csv
+    equal "$(sed -n 2p whole.csv | cut -d , -f 1-7)" "1,0,3,1,256,130,4"
+    equal "$(wc -l <whole.csv)" 7
+    awk -F, 'NR > 1 && !($8 > 0 && $8 <= $9 && $10 > 0 && $11 > 0 && $11 < 1 && $12 > $13 && $12 < 1) { exit 1 }' whole.csv ||
+        fail "numbers that cannot be: $(cat whole.csv)"
+    for how in "--threads 3" "--threads 2 --batch 7"; do
+        # shellcheck disable=SC2086
+        run 0 "${what[@]}" $how --state sure
+        cmp out.txt whole.csv || fail "another certainty with $how"
+        truncate -s $(($(stat -c %s sure) * 2 / 3)) sure
+        # shellcheck disable=SC2086
+        run 0 "${what[@]}" $how --state sure
+        cmp out.txt whole.csv || fail "another certainty once it went on"
+        run 1 "${what[@]}" --state sure --shift 5
+        has "$err" "shift is 4, expected 5"
+        rm sure
+    done
+    timeout 120 mpirun --oversubscribe -n 3 "$mohvit" "${what[@]}" --threads 1 </dev/null 2>err.txt | cmp - whole.csv ||
+        fail "another certainty: $(cat err.txt)"
+    run 0 headload certainty "idx:$pictures" --limit 130 --shift 0 --format json
+    equal "$(get blocks 5 shifted) $(get shift) $(get images) $(get complete)" "1.0 0 130 true"
+    near "$(get blocks 5 entropy)" "$(sed -n 7p whole.csv | cut -d , -f 8)"
+    run 0 headload certainty "idx:$pictures" --limit 3 --quiet
+    equal "$(sed -n 1p out.txt)" "3 images, shifted by 4 pixels"
+    equal "$(sed -n '4,9s/ .*//p' out.txt | tr '\n' ' ')" "1.0 2.0 3.0 3.1 3.2 4.0 "
+    run 2 headload certainty "idx:$pictures" --shift 64
+    has "$err" "--shift 64: expected less than the 64 pixels of the model's pictures"
+    run 2 headload certainty "idx:$pictures" --routed-heads 100% --limit 1
+    has "$err" "no block of this model routes"
+    run 2 headload certainty "idx:$pictures" --shard 1/2 --state x
+    run 2 headload certainty "idx:$pictures" --routed-heads 1,2
+    absent x
+}
+
 every_command_below_explains_itself() {
-    for command in count export plot stats report ablate top relate; do
+    for command in count export plot stats report ablate top relate certainty; do
         run 0 headload $command --help
         has "$out" "Usage: mohvit headload $command "
         equal "$err" ""
@@ -286,7 +324,7 @@ every_command_below_explains_itself() {
     done
     run 2 headload
     run 2 headload nonsense
-    has "$err" "expected one of count, export, plot, stats, report, ablate, top, relate"
+    has "$err" "expected one of count, export, plot, stats, report, ablate, top, relate, certainty"
 }
 
 a_failed_picture_is_left_out() {
@@ -709,6 +747,7 @@ count)
 ablate)
     an_ablation_says_what_evaluations_without_each_head_say
     an_ablation_goes_on_to_the_same_result
+    certainty_is_the_same_however_it_is_run
     ;;
 mpi)
     ranks_give_the_same_bits

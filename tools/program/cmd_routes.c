@@ -65,8 +65,8 @@ static void *copy(const void *from, size_t count, size_t size)
     return to;
 }
 
-static void record(void *user, size_t stage_at, size_t block_at, const float *gate, const uint8_t *pick,
-                   size_t N, size_t heads)
+static void record(void *user, size_t stage_at, size_t block_at, const router *by, const selection *chosen,
+                   size_t N)
 {
     recorder *r = user;
     const routing_block *b = r->layout->blocks;
@@ -77,8 +77,8 @@ static void record(void *user, size_t stage_at, size_t block_at, const float *ga
     routes *to = &r->blocks[r->count++];
     *to = (routes){.block = b,
                    .side = (size_t)lround(sqrt((double)N)),
-                   .gate = copy(gate, N * heads, sizeof *gate),
-                   .pick = copy(pick, N * heads, sizeof *pick)};
+                   .gate = copy(chosen->gate, N * by->heads, sizeof *chosen->gate),
+                   .pick = copy(chosen->pick, N * by->heads, 1)};
 }
 
 static void recorder_free(recorder *r)

@@ -19,7 +19,7 @@ extern const command command_classify, command_info, command_convert, command_sy
 /* Below `mohvit headload`. */
 extern const command command_headload_count, command_headload_export, command_headload_plot,
     command_headload_stats, command_headload_report, command_headload_ablate, command_headload_top,
-    command_headload_relate;
+    command_headload_relate, command_headload_certainty;
 
 void command_print_help(const command *c);
 

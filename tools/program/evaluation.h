@@ -5,6 +5,7 @@
 #define MOHVIT_EVALUATION_H
 
 #include "eval/ablation_record.h"
+#include "eval/certainty_record.h"
 #include "eval/head_load_record.h"
 #include "eval/journal.h"
 #include "eval/pipeline.h"
@@ -25,7 +26,8 @@ typedef struct evaluation {
     model_source source;
     mohvit_model *models[EVALUATION_MAX_TOP_KS]; /* (top_ks) */
     size_t top_ks;
-    ablation ablation; /* where the options want one */
+    ablation ablation;   /* where the options want one */
+    certainty certainty; /* likewise */
     class_table *classes;
     bool *competes; /* of --subset, or NULL */
     preprocess preprocess;

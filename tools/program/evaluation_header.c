@@ -82,6 +82,8 @@ static json_t *match_json(const evaluation *e, const json_t *provenance)
         or_die(NULL);
     if (e->o->ablates)
         json_put(match, "ablation", ablation_json(e));
+    if (e->o->probes)
+        json_put(match, "shift", json_integer((json_int_t)e->o->shift));
     return match;
 }
 
@@ -102,6 +104,8 @@ static json_t *sections_json(const evaluation *e)
             json_add(sections, json_string(vector_kind_name(k)));
     if (e->o->ablates)
         json_add(sections, json_string(ABLATION_SECTION));
+    if (e->o->probes)
+        json_add(sections, json_string(CERTAINTY_SECTION));
     if (evaluation_load_name(e))
         json_add(sections, json_string(evaluation_load_name(e)));
     return sections;

@@ -89,6 +89,17 @@ static int open_models(evaluation *e)
                                           asked->ablated_together, asked->ablation_renormalises, &err),
                           &err))
         return EXIT_USAGE;
+    e->certainty = (certainty){e->models[0], asked->shift};
+    size_t side = mohvit_describe(e->models[0])->config.img_size;
+    if (asked->probes && asked->shift >= side) {
+        complain("--shift %zu: expected less than the %zu pixels of the model's pictures", asked->shift,
+                 side);
+        return EXIT_USAGE;
+    }
+    if (asked->probes && !routing_layout_last_routed(mohvit_routing(e->models[0]))) {
+        complain("no block of this model routes: all its heads are always on");
+        return EXIT_USAGE;
+    }
     e->preprocess = mohvit_describe(e->models[0])->preprocess;
     if (e->o->crop_pct > 0)
         e->preprocess.crop_pct = e->o->crop_pct;
@@ -189,7 +200,8 @@ static mohvit_status check_sections(const evaluation *e, mohvit_error *err)
     for (size_t i = 0; i < json_array_size(there); i++) {
         const char *section = json_string_value(json_array_get(there, i));
         bool known = section && (!strcmp(section, "predictions") || !strcmp(section, ABLATION_SECTION) ||
-                                 (load && !strcmp(section, load))); // an ablation is part of "match"
+                                 !strcmp(section, CERTAINTY_SECTION) || // these are part of "match"
+                                 (load && !strcmp(section, load)));
         for (vector_kind k = 0; section && k < VECTOR_KINDS; k++)
             known = known || (e->o->vectors[k] && !strcmp(section, vector_kind_name(k)));
         if (!known)

@@ -170,10 +170,13 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
                                vector_kind_name(k));
     if (o->head_load && o->routed_count > 1)
         return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
-    if (o->ablates && o->shards)
-        return usage_error(name, "--shard: such states are not merged; mpirun shares the work among machines");
+    if ((o->ablates || o->probes) && o->shards)
+        return usage_error(name,
+                           "--shard: such states are not merged; mpirun shares the work among machines");
     if (o->ablates && o->routed_count > 1)
         return usage_error(name, "heads are dropped of one model; expected one value of --routed-heads");
+    if (o->probes && o->routed_count > 1)
+        return usage_error(name, "routers are those of one model; expected one value of --routed-heads");
     for (size_t i = 0; i < o->data_count; i++)
         names_file(FILE_DATA, NULL, unless_stream(o->data[i]));
     model_names_weights(&o->model);

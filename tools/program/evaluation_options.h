@@ -149,6 +149,8 @@ typedef struct evaluation_options {
     bool ablates; /* runs each picture once more without each of these heads (eval/ablation.h); */
     const char *ablated_heads; /* NULL: all */
     bool ablated_together, ablation_renormalises;
+    bool probes;        /* looks at routers, and at each picture flipped and moved (eval/certainty.h); */
+    size_t shift;       /* by so many pixels */
     bool by_prediction; /* pictures without a class are welcome: their head load is their prediction's */
 } evaluation_options;
 

@@ -118,6 +118,8 @@ static pipeline make_pipeline(evaluation *e)
         e->sections[sections++] = head_load_record_section(&e->load);
     if (e->o->ablates)
         e->sections[sections++] = ablation_record_section(&e->ablation);
+    if (e->o->probes)
+        e->sections[sections++] = certainty_record_section(&e->certainty);
     const json_t *header = e->journal ? journal_header(e->journal) : e->header;
     pipeline p = {
         .data = e->data,
@@ -126,6 +128,7 @@ static pipeline make_pipeline(evaluation *e)
         .preprocess = &e->preprocess,
         .competes = e->competes,
         .ablation = e->o->ablates ? &e->ablation : NULL,
+        .certainty = e->o->probes ? &e->certainty : NULL,
         .threads = (size_t)e->threads,
         .batch = e->o->model.batch,
         .exif_orientation = e->o->exif_orientation,

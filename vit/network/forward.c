@@ -53,7 +53,7 @@ static void forward(const model *m, const pass *p, const float *input, size_t sk
             }
             profile_lap(p->profile, OP_COUNT);
             if (result->routes)
-                result->routes(result->routes_user, s, b, r.gate, r.pick, N, heads);
+                result->routes(result->routes_user, s, b, &now->blocks[b].attention.router, &r, N);
             if (result->trace)
                 result->trace(result->trace_user, s, b, x, N, now->norm.C);
             scratch_release(p->scratch, before);

@@ -47,9 +47,9 @@ mohvit_status model_cost(cost *out, const config *c, const char *backend, precis
 /* Sees the tokens x (N, C) that leave a block; stages and blocks count from 0. */
 typedef void block_trace(void *user, size_t stage, size_t block, const float *x, size_t N, size_t C);
 
-/* Sees what a block's router chose for each token: gate (N, heads), exactly 0 where pick (N, heads) is 0. */
-typedef void route_trace(void *user, size_t stage, size_t block, const float *gate, const uint8_t *pick,
-                         size_t N, size_t heads);
+/* Sees what a block's router chose for N tokens. */
+typedef void route_trace(void *user, size_t stage, size_t block, const router *r, const selection *chosen,
+                         size_t N);
 
 /* What a forward pass reports of one image; pointers owned by the caller. */
 typedef struct forward_result {

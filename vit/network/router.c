@@ -84,7 +84,6 @@ typedef struct {
     float *y;
     const float *x;
     size_t N;
-    float *logits; // (N, rows)
     float *clear;
     const selection *to;
 } route_job;
@@ -96,13 +95,13 @@ static void route_rows(void *arg, size_t task, size_t worker)
     const pass *p = job->pass;
     size_t N = job->N, C = job->norm->C, row = task * ENCODE_ROWS,
            rows = N - row < ENCODE_ROWS ? N - row : ENCODE_ROWS;
-    float *y = encode_begin(p, job->reader, job->y, row, worker), *logits = job->logits + row * r->rows;
+    float *y = encode_begin(p, job->reader, job->y, row, worker), *scores = job->to->scores + row * r->rows;
     norm_rows(p, job->norm, y, job->x + row * C, rows);
     if (r->rows) {
-        linear_call scores = {&r->scores, {y, C * sizeof *y}, logits, r->rows, rows, false};
-        linear_columns(&scores, 0, r->rows, p->kernels);
+        linear_call call = {&r->scores, {y, C * sizeof *y}, scores, r->rows, rows, false};
+        linear_columns(&call, 0, r->rows, p->kernels);
     }
-    router_gates(r, p->kernels, logits, rows, job->to->gate + row * r->heads, job->to->pick + row * r->heads);
+    router_gates(r, p->kernels, scores, rows, job->to->gate + row * r->heads, job->to->pick + row * r->heads);
     if (p->drops.heads)
         router_drop(r, &p->drops, rows, job->to->gate + row * r->heads);
     if (job->clear)
@@ -148,22 +147,20 @@ selection router_room(const pass *p, const router *r, size_t N)
         .pick = scratch_take(s, N * r->heads, 1),
         .lists = scratch_take(s, N * r->heads, sizeof(uint32_t)),
         .counts = scratch_take(s, r->heads, sizeof(size_t)),
+        .scores = scratch_floats(s, N, r->rows),
     };
 }
 
 void router_forward(const pass *p, const router *r, const norm *n, const linear *reader, float *y,
                     const float *x, size_t N, float *clear, const selection *to)
 {
-    size_t mark = p->scratch->used;
-    float *logits = scratch_floats(p->scratch, N, r->rows);
-    route_job job = {p, r, n, reader, y, x, N, logits, clear, to};
+    route_job job = {p, r, n, reader, y, x, N, clear, to};
     double macs = (double)N * (double)n->C * (double)r->rows;
     encode_reserve(p, reader, N, ENCODE_ROWS);
     pass_count(p, macs, macs);
     pass_loop(p, divide_up(N, ENCODE_ROWS), route_rows, &job);
     pass_products(p, r->heads, list_tokens, &job);
     profile_lap(p->profile, OP_ROUTER);
-    scratch_release(p->scratch, mark);
 }
 
 void router_report(const router *r, const selection *chosen, size_t N, size_t max_heads, int32_t *tokens,

@@ -21,6 +21,7 @@ typedef struct selection {
     uint8_t *pick;   /* (N, h): 1 where selected; shared heads always are */
     uint32_t *lists; /* (h, N): the tokens that selected each head, ascending, */
     size_t *counts;  /* (h): and how many those are */
+    float *scores;   /* (N, rows): the logits that it chose by */
 } selection;
 
 /* The router of a block of stage s, from 0. */

@@ -411,13 +411,13 @@ static void *copied(const void *from, size_t bytes)
     return memcpy(to, from, bytes);
 }
 
-static void keep_routes(void *user, size_t stage_at, size_t block_at, const float *gate, const uint8_t *pick,
-                        size_t N, size_t heads)
+static void keep_routes(void *user, size_t stage_at, size_t block_at, const router *r,
+                        const selection *chosen, size_t N)
 {
     (void)stage_at, (void)block_at;
     traced *t = user;
-    t->gate[t->blocks] = copied(gate, N * heads * sizeof *gate);
-    t->pick[t->blocks++] = copied(pick, N * heads);
+    t->gate[t->blocks] = copied(chosen->gate, N * r->heads * sizeof *chosen->gate);
+    t->pick[t->blocks++] = copied(chosen->pick, N * r->heads);
 }
 
 static int cancel(void *user, size_t done, size_t total)

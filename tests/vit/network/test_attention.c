@@ -643,17 +643,17 @@ typedef struct {
     double sums[STAGES][CONFIG_MAX_HEADS]; /* each stage has one block */
 } seen_gates;
 
-static void sum_gates(void *user, size_t s, size_t b, const float *gate, const uint8_t *pick, size_t N,
-                      size_t h)
+static void sum_gates(void *user, size_t s, size_t b, const router *r, const selection *chosen, size_t N)
 {
     (void)b;
+    const size_t h = r->heads;
     seen_gates *seen = user;
     assert_int_equal(h, seen->config->num_heads[s]);
     for (size_t head = 0; head < h; head++) {
         seen->sums[s][head] = 0;
         for (size_t token = 0; token < N; token++)
-            if (pick[token * h + head])
-                seen->sums[s][head] += (double)gate[token * h + head];
+            if (chosen->pick[token * h + head])
+                seen->sums[s][head] += (double)chosen->gate[token * h + head];
     }
 }
 
