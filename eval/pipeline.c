@@ -37,7 +37,7 @@ typedef struct loaded {
     uint64_t charge; /* bytes that it counts for in the queue */
     size_t slot;     /* of the batch; SLOT_NONE: it has none */
     char *error;     /* malloc'd: why it has no score */
-    bool lost;       /* there was no memory to say why; the run is over */
+    bool lost;       /* interrupted, or there was no memory to say why; the run is over */
 } loaded;
 
 #define SLOT_NONE SIZE_MAX
@@ -402,7 +402,10 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
     for (size_t i = 0; !status && !l->error && i < p->section_count; i++)
         p->sections[i].add(p->sections[i].user, l->chunk->sections[i], &a);
     pthread_mutex_unlock(&w->r->results);
-    if (status && !l->error) {
+    if (status == MOHVIT_ERROR_CANCELLED) {
+        l->lost = true;
+        stop(w->r, MOHVIT_OK, NULL);
+    } else if (status && !l->error) {
         error_set(&err, status, "%s%s: %s", dataset_prefix(p->data, item->source), item->name, cause.message);
         fail(w->r, l, &err);
     }
@@ -440,7 +443,7 @@ static void hand_in(worker *w, size_t count)
         pthread_mutex_unlock(&r->results);
         if (complete)
             chunk_finish(r, c);
-        if (r->p->image) {
+        if (r->p->image && !l->lost) {
             pthread_mutex_lock(&r->output);
             stopping = r->p->image(r->p->user, failed);
             pthread_mutex_unlock(&r->output);
@@ -561,6 +564,13 @@ static void worker_free(worker *w, size_t top_ks)
     free(w->images);
 }
 
+static int cancel_pass(void *user, size_t done, size_t total)
+{
+    (void)done, (void)total;
+    const pipeline *p = user;
+    return p->interrupted(p->user);
+}
+
 static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
 {
     const pipeline *p = r->p;
@@ -581,6 +591,8 @@ static mohvit_status worker_create(worker *w, run *r, mohvit_error *err)
         status = w->ablated ? ablator_create(&w->ablator, p->ablation, w->contexts[0], err)
                             : error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a thread's images");
     }
+    if (!status && p->ablation && p->interrupted)
+        mohvit_set_progress(w->ablator.rest, cancel_pass, (void *)p);
     if (!status && p->certainty)
         status = prober_create(&w->prober, p->certainty, w->contexts[0], err);
     return status;

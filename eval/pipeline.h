@@ -73,8 +73,11 @@ typedef struct pipeline {
     /* Asked after each image, by one thread at a time: true ends the run; what is incomplete is dropped.
      * failed tells what just happened; may be NULL. */
     bool (*image)(void *user, bool failed);
-    /* Told at the end of a run that `image` ended, in the order of the data, why each image failed that is
-     * in a chunk which is dropped; may be NULL. */
+    /* Asked by every thread after each block of an ablation's passes, which may take minutes: true drops the
+     * image and ends the run; may be NULL. */
+    bool (*interrupted)(void *user);
+    /* Told at the end of a run that `image` or `interrupted` ended, in the order of the data, why each image
+     * failed that is in a chunk which is dropped; may be NULL. */
     void (*dropped)(void *user, const char *error);
     /* Where not NULL, runs in a thread of its own, along with all the others, until it returns. */
     mohvit_status (*serve)(void *user, mohvit_error *err);

@@ -6,12 +6,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "eval/ablation_record.h"
 #include "eval/head_load_record.h"
 #include "eval/header.h"
 #include "eval/recheck.h"
 #include "eval/vector_record.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -251,6 +253,59 @@ static void an_evaluation_stops_when_it_is_told_to(void **state)
     }
 }
 
+static bool ask_twice(void *user)
+{
+    return ++*(atomic_size_t *)user > 2;
+}
+
+static bool never_reached(void *user, bool failed)
+{
+    (void)user, (void)failed;
+    fail_msg("an image was taken for done");
+    return false;
+}
+
+static mohvit_status next_of_all(void *user, size_t *chunk, mohvit_error *err)
+{
+    (void)user, (void)err;
+    *chunk = 0;
+    return MOHVIT_OK;
+}
+
+/* Of 46 passes of a picture, one for each head, the first one or two are begun; with several threads, one of
+ * each. */
+static void an_ablation_ends_within_a_picture(void **state)
+{
+    (void)state;
+    const mohvit_model *models[] = {shared};
+    ablation all;
+    mohvit_error err;
+    assert_int_equal(ablation_create(&all, shared, NULL, "", false, false, &err), MOHVIT_OK);
+    const chunk_section section = ablation_record_section(&all);
+    for (size_t threads = 1; threads <= MAX_THREADS; threads++) {
+        atomic_size_t asked = 0;
+        const pipeline p = {
+            .data = data,
+            .models = models,
+            .top_ks = 1,
+            .preprocess = &mohvit_describe(shared)->preprocess,
+            .threads = threads,
+            .batch = 1,
+            .ablation = &all,
+            .sections = &section,
+            .section_count = 1,
+            .user = &asked,
+            .next = next_of_all,
+            .done = keep_record,
+            .image = never_reached,
+            .interrupted = ask_twice,
+        };
+        assert_int_equal(pipeline_run(&p, &err), MOHVIT_OK);
+        assert_in_range(asked, 3, 2 + threads);
+    }
+    ablation_free(&all);
+}
+
 /* One by one, as a caller of the public interface would count them. */
 static void heads_are_counted_as_the_library_counts_them(void **state)
 {
@@ -479,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_evaluation_comes_to_the_same_on_any_threads),
         cmocka_unit_test(an_evaluation_stops_when_it_is_told_to),
+        cmocka_unit_test(an_ablation_ends_within_a_picture),
         cmocka_unit_test(heads_are_counted_as_the_library_counts_them),
         cmocka_unit_test(features_logits_and_heads_are_those_of_the_library),
         cmocka_unit_test(of_several_models_the_heads_of_the_first_are_counted),

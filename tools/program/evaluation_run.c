@@ -56,6 +56,12 @@ static bool count_image(void *user, bool failed)
     return stop;
 }
 
+static bool told_by_signal(void *user)
+{
+    (void)user;
+    return interrupt_pending();
+}
+
 /* What no record will tell. */
 static void tell_dropped(void *user, const char *error)
 {
@@ -140,6 +146,7 @@ static pipeline make_pipeline(evaluation *e)
         .next = next_chunk,
         .done = keep_own,
         .image = count_image,
+        .interrupted = told_by_signal,
         .dropped = tell_dropped,
     };
     if (e->ranks && evaluation_speaks(e)) {
