@@ -5,6 +5,7 @@
 #include "eval/journal.h"
 #include "eval/head_load_record.h"
 #include "eval/vector_record.h"
+#include "weights/safetensors_writer.h"
 
 #include <math.h>
 
@@ -210,6 +211,49 @@ static void seed_head_loads(const config *c, const labels *names)
     seed_head_load(load);
 }
 
+/* Of three pictures, the first of no class; without names for one of them; and of no picture. */
+static void seed_per_image(size_t count, size_t name_bytes)
+{
+    enum { MOST = 3, NAME = 5 };
+    static const char texts[] = "a.jpgb.jpgc.jpg";
+    size_t blocks = seed_routing.count, heads = seed_routing.max_heads, cells = blocks * heads;
+    const tensor_info tensors[] = {
+        {.name = "index", .dtype = DTYPE_I64, .rank = 1, .shape = {count}, .elements = count},
+        {.name = "class", .dtype = DTYPE_I64, .rank = 1, .shape = {count}, .elements = count},
+        {.name = "name_offsets", .dtype = DTYPE_I64, .rank = 1, .shape = {count + 1}, .elements = count + 1},
+        {.name = "names", .dtype = DTYPE_U8, .rank = 1, .shape = {name_bytes}, .elements = name_bytes},
+        {.name = "active",
+         .dtype = DTYPE_I32,
+         .rank = 3,
+         .shape = {count, blocks, heads},
+         .elements = count * cells},
+    };
+    const int64_t index[MOST] = {0, 2, 3}, class_of[MOST] = {-1, 0, 1},
+                  ends[] = {0, NAME, 2 * NAME, 3 * NAME};
+    int32_t active[MOST * MAX_CELLS];
+    double gates[MAX_CELLS];
+    int32_t together[2 * MAX_CELLS];
+    for (size_t i = 0; i < MOST; i++)
+        made_image(&seed_routing, i, active + i * cells, gates, together);
+    const void *data[] = {index, class_of, ends, texts, active};
+    json_t *layout = routing_layout_to_json(&seed_routing);
+    char *routing = json_dumps(layout, JSON_COMPACT);
+    const metadata_entry metadata[] = {{"per-image", "1"},
+                                       {"provenance", "{}"},
+                                       {"routing", routing},
+                                       {"class_names", "[\"n01440764\\ttench\",\"dress\"]"}};
+    safetensors_writer *w;
+    mohvit_error err;
+    expect_ok(safetensors_writer_create(&w, seed_path("per_image"), tensors, sizeof tensors / sizeof *tensors,
+                                        metadata, sizeof metadata / sizeof *metadata, &err),
+              &err);
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++)
+        expect_ok(safetensors_writer_add_raw(w, data[i], &err), &err);
+    expect_ok(safetensors_writer_finish(w, MOHVIT_OK, &err), &err);
+    json_decref(layout);
+    free(routing);
+}
+
 void seed_evaluations(void)
 {
     config c;
@@ -223,6 +267,9 @@ void seed_evaluations(void)
     seed_damaged_journals();
     expect_ok(labels_numbered(&names, c.num_classes, &err), &err);
     seed_head_loads(&c, &names);
+    seed_per_image(3, 15);
+    seed_per_image(3, 14);
+    seed_per_image(0, 0);
     labels_free(&names);
     routing_layout_free(&seed_routing);
 }
