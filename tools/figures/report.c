@@ -18,6 +18,7 @@
 extern const char report_html[] __attribute__((visibility("hidden")));
 extern const char report_css[] __attribute__((visibility("hidden")));
 extern const char report_numbers_js[] __attribute__((visibility("hidden")));
+extern const char report_pictures_js[] __attribute__((visibility("hidden")));
 extern const char report_js[] __attribute__((visibility("hidden")));
 
 // ---- Text ------------------------------------------------------------------------------------------
@@ -259,6 +260,7 @@ static mohvit_status fill_in(bytes *t, const head_load *l, const char *title, mo
             text_put(t, report_css);
         else if (!strncmp(at, "{{SCRIPT}}", 10)) {
             text_put(t, report_numbers_js);
+            text_put(t, report_pictures_js);
             text_put(t, report_js);
         } else
             status = add_data(t, l, title, err);

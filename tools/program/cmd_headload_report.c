@@ -13,7 +13,9 @@
 static const char help[] =
     "FILE -o PAGE.html\n"
     "Makes a page to explore a head load in a browser: summary, heatmap of every block, classes side\n"
-    "by side, statistics, CSV. One file; neither making nor opening it uses the network.\n\n"
+    "by side, statistics; load, gate or gate share, with 95 % intervals. It prints, saves what it shows\n"
+    "as SVG, PNG or CSV, and works by keyboard and with screen readers. One file; neither making nor\n"
+    "opening it uses the network. Needs a browser of 2023 or later.\n\n"
     "  -o, --output FILE  the page to write\n"
     "  -h, --help         show this\n";
 

@@ -101,7 +101,7 @@ function gateInterval(c, b, h) {
 /* level: where the line is, as in tools/figures/figure.c. */
 const measures = {
   load: { name: 'load', of: loadOf, interval: loadInterval, level: (b) => b.balanced, levelName: 'balanced' },
-  gate: { name: 'mean gate', of: gateOf, interval: gateInterval, level: () => NaN },
+  gate: { name: 'gate', of: gateOf, interval: gateInterval, level: () => NaN },
   'gate-share': { name: 'gate share', of: gateShareOf, interval: () => null, level: (b) => 1 / b.heads, levelName: 'even' },
 };
 const title = (c) => { const n = names[c].indexOf(','); return n > 0 ? names[c].slice(0, n) : names[c]; };

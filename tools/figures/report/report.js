@@ -1,40 +1,6 @@
 /* The page of `mohvit headload report`. What came from files reaches the page as text alone: through textContent,
  * attributes and the canvas, never as markup. */
 
-// ---- Making elements ------------------------------------------------------------------------------------------
-
-function make(tag, attributes, ...children) {
-  const svg = ['svg', 'rect', 'line', 'text', 'g', 'title'].includes(tag);
-  const e = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes || {})) e.setAttribute(key, value);
-  e.append(...children.map((x) => (x instanceof Node ? x : String(x))));
-  return e;
-}
-const fixed = (x, digits) => (Number.isFinite(x) ? x.toFixed(digits) : '–');
-const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, '\u00a0');
-
-// ---- Colours ------------------------------------------------------------------------------------------------
-
-/* One hue whose lightness goes one way; on dark paper the other way around. */
-const ramps = {
-  light: [[222, 235, 247], [198, 219, 239], [158, 202, 225], [107, 174, 214], [66, 146, 198], [33, 113, 181], [8, 81, 156], [8, 48, 107]],
-  dark: [[24, 36, 52], [18, 54, 92], [20, 78, 136], [36, 108, 176], [74, 144, 204], [124, 180, 224], [176, 210, 238], [222, 236, 248]],
-};
-let theme = 'light', shades = [];
-function setTheme(name) {
-  theme = name;
-  document.documentElement.dataset.theme = name;
-  $('theme').setAttribute('aria-pressed', String(name === 'dark'));
-  const stops = ramps[name];
-  shades = [];
-  for (let i = 0; i <= 255; i++) {
-    const at = (i / 255) * (stops.length - 1), k = Math.min(Math.floor(at), stops.length - 2), f = at - k;
-    shades.push(`rgb(${stops[k].map((v, j) => Math.round(v + f * (stops[k + 1][j] - v))).join(',')})`);
-  }
-}
-const shade = (t) => shades[Math.round(255 * Math.min(1, Math.max(0, t)))];
-const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
 // ---- State ---------------------------------------------------------------------------------------------------
 
 let now = routing[routing.length - 1] || blocks[blocks.length - 1]; // whose numbers are ready
@@ -50,8 +16,6 @@ const columns = () => {
   for (let h = $('shared').checked || !now.routes ? 0 : now.shared; h < now.heads; h++) all.push(h);
   return all;
 };
-const headName = (b, h) => `${isShared(b, h) ? 'shared' : 'routed'} head ${headLabel(b, h)}`;
-const headLabel = (b, h) => (isShared(b, h) ? `s${h + 1}` : `r${h - b.shared + 1}`);
 
 function orderRows() {
   const kind = $('order').value, all = Array.from({ length: classes }, (_, c) => c);
@@ -75,17 +39,6 @@ function rangeOf(list, b) {
   }
   return low <= high ? [low, high] : [0, 1];
 }
-function roundStep(span, most) {
-  const power = 10 ** Math.floor(Math.log10(span / most));
-  return [1, 2, 2.5, 5, 10].map((s) => s * power).find((s) => span / s <= most + 1e-9);
-}
-/* A round range around [low, high]. */
-function scaleOf(low, high) {
-  if (high - low < 0.01) { low = Math.max(0, low - 0.005); high = low + 0.01; }
-  const step = roundStep(high - low, 5);
-  return { low: step * Math.floor(low / step + 1e-9), high: step * Math.ceil(high / step - 1e-9), step };
-}
-const decimals = (step) => (step >= 1 ? 0 : Math.max(1, Math.ceil(-Math.log10(step) - 1e-9)) + (/25$/.test(String(step)) ? 1 : 0));
 
 // ---- Summary -------------------------------------------------------------------------------------------------
 
@@ -116,98 +69,43 @@ function fillSummary() {
 // ---- Heatmap -------------------------------------------------------------------------------------------------
 
 let frame = null; // where things are on the canvas
-function layOut() {
-  const box = $('heatmap'), width = box.clientWidth, heads = columns();
-  const labels = rowHeight >= 11, left = labels ? Math.min(170, Math.round(width * 0.3)) : 12, top = 24;
-  const gap = heads.length && isShared(now, heads[0]) && !isShared(now, heads[heads.length - 1]) ? 8 : 0;
-  const sharedCount = heads.filter((h) => isShared(now, h)).length;
-  const cell = (width - left - 8 - gap) / heads.length;
+function view() {
   const [low, high] = rangeOf(rows, now);
-  frame = { width, heads, left, top, cell, gap, sharedCount, labels, scale: scaleOf(low, high) };
-  const full = top + classes * rowHeight + 6;
-  $('spacer').style.height = `${full}px`;
-  frame.height = Math.min(full, 620);
-  box.style.height = `${Math.min(full + 2, 622)}px`;
+  return { block: now, measure, heads: columns(), rows, scale: scaleOf(low, high), orderName: $('order').selectedOptions[0].text };
 }
-const columnX = (i) => frame.left + i * frame.cell + (i >= frame.sharedCount ? frame.gap : 0);
-const shadeOf = (value) => shade((value - frame.scale.low) / (frame.scale.high - frame.scale.low));
-
+function layOut() {
+  const box = $('heatmap'), f = framed(view(), box.clientWidth, rowHeight), full = f.top + classes * rowHeight + 6;
+  frame = { ...f, height: Math.min(full, 620) };
+  $('spacer').style.height = `${full}px`;
+  box.style.height = `${frame.height + 2}px`;
+}
 function drawHeatmap() {
   const canvas = $('canvas'), ratio = window.devicePixelRatio || 1, scroll = $('heatmap').scrollTop;
-  const { width, height, heads, top, cell, left } = frame;
+  const { width, height, top, cell } = frame;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
-  const g = canvas.getContext('2d');
+  const g = canvas.getContext('2d'), on = onCanvas(g);
   g.scale(ratio, ratio);
-  g.fillStyle = variable('--paper');
-  g.fillRect(0, 0, width, height);
-  const sharedColour = variable('--shared'), absent = variable('--absent'), ink = variable('--ink'), soft = variable('--soft');
-  const first = Math.max(0, Math.floor(scroll / rowHeight)), last = Math.min(classes, Math.ceil((scroll + height - top) / rowHeight));
-  const seam = rowHeight >= 6 ? 1 : 0, columnSeam = cell >= 6 ? 1 : 0;
+  on.rect(0, 0, width, height, colours.paper);
   g.save();
   g.beginPath();
   g.rect(0, top, width, height - top);
   g.clip();
-  g.font = `${Math.min(12.5, rowHeight - 2)}px system-ui, "Liberation Sans", sans-serif`;
-  g.textAlign = 'right';
-  g.textBaseline = 'middle';
-  for (let r = first; r < last; r++) {
-    const c = rows[r], y = top + r * rowHeight - scroll;
-    for (let i = 0; i < heads.length; i++) {
-      const h = heads[i];
-      g.fillStyle = !images[c] ? absent : now.routes && isShared(now, h) ? sharedColour : shadeOf(measure.of(c, now, h));
-      g.fillRect(columnX(i), y, cell - columnSeam, rowHeight - seam);
-    }
-    if (frame.labels) {
-      g.fillStyle = chosen.includes(c) ? variable('--action') : ink;
-      let text = title(c);
-      while (text.length > 1 && g.measureText(text).width > left - 14) text = `${text.replace(/…$/, '').slice(0, -1)}…`;
-      g.fillText(text, left - 8, y + rowHeight / 2);
-    } else if (chosen.includes(c)) {
-      g.fillStyle = variable('--action');
-      g.fillRect(2, y, left - 4, Math.max(rowHeight, 2));
-    }
-  }
-  if (classes && heads.length) {
-    g.strokeStyle = variable('--accent');
-    g.lineWidth = 2;
-    g.strokeRect(columnX(cursor.column) - 0.5, top + cursor.row * rowHeight - scroll - 0.5, cell, Math.max(rowHeight, 3));
-  }
+  const first = Math.max(0, Math.floor(scroll / rowHeight)), last = Math.min(classes, Math.ceil((scroll + height - top) / rowHeight));
+  drawRows(on, frame, first, last, top + first * rowHeight - scroll, chosen);
+  g.strokeStyle = colours.accent;
+  g.lineWidth = 2;
+  g.strokeRect(frame.x(cursor.column) - 0.5, top + cursor.row * rowHeight - scroll - 0.5, cell, Math.max(rowHeight, 3));
   g.restore();
-  g.font = '11.5px system-ui, "Liberation Sans", sans-serif';
-  g.fillStyle = soft;
-  g.textAlign = 'center';
-  g.textBaseline = 'middle';
-  const every = [1, 2, 5, 10, 20, 50, 100].find((n) => n * cell >= 24) || 100;
-  heads.forEach((h, i) => {
-    const id = isShared(now, h) ? h + 1 : h - now.shared + 1;
-    if (every === 1 || id === 1 || (every === 2 ? id % 2 : id % every === 0)) g.fillText(headLabel(now, h), columnX(i) + cell / 2, top / 2);
-  });
+  drawHeadNames(on, frame);
 }
-
 function drawLegend() {
-  const { low, high, step } = frame.scale, height = 180, legend = $('legend');
-  const svg = make('svg', { width: 70, height: height + 16, viewBox: `0 -8 70 ${height + 16}` });
-  for (let i = 0; i < 60; i++)
-    svg.append(make('rect', { x: 6, y: height - ((i + 1) * height) / 60, width: 12, height: height / 60 + 0.5, fill: shade(i / 59) }));
-  for (let v = low; v <= high + 1e-9; v += step) {
-    const text = make('text', { x: 24, y: height * (1 - (v - low) / (high - low)) + 4, fill: 'currentColor', 'font-size': 11 }, v.toFixed(decimals(step)));
-    svg.append(text);
-  }
-  const at = height * (1 - (measure.level(now) - low) / (high - low));
-  if (now.routes && at >= 0 && at <= height)
-    svg.append(make('line', { x1: 0, x2: 18, y1: at, y2: at, stroke: 'var(--accent)', 'stroke-width': 2 }));
-  legend.replaceChildren(make('div', {}, measure.name), svg);
-  if (now.routes && measure.levelName) {
-    const note = make('div', {}, `${measure.levelName} ${measure.level(now).toFixed(3)}`);
-    note.style.color = 'var(--accent)';
-    legend.append(note);
-  }
+  const level = make('div', { class: 'level' }, levelText(frame));
+  $('legend').replaceChildren(make('div', {}, measure.name), legendOf(frame), level);
 }
 
-const rangeText = ([low, high, reliable]) => `${low.toFixed(3)} to ${high.toFixed(3)}${reliable ? '' : ' (few images decide)'}`;
 function describeCell() {
   const c = rows[cursor.row], h = frame.heads[cursor.column];
   if (c === undefined || h === undefined) return '';
@@ -215,7 +113,7 @@ function describeCell() {
   if (!images[c]) return `${who}: no images`;
   const tokens = grouped(tokensOf(c, now)), interval = measure.interval(c, now, h);
   const range = interval ? `, 95 % of the ${measure.name} ${rangeText(interval)}` : '';
-  return `${who}: load ${loadOf(c, now, h).toFixed(4)} (${grouped(activeOf(c, now, h))} of ${tokens} tokens)${range}, gate share ${gateShareOf(c, now, h).toFixed(4)}, mean gate ${gateOf(c, now, h).toFixed(4)}`;
+  return `${who}, n = ${grouped(images[c])}: load ${loadOf(c, now, h).toFixed(4)} (${grouped(activeOf(c, now, h))} of ${tokens} tokens)${range}, gate share ${gateShareOf(c, now, h).toFixed(4)}, gate ${gateOf(c, now, h).toFixed(4)}`;
 }
 function showCell() {
   $('readout').textContent = describeCell();
@@ -231,7 +129,21 @@ function redrawHeatmap() {
   drawHeatmap();
   drawLegend();
   showCell();
+  fillCells();
 }
+/* What the heatmap shows, while its table is open: many classes make a long one. */
+function fillCells() {
+  if (!$('cells').open) return;
+  const f = frame, digits = (c, h) => (images[c] ? f.measure.of(c, now, h).toFixed(4) : '–');
+  const table = make('table', {}, make('caption', {}, `${f.measure.name} of the heads of block ${now.name} by class, ${f.orderName}`),
+    make('thead', {}, make('tr', {}, make('th', { scope: 'col', class: 'text' }, 'class'), make('th', { scope: 'col' }, 'n'),
+      ...f.heads.map((h) => make('th', { scope: 'col' }, headLabel(now, h))))),
+    make('tbody', {}, ...f.rows.map((c) => make('tr', {}, make('th', { scope: 'row', class: 'text' }, names[c]), make('td', {}, grouped(images[c])),
+      ...f.heads.map((h) => make('td', {}, digits(c, h)))))));
+  $('cells').replaceChildren($('cells').firstElementChild, scrolling(`${f.measure.name} of the heads by class`, table));
+}
+/* Where a table may be wider than the page, or longer. */
+const scrolling = (label, ...children) => make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label }, ...children);
 
 function moveTo(row, column) {
   const box = $('heatmap');
@@ -248,8 +160,15 @@ function cellAt(event) {
   const row = Math.floor((y - frame.top + $('heatmap').scrollTop) / rowHeight);
   if (y < frame.top || row < 0 || row >= classes) return null;
   for (let i = 0; i < frame.heads.length; i++)
-    if (x >= columnX(i) && x < columnX(i) + frame.cell) return { row, column: i };
+    if (x >= frame.x(i) && x < frame.x(i) + frame.cell) return { row, column: i };
   return x < frame.left ? { row, column: cursor.column } : null;
+}
+
+function setTheme(name) {
+  setColours(name);
+  $('theme').setAttribute('aria-pressed', String(name === 'dark'));
+  redrawHeatmap();
+  drawPanels();
 }
 
 // ---- Choosing a block ----------------------------------------------------------------------------------------
@@ -261,8 +180,8 @@ async function setBlock(index) {
   if (block !== wanted) return; // the reader has gone on
   now = block;
   $('block').value = String(now.index);
-  $('previous').disabled = now.index === 0;
-  $('next').disabled = now.index === blocks.length - 1;
+  $('previous').setAttribute('aria-disabled', String(now.index === 0)); // disabled ones would lose the focus
+  $('next').setAttribute('aria-disabled', String(now.index === blocks.length - 1));
   redrawHeatmap();
   drawPanels();
   fillDetails();
@@ -286,7 +205,7 @@ function fillList() {
   const list = $('list');
   list.replaceChildren(...found.slice(0, SHOWN).map((c, i) => {
     const e = make('li', { role: 'option', id: `option-${c}`, 'aria-selected': String(chosen.includes(c)), 'data-class': c }, names[c]);
-    if (ids[c]) e.append(' ', make('small', {}, ids[c]));
+    e.append(' ', make('small', {}, `${ids[c] ? `${ids[c]}, ` : ''}${imagesText(c)}`));
     if (i === current) e.classList.add('current');
     return e;
   }));
@@ -314,53 +233,25 @@ function toggle(c) {
 
 // ---- Bars of the chosen classes ------------------------------------------------------------------------------
 
-function panelOf(c, top, step, low, high) {
-  const heads = columns(), width = 290, height = 120, left = 30, b = now;
-  const sharedCount = heads.filter((h) => b.routes && isShared(b, h)).length, gap = sharedCount ? 6 : 0;
-  const pitch = (width - left - gap) / heads.length, bar = pitch * 0.82;
-  const x = (i) => left + i * pitch + (i >= sharedCount ? gap : 0);
-  const order = heads.filter((h) => !b.routes || !isShared(b, h)).sort((p, q) => measure.of(c, b, q) - measure.of(c, b, p)).slice(0, 3);
-  const svg = make('svg', { viewBox: `0 -6 ${width} ${height + 24}`, role: 'img',
-    'aria-label': images[c] ? `Bars of ${names[c]}; highest ${measure.name}: ${order.map((h) => `${headName(b, h)} ${measure.of(c, b, h).toFixed(2)}`).join(', ')}` : `${names[c]}: no images` });
-  for (let v = 0; v <= top + 1e-9; v += step) {
-    const y = height * (1 - v / top);
-    svg.append(make('line', { x1: left, x2: width, y1: y, y2: y, stroke: v ? 'var(--grid)' : 'var(--soft)' }),
-      make('text', { x: left - 5, y: y + 3.5, 'text-anchor': 'end' }, v.toFixed(decimals(step))));
-  }
-  const every = [1, 2, 5, 10, 20, 50, 100].find((n) => n * pitch >= 17) || 100;
-  heads.forEach((h, i) => {
-    const value = images[c] ? measure.of(c, b, h) : 0, id = isShared(b, h) ? h + 1 : h - b.shared + 1;
-    const fill = b.routes && isShared(b, h) ? 'var(--shared)' : shade(0.2 + 0.8 * (high > low ? (value - low) / (high - low) : 0.5));
-    svg.append(make('rect', { x: x(i) + (pitch - bar) / 2, y: height * (1 - value / top), width: bar, height: (height * value) / top, fill, 'data-head': h },
-      make('title', {}, `${headName(b, h)}: ${value.toFixed(4)}`)));
-    const interval = measure.interval(c, b, h);
-    if (interval && interval[1] > interval[0])
-      svg.append(...whiskers(x(i) + pitch / 2, Math.min(pitch / 4, 3), height * (1 - interval[0] / top), height * (1 - interval[1] / top), interval[2]));
-    if (every === 1 || id === 1 || (every === 2 ? id % 2 : id % every === 0))
-      svg.append(make('text', { x: x(i) + pitch / 2, y: height + 13, 'text-anchor': 'middle' }, headLabel(b, h)));
-  });
-  if (b.routes && measure.levelName) {
-    const y = height * (1 - measure.level(b) / top);
-    svg.append(make('line', { x1: x(sharedCount), x2: width, y1: y, y2: y, stroke: 'var(--accent)', 'stroke-width': 1.5, 'stroke-dasharray': '5 3' }));
-  }
+const opened = new Set(); // classes whose numbers are
+
+function panelOf(c, all) {
   const remove = make('button', { type: 'button', 'aria-label': `Remove ${names[c]}` }, '×');
-  remove.addEventListener('click', () => toggle(c));
-  const panel = make('div', { class: 'panel', role: 'group', 'aria-label': names[c], 'data-class': c },
-    make('h4', {}, make('span', {}, title(c), ' ', make('small', {}, images[c] ? `n = ${grouped(images[c])}` : '')), remove), svg);
-  if (images[c]) {
-    const details = make('details', {}, make('summary', {}, 'Numbers'));
-    details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(tableOfNumbers(c, b)); });
-    panel.append(details);
-  } else {
-    panel.append(make('p', { class: 'note' }, 'no images'));
-  }
-  return panel;
-}
-/* From y to end; on a dark bar a line is seen by what is around it. */
-function whiskers(x, cap, y, end, reliable) {
-  const line = (x1, x2, y1, y2, stroke, width) => make('line', { x1, x2, y1, y2, stroke, 'stroke-width': width });
-  return [['var(--paper)', 3], [reliable ? 'var(--ink)' : 'var(--shared)', 1.2]].flatMap(([stroke, width]) =>
-    [line(x - cap, x + cap, y, y, stroke, width), line(x - cap, x + cap, end, end, stroke, width), line(x, x, y, end, stroke, width)]);
+  remove.addEventListener('click', () => {
+    const at = chosen.indexOf(c);
+    toggle(c);
+    ($('panels').children[Math.min(at, chosen.length - 1)]?.querySelector('button') || $('search')).focus();
+  });
+  const details = make('details', {}, make('summary', { 'aria-label': `Numbers of ${title(c)}` }, 'Numbers'));
+  const fillIn = () => {
+    if (details.open) opened.add(c); else opened.delete(c);
+    if (details.open && details.children.length === 1) details.append(scrolling(`Numbers of ${title(c)}`, tableOfNumbers(c, now)));
+  };
+  details.open = opened.has(c);
+  fillIn();
+  details.addEventListener('toggle', fillIn);
+  return make('div', { class: 'panel', role: 'group', 'aria-label': names[c], 'data-class': c },
+    make('h3', {}, make('span', {}, title(c), ' ', make('small', {}, imagesText(c))), remove), barsOf(all, c), images[c] ? details : '');
 }
 function tableOfNumbers(c, b) {
   const tokens = tokensOf(c, b), text = (i) => (i ? rangeText(i) : '–'), body = make('tbody');
@@ -371,25 +262,39 @@ function tableOfNumbers(c, b) {
       make('td', {}, fixed(loadOf(c, b, h), 4)), make('td', {}, fixed(isShared(b, h) ? NaN : activeOf(c, b, h) / all, 4)), make('td', {}, fixed(gateOf(c, b, h), 4)),
       make('td', {}, fixed(gateShareOf(c, b, h), 4)), make('td', {}, text(loadInterval(c, b, h))), make('td', {}, text(gateInterval(c, b, h)))));
   return make('table', {}, make('caption', {}, `${names[c]}, block ${b.name}, ${grouped(tokens)} tokens`),
-    make('thead', {}, make('tr', {}, ...['head', 'tokens', 'load', 'share', 'mean gate', 'gate share', '95 % of the load', '95 % of the gate'].map((t) => make('th', { scope: 'col' }, t)))), body);
+    make('thead', {}, make('tr', {}, ...['head', 'tokens', 'load', 'share', 'gate', 'gate share', '95 % of the load', '95 % of the gate'].map((t) => make('th', { scope: 'col' }, t)))), body);
 }
 const noteOf = {
-  load: () => `Load of the heads of block ${now.name}, r1 being the first routed one; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`,
-  gate: () => `Mean gate of the heads of block ${now.name} over all tokens, r1 being the first routed one.`,
-  'gate-share': () => `Part of each head of block ${now.name} in the gates of all its heads, r1 being the first routed one; the dashed line is an even share. Shares have no intervals.`,
+  load: () => `Load of the heads of block ${now.name}; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`,
+  gate: () => `Gate of the heads of block ${now.name}: the mean over all tokens, 0 where a token did not select the head.`,
+  'gate-share': () => `Gate share of the heads of block ${now.name}; the dashed line is an even share. Gate shares have no intervals.`,
 };
-function drawPanels() {
-  const [low, high] = rangeOf(chosen, now);
+const intervalNote = 'Thin lines are 95 % intervals over the n images of a class, dashed where few of them decide.';
+
+/* What all panels have in common. */
+function barsView() {
+  const [low, high] = rangeOf(chosen, now), all = { ...view(), intervals: $('intervals').checked, low, high };
   let most = Math.max(1e-3, measure.level(now) || 0);
   for (const c of chosen) {
     if (!images[c]) continue;
-    for (const h of columns()) most = Math.max(most, measure.of(c, now, h), (measure.interval(c, now, h) || [0, 0])[1]);
+    for (const h of all.heads)
+      most = Math.max(most, measure.of(c, now, h), (all.intervals && measure.interval(c, now, h) || [0, 0])[1]);
   }
-  const step = roundStep(most, 5), whole = step * Math.ceil(most / step - 1e-9), top = measure === measures.load ? Math.min(1, whole) : whole;
-  $('panels').replaceChildren(...chosen.map((c) => panelOf(c, top, step, low, high)));
-  $('compare-note').textContent = !chosen.length ? 'Choose classes in the list, or in the heatmap.'
-    : now.routes ? `${noteOf[$('measure').value]()}${measure === measures['gate-share'] ? '' : ' Thin lines are 95 % intervals over the n images of a class, gray where few of them decide.'}`
-      : `Block ${now.name} does not route: all its heads are always on.`;
+  const step = roundStep(most, 5), whole = step * Math.ceil(most / step - 1e-9);
+  return { ...all, step, top: measure === measures.load ? Math.min(1, whole) : whole };
+}
+function noteText() {
+  if (!chosen.length) return 'Choose classes in the list, or in the heatmap.';
+  if (!now.routes) return `Block ${now.name} does not route: all its heads are always on.`;
+  const some = $('intervals').checked && measure !== measures['gate-share'] && data.squares;
+  return `${noteOf[$('measure').value]()}${some ? ` ${intervalNote}` : ''}`;
+}
+function drawPanels() {
+  const all = barsView();
+  $('panels').replaceChildren(...chosen.map((c) => panelOf(c, all)));
+  $('compare-note').textContent = noteText();
+  $('chosen').textContent = chosen.length ? `${plural(chosen.length, 'class', 'classes')}: ${chosen.map(title).join('; ')}` : 'No class chosen';
+  for (const id of ['bars-svg', 'bars-png']) $(id).disabled = !chosen.length;
 }
 
 // ---- Statistics ----------------------------------------------------------------------------------------------
@@ -424,7 +329,7 @@ function fillStats() {
 /* A heading that ends in a blank is of a column of text. */
 function tableOf(caption, heads, lines) {
   const cell = (tag, text, i) => make(tag, { ...(tag === 'th' ? { scope: 'col' } : {}), ...(heads[i].endsWith(' ') ? { class: 'text' } : {}) }, text);
-  return make('div', {}, make('table', {}, make('caption', {}, caption),
+  return scrolling(caption, make('table', {}, make('caption', {}, caption),
     make('thead', {}, make('tr', {}, ...heads.map((t, i) => cell('th', t.trim(), i)))),
     make('tbody', {}, ...lines.map((line) => make('tr', {}, ...line.map((t, i) => cell('td', t, i)))))));
 }
@@ -443,7 +348,7 @@ function fillDetails() {
         const digits = decimalsFor(h.specificity, h.chance);
         return [headLabel(now, h.head), fixed(h.specificity, digits), fixed(h.chance ?? NaN, digits), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]];
       })));
-  parts.push(tableOf('All heads: means over the classes', ['head', 'load', 'mean gate', 'gate share'],
+  parts.push(tableOf('All heads: means over the classes', ['head', 'load', 'gate', 'gate share'],
     s.means_of_heads.map((h) => [headLabel(now, h.head), fixed(h.load, 3), fixed(h.gate, 3), `${fixed(100 * h.gate_share, 1)} %`])));
   if (s.like.length) {
     // The chosen classes first, then those whose nearest is closest.
@@ -465,11 +370,47 @@ function fillDetails() {
   $('details').replaceChildren(facts, ...parts);
 }
 
-async function download(which, name) {
-  await Promise.all(which.map(ready));
-  const url = URL.createObjectURL(csvOf(which)), link = make('a', { href: url, download: name });
+// ---- Files ---------------------------------------------------------------------------------------------------
+
+const stem = data.file.replace(/\.safetensors$/, '').replace(/[^\p{L}\p{N}._-]+/gu, '_');
+
+function save(blob, name) {
+  const url = URL.createObjectURL(blob), link = make('a', { href: url, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
+  $('saved').textContent = `Saved ${name}`;
+}
+async function saveCsv(which, name) {
+  await Promise.all(which.map(ready));
+  save(csvOf(which), name);
+}
+async function savePicture(svg, name, format) {
+  save(format === 'svg' ? svgFile(svg) : await pngFile(svg), `${stem}-${now.name}-${$('measure').value}-${name}.${format}`);
+}
+const wholeHeatmap = () => heatmapPicture(frame, Math.max(600, frame.width + 84), rowHeight, 0, classes);
+const allBars = () => barsPicture(barsView(), chosen, noteText());
+
+// ---- Paper ---------------------------------------------------------------------------------------------------
+
+/* On paper the heatmap is whole, its rows have names, and all is light. */
+const PAPER = { width: 700, height: 430 };
+let themeOfScreen = '';
+function toPaper() {
+  if (themeOfScreen) return;
+  themeOfScreen = theme;
+  setColours('light');
+  drawPanels();
+  const height = Math.max(rowHeight, 9), each = Math.floor(PAPER.height / height), pictures = [];
+  for (let first = 0; first < classes; first += each)
+    pictures.push(heatmapPicture(frame, PAPER.width, height, first, Math.min(first + each, classes)));
+  $('paper').replaceChildren(...pictures);
+  $('terms').open = true;
+}
+function toScreen() {
+  $('paper').replaceChildren();
+  $('terms').open = false;
+  setTheme(themeOfScreen);
+  themeOfScreen = '';
 }
 
 // ---- Listening ---------------------------------------------------------------------------------------------------
@@ -525,13 +466,22 @@ function listen() {
     event.preventDefault();
   });
   $('clear').addEventListener('click', () => { chosen.length = 0; fillList(); drawPanels(); drawHeatmap(); fillDetails(); });
-  $('csv-block').addEventListener('click', () => download([now], `head-load-${now.name}.csv`));
-  $('csv-all').addEventListener('click', () => download(blocks, 'head-load.csv'));
-  const recolour = (name) => { setTheme(name); redrawHeatmap(); drawPanels(); };
-  $('theme').addEventListener('click', () => recolour(theme === 'dark' ? 'light' : 'dark'));
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', (event) => recolour(event.matches ? 'dark' : 'light'));
+  $('csv-block').addEventListener('click', () => saveCsv([now], `${stem}-${now.name}.csv`));
+  $('csv-all').addEventListener('click', () => saveCsv(blocks, `${stem}.csv`));
+  for (const format of ['svg', 'png']) {
+    $(`heatmap-${format}`).addEventListener('click', () => savePicture(wholeHeatmap(), 'heatmap', format));
+    $(`bars-${format}`).addEventListener('click', () => savePicture(allBars(), 'bars', format));
+  }
+  $('cells').addEventListener('toggle', fillCells);
+  $('intervals').addEventListener('change', drawPanels);
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  let follows = true; // until the reader says otherwise
+  $('theme').addEventListener('click', () => { follows = false; setTheme(theme === 'dark' ? 'light' : 'dark'); });
+  system.addEventListener('change', () => { if (follows && !themeOfScreen) setTheme(system.matches ? 'dark' : 'light'); });
+  window.addEventListener('beforeprint', toPaper);
+  window.addEventListener('afterprint', toScreen);
   let width = box.clientWidth;
-  new ResizeObserver(() => { if (box.clientWidth !== width) { width = box.clientWidth; redrawHeatmap(); } }).observe(box);
+  new ResizeObserver(() => { if (box.clientWidth && box.clientWidth !== width) { width = box.clientWidth; redrawHeatmap(); } }).observe(box);
 }
 
 // ---- Starting ------------------------------------------------------------------------------------------------------
@@ -543,7 +493,8 @@ function chooseFirst() {
   for (const c of wanted) if (chosen.length < 3 && !chosen.includes(c)) chosen.push(c);
 }
 
-setTheme(matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+setColours(matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+$('theme').setAttribute('aria-pressed', String(theme === 'dark'));
 $('block').append(...blocks.map((b) => make('option', { value: b.index }, `${b.name}: ${b.routes ? `${b.routed} of ${b.heads - b.shared} routed` : 'always on'}`)));
 $('row-height').value = rowHeight;
 fillSummary();
