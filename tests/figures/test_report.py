@@ -3,7 +3,7 @@
 
 No console error and no request; class search narrows; the block selector changes the heatmap; what every view shows is
 what `headload export` and `headload stats` print; names are text; keys alone are enough; nothing overflows, nothing is
-lost on paper, files of what is shown stand alone. At the size of the B models the page is
+lost on paper, files of what is shown stand alone, axe-core finds nothing to mend. At the size of the B models the page is
 below 10 MB and opens within two seconds: of the processor, in the page's own thread, since what others do on the machine
 says nothing of the page."""
 
@@ -429,6 +429,23 @@ def check_accessible(page):
     check("one heading of the first level", len(page.all("h1")) == 1)
 
 
+def check_axe(page):
+    """axe-core, in light and dark, with everything open."""
+    axe = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node_modules/axe-core/axe.min.js")
+    if not os.path.exists(axe):
+        return print("axe-core is not here: tools/setup --tests installs it")
+    with open(axe, encoding="utf-8") as f:
+        page.js(f.read())
+    page.js("for (const d of document.querySelectorAll('details')) d.open = true")
+    for theme in ("light", "dark"):
+        if page.js("return document.documentElement.dataset.theme") != theme:
+            page.click("#theme")
+        found = page.driver.execute_async_script("axe.run().then(arguments[0])")
+        check("axe has looked", len(found["passes"]) > 20, len(found["passes"]))
+        check(f"axe finds nothing wrong in {theme} colours", not found["violations"],
+              [(v["id"], v["nodes"][0]["html"][:200], v["nodes"][0]["failureSummary"]) for v in found["violations"]])
+
+
 def check_widths(page):
     """Nothing is wider than the window, with everything open; what may be, scrolls for itself."""
     page.js("for (const d of document.querySelectorAll('details')) d.open = true")
@@ -611,6 +628,7 @@ def main():
             check_pictures(page, os.path.join(folder, "saved"))
             check_widths(page)
             check_paper(page)
+            check_axe(page)
             check_csv(page, whole=True)
             check_quiet(page)
 
