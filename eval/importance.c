@@ -1,5 +1,6 @@
 #include "eval/importance.h"
 
+#include "eval/ablation_record.h"
 #include "vit/headload/probability.h"
 
 #include <math.h>

@@ -3,7 +3,9 @@
 #ifndef MOHVIT_IMPORTANCE_H
 #define MOHVIT_IMPORTANCE_H
 
-#include "eval/ablation_record.h"
+#include "base/error.h"
+
+struct ablation_sums; /* ablation_record.h */
 
 /* A mean change over the images. */
 typedef struct mean_change {
@@ -21,7 +23,7 @@ typedef struct importance {
 } importance;
 
 /* Of each pass: out (count) from sums (count) over so many images. */
-mohvit_status importance_compute(importance *out, const ablation_sums *sums, uint64_t images, size_t count,
-                                 mohvit_error *err);
+mohvit_status importance_compute(importance *out, const struct ablation_sums *sums, uint64_t images,
+                                 size_t count, mohvit_error *err);
 
 #endif

@@ -6,7 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "eval/importance.h"
+#include "eval/ablation_record.h"
+#include "eval/importance_file.h"
+#include "tests/vit/headload/head_load_testing.h"
+#include "tests/weights/weights_testing.h"
+#include "vit/api/internal.h"
 #include "vit/network/synthetic.h"
 
 #include <math.h>
@@ -192,6 +196,71 @@ static void one_image_has_no_interval(void **state)
     assert_true(isnan(i.loss.mean) && isnan(i.top1.mean));
 }
 
+/* ---- Read again ------------------------------------------------------------------------------ */
+
+#define HEAD(stage, block, head, kind)                                                                       \
+    "{\"stage\":" stage ",\"block\":" block ",\"head\":" head ",\"kind\":\"" kind "\","                      \
+    "\"loss_change\":0.5,\"loss_low\":0.25,\"loss_high\":0.75,\"loss_p\":0.01,\"loss_p_holm\":0.02,"
+#define TOP1 "\"top1_change\":-1,\"top1_low\":null,\"top1_high\":null,\"top1_p\":null,\"top1_p_holm\":null}"
+#define FILE_OF(rows)                                                                                        \
+    "{\"images\":7,\"renormalise\":true,\"ablated\":[" rows "],\"provenance\":{\"weights_hash\":\"a\"}}"
+
+static mohvit_status read_importance(importance_table *t, head_load *l, const char *text, mohvit_error *err)
+{
+    char dir[64];
+    enter_scratch(dir);
+    blob_write("ablated.json", text, strlen(text));
+    mohvit_status status = importance_read(t, "ablated.json", l, "load", err);
+    leave_scratch(dir);
+    return status;
+}
+
+static void what_was_printed_is_read_for_the_heads_of_its_model(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+        mohvit_status status;
+    } wrong[] = {
+        {"loss 0.27", "line 1: expected what \"headload ablate --format json\" prints", MOHVIT_ERROR_FORMAT},
+        {"{\"images\":7}", "has no \"ablated\"", MOHVIT_ERROR_FORMAT},
+        {FILE_OF(HEAD("5", "0", "0", "shared") TOP1), "row 1 of \"ablated\" is shared head 0 of block 5.0",
+         MOHVIT_ERROR_MISMATCH},
+        {FILE_OF(HEAD("4", "0", "16", "routed") TOP1),
+         "is routed head 16 of block 4.0; expected a head of load", MOHVIT_ERROR_MISMATCH},
+        {FILE_OF(HEAD("4", "0", "1", "routed") TOP1), "is routed head 1 of block 4.0", MOHVIT_ERROR_MISMATCH},
+        {FILE_OF(HEAD("4", "0", "2", "routed") "\"top1_change\":-101}"),
+         "row 1 of \"ablated\": expected changes", MOHVIT_ERROR_FORMAT},
+        {FILE_OF("7"), "row 1 of \"ablated\": expected stage, block, head and kind", MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"provenance\":{\"weights_hash\":\"b\"}}",
+         "is of another model than load: weights_hash is \"b\", expected \"a\"", MOHVIT_ERROR_MISMATCH},
+    };
+    const description *d = mohvit_describe(built_in);
+    head_load *l = made_head_load(&d->config, &d->labels, 3);
+    const routing_block *last = routing_layout_find(&l->routing, "4.0");
+    importance_table t;
+    mohvit_error err;
+    assert_int_equal(json_object_set_new(l->provenance, "weights_hash", json_string("a")), 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        expect_error(read_importance(&t, l, wrong[i].text, &err), &err, wrong[i].status, "ablated.json",
+                     wrong[i].message);
+
+    // A row of several heads together is none of one head.
+    expect_ok(read_importance(&t, l, FILE_OF(HEAD("4", "0", "3", "routed") TOP1 ",{\"head\":null}"), &err),
+              &err);
+    const importance *i = importance_of(&t, last, 3);
+    assert_true(i && importance_of_any(&t, last) && !importance_of(&t, last, 2) &&
+                !importance_of(NULL, last, 3));
+    assert_false(importance_of_any(&t, &l->routing.blocks[0]));
+    assert_true(t.images == 7 && t.renormalise);
+    assert_change(i->loss, 0.5, 0.25, 0.75, 0.01);
+    assert_near(i->loss.p_holm, 0.02);
+    assert_near(i->top1.mean, -1);
+    assert_true(isnan(i->top1.low) && isnan(i->top1.p));
+    importance_table_free(&t);
+    head_load_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +270,7 @@ int main(void)
         cmocka_unit_test(changes_of_the_loss_are_students),
         cmocka_unit_test(changes_of_top_1_are_of_the_images_that_changed),
         cmocka_unit_test(one_image_has_no_interval),
+        cmocka_unit_test(what_was_printed_is_read_for_the_heads_of_its_model),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

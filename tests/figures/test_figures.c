@@ -211,6 +211,89 @@ static void bars_are_as_high_as_what_they_measure(void **state)
     }
 }
 
+// ---- Importance as numbers -------------------------------------------------------------------------
+
+/* r1 and r2 cost and gain, r3 is not known, all others cost the same. */
+static importance_table made_importance(const routing_block *b)
+{
+    importance_table t = {.images = 7, .max_heads = load->routing.max_heads};
+    size_t count = load->routing.count * t.max_heads;
+    t.heads = calloc(count, sizeof *t.heads);
+    for (size_t i = 0; i < count; i++)
+        t.heads[i].loss = (mean_change){.mean = NAN};
+    importance *heads = t.heads + b->index * t.max_heads;
+    for (size_t h = 0; h < b->heads; h++)
+        heads[h].loss = (mean_change){.mean = 0.04, .low = 0.03, .high = 0.05};
+    heads[b->shared].loss = (mean_change){.mean = 0.02, .low = -0.01, .high = 0.05};
+    heads[b->shared + 1].loss = (mean_change){.mean = -0.01, .low = -0.02, .high = 0};
+    heads[b->shared + 2].loss = (mean_change){.mean = NAN};
+    return t;
+}
+
+/* Filled rectangles below y; returns how many. */
+static size_t boxes_below(box *out, size_t most, const char *svg, double y)
+{
+    size_t count = 0;
+    for (const char *at = svg; (at = strstr(at, "<path style=\" stroke:none;")); at++) {
+        const char *d = strstr(at, " d=\"");
+        box b;
+        if (d && read_box(&b, d + 4) && b.y > y && b.width < WIDTH - 1) {
+            assert_true(count < most);
+            out[count++] = b;
+        }
+    }
+    return count;
+}
+
+static void changes_of_loss_stand_below_the_heads_that_they_are_of(void **state)
+{
+    (void)state;
+    const size_t classes[] = {8, 7};
+    for (int with_shared = 0; with_shared < 2; with_shared++) {
+        for (figure_layout shape = FIGURE_GRID; shape <= FIGURE_HEATMAP; shape++) {
+            figure f = last_block(classes, 2, with_shared);
+            f.layout = shape;
+            importance_table t = made_importance(f.block);
+            double without = figure_height(&f), low, high, each = 0;
+            f.importance = &t;
+            assert_true(figure_height(&f) > without + 60);
+            char *svg = draw_svg(&f, &drawing_usual);
+            box bars[ROUTING_MAX_HEADS];
+            size_t count = boxes_below(bars, ROUTING_MAX_HEADS, svg, without - 2),
+                   first = with_shared ? 2 : 0;
+            assert_int_equal(count, routing_candidates(f.block) - 1 + first);
+            const box *r = bars + first;
+            double zero = r[0].y + r[0].height;
+            each = r[0].height / 0.02;
+            assert_true(fabs(r[1].y - zero) < 0.01 && fabs(r[1].height - 0.01 * each) < 0.02);
+            for (size_t i = 2; i < count - first; i++)
+                assert_true(fabs(r[i].y + r[i].height - zero) < 0.01 &&
+                            fabs(r[i].height - 0.04 * each) < 0.02);
+            // The last interval of the figure is of a head that costs 0.03 to 0.05.
+            const char *at = svg;
+            double last_low = 0, last_high = 0;
+            while (next_interval(&low, &high, &at)) {
+                last_low = low;
+                last_high = high;
+            }
+            assert_true(fabs(zero - last_low - 0.03 * each) < 0.02 &&
+                        fabs(zero - last_high - 0.05 * each) < 0.02);
+            assert_non_null(strstr(svg, "Loss change without the head<"));
+            assert_non_null(strstr(svg, "n = 7, all classes"));
+            const char *said = with_shared ? "n = 7: most s1 0.0400 (0.0300 to 0.0500), s2 0.0400"
+                                           : "n = 7: most r4 0.0400 (0.0300 to 0.0500), r5 0.0400";
+            assert_non_null(strstr(svg, said));
+            free(svg);
+            for (size_t i = 0; i < load->routing.count * t.max_heads; i++) // small ones have short numbers
+                t.heads[i].loss.mean /= 1000, t.heads[i].loss.low /= 1000, t.heads[i].loss.high /= 1000;
+            svg = draw_svg(&f, &drawing_usual);
+            assert_non_null(strstr(svg, "Loss change without the head × 1,000<"));
+            free(svg);
+            importance_table_free(&t);
+        }
+    }
+}
+
 // ---- Cells as numbers ------------------------------------------------------------------------------
 
 /* The fill of the next path or rectangle behind *at that is not white. */
@@ -859,6 +942,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bars_are_as_high_as_what_they_measure),
+        cmocka_unit_test(changes_of_loss_stand_below_the_heads_that_they_are_of),
         cmocka_unit_test(a_cell_tells_how_far_its_class_is_from_the_mean_of_all),
         cmocka_unit_test(a_screen_reader_is_told_what_a_figure_shows),
         cmocka_unit_test(a_heading_says_as_much_as_there_is_room_for),

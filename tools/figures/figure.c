@@ -12,6 +12,8 @@
 #define SMALL 6.0  /* of numbers at the axes */
 #define HEAD  13.0 /* what the first line takes */
 
+#define BARS_LEFT 25.0 /* a scale with its numbers, left of bars */
+
 static const char *const measure_titles[] = {
     [MEASURE_LOAD] = "Load", [MEASURE_GATE] = "Mean gate", [MEASURE_GATE_SHARE] = "Gate share"};
 
@@ -204,9 +206,116 @@ static void draw_x_title(drawing *d, const figure *f, double left, double right,
     drawing_text(d, wider ? right : (left + right) / 2, y, wider ? 1 : 0.5, right, text);
 }
 
+// ---- Importance ------------------------------------------------------------------------------------
+
+#define STRIP_TITLE  14.0 /* with what is between it and the heads' names above */
+#define STRIP_HEIGHT 48.0
+#define STRIP_FOOT   11.0 /* the names of the heads */
+
+static double strip_height(const figure *f)
+{
+    return f->importance ? STRIP_TITLE + STRIP_HEIGHT + STRIP_FOOT : 0;
+}
+
+/* Scale of the changes of loss: all bars and intervals, and 0. */
+typedef struct {
+    double low, high, step;
+    double factor; /* what small ones are multiplied with, so that their numbers are short */
+    const char *factor_text;
+} change_scale;
+
+static change_scale scale_changes(const figure *f)
+{
+    change_scale s = {.factor = 1, .factor_text = ""};
+    for (size_t h = first_shown(f); h < f->block->heads; h++) {
+        const importance *i = importance_of(f->importance, f->block, h);
+        if (i) { // fmin and fmax take the other where one is NaN
+            s.low = fmin(s.low, fmin(i->loss.mean, i->loss.low));
+            s.high = fmax(s.high, fmax(i->loss.mean, i->loss.high));
+        }
+    }
+    double most = fmax(s.high, -s.low);
+    if (most < 0.01) {
+        s.factor = most < 1e-5 ? 1e6 : 1e3;
+        s.factor_text = most < 1e-5 ? " × 1,000,000" : " × 1,000";
+    }
+    if (s.high - s.low < 1e-6)
+        s.high = s.low + 1e-6;
+    s.step = figure_step(s.high - s.low, 4);
+    s.low = s.step * floor(s.low / s.step + 1e-9);
+    s.high = s.step * ceil(s.high / s.step - 1e-9);
+    return s;
+}
+
+/* Ends of an interval, at y and to_y; on a dark bar a line is seen by what is around it. */
+static void draw_interval(drawing *d, double x, double pitch, double y, double to_y, bool reliable)
+{
+    cairo_t *cr = d->cr;
+    double cap = fmin(pitch / 4, 2), around = fmin(1.6, 0.6 + pitch / 6);
+    for (int over = 0; over < 2; over++) {
+        drawing_colour(cr, !over ? d->theme->paper : reliable ? d->theme->ink : d->theme->shared);
+        cairo_set_line_width(cr, over ? 0.6 : around);
+        cairo_move_to(cr, x - cap, y);
+        cairo_line_to(cr, x + cap, y);
+        cairo_move_to(cr, x - cap, to_y);
+        cairo_line_to(cr, x + cap, to_y);
+        cairo_move_to(cr, x, y);
+        cairo_line_to(cr, x, to_y);
+        cairo_stroke(cr);
+    }
+}
+
+/* Numbers stand at the left, as those of bars, or at the right, as those of a heatmap. */
+static void draw_changes_scale(drawing *d, const change_scale *s, double x, double y, double width,
+                               bool right)
+{
+    double scale = STRIP_HEIGHT / (s->high - s->low);
+    for (size_t i = 0; s->low + (double)i * s->step <= s->high + 1e-9 * s->step; i++) {
+        double value = s->low + (double)i * s->step, at = y + scale * (s->high - value);
+        char text[24];
+        drawing_colour(d->cr, fabs(value) < 1e-9 ? d->theme->ink : d->theme->faint);
+        draw_line(d->cr, 0.5, x, at, x + width, at);
+        print_number(text, s->factor * value, s->factor * s->step);
+        drawing_font(d, SMALL, false);
+        drawing_text(d, right ? x + width + 2.5 : x - 2.5, at + SMALL * 0.36, right ? 0 : 1, BARS_LEFT, text);
+    }
+}
+
+/* What the absence of each head costs, over all classes; y: where the strip begins. */
+static void draw_strip(drawing *d, const figure *f, double x, double width, double y, bool right)
+{
+    if (!f->importance)
+        return;
+    columns c = divide(f, width);
+    change_scale s = scale_changes(f);
+    double top = y + STRIP_TITLE, scale = STRIP_HEIGHT / (s.high - s.low), bar = c.pitch * 0.8, left;
+    char title[64], images[64];
+    snprintf(title, sizeof title, "Loss change without the head%s", s.factor_text);
+    snprintf(images, sizeof images, "n = %llu, all classes%s", (unsigned long long)f->importance->images,
+             f->importance->renormalise ? ", gates renormalised" : "");
+    drawing_font(d, TEXT, true);
+    left = drawing_text_width(d, title);
+    drawing_text(d, x, top - 4, 0, width, title);
+    drawing_font(d, SMALL, false);
+    drawing_text(d, x + left + 4, top - 4, 0, f->width - x - left - 4, images);
+    draw_changes_scale(d, &s, x, top, width, right);
+    for (size_t h = first_shown(f); h < f->block->heads; h++) {
+        const importance *i = importance_of(f->importance, f->block, h);
+        double middle = x + column_x(f, &c, h) + c.pitch / 2;
+        if (!i)
+            continue;
+        drawing_colour(d->cr, h < f->block->shared ? d->theme->shared : ramp_at(&d->theme->load, 0.6));
+        cairo_rectangle(d->cr, middle - bar / 2, top + scale * s.high, bar, -scale * i->loss.mean);
+        cairo_fill(d->cr);
+        if (i->loss.high > i->loss.low) // not NaN
+            draw_interval(d, middle, c.pitch, top + scale * (s.high - i->loss.low),
+                          top + scale * (s.high - i->loss.high), true);
+    }
+    draw_head_names(d, f, &c, x, top + STRIP_HEIGHT + 7.5);
+}
+
 // ---- Bars ------------------------------------------------------------------------------------------
 
-#define BARS_LEFT   25.0
 #define BARS_RIGHT  3.0
 #define PANEL_GAP   8.0
 #define PANEL_TITLE 10.0
@@ -271,7 +380,7 @@ static double panel_pitch(const bars_layout *b)
 static double bars_height(const figure *f)
 {
     bars_layout b = lay_out_bars(f);
-    return HEAD + panel_pitch(&b) * (double)b.down + 3 * (double)(b.down - 1) + X_TITLE + 2;
+    return HEAD + panel_pitch(&b) * (double)b.down + 3 * (double)(b.down - 1) + strip_height(f) + X_TITLE + 2;
 }
 
 static void draw_scale(drawing *d, const bars_layout *b, double x, double y, bool numbers)
@@ -287,24 +396,6 @@ static void draw_scale(drawing *d, const bars_layout *b, double x, double y, boo
         print_number(text, value, b->step);
         drawing_font(d, SMALL, false);
         drawing_text(d, x - 2.5, at + SMALL * 0.36, 1, BARS_LEFT, text);
-    }
-}
-
-/* Ends of an interval, at y and to_y; on a dark bar a line is seen by what is around it. */
-static void draw_interval(drawing *d, double x, double pitch, double y, double to_y, bool reliable)
-{
-    cairo_t *cr = d->cr;
-    double cap = fmin(pitch / 4, 2), around = fmin(1.6, 0.6 + pitch / 6);
-    for (int over = 0; over < 2; over++) {
-        drawing_colour(cr, !over ? d->theme->paper : reliable ? d->theme->ink : d->theme->shared);
-        cairo_set_line_width(cr, over ? 0.6 : around);
-        cairo_move_to(cr, x - cap, y);
-        cairo_line_to(cr, x + cap, y);
-        cairo_move_to(cr, x - cap, to_y);
-        cairo_line_to(cr, x + cap, to_y);
-        cairo_move_to(cr, x, y);
-        cairo_line_to(cr, x, to_y);
-        cairo_stroke(cr);
     }
 }
 
@@ -371,7 +462,8 @@ static void draw_all_bars(drawing *d, const figure *f)
     for (size_t i = 0; i < f->count; i++)
         draw_panel(d, f, &b, i, BARS_LEFT + (double)(i % b.across) * (b.width + PANEL_GAP),
                    HEAD + PANEL_TITLE + (double)(i / b.across) * pitch);
-    draw_x_title(d, f, BARS_LEFT, f->width - BARS_RIGHT, bottom + 6.5);
+    draw_strip(d, f, BARS_LEFT, f->width - BARS_LEFT - BARS_RIGHT, bottom, false);
+    draw_x_title(d, f, BARS_LEFT, f->width - BARS_RIGHT, bottom + strip_height(f) + 6.5);
     drawing_text_upwards(d, 8, HEAD + (bottom - HEAD) / 2, 0.5, bottom - HEAD, measure_titles[f->measure]);
 }
 
@@ -425,7 +517,7 @@ static heatmap_layout lay_out_heatmap(drawing *d, const figure *f)
 
 static double heatmap_height(const figure *f)
 {
-    return HEAD + fmax(lay_out_heatmap(NULL, f).height, SCALE) + PANEL_FOOT + X_TITLE + 2;
+    return HEAD + fmax(lay_out_heatmap(NULL, f).height, SCALE) + PANEL_FOOT + strip_height(f) + X_TITLE + 2;
 }
 
 static double shade(const heatmap_layout *m, double value)
@@ -528,7 +620,9 @@ static void draw_heatmap(drawing *d, const figure *f)
     draw_class_names(d, f, &m);
     draw_legend(d, f, &m);
     draw_head_names(d, f, &c, m.left, HEAD + m.height + 7.5);
-    draw_x_title(d, f, m.left, m.left + m.width, HEAD + m.height + PANEL_FOOT + 6.5);
+    double bottom = HEAD + fmax(m.height, f->importance ? SCALE : 0) + PANEL_FOOT;
+    draw_strip(d, f, m.left, m.width, bottom, true);
+    draw_x_title(d, f, m.left, m.left + m.width, bottom + strip_height(f) + 6.5);
 }
 
 // ---- In words --------------------------------------------------------------------------------------
@@ -593,6 +687,39 @@ static void say_values(bytes *b, const figure *f, size_t class_index)
     say(b, ".");
 }
 
+/* " Loss change without the head, n = 300: most r14 0.030 (0.018 to 0.042), r2 …" */
+static void say_importance(bytes *b, const figure *f)
+{
+    enum { MOST = 3 };
+    const importance *last = NULL;
+    if (!f->importance)
+        return;
+    say(b, " Loss change without the head, n = %llu: most", (unsigned long long)f->importance->images);
+    for (size_t n = 0; n < MOST; n++) {
+        const importance *best = NULL;
+        size_t at = 0;
+        for (size_t h = first_shown(f); h < f->block->heads; h++) {
+            const importance *i = importance_of(f->importance, f->block, h);
+            // Below the last one, or equal to it and behind it.
+            bool left = i && (!last || i->loss.mean < last->loss.mean ||
+                              (i->loss.mean <= last->loss.mean && i > last));
+            if (left && (!best || i->loss.mean > best->loss.mean)) {
+                best = i;
+                at = h;
+            }
+        }
+        if (!best)
+            break;
+        char name[ROUTING_HEAD_NAME];
+        routing_head_name(name, f->block, at);
+        say(b, "%s %s %.4f", n ? "," : "", name, best->loss.mean);
+        if (best->loss.high >= best->loss.low)
+            say(b, " (%.4f to %.4f)", best->loss.low, best->loss.high);
+        last = best;
+    }
+    say(b, ".");
+}
+
 static void describe(drawing *d, const figure *f)
 {
     enum { MOST = 12 }; // classes; who wants all numbers asks `export`
@@ -614,6 +741,7 @@ static void describe(drawing *d, const figure *f)
         say(&text, " ");
         say_values(&text, f, f->classes[i]);
     }
+    say_importance(&text, f);
     bytes_put(&title, "", 1);
     bytes_put(&text, "", 1);
     drawing_describe(d, title.failed ? NULL : (char *)title.data, text.failed ? NULL : (char *)text.data);

@@ -5,6 +5,7 @@
 #ifndef MOHVIT_FIGURE_H
 #define MOHVIT_FIGURE_H
 
+#include "eval/importance_file.h"
 #include "tools/figures/drawing.h"
 #include "vit/headload/interval.h"
 
@@ -27,6 +28,7 @@ typedef struct figure {
     head_measure measure;
     figure_layout layout;
     const double *means; /* (heads) which a heatmap subtracts; NULL: it shows what was measured */
+    const importance_table *importance; /* a bar of each head's below all else; NULL: none */
 } figure;
 
 /* Of each head, over all classes of the head load that have images; they weigh the same. */

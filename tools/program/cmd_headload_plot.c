@@ -27,12 +27,14 @@ static const char help[] =
     "  --minus-mean       with --heatmap: how far each class is from the head's mean over all classes\n"
     "                     of the file, which weigh the same\n"
     "  --with-shared      the shared heads too, in gray: every token uses them\n"
+    "  --importance FILE  below it the change of loss without each head, with its 95 % interval, from\n"
+    "                     what \"headload ablate --format json\" printed of the same model\n"
     "  -h, --help         show this\n" FIGURE_OPTIONS_HELP(
         "88, a column", "300") "\nr1 is the first routed head of a block, s1 the first shared one.\n"
                                "An SVG and a PDF say in words what they show, for screen readers.\n";
 
 typedef struct plot_options {
-    const char *output, *block;
+    const char *output, *block, *importance;
     const char **lists; /* (list_count) of --classes */
     size_t list_count, list_room;
     int heatmap, minus_mean, with_shared;
@@ -83,7 +85,8 @@ static bool sort_by_similarity(class_choice *chosen, const head_load *l, size_t 
 }
 
 /* What an option asks for and the file does not have is a mistake in usage. */
-static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
+static int plot(const head_load *l, const importance_table *ablated, const plot_options *o,
+                class_choice *chosen)
 {
     enum { MOST_CELLS = 1000000 };
     mohvit_error err;
@@ -101,10 +104,15 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
         .layout = o->heatmap   ? FIGURE_HEATMAP
                   : o->stacked ? FIGURE_STACKED
                                : FIGURE_GRID,
+        .importance = ablated,
     };
     if (!routing_routes(block)) {
         complain("block %s does not route: all its heads are always on", block->name);
         return EXIT_USAGE;
+    }
+    if (ablated && !importance_of_any(ablated, block)) {
+        complain("%s: has no head of block %s alone", o->importance, block->name);
+        return EXIT_INPUT;
     }
     if (chosen->count > MOST_CELLS / block->heads) {
         complain("%zu classes are too many for one figure; choose with --classes", chosen->count);
@@ -130,7 +138,7 @@ static int plot(const head_load *l, const plot_options *o, class_choice *chosen)
 
 // ---- The command line ------------------------------------------------------------------------------
 
-enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_MEASURE, OPTION_LAYOUT };
+enum { OPTION_CLASSES = OPTION_OWN, OPTION_BLOCK, OPTION_MEASURE, OPTION_LAYOUT, OPTION_IMPORTANCE };
 
 static bool take_option(void *options, int code, const char *value)
 {
@@ -157,6 +165,8 @@ static bool take_option(void *options, int code, const char *value)
         o->stacked = layout == 1;
         o->layout_given = true;
         return layout >= 0;
+    case OPTION_IMPORTANCE:
+        return takes_file(FILE_READ, "--importance", value, &o->importance);
     default:
         return figure_option(&o->figure, code, value);
     }
@@ -170,6 +180,7 @@ static int parse(plot_options *o, int argc, char **argv)
         {"block", required_argument, NULL, OPTION_BLOCK},
         {"measure", required_argument, NULL, OPTION_MEASURE},
         {"layout", required_argument, NULL, OPTION_LAYOUT},
+        {"importance", required_argument, NULL, OPTION_IMPORTANCE},
         {"heatmap", no_argument, &o->heatmap, FLAG_SET},
         {"minus-mean", no_argument, &o->minus_mean, FLAG_SET},
         {"with-shared", no_argument, &o->with_shared, FLAG_SET},
@@ -203,9 +214,15 @@ static int run_plot(int argc, char **argv)
         exit = EXIT_INPUT;
     if (exit == PARSED) {
         class_choice chosen = {0};
+        importance_table ablated = {0};
+        mohvit_error err;
         head_load *l = head_load_open_or_complain(argv[optind]);
-        exit = l ? plot(l, &o, &chosen) : EXIT_INPUT;
+        bool fine =
+            l && (!o.importance ||
+                  fine_or_complain(importance_read(&ablated, o.importance, l, argv[optind], &err), &err));
+        exit = fine ? plot(l, o.importance ? &ablated : NULL, &o, &chosen) : EXIT_INPUT;
         free(chosen.classes);
+        importance_table_free(&ablated);
         head_load_destroy(l);
     }
     free(o.lists);

@@ -106,6 +106,11 @@ mohvit_status head_load_merge(head_load *to, const head_load *from, const char *
 mohvit_status head_load_check_counting(const head_load *l, const json_t *provenance, const char *l_name,
                                        const char *name, mohvit_error *err);
 
+/* Whether what this provenance tells of came from the same model, as far as both say: "weights_hash",
+ * "variant", "config". */
+mohvit_status head_load_check_model(const head_load *l, const json_t *provenance, const char *l_name,
+                                    const char *name, mohvit_error *err);
+
 /* Names what of a source's data no source has, just before it or, of the last one, behind; false: nothing. */
 bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size);
 

@@ -89,6 +89,19 @@ mohvit_status head_load_check_counting(const head_load *l, const json_t *provena
     return compare_counting(&k, l->provenance, provenance);
 }
 
+mohvit_status head_load_check_model(const head_load *l, const json_t *provenance, const char *l_name,
+                                    const char *name, mohvit_error *err)
+{
+    static const char *const keys[] = {"weights_hash", "variant", "config"};
+    const comparison k = {.a = l, .a_name = l_name, .b_name = name, .err = err};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *a = json_object_get(l->provenance, keys[i]), *b = json_object_get(provenance, keys[i]);
+        if (a && b && !json_is_null(a) && !json_is_null(b) && !json_equal(a, b))
+            return report_difference(&k, "is of another model", keys[i], l->provenance, provenance);
+    }
+    return MOHVIT_OK;
+}
+
 /* The program knows whether it counts by label or by prediction; the library leaves that to its caller. */
 static bool counted_alike(const json_t *a, const json_t *b)
 {
