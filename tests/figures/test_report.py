@@ -3,19 +3,23 @@
 
 No console error and no request; class search narrows; the block selector changes the heatmap; what every view shows is
 what `headload export` and `headload stats` print; names are text; keys alone are enough; nothing overflows, nothing is
-lost on paper, files of what is shown stand alone, axe-core finds nothing to mend. At the size of the B models the page is
-below 10 MB and opens within two seconds: of the processor, in the page's own thread, since what others do on the machine
-says nothing of the page."""
+lost on paper, files of what is shown stand alone, axe-core finds nothing to mend; what heads cost is what the file says, and
+the pictures that use them most are those of `headload top`. At the size of the B models the page is below 10 MB and opens
+within two seconds: of the processor, in the page's own thread, since what others do on the machine says nothing of the page."""
 
+import base64
 import csv
 import io
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -446,9 +450,9 @@ def check_axe(page):
               [(v["id"], v["nodes"][0]["html"][:200], v["nodes"][0]["failureSummary"]) for v in found["violations"]])
 
 
-def check_widths(page):
-    """Nothing is wider than the window, with everything open; what may be, scrolls for itself."""
-    page.js("for (const d of document.querySelectorAll('details')) d.open = true")
+def check_widths(page, opened="details"):
+    """Nothing is wider than the window, with details open; what may be, scrolls for itself."""
+    page.js("for (const d of document.querySelectorAll(arguments[0])) d.open = true", opened)
     for width in (320, 390, 768, 1280, 1920):
         page.emulate(width)
         wide = page.js("""
@@ -596,6 +600,125 @@ def check_hostile(page, labels):
     check("as many scripts as were written", scripts == 3 + len(page.block_names()), scripts)
 
 
+def check_importance(driver, folder, labels):
+    """What heads cost, beside load and gate: the numbers of the file, and a panel."""
+    rng = random.Random(3)
+    page = Page(driver, folder, "ablated", "nano", labels)
+    rows = []
+    for b in page.stats["blocks"]:
+        for h in range(b["heads"] - (b["stage"] == 3)):  # the last head of these blocks is not known
+            change = rng.uniform(-0.02, 0.05)
+            rows.append({"stage": b["stage"], "block": b["block"], "head": h, "kind": "shared" if h < b["shared"] else "routed",
+                         "loss_change": change, "loss_low": change - 0.01, "loss_high": change + 0.02, "loss_p": 0.001,
+                         "loss_p_holm": 0.04 if h % 2 else 0.2, "top1_change": -1, "top1_low": -2.5, "top1_high": 0.5,
+                         "top1_p": 0.5, "top1_p_holm": None})
+    path = os.path.join(folder, "ablated.json")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"images": 1234, "renormalise": False, "ablated": rows}, f)
+    load, html = (os.path.join(folder, "ablated" + e) for e in (".safetensors", ".html"))
+    run(mohvit, "headload", "report", load, "--importance", path, "-o", html)
+    driver.get("file://" + html)
+    wait(lambda: page.js("return document.documentElement.dataset.ready"))
+    for b in (page.stats["blocks"][-1], page.stats["blocks"][2]):
+        name = f"{b['stage']}.{b['block']}"
+        page.select_block(name)
+        known = {r["head"]: r for r in rows if (r["stage"], r["block"]) == (b["stage"], b["block"])}
+        lines = page.js("""const table = [...document.querySelectorAll('#details table')].find(t => t.caption.textContent.startsWith('All heads'));
+            return [...table.tBodies[0].rows].map(r => [...r.cells].map(c => c.textContent.replaceAll('−', '-')))""")
+        check("importance: a line for each head", len(lines) == b["heads"], lines)
+        for h, (_, _, _, _, loss, interval, p, top1, top1_interval) in enumerate(lines):
+            r = known.get(h)
+            check("importance: beside load and gate", r is None and loss == interval == p == top1 == "–" or r is not None and
+                  near(loss, r["loss_change"], 4) and near(interval.split(" to ")[0], r["loss_low"], 4) and
+                  near(interval.split(" to ")[1], r["loss_high"], 4) and p == ("0.040 *" if h % 2 else "0.20") and
+                  top1 == "-1.00 %" and top1_interval == "-2.50 to +0.50 %", f"{lines[h]} {r}")
+        bars = page.js("""return [...document.querySelectorAll('.without rect')].map(r =>
+            ['y', 'height'].map(k => Number(r.getAttribute(k))).concat([Number(r.dataset.head), r.textContent.replaceAll('−', '-')]))""")
+        routed = [h for h in known if h >= b["shared"]]
+        check("importance: a bar for each known head", [bar[2] for bar in bars] == routed, bars)
+        cost = {h: known[h]["loss_change"] for h in routed}
+        zero = [y + height if cost[h] > 0 else y for y, height, h, _ in bars]
+        check("importance: bars stand on zero, or hang from it", max(zero) - min(zero) < 1e-6, zero)
+        scale = [height / abs(cost[h]) for _, height, h, _ in bars]
+        check("importance: they are as high as what they cost", max(scale) / min(scale) < 1 + 1e-6, scale)
+        check("importance: a bar says so", all(near(t.split(": ")[1].split(",")[0], cost[h], 4) for _, _, h, t in bars), bars)
+    check("importance: of how many images", "n = 1 234" in page.find(".without").text, page.find(".without").text)
+    data = page.js("return {...document.querySelector('#readout').dataset}")
+    text = page.readout().replace("−", "-")
+    cost = known[int(data["head"])]["loss_change"]
+    check("importance: the readout has it", near(text.split("without it ")[1].split(",")[0], cost, 4), text)
+    check_axe(page)
+    check_widths(page)
+    check_quiet(page)
+
+
+def pixels_of(uri):
+    header, content = uri.split(",")
+    check("thumbnails are JPEG", header == "data:image/jpeg;base64", header)
+    return Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB")
+
+
+def check_thumbnails(driver, folder):
+    """The pictures that use each head most, read again from files, a tar and MNIST's format, on a page that the report links."""
+    samples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/samples")
+    place = os.path.join(folder, "pictures & more\\")
+    os.makedirs(place)
+    names = sorted(n for n in os.listdir(samples) if n.endswith(".png"))
+    pictures = {}
+    with open(os.path.join(place, "list"), "w", encoding="utf-8") as f, tarfile.open(os.path.join(place, "a#b.tar"), "w") as tar:
+        for i, name in enumerate(names):
+            path = os.path.join(samples, name)
+            with Image.open(path) as picture:
+                pixels = picture.convert("RGB")
+            if i % 3 == 0:
+                f.write(path + "\n")
+                pictures[path] = pixels
+            elif i % 3 == 1:
+                tar.add(path, "x/" + name)
+                pictures[os.path.join(place, "a#b.tar/x/" + name)] = pixels
+    rng = np.random.default_rng(5)
+    noise = np.kron(rng.integers(0, 256, (4, 7, 7)), np.ones((4, 4), int)).astype(np.uint8)
+    idx = os.path.join(place, "idx3")
+    with open(idx, "wb") as f:
+        f.write(struct.pack(">4i", 0x803, 4, 28, 28) + noise.tobytes())
+    pictures.update({f"{idx}#{i}": Image.fromarray(noise[i]).convert("RGB") for i in range(4)})
+    load, heads, html = (os.path.join(place, n) for n in ("load", "heads", "page 1#.html"))
+    run(mohvit, "headload", "count", os.path.join(place, "list"), os.path.join(place, "a#b.tar"), "idx:" + idx,
+        "--by-prediction", "--quiet", "-o", load, "--per-image", heads)
+    run(mohvit, "headload", "report", load, "--thumbnails", heads, "--pictures", "2", "-o", html)
+    top = json.loads(run(mohvit, "headload", "top", heads, "--pictures", "2", "--format", "json"))["rows"]
+    driver.get("file://" + urllib.parse.quote(html))
+    wait(lambda: driver.execute_script("return document.documentElement.dataset.ready"))
+    link = next(e for e in driver.find_elements(By.CSS_SELECTOR, "#details a") if e.text == "r3")
+    driver.execute_script("arguments[0].click()", link)
+    wait(lambda: driver.title == "Pictures that use each head most")
+    check("a head's link leads to it", driver.execute_script("return document.querySelector(':target h3').textContent") == "r3")
+    shown = driver.execute_script("""return [...document.querySelectorAll('section section')].flatMap(s => [...s.querySelectorAll('li')].map((li, i) =>
+        [s.id, i + 1, li.querySelector('img').alt, li.querySelector('img').naturalWidth, li.textContent, li.querySelector('img').src]))""")
+    check("as many pictures as `headload top` names", len(shown) == len(top), f"{len(shown)} {len(top)}")
+    for (place_of, rank, alt, width, text, uri), row in zip(shown, top):
+        block = f"{row['stage']}.{row['block']}"
+        head = row["head"] + 1 - next(b["shared"] for b in blocks_of(load) if (b["stage"], b["block"]) == (row["stage"], row["block"]))
+        check("thumbnails: the pictures of `headload top`", (place_of, rank, alt) == (f"{block}-r{head}", row["rank"], row["path"]),
+              f"{place_of} {rank} {alt} {row}")
+        check("thumbnails: load and class", text == f"{row['load']:.3f}{row['label'].split(',')[0]}", f"{text} {row}")
+        small = pixels_of(uri)
+        whole = pictures[alt.replace("\\\\", "\\")].resize((72, 72), Image.BICUBIC)
+        far = np.abs(np.asarray(small, int) - np.asarray(whole, int)).mean()
+        check("thumbnails: they are small", small.size == (72, 72) and width == 72, small.size)
+        check("thumbnails: they show the picture", far < 6, f"{alt} {far}")
+    page = Page.__new__(Page)
+    page.driver = driver
+    check_widths(page)
+    check_quiet(page)
+    driver.find_element(By.CSS_SELECTOR, "p a").click()
+    wait(lambda: driver.title.startswith("Head load"))
+
+
+def blocks_of(load):
+    return json.loads(run(mohvit, "headload", "stats", "--format", "json", load))["blocks"]
+
+
 def seconds_to_show(page, name):
     """Of several, the fastest is the page's own."""
     before = page.busy()
@@ -632,6 +755,9 @@ def main():
             check_csv(page, whole=True)
             check_quiet(page)
 
+            check_importance(driver, folder, hostile)
+            check_thumbnails(driver, folder)
+
             page = Page(driver, folder, "base", "moh_transnext_base_50", imagenet, rough=True)
             print(f"1,000 classes x {len(page.block_names())} blocks: {page.size / 1e6:.1f} MB, ready after "
                   f"{page.seconds:.2f} s of the processor")
@@ -642,7 +768,7 @@ def main():
             check_heatmap(page, rng)
             check_panels(page, rng)
             check_statistics(page)
-            check_widths(page)
+            check_widths(page, "details:not(#cells)")  # a table of 27,000 cells
             check_csv(page, whole=False)
             fastest = min(seconds_to_show(page, name) for name in ("2.0", "1.0", "3.0", "3.1", "4.0"))
             check("another block within half a second", fastest < 0.5, fastest)

@@ -636,6 +636,45 @@ the_page_needs_nothing_but_itself() {
     run 0 headload report dense.safetensors -o page.html
 }
 
+# What heads cost, and the pictures that use them, join figures and page where they are of the same model.
+importance_and_pictures_are_of_the_same_model() {
+    cp "$samples/bag.png" gone.png
+    printf '%s\n' "$samples/dress.png" gone.png >list
+    run 0 headload count list --by-prediction -o a.safetensors --per-image a.images --quiet
+    run 0 headload ablate "idx:$pictures,$classes" --limit 3 --heads 4.0:r1 --quiet --format json
+    cp out.txt ablated.json
+    run 0 headload plot a.safetensors --heatmap --importance ablated.json -o a.svg
+    grep -q "Loss change without the head" a.svg || fail "the figure lacks what heads cost"
+    run 1 headload plot a.safetensors --heatmap --importance ablated.json --block 3.0 -o b.svg
+    has "$err" "ablated.json: has no head of block 3.0 alone"
+    run 0 headload report a.safetensors --importance ablated.json --thumbnails a.images --pictures 1 -o a.html
+    has "$out" "a.pictures.html: pictures, "
+    equal "$(grep -c 'id="4.0-r14"' a.pictures.html)" 1
+    grep -q 'href="./a.html"' a.pictures.html || fail "no way back"
+
+    head -n 10 "$golden/../../weights/imagenet1k.tsv" >labels.tsv
+    "$make" other.safetensors moh_transnext_small_75 labels.tsv
+    for option in "--importance ablated.json" "--thumbnails a.images"; do
+        # shellcheck disable=SC2086
+        run 1 headload report other.safetensors $option -o b.html
+        has "$err" " is of another model than other.safetensors"
+    done
+    run 1 headload plot other.safetensors --importance ablated.json --heatmap -o b.svg
+    has "$err" "ablated.json: is of another model than other.safetensors"
+    rm gone.png
+    run 1 headload report a.safetensors --thumbnails a.images -o b.html
+    has "$err" "a.images: names gone.png, which is not there"
+    run 1 headload report a.safetensors --thumbnails a.safetensors -o b.html
+    has "$err" "a.safetensors: expected version 1 of a file that"
+    absent b.svg
+    absent b.html
+    absent b.pictures.html
+    run 2 headload report a.safetensors --thumbnails a.pictures.html -o a.html
+    has "$err" "the pictures' page a.pictures.html: would replace --thumbnails a.pictures.html"
+    run 2 headload report a.safetensors --pictures 3 -o b.html
+    has "$err" "--pictures: needs --thumbnails"
+}
+
 # ---- routes ----------------------------------------------------------------------------------------
 
 routes_are_those_that_are_counted() {
@@ -766,6 +805,7 @@ figures)
     a_class_has_the_same_names_everywhere
     statistics_are_printed_for_people_and_programs
     the_page_needs_nothing_but_itself
+    importance_and_pictures_are_of_the_same_model
     ;;
 routes)
     routes_are_those_that_are_counted

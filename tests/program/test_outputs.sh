@@ -23,7 +23,7 @@ make_files() {
     { printf '\0\0\10\3\0\0\0\1\0\0\0\34\0\0\0\34' && head -c 784 /dev/zero; } >images
     printf '\0\0\10\1\0\0\0\1\3' >classes
     run 0 synth --config config weights
-    run 0 headload count data.tar -o load --quiet
+    run 0 headload count data.tar -o load --per-image heads --quiet
     echo '{"images": 1, "ablated": []}' >importance
     run 0 eval data.tar --quiet --state state
 }
@@ -39,7 +39,7 @@ takes() {
     headload\ count) reads="$data $model" writes='--output= -o= --per-image= --state=' ;;
     merge) reads='=state =load' writes='--per-class= --predictions= --head-load= --features= --logits= --per-image=' ;;
     headload\ plot) reads='=load --importance=importance' writes='--output=.svg -o=.png -o=.pdf' ;;
-    headload\ report) reads='=load' writes='--output= -o=' ;;
+    headload\ report) reads='=load --importance=importance --thumbnails=heads' writes='--output= -o=' ;;
     headload\ relate) reads='=load' writes='--output=.svg -o=.png -o=.pdf' ;;
     routes) reads="=picture $model" writes='--output=.json -o=.svg -o=.png -o=.pdf' ;;
     preprocess) reads='=picture --weights=weights --config=config --preprocess=preprocess' writes='--output=.png -o=.safetensors' ;;
@@ -96,7 +96,7 @@ an_output_is_never_an_input() {
                     case $c$option in
                     routes--* | preprocess--* | classify--*) refused "$c" picture "$option" "$name" "${other[@]}" ;;
                     convert--*) refused "$c" "$option" "$name" weights "${other[@]}" ;;
-                    headload\ plot--*) refused "$c" load "$option" "$name" "${other[@]}" ;;
+                    headload\ plot--* | headload\ report--*) refused "$c" load "$option" "$name" "${other[@]}" ;;
                     eval--* | headload\ count--*) refused "$c" data.tar "$option" "$name" "${other[@]}" ;;
                     *--*) refused "$c" "$option" "$name" "${other[@]}" ;;
                     *) refused "$c" "${given/\%/$name}" "${other[@]}" ;;

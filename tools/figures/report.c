@@ -3,10 +3,11 @@
 #include "tools/figures/report.h"
 
 #include "base/memory.h"
+#include "tools/figures/html.h"
 #include "vit/headload/head_load_statistics.h"
 #include "vit/headload/interval.h"
 
-#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,48 +22,20 @@ extern const char report_numbers_js[] __attribute__((visibility("hidden")));
 extern const char report_pictures_js[] __attribute__((visibility("hidden")));
 extern const char report_js[] __attribute__((visibility("hidden")));
 
-// ---- Text ------------------------------------------------------------------------------------------
-
-static void text_put(bytes *t, const char *from)
-{
-    bytes_put(t, from, strlen(from));
-}
-
-/* As HTML text or in a quoted attribute. */
-static void text_escaped(bytes *t, const char *from)
-{
-    static const char *const entities[UCHAR_MAX + 1] = {
-        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;"};
-    for (; *from; from++) {
-        const char *entity = entities[(unsigned char)*from];
-        bytes_put(t, entity ? entity : from, entity ? strlen(entity) : 1);
-    }
-}
-
-static void text_base64(bytes *t, const unsigned char *from, size_t size)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-    for (size_t i = 0; i < size; i += 3) {
-        size_t left = size - i;
-        unsigned group = (unsigned)from[i] << 16 | (left > 1 ? (unsigned)from[i + 1] << 8 : 0) |
-                         (left > 2 ? from[i + 2] : 0);
-        for (unsigned k = 0; k < 4; k++)
-            bytes_put_u8(t, (uint8_t)digits[k <= left ? group >> (18 - 6 * k) & 63 : 64]);
-    }
-}
+// ---- Packets ---------------------------------------------------------------------------------------
 
 /* An element of the page. */
-static void text_packet(bytes *t, const char *id, const void *data, size_t size)
+static void put_packet(bytes *t, const char *id, const void *data, size_t size)
 {
     uLongf packed_size = compressBound((uLong)size);
     unsigned char *packed = memory_alloc(packed_size, 1);
     t->failed = t->failed || !packed || compress(packed, &packed_size, data, (uLong)size) != Z_OK;
-    text_put(t, "<script type=\"text/plain\" id=\"");
-    text_put(t, id);
-    text_put(t, "\">");
+    html_put(t, "<script type=\"text/plain\" id=\"");
+    html_put(t, id);
+    html_put(t, "\">");
     if (!t->failed)
-        text_base64(t, packed, packed_size);
-    text_put(t, "</script>\n");
+        html_base64(t, packed, packed_size);
+    html_put(t, "</script>\n");
     free(packed);
 }
 
@@ -165,7 +138,7 @@ static mohvit_status add_numbers(bytes *t, const head_load *l, size_t block, moh
     t->failed = t->failed || !numbers || packet.failed;
     char id[sizeof "block-" + sizeof b->name];
     snprintf(id, sizeof id, "block-%s", b->name);
-    text_packet(t, id, packet.data, packet.size);
+    put_packet(t, id, packet.data, packet.size);
     bytes_free(&packet);
     free(numbers);
     return status;
@@ -178,7 +151,7 @@ static void add_quantiles(bytes *t, const head_load *l)
     t->failed = t->failed || !quantiles;
     for (size_t c = 0; quantiles && c < l->names.count; c++)
         quantiles[c] = interval_t(l->images[c]);
-    text_packet(t, "quantiles", quantiles, quantiles ? l->names.count * sizeof *quantiles : 0);
+    put_packet(t, "quantiles", quantiles, quantiles ? l->names.count * sizeof *quantiles : 0);
     free(quantiles);
 }
 
@@ -195,9 +168,35 @@ static void put(bytes *t, json_t *object, const char *key, json_t *value)
     t->failed = json_object_set_new(object, key, value) || t->failed;
 }
 
-static mohvit_status add_block(bytes *t, json_t *blocks, const head_load *l, size_t index,
+static json_t *number_json(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
+}
+
+/* [change, low, high, p (Holm)] */
+static json_t *change_json(const mean_change *c)
+{
+    return json_pack("[o, o, o, o]", number_json(c->mean), number_json(c->low), number_json(c->high),
+                     number_json(c->p_holm));
+}
+
+/* Of each head; null where it was not left out alone. */
+static json_t *importance_json(bytes *t, const importance_table *table, const routing_block *b)
+{
+    json_t *heads = json_array();
+    for (size_t h = 0; h < b->heads; h++) {
+        const importance *i = importance_of(table, b, h);
+        add(t, heads,
+            i ? json_pack("{s:o, s:o}", "loss", change_json(&i->loss), "top1", change_json(&i->top1))
+              : json_null());
+    }
+    return heads;
+}
+
+static mohvit_status add_block(bytes *t, json_t *blocks, const report *r, size_t index,
                                const class_tests *tests, mohvit_error *err)
 {
+    const head_load *l = r->load;
     block_statistics s;
     mohvit_status status = block_statistics_compute(&s, l, index, tests, err);
     if (status)
@@ -205,13 +204,16 @@ static mohvit_status add_block(bytes *t, json_t *blocks, const head_load *l, siz
     json_t *object = block_statistics_to_json(&s, &l->names);
     put(t, object, "tokens", json_integer((json_int_t)s.block->tokens));
     put(t, object, "balanced", json_real(routing_balanced(s.block)));
+    if (r->ablated && importance_of_any(r->ablated, s.block))
+        put(t, object, "importance", importance_json(t, r->ablated, s.block));
     add(t, blocks, object);
     block_statistics_free(&s);
     return MOHVIT_OK;
 }
 
-static mohvit_status add_description(bytes *t, const head_load *l, const char *title, mohvit_error *err)
+static mohvit_status add_description(bytes *t, const report *r, mohvit_error *err)
 {
+    const head_load *l = r->load;
     json_t *names = json_array(), *ids = json_array(), *images = json_array(), *blocks = json_array();
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < l->names.count; c++) {
@@ -222,15 +224,21 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
     class_tests tests;
     status = class_tests_run(&tests, l, err);
     for (size_t b = 0; !status && b < l->routing.count; b++)
-        status = add_block(t, blocks, l, b, &tests, err);
+        status = add_block(t, blocks, r, b, &tests, err);
     class_tests_free(&tests);
-    json_t *all = json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", title, "model",
+    json_t *all = json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", r->title, "model",
                             l->routing.model, "activePercent", routing_layout_active_percent(&l->routing),
                             "names", names, "ids", ids, "images", images, "blocks", blocks, "squares",
                             l->has_squares, "sources", l->sources, "provenance", l->provenance);
+    if (r->ablated)
+        put(t, all, "ablated",
+            json_pack("{s:I, s:b}", "images", (json_int_t)r->ablated->images, "renormalise",
+                      r->ablated->renormalise));
+    if (r->pictures)
+        put(t, all, "pictures", json_string(r->pictures));
     char *json = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9)); // NULL of NULL
     t->failed = t->failed || !json;
-    text_packet(t, "data", json, json ? strlen(json) : 0);
+    put_packet(t, "data", json, json ? strlen(json) : 0);
     free(json);
     json_decref(all);
     return status;
@@ -238,34 +246,34 @@ static mohvit_status add_description(bytes *t, const head_load *l, const char *t
 
 // ---- The page --------------------------------------------------------------------------------------
 
-static mohvit_status add_data(bytes *t, const head_load *l, const char *title, mohvit_error *err)
+static mohvit_status add_data(bytes *t, const report *r, mohvit_error *err)
 {
-    mohvit_status status = add_description(t, l, title, err);
-    add_quantiles(t, l);
-    for (size_t b = 0; !status && b < l->routing.count; b++)
-        status = add_numbers(t, l, b, err);
+    mohvit_status status = add_description(t, r, err);
+    add_quantiles(t, r->load);
+    for (size_t b = 0; !status && b < r->load->routing.count; b++)
+        status = add_numbers(t, r->load, b, err);
     return status;
 }
 
 /* The template with its {{NAMES}} filled in. */
-static mohvit_status fill_in(bytes *t, const head_load *l, const char *title, mohvit_error *err)
+static mohvit_status fill_in(bytes *t, const report *r, mohvit_error *err)
 {
     mohvit_status status = MOHVIT_OK;
     const char *from = report_html;
     for (const char *at; !status && (at = strstr(from, "{{")); from = strstr(at, "}}") + 2) {
         bytes_put(t, from, (size_t)(at - from));
         if (!strncmp(at, "{{TITLE}}", 9))
-            text_escaped(t, title);
+            html_text(t, r->title);
         else if (!strncmp(at, "{{STYLE}}", 9))
-            text_put(t, report_css);
+            html_put(t, report_css);
         else if (!strncmp(at, "{{SCRIPT}}", 10)) {
-            text_put(t, report_numbers_js);
-            text_put(t, report_pictures_js);
-            text_put(t, report_js);
+            html_put(t, report_numbers_js);
+            html_put(t, report_pictures_js);
+            html_put(t, report_js);
         } else
-            status = add_data(t, l, title, err);
+            status = add_data(t, r, err);
     }
-    text_put(t, from);
+    html_put(t, from);
     return status;
 }
 
@@ -277,16 +285,16 @@ static size_t heads_of_all_blocks(const head_load *l)
     return heads;
 }
 
-mohvit_status report_build(bytes *page, const head_load *l, const char *title, const char *name,
-                           mohvit_error *err)
+mohvit_status report_build(bytes *page, const report *r, const char *name, mohvit_error *err)
 {
+    const head_load *l = r->load;
     size_t heads = heads_of_all_blocks(l), cells = l->names.count * heads;
     if (cells > MAX_CELLS)
         return error_set(err, MOHVIT_ERROR_LIMIT,
                          "%s: %zu classes with %zu heads are too many for a page: %zu, at most %zu", name,
                          l->names.count, heads, cells, MAX_CELLS);
     *page = (bytes){0};
-    mohvit_status status = fill_in(page, l, title, err);
+    mohvit_status status = fill_in(page, r, err);
     if (!status && page->failed)
         status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the page", name);
     if (status)

@@ -4,10 +4,16 @@
 #define MOHVIT_REPORT_H
 
 #include "base/bytes.h"
-#include "vit/headload/head_load.h"
+#include "eval/importance_file.h"
 
-/* title is UTF-8; name begins messages. Free *page with bytes_free; it is set on success alone. */
-mohvit_status report_build(bytes *page, const head_load *l, const char *title, const char *name,
-                           mohvit_error *err);
+typedef struct report {
+    const head_load *load;
+    const char *title;               /* UTF-8 */
+    const importance_table *ablated; /* NULL: nothing is known */
+    const char *pictures;            /* URL of a page of the pictures that use each head most; NULL: none */
+} report;
+
+/* name begins messages. Free *page with bytes_free; it is set on success alone. */
+mohvit_status report_build(bytes *page, const report *r, const char *name, mohvit_error *err);
 
 #endif

@@ -1,9 +1,11 @@
 /* cmd_headload_report.c - a page to explore a head load: one file that needs nothing else. */
 #include "base/replace_file.h"
+#include "tools/figures/html.h"
 #include "tools/figures/report.h"
 #include "tools/program/command.h"
 #include "tools/program/complain.h"
 #include "tools/program/head_load_choice.h"
+#include "tools/program/head_pictures.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
 
@@ -17,7 +19,19 @@ static const char help[] =
     "as SVG, PNG or CSV, and works by keyboard and with screen readers. One file; neither making nor\n"
     "opening it uses the network. Needs a browser of 2023 or later.\n\n"
     "  -o, --output FILE  the page to write\n"
+    "  --importance FILE  also what each head's absence costs, from what \"headload ablate --format json\"\n"
+    "                     printed of the same model\n"
+    "  --thumbnails FILE  also the pictures that use each head most, small, on a page PAGE.pictures.html\n"
+    "                     that this one links; from a file of \"headload count --per-image\", whose\n"
+    "                     pictures are read again where they were\n"
+    "  --pictures N       of those for each head: 1 to 100; default 9\n"
     "  -h, --help         show this\n";
+
+typedef struct report_options {
+    const char *output, *importance, *thumbnails;
+    char *pictures_output; /* owned; NULL: none */
+    size_t pictures;       /* 0: not given */
+} report_options;
 
 static const char *file_name(const char *path)
 {
@@ -25,60 +39,170 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static mohvit_status report(const head_load *l, const char *path, const char *output, mohvit_error *err)
+/* A link to a file in the same folder: malloc'd. */
+static char *link_to(const char *path)
+{
+    bytes link = {0};
+    html_put(&link, "./");
+    for (const char *at = file_name(path); *at; at++) {
+        char code[4] = {*at};
+        bool letter = (*at | 32) >= 'a' && (*at | 32) <= 'z';
+        if (!letter && !strchr("-._~0123456789", *at))
+            snprintf(code, sizeof code, "%%%02X", (unsigned char)*at);
+        html_put(&link, code);
+    }
+    bytes_put_u8(&link, 0);
+    return or_die(link.failed ? NULL : (char *)link.data);
+}
+
+static void announce_size(const bytes *page)
+{
+    bool large = page->size >= 1000000;
+    output_printf("%.*f %s\n", large, (double)page->size / (large ? 1e6 : 1e3), large ? "MB" : "KB");
+}
+
+// ---- The pages -------------------------------------------------------------------------------------
+
+static mohvit_status write_report(const report *r, const char *path, const char *output, mohvit_error *err)
 {
     bytes page;
-    char *title = escape(file_name(path), ESCAPE_NAME, NULL);
-    mohvit_status status = report_build(&page, l, title, path, err);
-    free(title);
+    mohvit_status status = report_build(&page, r, path, err);
     if (status)
         return status;
     status = replace_with_bytes(output, page.data, page.size, err);
     if (!status) {
+        const head_load *l = r->load;
         output_name(output);
-        bool large = page.size >= 1000000;
-        output_printf(": %zu class%s, %zu block%s, %.*f %s\n", l->names.count,
-                      l->names.count == 1 ? "" : "es", l->routing.count, plural(l->routing.count), large,
-                      (double)page.size / (large ? 1e6 : 1e3), large ? "MB" : "KB");
+        output_printf(": %zu class%s, %zu block%s, ", l->names.count, l->names.count == 1 ? "" : "es",
+                      l->routing.count, plural(l->routing.count));
+        announce_size(&page);
     }
     bytes_free(&page);
     return status;
 }
 
-// ---- The command line ------------------------------------------------------------------------------
-
-static bool take_option(void *options, UNUSED int code, const char *value)
+static mohvit_status check_per_image(const per_image *p, const head_load *l, const char *path,
+                                     const report_options *o, mohvit_error *err)
 {
-    return takes_file(FILE_OUTPUT, "-o", value, options);
+    mohvit_status status = head_load_check_model(l, p->provenance, path, o->thumbnails, err);
+    if (status || routing_layout_equal(&p->routing, &l->routing))
+        return status;
+    return error_set(err, MOHVIT_ERROR_MISMATCH,
+                     "%s: is of another model than %s: it has other heads or tokens", o->thumbnails, path);
 }
 
-static int run_report(int argc, char **argv)
+static mohvit_status write_pictures(const head_load *l, const char *path, const report_options *o,
+                                    mohvit_error *err)
+{
+    per_image *p = NULL;
+    bytes page = {0};
+    char *back = link_to(o->output);
+    mohvit_status status = per_image_open(&p, o->thumbnails, err);
+    if (!status)
+        status = check_per_image(p, l, path, o, err);
+    const head_pictures pictures = {p, o->thumbnails, o->pictures ? o->pictures : 9, back};
+    if (!status)
+        status = head_pictures_build(&page, &pictures, err);
+    if (!status)
+        status = replace_with_bytes(o->pictures_output, page.data, page.size, err);
+    if (!status) {
+        output_name(o->pictures_output);
+        output_printf(": pictures, ");
+        announce_size(&page);
+    }
+    bytes_free(&page);
+    per_image_free(p);
+    free(back);
+    return status;
+}
+
+/* The page that links comes last. */
+static mohvit_status write_pages(const head_load *l, const char *path, const report_options *o,
+                                 mohvit_error *err)
+{
+    char *title = escape(file_name(path), ESCAPE_NAME, NULL);
+    char *link = o->thumbnails ? link_to(o->pictures_output) : NULL;
+    importance_table ablated = {0};
+    const report r = {l, title, o->importance ? &ablated : NULL, link};
+    mohvit_status status = o->importance ? importance_read(&ablated, o->importance, l, path, err) : MOHVIT_OK;
+    if (!status && o->thumbnails)
+        status = write_pictures(l, path, o, err);
+    if (!status)
+        status = write_report(&r, path, o->output, err);
+    importance_table_free(&ablated);
+    free(title);
+    free(link);
+    return status;
+}
+
+// ---- The command line ------------------------------------------------------------------------------
+
+enum { OPTION_IMPORTANCE = OPTION_OWN, OPTION_THUMBNAILS, OPTION_PICTURES };
+
+static bool take_option(void *options, int code, const char *value)
+{
+    report_options *o = options;
+    switch (code) {
+    case OPTION_IMPORTANCE:
+        return takes_file(FILE_READ, "--importance", value, &o->importance);
+    case OPTION_THUMBNAILS:
+        return takes_file(FILE_READ, "--thumbnails", value, &o->thumbnails);
+    case OPTION_PICTURES:
+        return parse_whole(&o->pictures, "--pictures", value, 1, 100);
+    default:
+        return takes_file(FILE_OUTPUT, "-o", value, &o->output);
+    }
+}
+
+/* "report.pictures.html" beside "report.html". */
+static char *pictures_beside(const char *output)
+{
+    size_t length = strlen(output), ending = strlen(".html");
+    bool html = length > ending && !strcmp(output + length - ending, ".html");
+    char *path;
+    int printed = asprintf(&path, "%.*s.pictures.html", (int)(length - (html ? ending : 0)), output);
+    return or_die(printed < 0 ? NULL : path);
+}
+
+static int parse(report_options *o, int argc, char **argv)
 {
     static const struct option table[] = {
         {"output", required_argument, NULL, 'o'},
+        {"importance", required_argument, NULL, OPTION_IMPORTANCE},
+        {"thumbnails", required_argument, NULL, OPTION_THUMBNAILS},
+        {"pictures", required_argument, NULL, OPTION_PICTURES},
         LAST_OPTIONS,
     };
-    const char *output = NULL;
-    mohvit_error err;
-    int parsed = options_read(&command_headload_report, argc, argv, "o:", table, take_option, &output);
+    int parsed = options_read(&command_headload_report, argc, argv, "o:", table, take_option, o);
     if (parsed != PARSED)
         return parsed;
     if (argc - optind != 1)
         return usage_error("headload report", "expected one head load");
-    if (!output)
+    if (!o->output)
         return usage_error("headload report", "expected -o and the name of the page to write");
+    if (o->pictures && !o->thumbnails)
+        return usage_error("headload report", "--pictures: needs --thumbnails");
+    o->pictures_output = o->thumbnails ? pictures_beside(o->output) : NULL;
     names_file(FILE_READ, NULL, argv[optind]);
-    parsed = outputs_check("headload report");
-    if (parsed != PARSED)
-        return parsed;
-    if (!outputs_possible_or_complain())
-        return EXIT_INPUT;
-    head_load *l = head_load_open_or_complain(argv[optind]);
-    if (!l)
-        return EXIT_INPUT;
-    bool fine = fine_or_complain(report(l, argv[optind], output, &err), &err);
-    head_load_destroy(l);
-    return fine ? EXIT_FINE : EXIT_INPUT;
+    names_file(FILE_OUTPUT, "the pictures' page", o->pictures_output);
+    return outputs_check("headload report");
+}
+
+static int run_report(int argc, char **argv)
+{
+    report_options o = {0};
+    mohvit_error err;
+    int exit = parse(&o, argc, argv);
+    if (exit == PARSED && !outputs_possible_or_complain())
+        exit = EXIT_INPUT;
+    if (exit == PARSED) {
+        head_load *l = head_load_open_or_complain(argv[optind]);
+        bool fine = l && fine_or_complain(write_pages(l, argv[optind], &o, &err), &err);
+        head_load_destroy(l);
+        exit = fine ? EXIT_FINE : EXIT_INPUT;
+    }
+    free(o.pictures_output);
+    return exit;
 }
 
 const command command_headload_report = {"headload report", "make a page to explore a head load", help,

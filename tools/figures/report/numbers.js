@@ -104,6 +104,8 @@ const measures = {
   gate: { name: 'gate', of: gateOf, interval: gateInterval, level: () => NaN },
   'gate-share': { name: 'gate share', of: gateShareOf, interval: () => null, level: (b) => 1 / b.heads, levelName: 'even' },
 };
+/* What the absence of a head alone costs: { loss, top1 }, each [change, low, high, p]; null where it is not known. */
+const ablationOf = (b, h) => (b.importance ? b.importance[h] : null);
 const title = (c) => { const n = names[c].indexOf(','); return n > 0 ? names[c].slice(0, n) : names[c]; };
 
 // ---- CSV, as `mohvit headload export --csv` prints it -----------------------------------------------------------

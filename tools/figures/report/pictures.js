@@ -206,18 +206,59 @@ function drawInterval(line, x, cap, y, end, reliable) {
 const rangeText = ([low, high, reliable]) => `${low.toFixed(3)} to ${high.toFixed(3)}${reliable ? '' : ' (few images decide)'}`;
 const imagesText = (c) => (images[c] ? `n = ${grouped(images[c])}` : 'no images');
 
-/* Panels of all chosen classes, in a picture of its own. */
+/* What the absence of each head costs in loss, over all classes, on a scale of its own. */
+function changesOf(view) {
+  const { block: b, heads } = view, { width, height, left } = BARS, known = heads.filter((h) => ablationOf(b, h));
+  const ends = known.flatMap((h) => ablationOf(b, h).loss.slice(0, 3).filter((v) => v !== null));
+  const low0 = Math.min(0, ...ends), high0 = Math.max(1e-6 + low0, 0, ...ends), most = Math.max(high0, -low0);
+  const [factor, unit] = most < 1e-5 ? [1e6, ' × 1,000,000'] : most < 0.01 ? [1e3, ' × 1,000'] : [1, ''];
+  const step = roundStep(high0 - low0, 5), low = step * Math.floor(low0 / step + 1e-9), high = step * Math.ceil(high0 / step - 1e-9);
+  const gray = heads.filter((h) => isGray(b, h)).length, gap = gray ? 6 : 0, pitch = (width - left - gap) / heads.length;
+  const bar = pitch * 0.82, x = (i) => left + i * pitch + (i >= gray ? gap : 0), y = (value) => (height * (high - value)) / (high - low);
+  const first = [...known].sort((p, q) => ablationOf(b, q).loss[0] - ablationOf(b, p).loss[0]).slice(0, 3);
+  const svg = draw('svg', { viewBox: `0 -6 ${width} ${height + 24}`, role: 'img', 'aria-label':
+    `Change of loss without a head; highest: ${first.map((h) => `${headName(b, h)} ${signed(ablationOf(b, h).loss[0])}`).join(', ')}` });
+  const line = (x1, x2, y1, y2, stroke, more) => svg.append(draw('line', { x1, x2, y1, y2, stroke, ...more }));
+  for (let i = 0; low + i * step <= high + step / 2; i++) {
+    const v = low + i * step, zero = Math.abs(v) < step / 2;
+    line(left, width, y(v), y(v), zero ? colours.soft : colours.grid);
+    svg.append(textAt(left - 5, y(v), (zero ? 0 : v * factor).toFixed(decimals(step * factor)).replace('-', '−'), 10.5, colours.soft, 'end'));
+  }
+  const every = everyFor(pitch, 20);
+  heads.forEach((h, i) => {
+    const change = ablationOf(b, h);
+    if (change) {
+      const [value, from, to] = change.loss, at = y(Math.max(value, 0));
+      svg.append(draw('rect', { x: x(i) + (pitch - bar) / 2, y: at, width: bar, height: y(Math.min(value, 0)) - at, 'data-head': h,
+        fill: isGray(b, h) ? colours.shared : shade(0.6) }, draw('title', {}, `${headName(b, h)}: ${changeText(change.loss)}`)));
+      if (to > from) drawInterval(line, x(i) + pitch / 2, Math.min(pitch / 4, 3), y(from), y(to), true);
+    }
+    if (isNamed(b, h, every)) svg.append(textAt(x(i) + pitch / 2, height + 10, headLabel(b, h), 10.5, colours.soft, 'middle'));
+  });
+  return { svg, unit };
+}
+const signed = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(4)}`;
+const changeRange = ([, low, high]) => (low === null ? '–' : `${signed(low)} to ${signed(high)}`);
+const changeText = (change) => `${signed(change[0])}${change[1] === null ? '' : `, ${changeRange(change)}`}`;
+const changesTitle = (unit) => `Loss change without the head${unit}`;
+const changesCount = () => `n = ${grouped(data.ablated.images)}, all classes${data.ablated.renormalise ? ', gates renormalised' : ''}`;
+
+/* Panels of all chosen classes, and of what heads cost, in a picture of its own. */
 function barsPicture(view, list, note) {
-  const columns = Math.min(3, list.length), wide = BARS.width + 20, tall = BARS.height + 56, below = 48;
-  const width = columns * wide - 20, height = below + Math.ceil(list.length / columns) * tall;
-  const panels = list.map((c, i) => {
-    const svg = barsOf(view, c), count = imagesText(c), size = 12;
-    for (const [key, value] of Object.entries({ y: 16, width: BARS.width, height: BARS.height + 24 })) svg.setAttribute(key, value);
+  const all = list.map((c) => ({ title: title(c), count: imagesText(c), svg: barsOf(view, c) }));
+  if (view.block.importance) {
+    const { svg, unit } = changesOf(view);
+    all.push({ title: changesTitle(unit), count: `n = ${grouped(data.ablated.images)}`, svg });
+  }
+  const columns = Math.min(3, all.length), wide = BARS.width + 20, tall = BARS.height + 56, below = 48, size = 12;
+  const width = columns * wide - 20, height = below + Math.ceil(all.length / columns) * tall;
+  const panels = all.map((panel, i) => {
+    for (const [key, value] of Object.entries({ y: 16, width: BARS.width, height: BARS.height + 24 })) panel.svg.setAttribute(key, value);
     return draw('g', { transform: `translate(${(i % columns) * wide} ${below + Math.floor(i / columns) * tall})` },
-      textAt(0, 6, fitting(title(c), size, BARS.width - 80), size, colours.ink), textAt(BARS.width, 6, count, 11, colours.soft, 'end'), svg);
+      textAt(0, 6, fitting(panel.title, size, BARS.width - 60), size, colours.ink), textAt(BARS.width, 6, panel.count, 11, colours.soft, 'end'), panel.svg);
   });
   const heading = `Block ${view.block.name}: ${view.measure.name} of the heads`;
-  return standalone(width, height, heading, `${list.map((c) => `${names[c]} (${imagesText(c)})`).join('; ')}. ${note} File: ${data.file}.`,
+  return standalone(width, height, heading, `${all.map((panel) => panel.svg.getAttribute('aria-label')).join('; ')}. ${note} File: ${data.file}.`,
     textAt(0, 11, heading, 14, colours.ink), textAt(0, 30, fitting(`${data.model}${levelText(view) && `, dashed line: ${levelText(view)}`}`, 11.5, width), 11.5, colours.soft), ...panels);
 }
 

@@ -61,6 +61,8 @@ function fillSummary() {
   if (!data.squares) add('Intervals', 'none, as 0.1 counted');
   add('Counted by', data.provenance.counted_by);
   add('mohvit', data.provenance.version);
+  if (data.ablated) add('Heads left out', `one by one, n = ${grouped(data.ablated.images)}`);
+  if (data.pictures) add('Pictures', make('a', { href: data.pictures }, 'that use each head most'));
   add('File', data.file, true);
   add('Data', data.sources.map(sourceName).join(', '), true);
   add('Weights (XXH3-128)', data.provenance.weights_hash, true);
@@ -113,7 +115,8 @@ function describeCell() {
   if (!images[c]) return `${who}: no images`;
   const tokens = grouped(tokensOf(c, now)), interval = measure.interval(c, now, h);
   const range = interval ? `, 95 % of the ${measure.name} ${rangeText(interval)}` : '';
-  return `${who}, n = ${grouped(images[c])}: load ${loadOf(c, now, h).toFixed(4)} (${grouped(activeOf(c, now, h))} of ${tokens} tokens)${range}, gate share ${gateShareOf(c, now, h).toFixed(4)}, gate ${gateOf(c, now, h).toFixed(4)}`;
+  const without = ablationOf(now, h), cost = without ? `, loss of all classes without it ${changeText(without.loss)}` : '';
+  return `${who}, n = ${grouped(images[c])}: load ${loadOf(c, now, h).toFixed(4)} (${grouped(activeOf(c, now, h))} of ${tokens} tokens)${range}${cost}, gate share ${gateShareOf(c, now, h).toFixed(4)}, gate ${gateOf(c, now, h).toFixed(4)}`;
 }
 function showCell() {
   $('readout').textContent = describeCell();
@@ -253,6 +256,11 @@ function panelOf(c, all) {
   return make('div', { class: 'panel', role: 'group', 'aria-label': names[c], 'data-class': c },
     make('h3', {}, make('span', {}, title(c), ' ', make('small', {}, imagesText(c))), remove), barsOf(all, c), images[c] ? details : '');
 }
+function changesPanel(all) {
+  const { svg, unit } = changesOf(all), name = changesTitle(unit);
+  return make('div', { class: 'without', role: 'group', 'aria-label': name },
+    make('h3', {}, make('span', {}, name, ' ', make('small', {}, changesCount()))), svg);
+}
 function tableOfNumbers(c, b) {
   const tokens = tokensOf(c, b), text = (i) => (i ? rangeText(i) : '–'), body = make('tbody');
   let all = 0;
@@ -291,10 +299,10 @@ function noteText() {
 }
 function drawPanels() {
   const all = barsView();
-  $('panels').replaceChildren(...chosen.map((c) => panelOf(c, all)));
+  $('panels').replaceChildren(...chosen.map((c) => panelOf(c, all)), ...(now.importance ? [changesPanel(all)] : []));
   $('compare-note').textContent = noteText();
   $('chosen').textContent = chosen.length ? `${plural(chosen.length, 'class', 'classes')}: ${chosen.map(title).join('; ')}` : 'No class chosen';
-  for (const id of ['bars-svg', 'bars-png']) $(id).disabled = !chosen.length;
+  for (const id of ['bars-svg', 'bars-png']) $(id).disabled = !chosen.length && !now.importance;
 }
 
 // ---- Statistics ----------------------------------------------------------------------------------------------
@@ -333,12 +341,34 @@ function tableOf(caption, heads, lines) {
     make('thead', {}, make('tr', {}, ...heads.map((t, i) => cell('th', t.trim(), i)))),
     make('tbody', {}, ...lines.map((line) => make('tr', {}, ...line.map((t, i) => cell('td', t, i)))))));
 }
+/* To the pictures that use the head most, where there is a page of them. */
+function headLink(h) {
+  const label = headLabel(now, h);
+  return data.pictures && now.routes && !isShared(now, h) ? make('a', { href: `${data.pictures}#${now.name}-${label}` }, label) : label;
+}
+/* means: of the classes; null: none. */
+function tableOfHeads(means) {
+  const known = now.importance, heads = means || Array.from({ length: now.heads }, (_, head) => ({ head }));
+  const names = ['head', ...(means ? ['load', 'gate', 'gate share'] : []),
+    ...(known ? ['loss without it', '95 % of the loss', 'p (Holm)', 'top-1 without it', '95 % of top-1'] : [])];
+  const costs = (h) => {
+    const of = ablationOf(now, h);
+    if (!of) return ['–', '–', '–', '–', '–'];
+    const p = of.loss[3], percent = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(2)}`;
+    return [signed(of.loss[0]), changeRange(of.loss), p === null ? '–' : `${p.toPrecision(2)}${p < 0.05 ? ' *' : ''}`,
+      `${percent(of.top1[0])} %`, of.top1[1] === null ? '–' : `${percent(of.top1[1])} to ${percent(of.top1[2])} %`];
+  };
+  const caption = [...(means ? ['means over the classes'] : []), ...(known ? [`changes without the head alone, ${changesCount()}`] : [])].join('; ');
+  return tableOf(`All heads: ${caption}`, names, heads.map((h) => [headLink(h.head),
+    ...(means ? [fixed(h.load, 3), fixed(h.gate, 3), `${fixed(100 * h.gate_share, 1)} %`] : []), ...(known ? costs(h.head) : [])]));
+}
 function fillDetails() {
   for (const row of $('stats').tBodies[0].rows) row.setAttribute('aria-current', String(row.dataset.block === now.name));
   $('details-title').textContent = `Block ${now.name}`;
   const s = now.stats;
   if (!s) {
-    $('details').replaceChildren(make('p', { class: 'note' }, now.routes ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.'));
+    const note = make('p', { class: 'note' }, now.routes ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.');
+    $('details').replaceChildren(note, ...(now.importance ? [tableOfHeads(null)] : []));
     return;
   }
   const specific = s.specific_heads.filter((h) => h.class_specific || !data.squares), parts = [];
@@ -346,10 +376,9 @@ function fillDetails() {
     parts.push(tableOf(data.squares ? 'Class-specific heads' : 'Most specific heads, which chance alone may make so',
       ['head', 'specificity', 'by chance', 'load for the class', 'mean load', 'class '], specific.slice(0, 12).map((h) => {
         const digits = decimalsFor(h.specificity, h.chance);
-        return [headLabel(now, h.head), fixed(h.specificity, digits), fixed(h.chance ?? NaN, digits), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]];
+        return [headLink(h.head), fixed(h.specificity, digits), fixed(h.chance ?? NaN, digits), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]];
       })));
-  parts.push(tableOf('All heads: means over the classes', ['head', 'load', 'gate', 'gate share'],
-    s.means_of_heads.map((h) => [headLabel(now, h.head), fixed(h.load, 3), fixed(h.gate, 3), `${fixed(100 * h.gate_share, 1)} %`])));
+  parts.push(tableOfHeads(s.means_of_heads));
   if (s.like.length) {
     // The chosen classes first, then those whose nearest is closest.
     const known = [...s.like];
