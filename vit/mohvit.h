@@ -368,6 +368,9 @@ MOHVIT_API mohvit_status mohvit_head_load_create_of_context(mohvit_head_load **l
                                                             const mohvit_context *ctx, mohvit_error *err);
 /* What mohvit_head_load_save or the program has written, to be asked or counted on. */
 MOHVIT_API mohvit_status mohvit_head_load_open(mohvit_head_load **load, const char *path, mohvit_error *err);
+/* The same from the size bytes of such a file at data, which may be freed afterwards. */
+MOHVIT_API mohvit_status mohvit_head_load_open_memory(mohvit_head_load **load, const void *data, size_t size,
+                                                      mohvit_error *err);
 /* Frees it; NULL is allowed. */
 MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
 
@@ -426,6 +429,9 @@ MOHVIT_API mohvit_status mohvit_head_load_of_class(const mohvit_head_load *load,
  * active_squares and gate_squares (vit/headload/head_load.h). */
 MOHVIT_API mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path,
                                                mohvit_error *err);
+/* The same bytes in memory: *data, which the caller frees with free(), and *size are set on success alone. */
+MOHVIT_API mohvit_status mohvit_head_load_save_memory(const mohvit_head_load *load, void **data, size_t *size,
+                                                      mohvit_error *err);
 
 /* Of the library, such as "0.1.0"; a constant. Thread-safe. */
 MOHVIT_API const char *mohvit_version(void);

@@ -76,6 +76,67 @@ static mohvit_status header_add_metadata(json_t *header, const metadata_entry *m
     return MOHVIT_OK;
 }
 
+/* The JSON of a header. *header is set on success alone. */
+static mohvit_status header_create(json_t **header, const tensor_info *tensors, size_t count,
+                                   const metadata_entry *metadata, size_t metadata_count, const char *path,
+                                   mohvit_error *err)
+{
+    json_t *own = json_object();
+    size_t offset = 0;
+    mohvit_status status = MOHVIT_OK;
+    if (!own)
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
+    else if (metadata_count)
+        status = header_add_metadata(own, metadata, metadata_count, path, err);
+    for (size_t i = 0; !status && i < count; i++)
+        status = header_add(own, &tensors[i], &offset, path, err);
+    if (status)
+        json_decref(own);
+    else
+        *header = own;
+    return status;
+}
+
+/* Its bytes as they are stored, malloc'd. */
+static mohvit_status header_encode(unsigned char **out, size_t *size, const json_t *header, const char *path,
+                                   mohvit_error *err)
+{
+    char *text = json_dumps(header, JSON_COMPACT);
+    size_t length = text ? strlen(text) : 0;
+    size_t padded = (sizeof(uint64_t) + length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    unsigned char *block = text ? malloc(padded) : NULL;
+    mohvit_status status = MOHVIT_OK;
+    if (!block) {
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the header", path);
+    } else if (padded - sizeof(uint64_t) > SAFETENSORS_MAX_HEADER) {
+        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: header of %zu bytes; at most %zu may be written",
+                           path, length, SAFETENSORS_MAX_HEADER);
+        free(block);
+    } else {
+        uint64_t stored = padded - sizeof stored;
+        memcpy(block, &stored, sizeof stored);
+        memcpy(block + sizeof stored, text, length);
+        memset(block + sizeof stored + length, ' ', padded - sizeof stored - length);
+        *out = block;
+        *size = padded;
+    }
+    free(text);
+    return status;
+}
+
+mohvit_status safetensors_header(unsigned char **out, size_t *size, const tensor_info *tensors, size_t count,
+                                 const metadata_entry *metadata, size_t metadata_count, mohvit_error *err)
+{
+    static const char name[] = "file in memory";
+    json_t *header;
+    mohvit_status status = header_create(&header, tensors, count, metadata, metadata_count, name, err);
+    if (status)
+        return status;
+    status = header_encode(out, size, header, name, err);
+    json_decref(header);
+    return status;
+}
+
 // ---- The file --------------------------------------------------------------------------------------
 
 static mohvit_status write_all(safetensors_writer *w, const void *bytes, size_t size, mohvit_error *err)
@@ -100,26 +161,14 @@ static void place_tensors(safetensors_writer *w, uint64_t offset)
 
 static mohvit_status write_header(safetensors_writer *w, const json_t *header, mohvit_error *err)
 {
-    char *text = json_dumps(header, JSON_COMPACT);
-    size_t length = text ? strlen(text) : 0;
-    size_t padded = (sizeof(uint64_t) + length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    unsigned char *block = text ? memory_alloc(padded, 1) : NULL;
-    mohvit_status status;
-    if (!block) {
-        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory for the header", w->path);
-    } else if (padded - sizeof(uint64_t) > SAFETENSORS_MAX_HEADER) {
-        status = error_set(err, MOHVIT_ERROR_LIMIT, "%s: header of %zu bytes; at most %zu may be written",
-                           w->path, length, SAFETENSORS_MAX_HEADER);
-    } else {
-        uint64_t stored = padded - sizeof stored;
-        memcpy(block, &stored, sizeof stored);
-        memcpy(block + sizeof stored, text, length);
-        memset(block + sizeof stored + length, ' ', padded - sizeof stored - length);
-        status = write_all(w, block, padded, err);
-        place_tensors(w, padded);
-    }
+    unsigned char *block;
+    size_t size;
+    mohvit_status status = header_encode(&block, &size, header, w->path, err);
+    if (status)
+        return status;
+    status = write_all(w, block, size, err);
+    place_tensors(w, size);
     free(block);
-    free(text);
     return status;
 }
 
@@ -162,20 +211,17 @@ mohvit_status safetensors_writer_create(safetensors_writer **out, const char *pa
                                         const metadata_entry *metadata, size_t metadata_count,
                                         mohvit_error *err)
 {
+    json_t *header = NULL;
+    mohvit_status status = header_create(&header, tensors, count, metadata, metadata_count, path, err);
+    if (status)
+        return status;
     safetensors_writer *w = calloc(1, sizeof *w);
-    json_t *header = json_object();
-    size_t offset = 0;
-    mohvit_status status = MOHVIT_OK;
-    if (w)
+    if (w) {
         w->file.fd = -1;
-    if (!w || !header)
-        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
-    else if (metadata_count)
-        status = header_add_metadata(header, metadata, metadata_count, path, err);
-    for (size_t i = 0; !status && i < count; i++)
-        status = header_add(header, &tensors[i], &offset, path, err);
-    if (!status)
         status = writer_start(w, path, tensors, count, header, err);
+    } else {
+        status = error_set(err, MOHVIT_ERROR_MEMORY, "%s: no memory", path);
+    }
     json_decref(header);
     if (status)
         destroy(w);

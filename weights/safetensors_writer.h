@@ -20,6 +20,10 @@ mohvit_status safetensors_writer_create(safetensors_writer **out, const char *pa
                                         const metadata_entry *metadata, size_t metadata_count,
                                         mohvit_error *err);
 
+/* The bytes with which such a file begins, malloc'd; its tensors' follow in their order. */
+mohvit_status safetensors_header(unsigned char **out, size_t *size, const tensor_info *tensors, size_t count,
+                                 const metadata_entry *metadata, size_t metadata_count, mohvit_error *err);
+
 /* Adds the next tensor from float32 values, rounded to nearest even where its dtype is F16 or BF16 (too large
  * becomes infinity, a NaN stays one). */
 mohvit_status safetensors_writer_add_f32(safetensors_writer *w, const float *values, mohvit_error *err);

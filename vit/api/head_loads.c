@@ -42,6 +42,12 @@ mohvit_status mohvit_head_load_open(mohvit_head_load **load, const char *path, m
     return head_load_open(load, path, config_routing_from_json, err);
 }
 
+mohvit_status mohvit_head_load_open_memory(mohvit_head_load **load, const void *data, size_t size,
+                                           mohvit_error *err)
+{
+    return head_load_open_memory(load, data, size, config_routing_from_json, err);
+}
+
 void mohvit_head_load_destroy(mohvit_head_load *load)
 {
     head_load_destroy(load);
@@ -50,6 +56,12 @@ void mohvit_head_load_destroy(mohvit_head_load *load)
 mohvit_status mohvit_head_load_save(const mohvit_head_load *load, const char *path, mohvit_error *err)
 {
     return head_load_save(load, path, err);
+}
+
+mohvit_status mohvit_head_load_save_memory(const mohvit_head_load *load, void **data, size_t *size,
+                                           mohvit_error *err)
+{
+    return head_load_save_memory(load, data, size, err);
 }
 
 /* ---- Counting -------------------------------------------------------------------------------- */

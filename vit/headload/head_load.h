@@ -122,11 +122,15 @@ bool head_load_missing(const head_load *l, size_t source, bool behind, char *tex
  * 0.1 have none of the last five tensors and no `routing`; it reads files that do, as of the same version,
  * and passes over both. */
 mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err);
+/* The bytes of such a file: *data, which is malloc'd, and *size are set on success alone. */
+mohvit_status head_load_save_memory(const head_load *l, void **data, size_t *size, mohvit_error *err);
 
 /* Reads one, and checks that shapes fit the layout, and numbers each other (head_load_check). of_config (may
  * be NULL) is for a file without a layout. */
 mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,
                              mohvit_error *err);
+mohvit_status head_load_open_memory(head_load **out, const void *data, size_t size,
+                                    layout_of_config *of_config, mohvit_error *err);
 
 /* ---- Pairs of heads -------------------------------------------------------------------------- */
 

@@ -68,42 +68,49 @@ static char *block_names(const head_load *l)
     return text;
 }
 
-static mohvit_status create_writer(safetensors_writer **w, const head_load *l, const char *path,
-                                   mohvit_error *err)
-{
+#define METADATA 8
+
+/* What a file says, wherever it goes. */
+typedef struct {
     tensor_info tensors[TENSORS];
+    const void *data[TENSORS];
+    size_t count; /* of tensors */
+    metadata_entry metadata[METADATA];
+    char percent[32], *texts[METADATA]; /* of the metadata, those that are malloc'd */
+    int64_t *tokens, *pairs;            /* of the data, what a head load does not hold as it is */
+    double *gate;
+} file_content;
+
+static void content_free(file_content *f)
+{
+    for (size_t i = 0; i < METADATA; i++)
+        free(f->texts[i]);
+    free(f->tokens);
+    free(f->pairs);
+    free(f->gate);
+}
+
+static mohvit_status make_metadata(file_content *f, const head_load *l, mohvit_error *err)
+{
+    static const char *const keys[METADATA] = {
+        "head_load", "config", "routing", "class_names", "block_names", "data", "active_heads_percent",
+        "provenance"};
     json_t *layout = routing_layout_to_json(&l->routing);
-    char percent[32], *config = json_dumps(l->config, JSON_COMPACT), *names = labels_to_json(&l->names);
-    char *routing = json_dumps(layout, JSON_COMPACT), *blocks = block_names(l);
-    char *data = json_dumps(l->sources, JSON_COMPACT), *provenance = json_dumps(l->provenance, JSON_COMPACT);
-    snprintf(percent, sizeof percent, "%.10g", routing_layout_active_percent(&l->routing));
-    const metadata_entry metadata[] = {
-        {"head_load", VERSION},
-        {"config", config},
-        {"routing", routing},
-        {"class_names", names},
-        {"block_names", blocks},
-        {"data", data},
-        {"active_heads_percent", percent},
-        {"provenance", provenance},
-    };
-    file_tensors(tensors, &l->routing, l->names.count);
-    size_t count = 0;
-    for (size_t i = 0; i < TENSORS; i++)
-        if (is_wanted(i, l->has_squares, l->together))
-            tensors[count++] = tensors[i];
-    mohvit_status status = config && routing && names && blocks && data && provenance
-                               ? safetensors_writer_create(w, path, tensors, count, metadata,
-                                                           sizeof metadata / sizeof *metadata, err)
-                               : head_load_no_memory(err);
+    snprintf(f->percent, sizeof f->percent, "%.10g", routing_layout_active_percent(&l->routing));
+    f->texts[1] = json_dumps(l->config, JSON_COMPACT);
+    f->texts[2] = json_dumps(layout, JSON_COMPACT);
+    f->texts[3] = labels_to_json(&l->names);
+    f->texts[4] = block_names(l);
+    f->texts[5] = json_dumps(l->sources, JSON_COMPACT);
+    f->texts[7] = json_dumps(l->provenance, JSON_COMPACT);
     json_decref(layout);
-    free(config);
-    free(routing);
-    free(names);
-    free(blocks);
-    free(data);
-    free(provenance);
-    return status;
+    for (size_t i = 0; i < METADATA; i++) {
+        const char *value = i == 0 ? VERSION : i == 6 ? f->percent : f->texts[i];
+        if (!value)
+            return head_load_no_memory(err);
+        f->metadata[i] = (metadata_entry){keys[i], value};
+    }
+    return MOHVIT_OK;
 }
 
 /* Element (block, i, j) of the file's tensor. */
@@ -128,30 +135,79 @@ static int64_t *pairs_of_file(const head_load *l)
     return pairs;
 }
 
-mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err)
+/* To be freed after a failure, too. */
+static mohvit_status content_make(file_content *f, const head_load *l, mohvit_error *err)
 {
     size_t classes = l->names.count, blocks = l->routing.count,
            cells = classes * blocks * l->routing.max_heads;
-    int64_t *tokens = memory_alloc(classes * blocks, sizeof *tokens);
-    double *gate = memory_alloc(cells, sizeof *gate);
-    int64_t *pairs = l->together ? pairs_of_file(l) : NULL;
-    const void *data[TENSORS] = {l->images,       tokens,         l->active,      gate, l->active_squares,
-                                 l->gate_squares, l->half_images, l->half_active, pairs};
-    bool room = tokens && gate && (pairs || !l->together);
-    for (size_t b = 0; room && b < blocks; b++)
+    *f = (file_content){
+        .tokens = memory_alloc(classes * blocks, sizeof *f->tokens),
+        .gate = memory_alloc(cells, sizeof *f->gate),
+        .pairs = l->together ? pairs_of_file(l) : NULL,
+    };
+    if (!f->tokens || !f->gate || (l->together && !f->pairs))
+        return head_load_no_memory(err);
+    for (size_t b = 0; b < blocks; b++)
         for (size_t c = 0; c < classes; c++)
-            tokens[c * blocks + b] = head_load_tokens(l, c, b);
-    for (size_t i = 0; room && i < cells; i++)
-        gate[i] = (double)l->gate[i] / HEAD_LOAD_GATE_UNIT;
+            f->tokens[c * blocks + b] = head_load_tokens(l, c, b);
+    for (size_t i = 0; i < cells; i++)
+        f->gate[i] = (double)l->gate[i] / HEAD_LOAD_GATE_UNIT;
+    const void *const data[TENSORS] = {l->images,      f->tokens,         l->active,
+                                       f->gate,        l->active_squares, l->gate_squares,
+                                       l->half_images, l->half_active,    f->pairs};
+    tensor_info tensors[TENSORS];
+    file_tensors(tensors, &l->routing, classes);
+    for (size_t i = 0; i < TENSORS; i++)
+        if (is_wanted(i, l->has_squares, l->together)) {
+            f->tensors[f->count] = tensors[i];
+            f->data[f->count++] = data[i];
+        }
+    return make_metadata(f, l, err);
+}
+
+mohvit_status head_load_save(const head_load *l, const char *path, mohvit_error *err)
+{
+    file_content f;
     safetensors_writer *w = NULL;
-    mohvit_status status = room ? create_writer(&w, l, path, err) : head_load_no_memory(err);
-    for (size_t i = 0; !status && i < TENSORS; i++)
-        if (is_wanted(i, l->has_squares, l->together))
-            status = safetensors_writer_add_raw(w, data[i], err);
-    free(tokens);
-    free(gate);
-    free(pairs);
+    mohvit_status status = content_make(&f, l, err);
+    if (!status)
+        status = safetensors_writer_create(&w, path, f.tensors, f.count, f.metadata, METADATA, err);
+    for (size_t i = 0; !status && i < f.count; i++)
+        status = safetensors_writer_add_raw(w, f.data[i], err);
+    content_free(&f);
     return safetensors_writer_finish(w, status, err);
+}
+
+static size_t tensor_bytes(const tensor_info *t)
+{
+    return t->elements * tensor_dtype_size(t->dtype);
+}
+
+mohvit_status head_load_save_memory(const head_load *l, void **data, size_t *size, mohvit_error *err)
+{
+    file_content f;
+    unsigned char *header = NULL, *file = NULL;
+    size_t end = 0, total;
+    mohvit_status status = content_make(&f, l, err);
+    if (!status)
+        status = safetensors_header(&header, &end, f.tensors, f.count, f.metadata, METADATA, err);
+    total = end;
+    for (size_t i = 0; !status && i < f.count; i++)
+        total += tensor_bytes(&f.tensors[i]); // safetensors_header has seen that they fit
+    if (!status && !(file = realloc(header, total)))
+        status = head_load_no_memory(err);
+    for (size_t i = 0; !status && i < f.count; i++) {
+        memcpy(file + end, f.data[i], tensor_bytes(&f.tensors[i]));
+        end += tensor_bytes(&f.tensors[i]);
+    }
+    content_free(&f);
+    if (status) {
+        free(header);
+    } else {
+        *data = file;
+        *size = total;
+    }
+    return status;
 }
 
 // ---- Reading ---------------------------------------------------------------------------------------
@@ -386,19 +442,31 @@ static mohvit_status read_all(head_load **out, const reader *r)
     return status;
 }
 
-mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,
-                             mohvit_error *err)
+/* Closes the checkpoint. */
+static mohvit_status read_and_close(head_load **out, const reader *r)
 {
     head_load *l = NULL;
-    reader r = {.path = path, .of_config = of_config, .err = err};
-    mohvit_status status = checkpoint_open(&r.cp, path, NULL, NULL, err);
-    if (status)
-        return status;
-    status = read_all(&l, &r);
-    checkpoint_close(r.cp);
+    mohvit_status status = read_all(&l, r);
+    checkpoint_close(r->cp);
     if (status)
         head_load_destroy(l);
     else
         *out = l;
     return status;
+}
+
+mohvit_status head_load_open(head_load **out, const char *path, layout_of_config *of_config,
+                             mohvit_error *err)
+{
+    reader r = {.path = path, .of_config = of_config, .err = err};
+    mohvit_status status = checkpoint_open(&r.cp, path, NULL, NULL, err);
+    return status ? status : read_and_close(out, &r);
+}
+
+mohvit_status head_load_open_memory(head_load **out, const void *data, size_t size,
+                                    layout_of_config *of_config, mohvit_error *err)
+{
+    reader r = {.path = "head load in memory", .of_config = of_config, .err = err};
+    mohvit_status status = checkpoint_open_memory(&r.cp, data, size, r.path, NULL, NULL, err);
+    return status ? status : read_and_close(out, &r);
 }

@@ -605,6 +605,30 @@ static void numbers_that_are_no_images_are_refused(void **state)
     mohvit_close(m);
 }
 
+static void memory_holds_the_bytes_of_the_file(const mohvit_head_load *load, const char *path)
+{
+    void *saved = NULL, *again = NULL;
+    size_t size = 0, size_again = 0;
+    mohvit_head_load *back;
+    mohvit_error err;
+    assert_int_equal(mohvit_head_load_save_memory(load, &saved, &size, NULL), MOHVIT_OK);
+    char *file;
+    size_t file_size;
+    assert_int_equal(file_load_path(&file, &file_size, path, SIZE_MAX, NULL), MOHVIT_OK);
+    assert_int_equal(size, file_size);
+    assert_memory_equal(saved, file, size);
+    free(file);
+    assert_int_equal(mohvit_head_load_open_memory(&back, saved, size, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_save_memory(back, &again, &size_again, NULL), MOHVIT_OK);
+    assert_int_equal(size_again, size);
+    assert_memory_equal(again, saved, size);
+    mohvit_head_load_destroy(back);
+    assert_int_equal(mohvit_head_load_open_memory(&back, saved, size - 1, &err), MOHVIT_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "head load in memory"));
+    free(again);
+    free(saved);
+}
+
 static void head_loads_are_merged_saved_and_opened(void **state)
 {
     (void)state;
@@ -622,6 +646,7 @@ static void head_loads_are_merged_saved_and_opened(void **state)
     assert_int_equal(mohvit_head_load_merge(a, b, 0, NULL), MOHVIT_OK);
     assert_int_equal(mohvit_head_load_save(a, path, NULL), MOHVIT_OK);
     assert_int_equal(mohvit_head_load_open(&back, path, NULL), MOHVIT_OK);
+    memory_holds_the_bytes_of_the_file(a, path);
     remove(path);
     assert_int_equal(mohvit_head_load_get_info(back, &info, NULL), MOHVIT_OK);
     assert_int_equal(info.classes, CLASSES);

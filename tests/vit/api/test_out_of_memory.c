@@ -42,7 +42,20 @@ static mohvit_status do_picture(work *w, mohvit_error *err)
     return classify(w, w->ctx, err);
 }
 
-/* From the checkpoint to the picture's head load in a file. */
+static mohvit_status reopen(const mohvit_head_load *load, mohvit_error *err)
+{
+    void *saved = NULL;
+    size_t size = 0;
+    mohvit_head_load *back = NULL;
+    mohvit_status status = mohvit_head_load_save_memory(load, &saved, &size, err);
+    if (!status)
+        status = mohvit_head_load_open_memory(&back, saved, size, err);
+    mohvit_head_load_destroy(back);
+    free(saved);
+    return status;
+}
+
+/* From the checkpoint to the picture's head load in memory and, last, in a file. */
 static mohvit_status do_all(work *w, mohvit_error *err)
 {
     mohvit_model *m = NULL, *rerouted = NULL, *dropped = NULL;
@@ -69,6 +82,8 @@ static mohvit_status do_all(work *w, mohvit_error *err)
         status = mohvit_head_load_create_of_context(&load, ctx, err);
     if (!status)
         status = mohvit_head_load_add(load, ctx, 0, 1, err);
+    if (!status)
+        status = reopen(load, err);
     if (!status)
         status = mohvit_head_load_save(load, "load.safetensors", err);
     mohvit_head_load_destroy(load);
