@@ -1,4 +1,5 @@
-/* parallel.h - the one place that starts threads: with OpenMP, or where that is left out never. */
+/* parallel.h - the one place that starts threads: with OpenMP. Without it there are none, but in WebAssembly,
+ * where JavaScript starts those that help. */
 #ifndef MOHVIT_PARALLEL_H
 #define MOHVIT_PARALLEL_H
 
@@ -28,6 +29,10 @@ void parallel_for(team *t, size_t tasks, parallel_task *run, void *arg);
 
 /* Threads that the affinity mask and the cgroup's CPU quota grant; at least 1. */
 size_t parallel_default_threads(void);
+
+/* What a thread does that JavaScript has started: it helps as worker 1 … threads−1 of every team, and does
+ * not return. Of parallel_web.c alone. */
+void parallel_help(size_t worker);
 
 #define PARALLEL_MAX_THREADS 1024
 

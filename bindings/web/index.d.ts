@@ -20,6 +20,9 @@ export interface LoadOptions {
     imgSize?: number;
     precision?: "f32" | "bf16" | "int8";
     routedHeads?: RoutedHeads;
+    /** Threads that compute a picture; one where memory cannot be shared. Default, and 0: in a page that is cross-origin isolated
+     * one for each processor, else and in node one. */
+    threads?: number;
     /** Where mohvit.wasm is, or what it holds. */
     wasm?: string | URL | BufferSource | WebAssembly.Module;
     /** A Worker that runs worker.js, for who starts his own; false: the calling thread computes, as in node. */
@@ -84,6 +87,8 @@ export interface Model {
     /** 10^9 multiply-adds of a picture with all heads, and as they are performed with routedHeads. */
     readonly gmacs: number;
     readonly gmacsRouted: number;
+    /** That compute a picture: one where the model is so small that others are not worth waking. */
+    readonly threads: number;
     readonly activeHeadsPercent: number;
     readonly blocks: Block[];
     readonly classes: { label: string; id: string | null }[];
@@ -98,6 +103,38 @@ export interface Model {
     classify(picture?: Picture, options?: { top?: number }): Promise<Answer>;
     /** Frees all. Calls that wait end with a SystemFailure. */
     close(): void;
+    /** What the program or save has written, by its URL (in node also a path) or its bytes; without one, nothing counted yet. */
+    openHeadLoad(source?: string | URL | ArrayBuffer | Uint8Array): Promise<HeadLoad>;
+}
+
+/** What was counted of a class: a head's load is active / tokens of its block. */
+export interface ClassCounts {
+    images: number;
+    /** (blocks): tokens of all its pictures. */
+    tokens: Float64Array;
+    /** (blocks, maxHeads): tokens that picked the head; -1 where a block has fewer heads. */
+    active: Float64Array;
+    /** (blocks, maxHeads): the head's gate, summed over the tokens. */
+    gateSum: Float64Array;
+}
+
+/** Which heads work for which class, as `mohvit headload` has it. */
+export interface HeadLoad {
+    /** Pictures that were counted, of all classes. */
+    readonly images: number;
+    readonly maxHeads: number;
+    readonly blocks: Block[];
+    readonly classes: { label: string; id: string | null }[];
+    /** Counts the picture that the model classified last, as one of this class. */
+    add(classIndex: number): Promise<void>;
+    /** Adds what another head load of the same Model has counted. allowMixed: also where it was counted by another build or
+     * instruction set, which round differently, as the program's are. */
+    merge(other: HeadLoad, options?: { allowMixed?: boolean }): Promise<void>;
+    ofClass(classIndex: number): Promise<ClassCounts>;
+    /** The bytes of a file that the program reads. */
+    save(): Promise<Uint8Array>;
+    /** Frees it; Model.close does so, too. */
+    close(): Promise<void>;
 }
 
 /** Opens a model; without a source the small one of the package, which knows the ten classes of Fashion-MNIST. */

@@ -1,14 +1,14 @@
 // index.js - the package: load a model, classify pictures, look at its heads.
-import { Engine } from "./engine.js";
+import { Host, isShared } from "./engine.js";
 import { ArgumentError, FileError, SystemFailure, unpackError } from "./errors.js";
 import { here } from "./here.js";
-import { pixelsOf } from "./picture.js";
 
 export {
     ArgumentError, FileError, FormatError, LimitError, MismatchError, MohvitError, NonFiniteError, OutOfMemoryError,
     SystemFailure, UnsupportedError,
 } from "./errors.js";
 
+const MAX_THREADS = 64;
 const inNode = typeof process === "object" && !!process.versions?.node;
 
 // ---- Files -------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ async function readFile(place) {
     }
 }
 
-async function compile(wasm = new URL("mohvit.wasm", here)) {
+async function compile(wasm) {
     if (wasm instanceof WebAssembly.Module)
         return wasm;
     return WebAssembly.compile(isPlace(wasm) ? await readFile(String(wasm)) : wasm);
@@ -46,28 +46,11 @@ function isBytes(value) {
 
 // ---- Who computes ------------------------------------------------------------------------------
 
-/* This thread. */
-class Local {
-    async call(method, ...values) {
-        if (method === "open") {
-            const [module, ...rest] = values;
-            this.engine = await Engine.create(module);
-            return this.engine.open(...rest);
-        }
-        if (method === "classify")
-            values[0] = await pixelsOf(values[0]);
-        return this.engine[method](...values);
-    }
-
-    close() {
-        this.engine = null;
-    }
-}
-
 /* A Worker that runs worker.js. */
 class Remote {
     #waiting = new Map();
     #calls = 0;
+    #closed = false;
 
     constructor(worker) {
         this.worker = worker;
@@ -86,6 +69,8 @@ class Remote {
     }
 
     call(method, ...values) {
+        if (this.#closed)
+            return Promise.reject(new SystemFailure("the model was closed"));
         return new Promise((resolve, reject) => {
             const id = this.#calls++;
             this.#waiting.set(id, { resolve, reject });
@@ -94,15 +79,31 @@ class Remote {
     }
 
     close() {
+        this.#closed = true;
         this.worker.terminate();
         this.#fail("the model was closed");
     }
 }
 
+/* Whether the calling thread computes. */
+function isLocal(worker) {
+    return worker === false || (worker === undefined && (inNode || typeof Worker !== "function"));
+}
+
 function engineFor(worker) {
-    if (worker === false || (worker === undefined && typeof Worker !== "function"))
-        return new Local();
+    if (isLocal(worker))
+        return new Host();
     return new Remote(worker ?? new Worker(new URL("worker.js", here), { type: "module" }));
+}
+
+/* How many threads compute. A page's own thread may not wait for others. */
+function threadsFor(asked, worker) {
+    if (asked !== undefined && (!Number.isSafeInteger(asked) || asked < 0 || asked > MAX_THREADS))
+        throw new ArgumentError(`${asked} threads; expected 0 to ${MAX_THREADS}`);
+    const sharing = inNode || (globalThis.crossOriginIsolated === true && !isLocal(worker));
+    if (!sharing)
+        return 1;
+    return asked || (inNode ? 1 : Math.min(navigator.hardwareConcurrency ?? 1, MAX_THREADS));
 }
 
 // ---- What users hold ---------------------------------------------------------------------------
@@ -159,21 +160,69 @@ class Model {
         return new Answer(description, await this.#engine.call("classify", picture, top));
     }
 
+    /** bytes or place of a head load's file; none: nothing counted yet. */
+    async openHeadLoad(source) {
+        if (source !== undefined && !isPlace(source) && !isBytes(source))
+            throw new ArgumentError("a head load is a URL, or the bytes of a file");
+        const bytes = isPlace(source) ? await readFile(String(source)) : source;
+        return new HeadCounts(this.#engine, await this.#engine.call("openHeadLoad", bytes));
+    }
+
     close() {
         this.#engine.close();
     }
 }
 
+/** A head load, which lies in the memory of the model that opened it. */
+class HeadCounts {
+    #engine;
+    #load;
+
+    constructor(engine, { load, description }) {
+        this.#engine = engine;
+        this.#load = load;
+        Object.assign(this, description); // images, maxHeads, blocks, classes
+    }
+
+    async add(index) {
+        Object.assign(this, await this.#engine.call("addToHeadLoad", this.#load, index));
+    }
+
+    async merge(other, { allowMixed = false } = {}) {
+        if (!(other instanceof HeadCounts) || other.#engine !== this.#engine)
+            throw new ArgumentError("the head load to merge is not of this model");
+        Object.assign(this, await this.#engine.call("mergeHeadLoads", this.#load, other.#load, allowMixed));
+    }
+
+    ofClass(index) {
+        return this.#engine.call("headLoadOfClass", this.#load, index, this.blocks.length, this.maxHeads);
+    }
+
+    save() {
+        return this.#engine.call("saveHeadLoad", this.#load);
+    }
+
+    async close() {
+        await this.#engine.call("closeHeadLoad", this.#load);
+    }
+}
+
 /** Opens a model: the place or the bytes of a checkpoint, test weights, or nothing for the small model of the package. */
 export async function load(source = new URL("moh_vit_nano.safetensors", here), options = {}) {
-    const { wasm, worker, routedHeads, ...rest } = options;
+    const { wasm, worker, routedHeads, threads: asked, ...rest } = options;
     const synthetic = source && (source.variant !== undefined || source.seed !== undefined);
     if (!isPlace(source) && !isBytes(source) && !synthetic)
         throw new ArgumentError("a model is a URL, the bytes of a checkpoint, or {variant, seed}");
-    const [module, content] = await Promise.all([compile(wasm), isPlace(source) ? readFile(String(source)) : source]);
+    const able = threadsFor(asked, worker);
+    const [module, content] = await Promise.all([
+        compile(wasm ?? new URL(able > 1 ? "mohvit_threads.wasm" : "mohvit.wasm", here)),
+        isPlace(source) ? readFile(String(source)) : source,
+    ]);
+    const threads = isShared(module) ? able : 1;
+    const helper = threads > 1 ? new URL("helper.js", here).href : undefined;
     const engine = engineFor(worker);
     try {
-        const model = new Model(engine, await engine.call("open", module, content, rest));
+        const model = new Model(engine, await engine.call("open", module, content, { ...rest, threads, helper }));
         if (routedHeads != null)
             await model.setRoutedHeads(routedHeads);
         return model;

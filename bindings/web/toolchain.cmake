@@ -10,4 +10,5 @@ endif()
 set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG" CACHE STRING "") # the kernels have their own
 include(${emscripten}/cmake/Modules/Platform/Emscripten.cmake)
 set(CMAKE_ASM_COMPILER ${CMAKE_C_COMPILER})
-set(CMAKE_C_FLAGS_INIT -msimd128)
+# Atomics are no more than what mohvit_threads.wasm needs: without threads they are loads and stores.
+set(CMAKE_C_FLAGS_INIT "-msimd128 -matomics -mbulk-memory")

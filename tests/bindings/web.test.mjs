@@ -2,7 +2,7 @@
 // Usage: PACKAGE=folder of the package GOLDEN=tests/golden MOHVIT=the program node --test web.test.mjs
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -197,9 +197,87 @@ test("models come from places, bytes and other precisions", async () => {
     }
 });
 
-test("the module is small", () => {
-    const { size } = statSync(join(PACKAGE, "mohvit.wasm"));
-    assert.ok(size <= 400_000, `${size} bytes`);
+test("a head load of the program's is opened, counted on and saved, and the program reads that", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "mohvit-web-")), run = (...options) => execFileSync(MOHVIT, options,
+        { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    try {
+        const model = await load(), picture = somePicture(64, 91, 3), counted = join(folder, "counted");
+        mkdirSync(join(folder, "data"));
+        mkdirSync(join(folder, "data", "9"));
+        writeFileSync(join(folder, "data", "9", "x.png"), encodePng(picture));
+        run("headload", "count", "--classes-by-number", join(folder, "data"), "-o", counted);
+        const opened = await model.openHeadLoad(counted), own = await model.openHeadLoad();
+        assert.deepEqual([opened.images, own.images, own.maxHeads], [1, 0, model.maxHeads]);
+        assert.deepEqual([own.blocks, own.classes], [model.blocks, model.classes]);
+        const answer = await model.classify(picture);
+        await own.add(9);
+        assert.equal(own.images, 1);
+        const theirs = await opened.ofClass(9), ours = await own.ofClass(9), none = await own.ofClass(0);
+        assert.deepEqual(ours.active, Float64Array.from(answer.headTokens));
+        assert.deepEqual(theirs.active, ours.active);
+        assert.deepEqual(theirs.tokens, ours.tokens);
+        assert.deepEqual([...ours.tokens], model.blocks.map(({ tokens }) => tokens));
+        assertNear(ours.gateSum, answer.headGateSum, 1e-6);
+        assertNear(theirs.gateSum, ours.gateSum, 1e-3);
+        assert.deepEqual([none.images, ...none.tokens], [0, ...none.tokens.fill(0)]);
+
+        await rejects(opened.merge(own), "MismatchError", /isa|instruction|backend/i);
+        await opened.merge(own, { allowMixed: true });
+        assert.equal((await opened.ofClass(9)).images, 2);
+        await opened.add(0);
+        const saved = await opened.save();
+        writeFileSync(join(folder, "saved"), saved);
+        const { rows } = JSON.parse(run("headload", "export", join(folder, "saved"), "--json"));
+        const { active, tokens } = await opened.ofClass(9);
+        const row = rows.find(({ class: index, stage, block, head }) => index === 9 && `${stage}.${block}` === model.blocks[0].name && head === 0);
+        assert.deepEqual([row.images, row.active, row.tokens], [2, active[0], tokens[0]]);
+        assert.deepEqual(await (await model.openHeadLoad(saved)).save(), saved);
+
+        await rejects(opened.add(10), "ArgumentError", /class 10 of a model of 10/);
+        await rejects(opened.ofClass(-1), "ArgumentError", /class -1/);
+        await rejects(opened.merge(await (await load()).openHeadLoad()), "ArgumentError", /not of this model/);
+        await rejects(model.openHeadLoad(7), "ArgumentError", /a head load is/);
+        await rejects(model.openHeadLoad(saved.subarray(0, 900)), "FormatError", /head load in memory/);
+        await rejects(model.openHeadLoad(join(PACKAGE, "moh_vit_nano.safetensors")), "FormatError", /is a checkpoint/);
+        await rejects(model.openHeadLoad(join(folder, "nowhere")), "FileError", /nowhere/);
+        await model.setRoutedHeads(1);
+        await model.classify();
+        await rejects(own.add(9), "MismatchError", /of another model/);
+        await own.close();
+        await own.close(); // does nothing
+        await rejects(own.save(), "ArgumentError", /was closed/);
+        model.close();
+        await rejects(opened.save(), "SystemFailure", /the model was closed/);
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+});
+
+test("threads give the same bits", async () => {
+    const source = { variant: "moh_transnext_small_75", seed: 3 }, options = { imgSize: 64 };
+    const alone = await load(source, options), team = await load(source, { ...options, threads: 3 });
+    assert.deepEqual([alone.threads, team.threads], [1, 3]);
+    assert.equal((await load(undefined, { threads: 3 })).threads, 1); // not worth it
+    const tensor = goldenInput(3, 0, 64);
+    const expected = await alone.classify({ tensor });
+    for (let turn = 0; turn < 3; turn++) {
+        const found = await team.classify({ tensor });
+        assert.deepEqual(found.logits, expected.logits);
+        assert.deepEqual(found.headTokens, expected.headTokens);
+        assert.deepEqual(found.gates(3), expected.gates(3));
+    }
+    await team.setRoutedHeads("50%");
+    await alone.setRoutedHeads("50%");
+    assert.deepEqual((await team.classify()).logits, (await alone.classify()).logits);
+    team.close();
+    await rejects(load(undefined, { threads: 65 }), "ArgumentError", /65 threads; expected 0 to 64/);
+});
+
+test("the modules are small", () => {
+    for (const name of ["mohvit.wasm", "mohvit_threads.wasm"]) {
+        const { size } = statSync(join(PACKAGE, name));
+        assert.ok(size <= 400_000, `${name}: ${size} bytes`);
+    }
 });
 
 // ---- Errors ------------------------------------------------------------------------------------
