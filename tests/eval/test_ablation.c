@@ -207,10 +207,12 @@ static void one_image_has_no_interval(void **state)
 
 static mohvit_status read_importance(importance_table *t, head_load *l, const char *text, mohvit_error *err)
 {
-    char dir[64];
+    char dir[64], path[80];
     enter_scratch(dir);
-    blob_write("ablated.json", text, strlen(text));
-    mohvit_status status = importance_read(t, "ablated.json", l, "load", err);
+    snprintf(path, sizeof path, "%s/ablated.json", dir);
+    blob_write(path, text, strlen(text));
+    mohvit_status status = importance_read(t, path, l, "load", err);
+    unlink(path);
     leave_scratch(dir);
     return status;
 }
