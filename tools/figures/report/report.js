@@ -422,7 +422,7 @@ const allBars = () => barsPicture(barsView(), chosen, noteText());
 // ---- Paper ---------------------------------------------------------------------------------------------------
 
 /* On paper the heatmap is whole, its rows have names, and all is light. */
-const PAPER = { width: 700, height: 430 };
+const PAPER = { width: 700, height: 740 }; // of rows: with their headings a page of A4, or of Letter
 let themeOfScreen = '';
 function toPaper() {
   if (themeOfScreen) return;
