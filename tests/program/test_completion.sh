@@ -42,7 +42,7 @@ expect "classify eval merge headload routes info convert synth preprocess verify
 expect "convert" mohvit con
 expect "--help --version" mohvit --
 expect "count export plot stats report ablate top relate certainty" mohvit headload ""
-expect "count" mohvit headload c
+expect "count certainty" mohvit headload c
 expect "eval" mohvit help ev
 expect "--top" mohvit classify --to
 expect "--per-class --predictions --per-image --preprocess --precision" mohvit eval --p
