@@ -670,7 +670,7 @@ importance_and_pictures_are_of_the_same_model() {
     absent b.html
     absent b.pictures.html
     run 2 headload report a.safetensors --thumbnails a.pictures.html -o a.html
-    has "$err" "the pictures' page a.pictures.html: would replace --thumbnails a.pictures.html"
+    has "$err" "the pictures' page a.pictures.html: would replace --thumbnails, which is the same file"
     run 2 headload report a.safetensors --pictures 3 -o b.html
     has "$err" "--pictures: needs --thumbnails"
 }
