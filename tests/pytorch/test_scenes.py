@@ -365,6 +365,20 @@ class Table(unittest.TestCase):
         self.assertEqual(made, ["cue"])
 
 
+class Page(unittest.TestCase):
+    """docs/study.md says what the logs say."""
+
+    def test_the_table_is_that_of_the_logs(self):
+        told = subprocess.run([f"{ROOT}/tools/pytorch/study.py", "--table"], check=True, capture_output=True, text=True).stdout
+        with open(f"{ROOT}/docs/study.md", encoding="utf-8") as f:
+            self.assertIn(told.split("\n\n")[0], f.read())
+
+    def test_the_figure_is_that_of_the_logs(self):
+        with tempfile.TemporaryDirectory() as directory:
+            subprocess.run([f"{ROOT}/tools/pytorch/study.py", "--figure", f"{directory}/study.svg"], check=True)
+            with open(f"{directory}/study.svg", "rb") as drawn, open(f"{ROOT}/docs/study.svg", "rb") as kept:
+                self.assertEqual(drawn.read(), kept.read())
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])

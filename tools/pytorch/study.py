@@ -6,8 +6,9 @@
     tools/pytorch/study.py --out study --run gate.cue.dense       one run
     tools/pytorch/study.py --table                                prints the table from the logs, and trains nothing
 
-The gate ends with the first task that passes. Logs are kept in tools/pytorch/runs. A run is one process of one thread; stopped at any moment, the same command goes
-on. Each is made from its seed alone, so that any can be made again: remove its log, and name it with --run.
+The gate ends with the first task that passes. Logs are kept in tools/pytorch/runs. A run is one process of one thread;
+stopped at any moment, the same command goes on. Each is made from its seed alone, so that any can be made again: remove
+its log, and name it with --run.
 """
 
 import argparse
@@ -121,8 +122,8 @@ def verdict(task):
 
 
 def table():
-    print(f"| task | arm | top-1 of the rates {', '.join(RATES)} | rate | validation | gained in the last fifth | test | "
-          "processor minutes, trials and run |")
+    print(f"| task | arm | trials at {', '.join(RATES)} | rate | validation | gained in the last fifth | test scenes | "
+          "processor minutes |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for task in TASKS:
         for arm in ARMS:
@@ -139,6 +140,33 @@ def table():
             print(f"\n`{task}` {verdict(task)}.")
 
 
+def draw(path):
+    """Validation top-1 along the full runs, a panel for each task."""
+    import matplotlib
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "mohvit", "font.size": 9})
+    import matplotlib.pyplot as plt
+
+    tasks = [task for task in TASKS if lead(task)]
+    figure, panels = plt.subplots(1, len(tasks), figsize=(3.2 * len(tasks), 3), sharey=True, squeeze=False,
+                                  layout="constrained")
+    for task, panel in zip(tasks, panels[0]):
+        for arm, colour, style in zip(ARMS, ("#0072b2", "#d55e00", "#009e73"), ("-", "--", ":")):
+            rows = runs.read_csv(runs.log_path(final(task, arm)))
+            panel.plot([int(r["pictures"]) / 1000 for r in rows], [float(r["top1"]) for r in rows], style, color=colour,
+                       label=arm)
+        for height, what in ((CEILINGS[task.split("_")[0]], "most that comparing nothing gives"), (PASS, "asked of dense")):
+            panel.axhline(height, color="0.5", linewidth=0.8)
+            panel.text(PICTURES / 1000, height + 3, what, color="0.4", fontsize=8, horizontalalignment="right")
+        panel.set(title=task.replace("_centre", ", centre taps alone"), xlabel="scenes seen, thousands",
+                  xlim=(0, PICTURES / 1000), ylim=(0, 84))
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+    panels[0][0].set_ylabel("top-1 on validation, %")
+    panels[0][-1].legend(frameon=False, loc=(0.6, 0.55))
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--out", metavar="DIRECTORY", help="for models and checkpoints")
@@ -146,11 +174,14 @@ def main():
     p.add_argument("--run", metavar="NAME", help="one run, as gate.cue.dense or gate.cue.dense.rate_1e-3")
     p.add_argument("--jobs", type=int, default=2, help="processes at once; default: %(default)s")
     p.add_argument("--table", action="store_true", help="print what is there")
+    p.add_argument("--figure", metavar="FILE.svg", help="draw what is there")
     args = p.parse_args()
     if args.table:
         return table()
+    if args.figure:
+        return draw(args.figure)
     if not args.out:
-        p.error("--out DIRECTORY, or --table")
+        p.error("--out DIRECTORY, --table or --figure FILE.svg")
     if args.run:
         return make(args.run, args.out)
     for task in args.task or []:
