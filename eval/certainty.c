@@ -85,7 +85,7 @@ static double entropy_of(const float *x, size_t n)
         sum += e;
         weighted += e > 0 ? e * above : 0;
     }
-    return (log(sum) - weighted / sum) / M_LN2;
+    return n ? (log(sum) - weighted / sum) / M_LN2 : 0;
 }
 
 /* The least of x (n) that was picked, minus the largest that was not. */

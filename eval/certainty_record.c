@@ -85,7 +85,7 @@ static mohvit_status take_record(void *user, const chunk_record *r, const journa
                          "%s: chunk %zu: expected sums of the routers of %zu blocks", journal_name(source),
                          r->chunk, to->blocks);
     for (size_t b = 0; b < blocks; b++) {
-        int64_t numbers[CERTAINTY_NUMBERS];
+        int64_t numbers[CERTAINTY_NUMBERS] = {0};
         certainty_counts more;
         for (size_t i = 0; i < CERTAINTY_NUMBERS; i++)
             numbers[i] = (int64_t)bytes_get_u64(&in);

@@ -196,7 +196,7 @@ mohvit_status head_load_save_memory(const head_load *l, void **data, size_t *siz
         total += tensor_bytes(&f.tensors[i]); // safetensors_header has seen that they fit
     if (!status && !(file = realloc(header, total)))
         status = head_load_no_memory(err);
-    for (size_t i = 0; !status && i < f.count; i++) {
+    for (size_t i = 0; file && i < f.count; i++) {
         memcpy(file + end, f.data[i], tensor_bytes(&f.tensors[i]));
         end += tensor_bytes(&f.tensors[i]);
     }

@@ -139,7 +139,7 @@ static void an_overflow_is_an_error_and_changes_nothing(void **state)
 {
     (void)state;
     mohvit_error err;
-    room r;
+    static room r;
     head_load *l = counted(5), *before = counted(5);
     int64_t *last = &head_load_together(l, 5)[255], kept = *last;
     made_image(&l->routing, 3, r.tokens, r.gates, r.together);
