@@ -72,6 +72,10 @@ static mohvit_status take_row(const reading *r, json_t *row, size_t number)
                          r->path, number, kind, (long long)head, (long long)stage, (long long)block,
                          r->load_name);
     importance *to = &r->out->heads[b->index * r->out->max_heads + (size_t)head];
+    if (!isnan(to->loss.mean))
+        return error_set(r->err, MOHVIT_ERROR_FORMAT,
+                         "%s: row %zu of \"ablated\" is head %lld of block %s again; expected each head once",
+                         r->path, number, (long long)head, b->name);
     if (take_change(&to->loss, row, "loss", MAX_LOSS) && take_change(&to->top1, row, "top1", 100))
         return MOHVIT_OK;
     return error_set(r->err, MOHVIT_ERROR_FORMAT,
@@ -84,16 +88,19 @@ static mohvit_status take_row(const reading *r, json_t *row, size_t number)
 
 static mohvit_status read_rows(const reading *r, const json_t *object)
 {
-    const json_t *rows = json_object_get(object, "ablated");
-    json_int_t images = json_integer_value(json_object_get(object, "images"));
-    if (!json_is_array(rows) || images < 0)
+    const json_t *rows = json_object_get(object, "ablated"), *images = json_object_get(object, "images"),
+                 *provenance = json_object_get(object, "provenance");
+    const char *missing = !json_is_array(rows)                                         ? "ablated"
+                          : !json_is_integer(images) || json_integer_value(images) < 0 ? "images"
+                          : !json_is_object(provenance)                                ? "provenance"
+                                                                                       : NULL;
+    if (missing)
         return error_set(r->err, MOHVIT_ERROR_FORMAT,
-                         "%s: has no \"ablated\"; expected what \"headload ablate --format json\" prints",
-                         r->path);
+                         "%s: has no \"%s\"; expected what \"headload ablate --format json\" prints", r->path,
+                         missing);
     // Another model may still have heads of the same names.
-    mohvit_status status =
-        head_load_check_model(r->load, json_object_get(object, "provenance"), r->load_name, r->path, r->err);
-    r->out->images = (uint64_t)images;
+    mohvit_status status = head_load_check_model(r->load, provenance, r->load_name, r->path, r->err);
+    r->out->images = (uint64_t)json_integer_value(images);
     r->out->renormalise = json_is_true(json_object_get(object, "renormalise"));
     for (size_t i = 0; !status && i < json_array_size(rows); i++)
         status = take_row(r, json_array_get(rows, i), i + 1);

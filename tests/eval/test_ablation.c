@@ -234,7 +234,12 @@ static void what_was_printed_is_read_for_the_heads_of_its_model(void **state)
         {FILE_OF(HEAD("4", "0", "2", "routed") "\"top1_change\":-101}"),
          "row 1 of \"ablated\": expected changes", MOHVIT_ERROR_FORMAT},
         {FILE_OF("7"), "row 1 of \"ablated\": expected stage, block, head and kind", MOHVIT_ERROR_FORMAT},
-        {"{\"ablated\":[],\"provenance\":{\"weights_hash\":\"b\"}}",
+        {FILE_OF(HEAD("4", "0", "3", "routed") TOP1 "," HEAD("4", "0", "3", "routed") TOP1),
+         "row 2 of \"ablated\" is head 3 of block 4.0 again; expected each head once", MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"provenance\":{}}", "has no \"images\"", MOHVIT_ERROR_FORMAT},
+        {"{\"images\":\"7\",\"ablated\":[],\"provenance\":{}}", "has no \"images\"", MOHVIT_ERROR_FORMAT},
+        {"{\"images\":7,\"ablated\":[]}", "has no \"provenance\"", MOHVIT_ERROR_FORMAT},
+        {"{\"images\":7,\"ablated\":[],\"provenance\":{\"weights_hash\":\"b\"}}",
          "is of another model than load: weights_hash is \"b\", expected \"a\"", MOHVIT_ERROR_MISMATCH},
     };
     const description *d = mohvit_describe(built_in);

@@ -618,7 +618,7 @@ def check_importance(driver, folder, labels):
                          "top1_p": 0.5, "top1_p_holm": None})
     path = os.path.join(folder, "ablated.json")
     with open(path, "w", encoding="utf-8") as f:
-        json.dump({"images": 1234, "renormalise": False, "ablated": rows}, f)
+        json.dump({"images": 1234, "renormalise": False, "ablated": rows, "provenance": page.stats["provenance"]}, f)
     load, html = (os.path.join(folder, "ablated" + e) for e in (".safetensors", ".html"))
     run(mohvit, "headload", "report", load, "--importance", path, "-o", html)
     driver.get("file://" + html)
