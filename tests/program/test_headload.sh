@@ -671,6 +671,45 @@ importance_and_pictures_are_of_the_same_model() {
     absent b.pictures.html
     run 2 headload report a.safetensors --thumbnails a.pictures.html -o a.html
     has "$err" "the pictures' page a.pictures.html: would replace --thumbnails, which is the same file"
+    # No page replaces a picture that they name, shown or not, nor the file that holds it.
+    mkdir -p held/Bag
+    cp "$samples/bag.png" held/Bag/x.png
+    cp "$samples/dress.png" held/Bag/y.png
+    tar cf held.tar -C held Bag
+    cp "$pictures" held.gz
+    ln -s held/Bag/y.png link.pictures.html
+    for data in held held.tar "idx:held.gz,$classes"; do
+        run 0 headload count "$data" --limit 2 -o held.load --per-image held.images --quiet
+        for page in held/Bag/x.png held/Bag/y.png link.html held.tar held.gz; do
+            case $data,$page in
+            held,*/*.png) has_output=$page ;;
+            held,link.html) has_output="the pictures' page link.pictures.html" ;;
+            held.tar,held.tar | idx:*,held.gz) has_output=$page ;;
+            *) continue ;;
+            esac
+            sha256sum held/Bag/*.png held.tar held.gz >before
+            run 2 headload report held.load --thumbnails held.images --pictures 1 -o "$page"
+            has "$err" "$has_output: would replace "
+            sha256sum --quiet -c before || fail "$page was replaced"
+        done
+    done
+    # Pictures of samples are found again, whichever endings --image-ext gave.
+    mkdir samples
+    cp "$samples/bag.png" samples/a.png
+    cp "$samples/dress.png" samples/a.seg.png
+    cp "$samples/t_shirt.png" samples/b.seg.png
+    echo 8 | tee samples/a.cls samples/b.cls >samples/c.cls
+    cp "$samples/coat.png" samples/c.other.png
+    tar cf samples.tar -C samples a.png a.seg.png a.cls b.seg.png b.cls c.other.png c.cls
+    run 0 headload count samples.tar --image-ext seg.png,other.png --limit 3 -o samples.load --per-image samples.images --quiet
+    run 0 headload report samples.load --thumbnails samples.images -o samples.html
+    equal "$(grep -o 'img alt="[^"]*"' samples.pictures.html | sort -u | tr '\n' ' ')" \
+        'img alt="samples.tar/a.seg.png" img alt="samples.tar/b.seg.png" img alt="samples.tar/c.other.png" '
+    equal "$(grep -o 'a.seg.png" src="[^"]*"' samples.pictures.html | sort -u | cut -d '"' -f 3)" \
+        "$(grep -o 'dress.png" src="[^"]*"' a.pictures.html | sort -u | cut -d '"' -f 3)"
+    mkfifo gone.png
+    run 1 headload report a.safetensors --thumbnails a.images -o b.html
+    has "$err" "gone.png: is not a regular file"
     run 2 headload report a.safetensors --pictures 3 -o b.html
     has "$err" "--pictures: needs --thumbnails"
 }

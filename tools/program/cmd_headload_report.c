@@ -23,7 +23,7 @@ static const char help[] =
     "                     printed of the same model\n"
     "  --thumbnails FILE  also the pictures that use each head most, small, on a page PAGE.pictures.html\n"
     "                     that this one links; from a file of \"headload count --per-image\", whose\n"
-    "                     pictures are read again where they were\n"
+    "                     pictures are read again where they were; no page may replace one\n"
     "  --pictures N       of those for each head: 1 to 100; default 9\n"
     "  -h, --help         show this\n";
 
@@ -91,18 +91,12 @@ static mohvit_status check_per_image(const per_image *p, const head_load *l, con
                      "%s: is of another model than %s: it has other heads or tokens", o->thumbnails, path);
 }
 
-static mohvit_status write_pictures(const head_load *l, const char *path, const report_options *o,
-                                    mohvit_error *err)
+static mohvit_status write_pictures(const per_image *p, const report_options *o, mohvit_error *err)
 {
-    per_image *p = NULL;
     bytes page = {0};
     char *back = link_to(o->output);
-    mohvit_status status = per_image_open(&p, o->thumbnails, err);
-    if (!status)
-        status = check_per_image(p, l, path, o, err);
     const head_pictures pictures = {p, o->thumbnails, o->pictures ? o->pictures : 9, back};
-    if (!status)
-        status = head_pictures_build(&page, &pictures, err);
+    mohvit_status status = head_pictures_build(&page, &pictures, err);
     if (!status)
         status = replace_with_bytes(o->pictures_output, page.data, page.size, err);
     if (!status) {
@@ -111,28 +105,45 @@ static mohvit_status write_pictures(const head_load *l, const char *path, const 
         announce_size(&page);
     }
     bytes_free(&page);
-    per_image_free(p);
     free(back);
     return status;
 }
 
-/* The page that links comes last. */
-static mohvit_status write_pages(const head_load *l, const char *path, const report_options *o,
-                                 mohvit_error *err)
+/* The page that links comes last. p may be NULL: no pictures. */
+static mohvit_status write_pages(const head_load *l, const per_image *p, const char *path,
+                                 const report_options *o, mohvit_error *err)
 {
     char *title = escape(file_name(path), ESCAPE_NAME, NULL);
     char *link = o->thumbnails ? link_to(o->pictures_output) : NULL;
     importance_table ablated = {0};
     const report r = {l, title, o->importance ? &ablated : NULL, link};
     mohvit_status status = o->importance ? importance_read(&ablated, o->importance, l, path, err) : MOHVIT_OK;
-    if (!status && o->thumbnails)
-        status = write_pictures(l, path, o, err);
+    if (!status && p)
+        status = write_pictures(p, o, err);
     if (!status)
         status = write_report(&r, path, o->output, err);
     importance_table_free(&ablated);
     free(title);
     free(link);
     return status;
+}
+
+static int make_pages(const head_load *l, const char *path, const report_options *o)
+{
+    mohvit_error err;
+    per_image *p = NULL;
+    mohvit_status status = MOHVIT_OK;
+    if (o->thumbnails)
+        status = per_image_open(&p, o->thumbnails, &err);
+    if (!status && p)
+        status = check_per_image(p, l, path, o, &err);
+    int exit = fine_or_complain(status, &err) ? PARSED : EXIT_INPUT;
+    if (exit == PARSED && p)
+        exit = head_pictures_check_outputs(p, "headload report");
+    if (exit == PARSED)
+        exit = fine_or_complain(write_pages(l, p, path, o, &err), &err) ? EXIT_FINE : EXIT_INPUT;
+    per_image_free(p);
+    return exit;
 }
 
 // ---- The command line ------------------------------------------------------------------------------
@@ -191,15 +202,13 @@ static int parse(report_options *o, int argc, char **argv)
 static int run_report(int argc, char **argv)
 {
     report_options o = {0};
-    mohvit_error err;
     int exit = parse(&o, argc, argv);
     if (exit == PARSED && !outputs_possible_or_complain())
         exit = EXIT_INPUT;
     if (exit == PARSED) {
         head_load *l = head_load_open_or_complain(argv[optind]);
-        bool fine = l && fine_or_complain(write_pages(l, argv[optind], &o, &err), &err);
+        exit = l ? make_pages(l, argv[optind], &o) : EXIT_INPUT;
         head_load_destroy(l);
-        exit = fine ? EXIT_FINE : EXIT_INPUT;
     }
     free(o.pictures_output);
     return exit;

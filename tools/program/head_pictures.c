@@ -4,7 +4,9 @@
 #include "imgio/dataset/dataset.h"
 #include "imgio/preprocess.h"
 #include "tools/figures/html.h"
+#include "tools/program/command.h"
 #include "tools/program/complain.h"
+#include "tools/program/outputs_check.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -114,6 +116,8 @@ static mohvit_status take_item(search *s, const dataset *d, size_t index, mohvit
     }
     mohvit_status status = MOHVIT_OK;
     for (; !status && low < s->count && !strcmp(s->all[low].name, name); low++) {
+        if (s->all[low].small.size)
+            continue;
         sample pixels;
         status = dataset_read(d, index, &pixels, err);
         if (status)
@@ -127,12 +131,12 @@ static mohvit_status take_item(search *s, const dataset *d, size_t index, mohvit
     return status;
 }
 
-/* All that are wanted of a tar, or of MNIST's pictures. */
-static mohvit_status take_source(search *s, char *argument, mohvit_error *err)
+/* All that are wanted of a tar, or of MNIST's pictures. image_ext as of dataset_options. */
+static mohvit_status take_source(search *s, char *argument, const char *image_ext, mohvit_error *err)
 {
     const labels *names = &s->p->from->names;
     const class_names classes = {names->count, names->name, names->id};
-    dataset_options options = {.unlabelled = true, .skip_other_formats = true};
+    dataset_options options = {.unlabelled = true, .skip_other_formats = true, .image_ext = image_ext};
     class_table *table = NULL;
     dataset *d = NULL;
     mohvit_status status = class_table_create(&table, &classes, err);
@@ -183,11 +187,50 @@ static bool cut_at_file(char *path, char *mark)
 static mohvit_status take_file(wanted *w, const char *path, mohvit_error *err)
 {
     sample file;
-    mohvit_status status = sample_read_path(path, &file, err);
-    if (!status) {
-        status = shrink(&w->small, &file, w->name, err);
-        sample_free(&file);
+    mohvit_error why;
+    mohvit_status status = sample_read_path(path, &file, &why);
+    if (status)
+        return error_set(err, status, "%s: %s", w->name, why.message);
+    status = shrink(&w->small, &file, w->name, err);
+    sample_free(&file);
+    return status;
+}
+
+/* What follows the first dot of the names of a tar's pictures, as --image-ext lists it: malloc'd. */
+static char *extensions_in(const per_image *from, const char *tar)
+{
+    enum { MOST = 32 }; // as many as anyone gives
+    size_t kinds = 0, length = strlen(tar);
+    char *list = or_die(strdup(","));
+    for (size_t i = 0; i < from->count && kinds < MOST; i++) {
+        char *name = or_die(per_image_name(from, i)), *entry, *longer;
+        unescape(name);
+        bool inside = !strncmp(name, tar, length) && name[length] == '/';
+        const char *dot = inside ? strchr(strrchr(name, '/'), '.') : NULL;
+        or_die(asprintf(&entry, ",%s,", dot ? dot : "") < 0 ? NULL : entry);
+        if (dot && !strstr(list, entry)) {
+            or_die(asprintf(&longer, "%s%s", list, entry + 1) < 0 ? NULL : longer);
+            free(list);
+            list = longer;
+            kinds++;
+        }
+        free(entry);
+        free(name);
     }
+    return list;
+}
+
+/* With --image-ext a tar's samples were counted whose pictures have other endings than the usual ones. */
+static mohvit_status take_tar(search *s, const wanted *w, char *tar, mohvit_error *err)
+{
+    mohvit_error of_samples;
+    mohvit_status status = take_source(s, tar, NULL, err);
+    if (w->small.size)
+        return status;
+    char *extensions = extensions_in(s->p->from, tar);
+    if (!take_source(s, tar, extensions, &of_samples) && w->small.size)
+        status = MOHVIT_OK;
+    free(extensions);
     return status;
 }
 
@@ -201,7 +244,7 @@ static mohvit_status take(search *s, wanted *w, mohvit_error *err)
         status = take_file(w, path, err);
     } else if (cut_at_file(path, &mark)) {
         or_die(asprintf(&argument, "%s%s", mark == '#' ? "idx:" : "", path) < 0 ? NULL : argument);
-        status = take_source(s, argument, err);
+        status = mark == '#' ? take_source(s, argument, NULL, err) : take_tar(s, w, argument, err);
     }
     free(argument);
     free(path);
@@ -211,6 +254,20 @@ static mohvit_status take(search *s, wanted *w, mohvit_error *err)
         err, MOHVIT_ERROR_IO,
         "%s: names %s, which is not there; expected the pictures where they were when it was made",
         s->p->from_name, w->name);
+}
+
+int head_pictures_check_outputs(const per_image *from, const char *name)
+{
+    int status = PARSED;
+    for (size_t i = 0; i < from->count && status == PARSED; i++) {
+        struct stat st;
+        char *path = or_die(per_image_name(from, i)), mark;
+        unescape(path);
+        if (!stat(path, &st) || cut_at_file(path, &mark))
+            status = outputs_check_file(name, path);
+        free(path);
+    }
+    return status;
 }
 
 // ---- The page --------------------------------------------------------------------------------------
