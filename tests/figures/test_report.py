@@ -688,11 +688,13 @@ def check_thumbnails(driver, folder):
     pictures.update({f"{idx}#{i}": Image.fromarray(noise[i]).convert("RGB") for i in range(4)})
     load, heads, html = (os.path.join(place, n) for n in ("load", "heads", "page 1#.html"))
     run(mohvit, "headload", "count", os.path.join(place, "list"), os.path.join(place, "a#b.tar"), "idx:" + idx,
-        "--by-prediction", "--quiet", "-o", load, "--per-image", heads)
+        "--by-prediction", "--quiet", "--drop-heads", "4.0:r3", "-o", load, "--per-image", heads)
     run(mohvit, "headload", "report", load, "--thumbnails", heads, "--pictures", "2", "-o", html)
     top = json.loads(run(mohvit, "headload", "top", heads, "--pictures", "2", "--format", "json"))["rows"]
     driver.get("file://" + urllib.parse.quote(html))
     wait(lambda: driver.execute_script("return document.documentElement.dataset.ready"))
+    summary = driver.execute_script("return document.getElementById('summary').textContent")
+    check("the heads that were dropped are named", "Counted without4.0:r3" in summary, summary)
     link = next(e for e in driver.find_elements(By.CSS_SELECTOR, "#details a") if e.text == "r3")
     driver.execute_script("arguments[0].click()", link)
     wait(lambda: driver.title == "Pictures that use each head most")

@@ -301,6 +301,8 @@ certainty_is_the_same_however_it_is_run() {
     run 0 headload certainty "idx:$pictures" --limit 3 --quiet
     equal "$(sed -n 1p out.txt)" "3 images, shifted by 4 pixels"
     equal "$(sed -n '4,9s/ .*//p' out.txt | tr '\n' ' ')" "1.0 2.0 3.0 3.1 3.2 4.0 "
+    run 0 headload certainty "idx:$pictures" --limit 3 --quiet --shift 63
+    equal "$(sed -n 4p out.txt | cut -c 51-60)" "         -"
     run 2 headload certainty "idx:$pictures" --shift 64
     has "$err" "--shift 64: expected less than the 64 pixels of the model's pictures"
     run 2 headload certainty "idx:$pictures" --routed-heads 100% --limit 1
@@ -578,6 +580,21 @@ a_class_has_the_same_names_everywhere() {
     has "$err" "\"bags\" is not a class of this model"
 }
 
+# Of few pairs each is in one list alone.
+relations_of_few_are_said_once() {
+    run 0 headload count "idx:$pictures,$classes" --limit 3 --drop-heads 4.0:r3,r5 --renormalise --quiet -o few3.safetensors
+    run 0 headload relate few3.safetensors
+    equal "$(sed -n '1p; s/.* and .*/pair/p' out.txt | tr '\n' ' ')" \
+        "Routing similarity of 3 classes, mean of 6 blocks pair pair pair "
+    run 0 headload relate few3.safetensors --heads --block 3.0
+    equal "$(grep ' and ' out.txt | sort -u | wc -l) $(grep -c ' and ' out.txt)" "15 15"
+    run 0 headload stats few3.safetensors
+    equal "$(sed -n 2p out.txt)" "counted without 4.0:r3,r5, whose gates are 0; gates renormalised"
+    run 0 headload count "idx:$pictures,$classes" --limit 1 --quiet -o one1.safetensors
+    run 0 headload relate one1.safetensors
+    equal "$out" "Routing similarity of 1 class, mean of 6 blocks"
+}
+
 statistics_are_printed_for_people_and_programs() {
     printf 'one\ntwo\nthree\n' >labels.txt
     "$make" a.safetensors nano labels.txt
@@ -842,6 +859,7 @@ figures)
     the_page_shows_what_is_drawn
     fonts_are_named_and_missed
     a_class_has_the_same_names_everywhere
+    relations_of_few_are_said_once
     statistics_are_printed_for_people_and_programs
     the_page_needs_nothing_but_itself
     importance_and_pictures_are_of_the_same_model

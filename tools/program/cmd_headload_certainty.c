@@ -89,6 +89,15 @@ static double most_entropy(const routing_block *b)
     return log2((double)routing_candidates(b));
 }
 
+/* A part of all choices; none were made where no token's place is left after a shift. */
+static void print_part(double part)
+{
+    if (isfinite(part))
+        output_printf("  %6.2f %%", 100 * part);
+    else
+        output_printf("  %8s", "-");
+}
+
 static void print_text(const result *r)
 {
     output_printf("%" PRIu64 " image%s", r->totals.images, plural(r->totals.images));
@@ -100,10 +109,12 @@ static void print_text(const result *r)
     output_printf("block   heads  entropy  at most   margin   flipped   shifted    chance\n");
     for (size_t i = 0; i < r->count; i++) {
         const result_row *w = &r->rows[i];
-        output_printf("%-6s  %2zu/%-2zu  %7.4f  %7.4f  %7.4f  %6.2f %%  %6.2f %%  %6.2f %%\n", w->block->name,
-                      w->block->routed, routing_candidates(w->block), w->entropy, most_entropy(w->block),
-                      w->margin, 100 * w->stayed[CERTAINTY_FLIP], 100 * w->stayed[CERTAINTY_SHIFT],
-                      100 * w->chance);
+        output_printf("%-6s  %2zu/%-2zu  %7.4f  %7.4f  %7.4f", w->block->name, w->block->routed,
+                      routing_candidates(w->block), w->entropy, most_entropy(w->block), w->margin);
+        print_part(w->stayed[CERTAINTY_FLIP]);
+        print_part(w->stayed[CERTAINTY_SHIFT]);
+        print_part(w->chance);
+        output_printf("\n");
     }
 }
 

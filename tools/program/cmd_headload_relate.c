@@ -114,10 +114,14 @@ static void print_text(const relation *r)
     if (r->block)
         output_printf("a router without preferences: lift %.4f\n", head_pair_even_lift(r->block));
     output_printf("\n");
-    size_t shown = count < SHOWN ? count : SHOWN;
-    print_pairs(r, "most alike", pairs, shown);
-    output_printf("\n");
-    print_pairs(r, "least alike", pairs + count - shown, shown);
+    // Of few pairs none is in both lists.
+    size_t least = count / 2 < SHOWN ? count / 2 : SHOWN, most = least < SHOWN ? count - least : SHOWN;
+    if (most)
+        print_pairs(r, "most alike", pairs, most);
+    if (least) {
+        output_printf("\n");
+        print_pairs(r, "least alike", pairs + count - least, least);
+    }
     free(pairs);
 }
 
@@ -278,10 +282,11 @@ static int relate_classes(const head_load *l, const relate_options *o, const rou
         r.names[i] = or_die(strdup(l->names.name[s.classes[i]]));
     }
     if (only)
-        snprintf(r.title, sizeof r.title, "Routing similarity of %zu classes, block %s", s.count, only->name);
+        snprintf(r.title, sizeof r.title, "Routing similarity of %zu class%s, block %s", s.count,
+                 s.count == 1 ? "" : "es", only->name);
     else
-        snprintf(r.title, sizeof r.title, "Routing similarity of %zu classes, mean of %zu block%s", s.count,
-                 s.blocks, plural(s.blocks));
+        snprintf(r.title, sizeof r.title, "Routing similarity of %zu class%s, mean of %zu block%s", s.count,
+                 s.count == 1 ? "" : "es", s.blocks, plural(s.blocks));
     int exit = show(&r, o, only ? only->name : NULL);
     class_similarity_free(&s);
     return exit;

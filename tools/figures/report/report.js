@@ -60,6 +60,8 @@ function fillSummary() {
   add('Heads of a block', `up to ${Math.max(...blocks.map((b) => b.heads))}`);
   if (!data.squares) add('Intervals', 'none, as 0.1 counted');
   add('Counted by', data.provenance.counted_by);
+  const { dropped_heads: dropped, renormalise } = data.provenance;
+  if (dropped) add('Counted without', `${dropped}${renormalise ? ', gates renormalised' : ''}`);
   add('mohvit', data.provenance.version);
   if (data.ablated) add('Heads left out', `one by one, n = ${grouped(data.ablated.images)}`);
   if (data.pictures) add('Pictures', make('a', { href: data.pictures }, 'that use each head most'));
