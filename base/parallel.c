@@ -6,6 +6,7 @@
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,10 +30,11 @@ typedef struct {
 #define SHARES_MAX 64
 #define UNCLAIMED  UINT64_C(0xFFFFFFFF)
 
-/* Threads that sleep until something has come. */
+/* Threads that sleep until something has come. Each counts itself before it sleeps; who wakes takes the count
+ * and gives as many permits. There is no lock, since a thread that loses its core would keep it. */
 typedef struct {
-    atomic_size_t count;
-    pthread_cond_t wake;
+    atomic_uint count;
+    sem_t permits;
 } sleepers;
 
 /* A loop at work. Its fields change only while every ticket is at 0, so that a thread whose claim succeeded
@@ -46,7 +48,6 @@ struct team {
     atomic_bool finished;
     atomic_size_t left; // workers that are through
     size_t size, shares;
-    pthread_mutex_t lock; // of sleeping and waking
     sleepers workers, caller;
     share share[SHARES_MAX];
 };
@@ -78,22 +79,20 @@ static inline void wait_for(team *t, sleepers *s, arrival *has_come, uint_fast64
             start = start ? start : now;
         }
     }
-    pthread_mutex_lock(&t->lock);
-    atomic_fetch_add(&s->count, 1); // before the last look, as wake looks after what it tells of was stored
-    while (!has_come(t, what))
-        pthread_cond_wait(&s->wake, &t->lock);
-    atomic_fetch_sub(&s->count, 1);
-    pthread_mutex_unlock(&t->lock);
+    for (;;) {
+        atomic_fetch_add(&s->count, 1); // before the last look, as wake looks after its news was stored
+        if (has_come(t, what))
+            return;                   // a permit is left over: it wakes somebody early, who looks again
+        while (sem_wait(&s->permits)) // a signal came
+            ;
+    }
 }
 
 /* After the store that makes has_come true. */
-static void wake(team *t, sleepers *s)
+static void wake(sleepers *s)
 {
-    if (!atomic_load(&s->count))
-        return;
-    pthread_mutex_lock(&t->lock);
-    pthread_cond_broadcast(&s->wake);
-    pthread_mutex_unlock(&t->lock);
+    for (unsigned n = atomic_load(&s->count) ? atomic_exchange(&s->count, 0) : 0; n; n--)
+        sem_post(&s->permits);
 }
 
 static bool is_called(team *t, uint_fast64_t seen)
@@ -142,7 +141,7 @@ static void work(team *t, size_t worker)
             ticket = atomic_load_explicit(at, memory_order_acquire);
         }
         if (done && atomic_fetch_add(&t->done, done) + done == tasks)
-            wake(t, &t->caller);
+            wake(&t->caller);
     }
 }
 
@@ -157,7 +156,7 @@ static void serve(team *t, size_t worker)
         work(t, worker);
     }
     atomic_fetch_add(&t->left, 1);
-    wake(t, &t->caller);
+    wake(&t->caller);
 }
 
 /* ---- Forked children --------------------------------------------------------------------------- */
@@ -232,10 +231,9 @@ void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
     team t = {
         .size = threads,
         .shares = threads < SHARES_MAX ? threads : SHARES_MAX,
-        .lock = PTHREAD_MUTEX_INITIALIZER,
-        .workers.wake = PTHREAD_COND_INITIALIZER,
-        .caller.wake = PTHREAD_COND_INITIALIZER,
     };
+    sem_init(&t.workers.permits, 0, 0);
+    sem_init(&t.caller.permits, 0, 0);
     fenv_t callers;
     fegetenv(&callers);
 #pragma omp parallel num_threads((int)threads)
@@ -249,13 +247,15 @@ void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
         } else {
             body(arg, &t);
             atomic_store(&t.finished, true);
-            wake(&t, &t.workers);
+            wake(&t.workers);
             // Not in OpenMP's barrier, where waiting threads keep their cores for milliseconds: eight
             // pictures with the built-in model, measured as above (`mohvit bench --batch 8`), 8 ms in place
             // of 12.5.
             wait_for(&t, &t.caller, have_left, (uint_fast64_t)omp_get_num_threads() - 1);
         }
     }
+    sem_destroy(&t.workers.permits);
+    sem_destroy(&t.caller.permits);
 }
 
 size_t parallel_size(const team *t)
@@ -281,7 +281,7 @@ void parallel_for(team *t, size_t tasks, parallel_task *run, void *arg)
         first = end;
     }
     atomic_store(&t->loop, loop);
-    wake(t, &t->workers);
+    wake(&t->workers);
     work(t, 0);
     wait_for(t, &t->caller, are_done, tasks);
 }
