@@ -262,7 +262,7 @@ class Arms(unittest.TestCase):
             self.assertLess((out - expected).abs().max().item(), 1e-6)
 
     def test_centre_taps_are_what_the_whole_kernel_computes(self):
-        conv = arms.build(TINY, centre_only=True).block1[0].mlp.dwconv
+        conv = arms.keep_centres(arms.build(TINY)).block1[0].mlp.dwconv
         taps = conv.dwconv.weight.detach().view(-1, 9)
         self.assertTrue((taps[:, 4] != 0).all())
         self.assertEqual(int((taps != 0).sum()), len(taps))
@@ -298,7 +298,7 @@ class Runs(unittest.TestCase):
         self.assertEqual(whole[-1]["pictures"], "320")
         tensors, _ = tensor_file.load(f"{self.directory}/whole/model.safetensors")
         stopped, _ = tensor_file.load(f"{self.directory}/stopped/model.safetensors")
-        start = dict(arms.build(TINY, centre_only=True).named_parameters())
+        start = dict(arms.keep_centres(arms.build(TINY)).named_parameters())
         for name, value in tensors.items():
             self.assertTrue(torch.equal(value, stopped[name]), name)
         taps = tensors["block1.0.mlp.dwconv.dwconv.weight"].view(-1, 9)

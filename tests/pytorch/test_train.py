@@ -9,15 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
 import unittest.mock
 
+import numpy as np
 import torch
+from PIL import Image
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, f"{ROOT}/tools/pytorch")
 
 import ablate
+import fashion_mnist
 import tensor_file
 
 MOHVIT = os.path.abspath(sys.argv[1])
@@ -80,6 +84,17 @@ class Training(unittest.TestCase):
         self.assertNotEqual(self.start("whole", "--lr", "0.1").wait(), 0)
         self.assertEqual(self.saved_at("whole"), saved)
 
+    def test_only_centre_taps_are_left_of_the_weights_that_it_starts_from(self):
+        whole = f"{self.directory}/whole/model.safetensors"
+        self.assertEqual(self.start("centres", "--centre-only", "--clutter", "--from", whole, "--lr", "1e-9", "--epochs",
+                                    "1").wait(), 0)
+        start, end = (tensor_file.load(path)[0] for path in (whole, f"{self.directory}/centres/model.safetensors"))
+        name = "block1.0.mlp.dwconv.dwconv.weight"
+        taps, before = end.pop(name).view(-1, 9), start[name].view(-1, 9)
+        self.assertEqual(int((taps != 0).sum()), len(taps))
+        self.assertLess(float((taps[:, 4] - before[:, 4]).abs().max()), 1e-6)
+        self.assertEqual(self.start("task", "--clutter", "--task", "cue").wait(), 2)
+
     def test_the_program_reads_what_training_writes(self):
         parameters = []
         for name, options in [("model.pth", ["--config", f"{self.directory}/config.json"]), ("model.safetensors", [])]:
@@ -95,6 +110,32 @@ class Training(unittest.TestCase):
             ablate.table()
         self.assertEqual(end.exception.code,
                          f"{results}: no results yet; --out DIRECTORY trains and scores what is missing")
+
+
+class Pictures(unittest.TestCase):
+    def test_in_clutter_half_of_the_items_are_whole_and_smaller_and_half_as_they_were(self):
+        pictures, _ = fashion_mnist.load("train", 64, 64)
+        cluttered = fashion_mnist.clutter(pictures, np.random.default_rng(0))
+        same = [np.array_equal(*pair) for pair in zip(pictures, cluttered)]
+        self.assertTrue(20 <= sum(same) <= 44)
+        sides = set()
+        for picture, scene in zip(pictures[np.invert(same)], cluttered[np.invert(same)]):
+            found = set()
+            for side in range(24, 49):
+                item = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+                places = np.lib.stride_tricks.sliding_window_view(scene, (side, side))
+                if (places == item).all((2, 3)).any():
+                    found.add(side)
+            self.assertEqual(len(found), 1)
+            sides |= found
+        self.assertGreater(max(sides) - min(sides), 12)
+
+    def test_a_batch_is_the_same_however_it_is_cut(self):
+        for clutter in (False, True):
+            args = types.SimpleNamespace(seed=0, batch=32, epochs=1, clutter=clutter, train_images=64, test_images=1)
+            data = fashion_mnist.Training(args, 64)
+            whole, halves = data.batch(1, slice(None))[0], [data.batch(1, slice(rank, None, 2))[0] for rank in (0, 1)]
+            self.assertTrue(torch.equal(whole[0::2], halves[0]) and torch.equal(whole[1::2], halves[1]))
 
 
 if __name__ == "__main__":

@@ -50,11 +50,14 @@ class ConvBlock(nn.Module):
 BLOCKS = {"attention": Block, "uniform": UniformBlock, "none": ConvBlock}
 
 
-def build(config, block="attention", two_stage=True, centre_only=False, seed=0):
+def build(config, block="attention", two_stage=True, seed=0):
     """An arm as it starts."""
-    model = MoHViT(config, two_stage, BLOCKS[block]).initialise_by_name(seed)
-    if centre_only:
-        for module in model.modules():
-            if isinstance(module, DepthwiseConv):
-                module.keep_centre()
+    return MoHViT(config, two_stage, BLOCKS[block]).initialise_by_name(seed)
+
+
+def keep_centres(model):
+    """Leaves the centre taps of all depthwise kernels alone; returns the model."""
+    for module in model.modules():
+        if isinstance(module, DepthwiseConv):
+            module.keep_centre()
     return model

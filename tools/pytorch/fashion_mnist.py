@@ -49,6 +49,22 @@ def augment(gray, rng, part=slice(None)):
     return np.stack(out)
 
 
+def clutter(gray, rng):
+    """Half of the pictures, at random: the item at three eighths to three quarters of its size, anywhere, over four
+    pieces of other pictures of the batch."""
+    n, size = gray.shape[:2]
+    piece, out = size // 4, gray.copy()
+    for i in np.flatnonzero(rng.random(n) < 0.5):
+        out[i] = 0
+        for other in (i + rng.integers(1, n, 4)) % n:
+            (y, x), (top, left) = rng.integers(0, size - piece + 1, (2, 2))
+            out[i, top:top + piece, left:left + piece] = gray[other, y:y + piece, x:x + piece]
+        side = rng.integers(3 * size // 8, 3 * size // 4 + 1)
+        top, left = rng.integers(0, size - side + 1, 2)
+        out[i, top:top + side, left:left + side] = Image.fromarray(gray[i]).resize((side, side), Image.Resampling.BICUBIC)
+    return out
+
+
 class Training:
     """What train.py trains on: all training pictures in each epoch, changed at random."""
 
@@ -70,5 +86,8 @@ class Training:
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.args.seed, epoch]).permutation(len(self.pictures))
         chosen = order[position * self.args.batch:(position + 1) * self.args.batch]
+        pictures = self.pictures[chosen]
+        if self.args.clutter:
+            pictures = clutter(pictures, np.random.default_rng([self.args.seed, epoch, step, 1]))
         rng = np.random.default_rng([self.args.seed, epoch, step])
-        return pixels(augment(self.pictures[chosen], rng, part)), self.classes[chosen[part]]
+        return pixels(augment(pictures, rng, part)), self.classes[chosen[part]]

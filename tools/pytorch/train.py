@@ -52,7 +52,9 @@ def arguments():
     p.add_argument("--pictures", type=int, metavar="N", help="scenes to train on, each seen once")
     p.add_argument("--block", choices=["attention", "uniform", "none"], default="attention",
                    help="of scenes: what a block has in the place of attention (arms.py)")
-    p.add_argument("--centre-only", action="store_true", help="of scenes: only the centre taps of depthwise kernels")
+    p.add_argument("--centre-only", action="store_true", help="only the centre taps of depthwise kernels")
+    p.add_argument("--clutter", action="store_true", help="of Fashion-MNIST: half of the pictures lie shrunk among pieces "
+                   "of others")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3, help="at its highest; default %(default)s")
     p.add_argument("--warm-up", type=int, default=400, metavar="STEPS")
@@ -75,6 +77,8 @@ def arguments():
     args = p.parse_args()
     if (args.epochs is None) == (args.task is None) or (args.pictures is None) != (args.task is None):
         p.error("--epochs, or --task and --pictures")
+    if args.clutter and args.task:
+        p.error("--clutter is of Fashion-MNIST")
     return args
 
 
@@ -101,12 +105,14 @@ class Run:
         with open(args.config) as f:
             self.config = json.load(f)
         if args.task:
-            self.model = arms.build(self.config, args.block, not args.one_stage, args.centre_only, args.seed)
+            self.model = arms.build(self.config, args.block, not args.one_stage, args.seed)
         else:
             torch.manual_seed(args.seed)
             self.model = MoHViT(self.config, two_stage=not args.one_stage).initialise()
         if args.start:
             self.load_start()
+        if args.centre_only:
+            arms.keep_centres(self.model)
         parameters = list(self.model.parameters())
         self.flat = [flatten([p for p in parameters if p.ndim >= 2 and min(p.shape) > 1]),  # matrices decay
                      flatten([p for p in parameters if p.ndim < 2 or min(p.shape) == 1])]
