@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """The scenes of the study, its arms and its table: test_scenes.py [MOHVIT]"""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -350,6 +352,28 @@ class Table(unittest.TestCase):
         for arm in study.ARMS:
             self.log(study.final("cue", arm), 20, 30, 43, test=43)
         self.assertEqual(study.verdict("cue"), "was learnt by no arm")
+
+    def test_a_name_says_how_long_a_run_is_and_at_which_rate(self):
+        for rate, top1 in zip(study.RATES, (30, 50, 40)):
+            self.log(study.trial("twin", "none", rate), top1)
+        for name, rate, pictures in (("gate.twin.dense.rate_4e-3", "4e-3", 40960), ("gate.twin.none", "2e-3", 204800),
+                                     (study.after("twin", "none", "1e-3"), "1e-3", 204800)):
+            with unittest.mock.patch("runs.train") as train:
+                study.make(name, "out")
+            options = train.call_args.args[3:]
+            self.assertEqual(options[options.index("--lr") + 1], rate)
+            self.assertEqual(options[options.index("--pictures") + 1], str(pictures))
+            self.assertEqual("--score-test" in options, pictures == 204800)
+
+    def test_runs_after_the_fact_have_rows_of_their_own_and_count_for_no_verdict(self):
+        for arm in study.ARMS:
+            self.log(study.final("twin", arm), 20, 20, 20, 20, 20, test=20)
+        before = study.verdict("twin")
+        self.log(study.after("twin", "dense", "1e-3"), 10, 20, 30, 60, 81, test=80)
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            study.table()
+        self.assertIn("| `twin`, after the fact | dense | | 1e-3 | 81.0 | +21.0 | 80.0 | 1.0 |", told.getvalue())
+        self.assertEqual(study.verdict("twin"), before)
 
     def test_the_task_nearest_to_passing_is_tried_with_centre_taps(self):
         for task, dense in (("cue", 70), ("twin", 60)):

@@ -4,6 +4,7 @@
     tools/pytorch/study.py --out study                            trains what the entry gate has no log of
     tools/pytorch/study.py --out study --task cue                 of one task
     tools/pytorch/study.py --out study --run gate.cue.dense       one run
+    tools/pytorch/study.py --out study --run after.twin.dense.rate_1e-3    a full run at a rate that the gate did not choose
     tools/pytorch/study.py --table                                prints the table from the logs, and trains nothing
 
 The gate ends with the first task that passes. Logs are kept in tools/pytorch/runs. A run is one process of one thread;
@@ -25,6 +26,7 @@ WHOLE = ["cue", "twin"]
 ARMS = {"dense": ["--block", "attention"], "uniform": ["--block", "uniform"], "none": ["--block", "none"]}
 RATES = ["1e-3", "2e-3", "4e-3"]
 PICTURES = 204800  # a fifth of them to choose the rate
+AFTER = [("twin", "dense", "1e-3"), ("twin", "uniform", "1e-3")]  # full runs that the gate's rule did not choose
 COMMON = ["--processes", "1", "--seed", "0", "--batch", "32", "--warm-up", "200", "--evaluate-every", "320",
           "--test-images", "2000"]
 
@@ -45,6 +47,10 @@ def final(task, arm):
     return f"gate.{task}.{arm}"
 
 
+def after(task, arm, rate):
+    return f"after.{task}.{arm}.rate_{rate}"
+
+
 def last_row(name):
     rows = runs.read_csv(runs.log_path(name))
     return rows[-1] if rows else None
@@ -59,14 +65,15 @@ def best_rate(task, arm):
 
 
 def make(name, out):
-    """Trains a run of the gate, unless its log is there."""
-    _, task, arm, *rest = name.split(".")
-    if rest:
-        rate, options = rest[0].replace("rate_", ""), ["--pictures", str(PICTURES // 5)]
+    """Trains a run, unless its log is there."""
+    kind, task, arm, *rest = name.split(".")
+    rate = rest[0].replace("rate_", "") if rest else best_rate(task, arm)
+    if rate is None:
+        sys.exit(f"{name}: its rate is that of the best trial, and not all of those have a log")
+    if rest and kind == "gate":
+        options = ["--pictures", str(PICTURES // 5)]
     else:
-        rate, options = best_rate(task, arm), ["--pictures", str(PICTURES), "--score-test", "20000"]
-        if rate is None:
-            sys.exit(f"{name}: its rate is that of the best trial, and not all of those have a log")
+        options = ["--pictures", str(PICTURES), "--score-test", "20000"]
     if not runs.is_finished(name):
         runs.train(name, CONFIG, out, *TASKS[task], *ARMS[arm], *COMMON, "--lr", rate, *options)
 
@@ -121,6 +128,12 @@ def verdict(task):
     return f"does not pass: dense leads by {lead(task)[1]:.1f} points; its curve {state}"
 
 
+def results(name, rate):
+    """Columns of a full run."""
+    row = last_row(name)
+    return f"{rate} | {float(row['top1']):.1f} | {rise(name):+.1f} | {float(row['test_top1']):.1f}"
+
+
 def table():
     print(f"| task | arm | trials at {', '.join(RATES)} | rate | validation | gained in the last fifth | test scenes | "
           "processor minutes |")
@@ -132,9 +145,12 @@ def table():
                 continue
             rates = ", ".join(f"{float(t['top1']):.1f}" if t else "–" for t in trials)
             seconds = sum(int(r["cpu_seconds"]) for r in [*trials, row] if r)
-            of_run = (f"{best_rate(task, arm)} | {float(row['top1']):.1f} | {rise(final(task, arm)):+.1f} | "
-                      f"{float(row['test_top1']):.1f}" if row else "– | – | – | –")
+            of_run = results(final(task, arm), best_rate(task, arm)) if row else "– | – | – | –"
             print(f"| `{task}` | {arm} | {rates} | {of_run} | {seconds / 60:.1f} |")
+    for task, arm, rate in AFTER:
+        name = after(task, arm, rate)
+        if last_row(name):
+            print(f"| `{task}`, after the fact | {arm} | | {results(name, rate)} | {int(last_row(name)['cpu_seconds']) / 60:.1f} |")
     for task in TASKS:
         if lead(task):
             print(f"\n`{task}` {verdict(task)}.")
@@ -148,7 +164,7 @@ def draw(path):
     import matplotlib.pyplot as plt
 
     tasks = [task for task in TASKS if lead(task)]
-    figure, panels = plt.subplots(1, len(tasks), figsize=(3.2 * len(tasks), 3), sharey=True, squeeze=False,
+    figure, panels = plt.subplots(1, len(tasks), figsize=(3.2 * len(tasks), 2.6), sharey=True, squeeze=False,
                                   layout="constrained")
     for task, panel in zip(tasks, panels[0]):
         for arm, colour, style in zip(ARMS, ("#0072b2", "#d55e00", "#009e73"), ("-", "--", ":")):
@@ -157,7 +173,8 @@ def draw(path):
                        label=arm)
         for height, what in ((CEILINGS[task.split("_")[0]], "most that comparing nothing gives"), (PASS, "asked of dense")):
             panel.axhline(height, color="0.5", linewidth=0.8)
-            panel.text(PICTURES / 1000, height + 3, what, color="0.4", fontsize=8, horizontalalignment="right")
+            panel.text(PICTURES / 1000, height + 4.5, what, color="0.4", fontsize=8, horizontalalignment="right",
+                       verticalalignment="bottom")
         panel.set(title=task.replace("_centre", ", centre taps alone"), xlabel="scenes seen, thousands",
                   xlim=(0, PICTURES / 1000), ylim=(0, 84))
         for side in ("top", "right"):
