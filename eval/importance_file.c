@@ -56,13 +56,14 @@ static const routing_block *block_of(const routing_layout *l, json_int_t stage, 
 static mohvit_status take_row(const reading *r, json_t *row, size_t number)
 {
     json_int_t stage = 0, block = 0, head = 0;
-    const char *kind = "";
+    const char *kind = "", *heads = "";
     if (json_is_null(json_object_get(row, "head"))) // several heads together
         return MOHVIT_OK;
-    if (json_unpack(row, "{s:I, s:I, s:I, s:s}", "stage", &stage, "block", &block, "head", &head, "kind",
-                    &kind))
+    if (json_unpack(row, "{s:I, s:I, s:I, s:s, s:s}", "stage", &stage, "block", &block, "head", &head, "kind",
+                    &kind, "heads", &heads))
         return error_set(r->err, MOHVIT_ERROR_FORMAT,
-                         "%s: row %zu of \"ablated\": expected stage, block, head and kind", r->path, number);
+                         "%s: row %zu of \"ablated\": expected heads, stage, block, head and kind", r->path,
+                         number);
     const routing_block *b = block_of(&r->load->routing, stage, block);
     bool there = b && head >= 0 && head < (json_int_t)b->heads;
     if (!there || strcmp(kind, (size_t)head < b->shared ? "shared" : "routed") != 0)
@@ -71,6 +72,15 @@ static mohvit_status take_row(const reading *r, json_t *row, size_t number)
                          "%s, whose model has no such",
                          r->path, number, kind, (long long)head, (long long)stage, (long long)block,
                          r->load_name);
+    char name[ROUTING_HEAD_NAME], text[sizeof b->name + sizeof name];
+    routing_head_name(name, b, (size_t)head);
+    snprintf(text, sizeof text, "%s:%s", b->name, name);
+    if (strcmp(heads, text) != 0)
+        return error_set(
+            r->err, MOHVIT_ERROR_FORMAT,
+            "%s: row %zu of \"ablated\": heads is \"%s\", expected \"%s\", which is head %lld of "
+            "block %s",
+            r->path, number, heads, text, (long long)head, b->name);
     importance *to = &r->out->heads[b->index * r->out->max_heads + (size_t)head];
     if (!isnan(to->loss.mean))
         return error_set(r->err, MOHVIT_ERROR_FORMAT,
@@ -86,21 +96,39 @@ static mohvit_status take_row(const reading *r, json_t *row, size_t number)
 
 // ---- The file --------------------------------------------------------------------------------------
 
+static bool is_count(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
 static mohvit_status read_rows(const reading *r, const json_t *object)
 {
     const json_t *rows = json_object_get(object, "ablated"), *images = json_object_get(object, "images"),
-                 *provenance = json_object_get(object, "provenance");
-    const char *missing = !json_is_array(rows)                                         ? "ablated"
-                          : !json_is_integer(images) || json_integer_value(images) < 0 ? "images"
-                          : !json_is_object(provenance)                                ? "provenance"
-                                                                                       : NULL;
+                 *failed = json_object_get(object, "failed"), *complete = json_object_get(object, "complete"),
+                 *data = json_object_get(object, "data"), *provenance = json_object_get(object, "provenance");
+    const char *missing = !json_is_array(rows)          ? "ablated"
+                          : !is_count(images)           ? "images"
+                          : !is_count(failed)           ? "failed"
+                          : !json_is_boolean(complete)  ? "complete"
+                          : !json_is_object(data)       ? "data"
+                          : !json_is_object(provenance) ? "provenance"
+                                                        : NULL;
     if (missing)
         return error_set(r->err, MOHVIT_ERROR_FORMAT,
                          "%s: has no \"%s\"; expected what \"headload ablate --format json\" prints", r->path,
                          missing);
+    if (!json_is_true(complete))
+        return error_set(r->err, MOHVIT_ERROR_FORMAT,
+                         "%s: is of a run that was stopped, of %lld images; expected a whole one", r->path,
+                         (long long)json_integer_value(images));
     // Another model may still have heads of the same names.
     mohvit_status status = head_load_check_model(r->load, provenance, r->load_name, r->path, r->err);
+    if (!status)
+        status = head_load_check_counting(r->load, provenance, r->load_name, r->path, r->err);
+    if (!status)
+        status = head_load_check_data(r->load, data, r->load_name, r->path, r->err);
     r->out->images = (uint64_t)json_integer_value(images);
+    r->out->failed = (uint64_t)json_integer_value(failed);
     r->out->renormalise = json_is_true(json_object_get(object, "renormalise"));
     for (size_t i = 0; !status && i < json_array_size(rows); i++)
         status = take_row(r, json_array_get(rows, i), i + 1);

@@ -29,7 +29,13 @@ mohvit_status picture_read(sample *out, picture_seen *seen, const dataset *d, si
     seen->turned = false;
     seen->unread = status && status != MOHVIT_ERROR_LIMIT;
     seen->hash = hash_picture(status ? NULL : out, dataset_item_at(d, index));
+    seen->xxh64 = status ? 0 : picture_xxh64(out);
     return status;
+}
+
+uint64_t picture_xxh64(const sample *s)
+{
+    return XXH64(s->bytes, s->size, 0);
 }
 
 bool picture_same(picture_hash a, picture_hash b)

@@ -15,11 +15,15 @@ typedef struct picture_seen {
     /* Of its bytes (of idx: its rows as RGB) and then, as 64 bits each, the classes that count as right, all
      * ones for none. Of a picture that is unread, or too large to be read, as if it had no bytes. */
     picture_hash hash;
+    uint64_t xxh64; /* picture_xxh64; 0 where it is as if it had no bytes */
 } picture_seen;
 
 /* dataset_read; *seen is set also where that fails. */
 mohvit_status picture_read(sample *out, picture_seen *seen, const dataset *d, size_t index,
                            mohvit_error *err);
+
+/* Of a picture's bytes, as xxh64sum prints it of its file; of idx, of its rows as RGB. */
+uint64_t picture_xxh64(const sample *s);
 
 bool picture_same(picture_hash a, picture_hash b);
 

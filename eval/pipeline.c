@@ -385,6 +385,7 @@ static void take_answer(worker *w, loaded *l, size_t top_k, uint64_t spent)
         .top_k = top_k,
         .item = item,
         .predicted = s->top[0],
+        .xxh64 = l->seen.xxh64,
         .head_tokens = mohvit_head_tokens(ctx, l->slot),
         .gate_sum = mohvit_head_gate_sum(ctx, l->slot),
         .together = mohvit_together(ctx, l->slot),

@@ -23,6 +23,7 @@ typedef struct image_answer {
     size_t image, top_k; /* image of the chunk */
     const dataset_item *item;
     size_t predicted; /* the likeliest class */
+    uint64_t xxh64;   /* of the picture's bytes */
     const int32_t *head_tokens;
     const double *gate_sum;
     const int32_t *together;

@@ -22,7 +22,8 @@ const char *vector_kind_name(vector_kind kind)
 
 size_t vector_row_size(const vector_record *v)
 {
-    return v->width * (v->kind == VECTOR_HEADS ? sizeof(int64_t) + sizeof(int32_t) : sizeof(float));
+    return v->kind == VECTOR_HEADS ? VECTOR_HEADS_START + v->width * (sizeof(int64_t) + sizeof(int32_t))
+                                   : v->width * sizeof(float);
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -56,14 +57,16 @@ static void *begin_chunk(void *user)
 
 static void put_heads(uint8_t *row, const vector_record *v, const image_answer *a)
 {
+    uint8_t *gates = row + VECTOR_HEADS_START;
+    memcpy(row, &a->xxh64, sizeof a->xxh64); // little-endian, says compiler.h
     for (size_t i = 0; i < v->width; i++) {
         int64_t gate;
         if (!head_load_gate_units(&gate, a->gate_sum[i],
                                   v->routing->blocks[i / v->routing->max_heads].tokens))
             gate = NOT_FINITE;
-        memcpy(row + i * sizeof gate, &gate, sizeof gate); // little-endian, says compiler.h
+        memcpy(gates + i * sizeof gate, &gate, sizeof gate);
     }
-    memcpy(row + v->width * sizeof(int64_t), a->head_tokens, v->width * sizeof *a->head_tokens);
+    memcpy(gates + v->width * sizeof(int64_t), a->head_tokens, v->width * sizeof *a->head_tokens);
 }
 
 static void add_image(void *user, void *chunk, const image_answer *a)
@@ -115,7 +118,7 @@ static bool all_finite(const vector_record *v, byte_reader rows)
         const uint8_t *row = vector_record_next(&rows, v, &index);
         for (size_t i = 0; i < v->width; i++) {
             int64_t gate;
-            memcpy(&gate, row + i * sizeof gate, sizeof gate);
+            memcpy(&gate, row + VECTOR_HEADS_START + i * sizeof gate, sizeof gate);
             if (gate == NOT_FINITE)
                 return false;
         }

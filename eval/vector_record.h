@@ -5,8 +5,8 @@
  *     width u32, and of each image that was scored its place in all of the data u64 and its row
  *
  * in the order of the images. A row is width f32; of heads, with a place for each block and head as in a
- * head load, first its gate sums, width i64 in the head load's units, and then the tokens that selected each,
- * width i32, −1 where there is no such head. */
+ * head load, first the XXH64 of the picture's bytes, u64, then its gate sums, width i64 in the head load's
+ * units, and then the tokens that selected each, width i32, −1 where there is no such head. */
 #ifndef MOHVIT_VECTOR_RECORD_H
 #define MOHVIT_VECTOR_RECORD_H
 
@@ -24,7 +24,8 @@ typedef struct vector_record {
     const routing_layout *routing; /* of heads, for a pipeline */
 } vector_record;
 
-/* Bytes of a row. */
+/* Bytes of a row, of which gates and tokens of heads begin at VECTOR_HEADS_START. */
+#define VECTOR_HEADS_START sizeof(uint64_t)
 size_t vector_row_size(const vector_record *v);
 
 /* For a pipeline; v outlives it. Of several models the first is asked, and none of the others may fail. */

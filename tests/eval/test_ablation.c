@@ -198,12 +198,15 @@ static void one_image_has_no_interval(void **state)
 
 /* ---- Read again ------------------------------------------------------------------------------ */
 
-#define HEAD(stage, block, head, kind)                                                                       \
-    "{\"stage\":" stage ",\"block\":" block ",\"head\":" head ",\"kind\":\"" kind "\","                      \
+#define HEAD(heads, stage, block, head, kind)                                                                \
+    "{\"heads\":\"" heads "\",\"stage\":" stage ",\"block\":" block ",\"head\":" head ",\"kind\":\"" kind    \
+    "\","                                                                                                    \
     "\"loss_change\":0.5,\"loss_low\":0.25,\"loss_high\":0.75,\"loss_p\":0.01,\"loss_p_holm\":0.02,"
 #define TOP1 "\"top1_change\":-1,\"top1_low\":null,\"top1_high\":null,\"top1_p\":null,\"top1_p_holm\":null}"
 #define FILE_OF(rows)                                                                                        \
-    "{\"images\":7,\"renormalise\":true,\"ablated\":[" rows "],\"provenance\":{\"weights_hash\":\"a\"}}"
+    "{\"images\":7,\"failed\":2," WHOLE "\"renormalise\":true,\"ablated\":[" rows "]," OF_A "}"
+#define WHOLE "\"complete\":true,\"data\":{},"
+#define OF_A  "\"provenance\":{\"weights_hash\":\"a\"}"
 
 static mohvit_status read_importance(importance_table *t, head_load *l, const char *text, mohvit_error *err)
 {
@@ -226,20 +229,36 @@ static void what_was_printed_is_read_for_the_heads_of_its_model(void **state)
     } wrong[] = {
         {"loss 0.27", "line 1: expected what \"headload ablate --format json\" prints", MOHVIT_ERROR_FORMAT},
         {"{\"images\":7}", "has no \"ablated\"", MOHVIT_ERROR_FORMAT},
-        {FILE_OF(HEAD("5", "0", "0", "shared") TOP1), "row 1 of \"ablated\" is shared head 0 of block 5.0",
-         MOHVIT_ERROR_MISMATCH},
-        {FILE_OF(HEAD("4", "0", "16", "routed") TOP1),
+        {FILE_OF(HEAD("5.0:s1", "5", "0", "0", "shared") TOP1),
+         "row 1 of \"ablated\" is shared head 0 of block 5.0", MOHVIT_ERROR_MISMATCH},
+        {FILE_OF(HEAD("4.0:r15", "4", "0", "16", "routed") TOP1),
          "is routed head 16 of block 4.0; expected a head of load", MOHVIT_ERROR_MISMATCH},
-        {FILE_OF(HEAD("4", "0", "1", "routed") TOP1), "is routed head 1 of block 4.0", MOHVIT_ERROR_MISMATCH},
-        {FILE_OF(HEAD("4", "0", "2", "routed") "\"top1_change\":-101}"),
+        {FILE_OF(HEAD("4.0:r0", "4", "0", "1", "routed") TOP1), "is routed head 1 of block 4.0",
+         MOHVIT_ERROR_MISMATCH},
+        {FILE_OF(HEAD("4.0:r1", "4", "0", "2", "routed") "\"top1_change\":-101}"),
          "row 1 of \"ablated\": expected changes", MOHVIT_ERROR_FORMAT},
-        {FILE_OF("7"), "row 1 of \"ablated\": expected stage, block, head and kind", MOHVIT_ERROR_FORMAT},
-        {FILE_OF(HEAD("4", "0", "3", "routed") TOP1 "," HEAD("4", "0", "3", "routed") TOP1),
+        {FILE_OF("7"), "row 1 of \"ablated\": expected heads, stage, block, head and kind",
+         MOHVIT_ERROR_FORMAT},
+        {FILE_OF(HEAD("4.0:r2", "4", "0", "3", "routed") TOP1 "," HEAD("4.0:r2", "4", "0", "3", "routed")
+                     TOP1),
          "row 2 of \"ablated\" is head 3 of block 4.0 again; expected each head once", MOHVIT_ERROR_FORMAT},
-        {"{\"ablated\":[],\"provenance\":{}}", "has no \"images\"", MOHVIT_ERROR_FORMAT},
-        {"{\"images\":\"7\",\"ablated\":[],\"provenance\":{}}", "has no \"images\"", MOHVIT_ERROR_FORMAT},
-        {"{\"images\":7,\"ablated\":[]}", "has no \"provenance\"", MOHVIT_ERROR_FORMAT},
-        {"{\"images\":7,\"ablated\":[],\"provenance\":{\"weights_hash\":\"b\"}}",
+        {FILE_OF(HEAD("4.0:r3", "4", "0", "3", "routed") TOP1),
+         "row 1 of \"ablated\": heads is \"4.0:r3\", expected \"4.0:r2\", which is head 3 of block 4.0",
+         MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"failed\":0," WHOLE OF_A "}", "has no \"images\"", MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"images\":\"7\",\"failed\":0," WHOLE OF_A "}", "has no \"images\"",
+         MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"images\":7,\"failed\":-1," WHOLE OF_A "}", "has no \"failed\"",
+         MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"images\":7,\"failed\":0,\"data\":{}," OF_A "}", "has no \"complete\"",
+         MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"images\":7,\"failed\":0,\"complete\":false,\"data\":{}," OF_A "}",
+         "is of a run that was stopped, of 7 images; expected a whole one", MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"images\":7,\"failed\":0,\"complete\":true," OF_A "}", "has no \"data\"",
+         MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"images\":7,\"failed\":0,\"complete\":true,\"data\":{}}", "has no \"provenance\"",
+         MOHVIT_ERROR_FORMAT},
+        {"{\"ablated\":[],\"images\":7,\"failed\":0," WHOLE "\"provenance\":{\"weights_hash\":\"b\"}}",
          "is of another model than load: weights_hash is \"b\", expected \"a\"", MOHVIT_ERROR_MISMATCH},
     };
     const description *d = mohvit_describe(built_in);
@@ -253,13 +272,14 @@ static void what_was_printed_is_read_for_the_heads_of_its_model(void **state)
                      wrong[i].message);
 
     // A row of several heads together is none of one head.
-    expect_ok(read_importance(&t, l, FILE_OF(HEAD("4", "0", "3", "routed") TOP1 ",{\"head\":null}"), &err),
+    expect_ok(read_importance(&t, l, FILE_OF(HEAD("4.0:r2", "4", "0", "3", "routed") TOP1 ",{\"head\":null}"),
+                              &err),
               &err);
     const importance *i = importance_of(&t, last, 3);
     assert_true(i && importance_of_any(&t, last) && !importance_of(&t, last, 2) &&
                 !importance_of(NULL, last, 3));
     assert_false(importance_of_any(&t, &l->routing.blocks[0]));
-    assert_true(t.images == 7 && t.renormalise);
+    assert_true(t.images == 7 && t.failed == 2 && t.renormalise);
     assert_change(i->loss, 0.5, 0.25, 0.75, 0.01);
     assert_near(i->loss.p_holm, 0.02);
     assert_near(i->top1.mean, -1);

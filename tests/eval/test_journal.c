@@ -45,7 +45,7 @@ static void make_chunk(bytes *b, size_t chunk, bool predictions)
         scores[k].loss = (int64_t)(LOSS_UNITS / 4) * (int64_t)(i % 7);
         static char reason[] = "broken";
         results[k] = (image_result){
-            &items[i], i % 40 ? NULL : reason, &scores[k], {!(i % 80), i % 3 == 0, {i, UINT64_MAX - i}}};
+            &items[i], i % 40 ? NULL : reason, &scores[k], {!(i % 80), i % 3 == 0, {i, UINT64_MAX - i}, 0}};
     }
     b->size = 0;
     record_begin(b, &c, predictions);
@@ -228,7 +228,7 @@ static void make_unread(bytes *b, const bool unread[CHUNK_IMAGES])
     for (size_t i = 0; i < CHUNK_IMAGES; i++) {
         items[i] = (dataset_item){.name = "x.jpg"};
         results[i] =
-            (image_result){&items[i], unread[i] ? reason : NULL, &scores[i], {unread[i], false, {0}}};
+            (image_result){&items[i], unread[i] ? reason : NULL, &scores[i], {unread[i], false, {0}, 0}};
     }
     b->size = 0;
     record_begin(b, &c, true);
@@ -349,6 +349,15 @@ static void the_hash_of_the_data_is_the_sum_of_those_of_its_pictures(void **stat
     journal_close(j[0]);
     journal_close(j[1]);
     json_decref(header);
+}
+
+/* The values that XXH64 is published with. */
+static void bytes_of_pictures_have_their_xxh64(void **state)
+{
+    (void)state;
+    uint8_t abc[] = "abc";
+    assert_true(picture_xxh64(&(sample){abc, 0, 0, 0}) == 0xef46db3751d8e999);
+    assert_true(picture_xxh64(&(sample){abc, 3, 0, 0}) == 0x44bc2cf5ad770999);
 }
 
 /* Chunk 1 with pictures `first` and on unread, so many; whether that is too many in a row. */
@@ -1005,6 +1014,7 @@ int main(void)
         TEST(a_chunk_that_is_forgotten_is_not_done_until_it_is_there_again),
         TEST(an_old_state_can_be_read_and_not_gone_on_with),
         TEST(the_hash_of_the_data_is_the_sum_of_those_of_its_pictures),
+        cmocka_unit_test(bytes_of_pictures_have_their_xxh64),
         TEST(many_unread_pictures_in_a_row_are_no_fault_of_theirs),
         TEST(the_order_and_the_files_of_records_do_not_matter),
         TEST(many_chunks_in_any_order_are_all_kept),

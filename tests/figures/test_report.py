@@ -612,13 +612,15 @@ def check_importance(driver, folder, labels):
     for b in page.stats["blocks"]:
         for h in range(b["heads"] - (b["stage"] == 3)):  # the last head of these blocks is not known
             change = rng.uniform(-0.02, 0.05)
-            rows.append({"stage": b["stage"], "block": b["block"], "head": h, "kind": "shared" if h < b["shared"] else "routed",
+            kind, number = ("shared", h + 1) if h < b["shared"] else ("routed", h + 1 - b["shared"])
+            rows.append({"heads": f"{b['stage']}.{b['block']}:{kind[0]}{number}", "stage": b["stage"], "block": b["block"], "head": h, "kind": kind,
                          "loss_change": change, "loss_low": change - 0.01, "loss_high": change + 0.02, "loss_p": 0.001,
                          "loss_p_holm": 0.04 if h % 2 else 0.2, "top1_change": -1, "top1_low": -2.5, "top1_high": 0.5,
                          "top1_p": 0.5, "top1_p_holm": None})
     path = os.path.join(folder, "ablated.json")
     with open(path, "w", encoding="utf-8") as f:
-        json.dump({"images": 1234, "renormalise": False, "ablated": rows, "provenance": page.stats["provenance"]}, f)
+        json.dump({"images": 1234, "failed": 0, "complete": True, "renormalise": False, "ablated": rows, "data": {},
+                   "provenance": page.stats["provenance"]}, f)
     load, html = (os.path.join(folder, "ablated" + e) for e in (".safetensors", ".html"))
     run(mohvit, "headload", "report", load, "--importance", path, "-o", html)
     driver.get("file://" + html)

@@ -212,7 +212,7 @@ static void seed_head_loads(const config *c, const labels *names)
 }
 
 /* Of three pictures, the first of no class; without names for one of them; and of no picture. */
-static void seed_per_image(size_t count, size_t name_bytes)
+static void seed_per_image(size_t count, size_t name_bytes, bool hashed)
 {
     enum { MOST = 3, NAME = 5 };
     static const char texts[] = "a.jpgb.jpgc.jpg";
@@ -220,6 +220,8 @@ static void seed_per_image(size_t count, size_t name_bytes)
     const tensor_info tensors[] = {
         {.name = "index", .dtype = DTYPE_I64, .rank = 1, .shape = {count}, .elements = count},
         {.name = "class", .dtype = DTYPE_I64, .rank = 1, .shape = {count}, .elements = count},
+        {.name = hashed ? "xxh64" : "no", .dtype = DTYPE_I64, .rank = 1, .shape = {count}, .elements = count},
+        {.name = "tokens", .dtype = DTYPE_I64, .rank = 1, .shape = {blocks}, .elements = blocks},
         {.name = "name_offsets", .dtype = DTYPE_I64, .rank = 1, .shape = {count + 1}, .elements = count + 1},
         {.name = "names", .dtype = DTYPE_U8, .rank = 1, .shape = {name_bytes}, .elements = name_bytes},
         {.name = "active",
@@ -228,14 +230,17 @@ static void seed_per_image(size_t count, size_t name_bytes)
          .shape = {count, blocks, heads},
          .elements = count * cells},
     };
-    const int64_t index[MOST] = {0, 2, 3}, class_of[MOST] = {-1, 0, 1},
+    const int64_t index[MOST] = {0, 2, 3}, class_of[MOST] = {-1, 0, 1}, hashes[MOST] = {5, -5, 5},
                   ends[] = {0, NAME, 2 * NAME, 3 * NAME};
+    int64_t tokens[MAX_CELLS];
     int32_t active[MOST * MAX_CELLS];
     double gates[MAX_CELLS];
     int32_t together[2 * MAX_CELLS];
     for (size_t i = 0; i < MOST; i++)
         made_image(&seed_routing, i, active + i * cells, gates, together);
-    const void *data[] = {index, class_of, ends, texts, active};
+    for (size_t b = 0; b < blocks; b++)
+        tokens[b] = (int64_t)seed_routing.blocks[b].tokens;
+    const void *data[] = {index, class_of, hashes, tokens, ends, texts, active};
     json_t *layout = routing_layout_to_json(&seed_routing);
     char *routing = json_dumps(layout, JSON_COMPACT);
     const metadata_entry metadata[] = {{"per-image", "1"},
@@ -267,9 +272,10 @@ void seed_evaluations(void)
     seed_damaged_journals();
     expect_ok(labels_numbered(&names, c.num_classes, &err), &err);
     seed_head_loads(&c, &names);
-    seed_per_image(3, 15);
-    seed_per_image(3, 14);
-    seed_per_image(0, 0);
+    seed_per_image(3, 15, true);
+    seed_per_image(3, 15, false);
+    seed_per_image(3, 14, true);
+    seed_per_image(0, 0, true);
     labels_free(&names);
     routing_layout_free(&seed_routing);
 }

@@ -270,6 +270,9 @@ an_ablation_goes_on_to_the_same_result() {
     has "$err" "ablation.together is false, expected true"
     run 1 eval "idx:$pictures,$classes" --limit 200 --state state
     has "$err" "ablation"
+    run 1 merge state
+    has "$err" 'state: is a state of "headload ablate", which is not merged'
+    equal "$out" ""
 }
 
 # Pictures without classes: threads, batches, states that were cut short, ranks.
@@ -291,6 +294,9 @@ certainty_is_the_same_however_it_is_run() {
         cmp out.txt whole.csv || fail "another certainty once it went on"
         run 1 "${what[@]}" --state sure --shift 5
         has "$err" "shift is 4, expected 5"
+        run 1 merge sure
+        has "$err" 'sure: is a state of "headload certainty", which is not merged'
+        equal "$out" ""
         rm sure
     done
     timeout 120 mpirun --oversubscribe -n 3 "$mohvit" "${what[@]}" --threads 1 </dev/null 2>err.txt | cmp - whole.csv ||
@@ -636,6 +642,16 @@ statistics_are_printed_for_people_and_programs() {
     has "$out" " r14 "
 }
 
+figures_say_which_heads_were_dropped() {
+    run 0 headload count "idx:$pictures,$classes" --limit 20 --drop-heads 4.0:r3 --quiet -o dropped
+    for how in "" "--layout stacked" --heatmap "--heatmap --minus-mean" "--measure gate"; do
+        # shellcheck disable=SC2086
+        run 0 headload plot dropped $how -o dropped.svg
+        equal "$(grep -c '>counted without 4.0:r3, whose gates are 0</text>' dropped.svg)" 1
+        has "$(grep '<desc' dropped.svg)" "All of it was counted without 4.0:r3, whose gates are 0."
+    done
+}
+
 the_page_needs_nothing_but_itself() {
     printf '%s\n' '</script><script>alert(1)</script>' '<b>bold</b>' 'plain' >labels.txt
     "$make" '<i>.safetensors' nano labels.txt
@@ -655,10 +671,11 @@ the_page_needs_nothing_but_itself() {
 
 # What heads cost, and the pictures that use them, join figures and page where they are of the same model.
 importance_and_pictures_are_of_the_same_model() {
-    cp "$samples/bag.png" gone.png
-    printf '%s\n' "$samples/dress.png" gone.png >list
-    run 0 headload count list --by-prediction -o a.safetensors --per-image a.images --quiet
-    run 0 headload ablate "idx:$pictures,$classes" --limit 3 --heads 4.0:r1 --quiet --format json
+    mkdir -p both/Dress both/Bag
+    cp "$samples/dress.png" both/Dress
+    cp "$samples/bag.png" both/Bag/gone.png
+    run 0 headload count both -o a.safetensors --per-image a.images --quiet
+    run 0 headload ablate both --limit 1 --heads 4.0:r1 --quiet --format json
     cp out.txt ablated.json
     run 0 headload plot a.safetensors --heatmap --importance ablated.json -o a.svg
     grep -q "Loss change without the head" a.svg || fail "the figure lacks what heads cost"
@@ -678,9 +695,9 @@ importance_and_pictures_are_of_the_same_model() {
     done
     run 1 headload plot other.safetensors --importance ablated.json --heatmap -o b.svg
     has "$err" "ablated.json: is of another model than other.safetensors"
-    rm gone.png
+    rm both/Bag/gone.png
     run 1 headload report a.safetensors --thumbnails a.images -o b.html
-    has "$err" "a.images: names gone.png, which is not there"
+    has "$err" "a.images: names both/Bag/gone.png, which is not there"
     run 1 headload report a.safetensors --thumbnails a.safetensors -o b.html
     has "$err" "a.safetensors: expected version 1 of a file that"
     absent b.svg
@@ -724,11 +741,114 @@ importance_and_pictures_are_of_the_same_model() {
         'img alt="samples.tar/a.seg.png" img alt="samples.tar/b.seg.png" img alt="samples.tar/c.other.png" '
     equal "$(grep -o 'a.seg.png" src="[^"]*"' samples.pictures.html | sort -u | cut -d '"' -f 3)" \
         "$(grep -o 'dress.png" src="[^"]*"' a.pictures.html | sort -u | cut -d '"' -f 3)"
-    mkfifo gone.png
+    mkfifo both/Bag/gone.png
     run 1 headload report a.safetensors --thumbnails a.images -o b.html
     has "$err" "gone.png: is not a regular file"
     run 2 headload report a.safetensors --pictures 3 -o b.html
     has "$err" "--pictures: needs --thumbnails"
+}
+
+# A picture that has changed is not shown as what was counted, where the file has hashes of them.
+pictures_that_changed_are_noticed() {
+    mkdir -p some/Dress some/Bag some/Coat
+    cp "$samples/dress.png" some/Dress/x.png
+    cp "$samples/bag.png" some/Bag/x.png
+    cp "$samples/coat.png" some/Coat/x.png
+    tar cf some.tar -C some Dress Bag Coat
+    for data in some some.tar; do
+        run 0 headload count $data -o load --per-image images --quiet
+        sed 's/"xxh64"/"uxh64"/' images >old
+        run 0 headload top images
+        equal "$err" ""
+        cp "$samples/sneaker.png" some/Bag/x.png
+        tar cf some.tar -C some Dress Bag Coat
+        run 1 headload top images
+        has "$out" "$data/Bag/x.png"
+        has "$err" "images: $data/Bag/x.png is another picture now: its XXH64 is "
+        equal "$(wc -l <err.txt)" 1
+        run 1 headload report load --thumbnails images -o changed.html
+        has "$err" "images: $data/Bag/x.png is another picture now: its XXH64 is "
+        absent changed.html
+        absent changed.pictures.html
+        run 0 headload top old
+        equal "$err" "mohvit: warning: old: has no hashes of its pictures: whether they have changed cannot be checked"
+        run 0 headload report load --thumbnails old -o changed.html
+        has "$err" "warning: old: has no hashes of its pictures"
+        rm changed.html changed.pictures.html some/Bag/x.png
+        tar cf some.tar -C some Dress Bag Coat
+        run 0 headload top images
+        equal "$err" "mohvit: warning: images: 1 of 3 pictures cannot be read where they were: whether they have changed is not checked"
+        cp "$samples/bag.png" some/Bag/x.png
+        tar cf some.tar -C some Dress Bag Coat
+    done
+    # Thumbnails are turned where the pictures were, and only there.
+    local thumb=()
+    for how in "" --exif-orientation stripped; do
+        cp "$golden/images/cat_exif_orientation6.jpg" cat.jpg
+        [ "$how" != stripped ] || LC_ALL=C sed -i 's/Exif/Exig/' cat.jpg
+        echo cat.jpg >list
+        # shellcheck disable=SC2086
+        run 0 headload count list --by-prediction -o load --per-image images --quiet ${how#stripped}
+        run 0 headload report load --thumbnails images -o changed.html
+        thumb+=("$(grep -o 'src="[^"]*"' changed.pictures.html | sort -u)")
+    done
+    equal "${thumb[0]}" "${thumb[2]}"
+    [ "${thumb[0]}" != "${thumb[1]}" ] || fail "the thumbnail of a picture that was turned is not"
+}
+
+# What heads cost, and pictures, of other data than the head load's say something else.
+other_data_and_parts_are_refused() {
+    local all="idx:$pictures,$classes"
+    run 0 headload count "$all" --limit 40 -o load --per-image images --quiet
+    run 0 headload count "$all" --limit 41 -o more --per-image more.images --quiet
+    run 0 headload count "$all" --limit 40 --drop-heads 3.0 -o dropped --per-image dropped.images --quiet
+    run 0 headload report load --thumbnails images --pictures 1 -o other.html
+    rm other.html other.pictures.html
+    run 1 headload report load --thumbnails more.images -o other.html
+    has "$err" "more.images: is of other data than load: "
+    has "$err" " pictures of class "
+    run 1 headload report load --thumbnails dropped.images -o other.html
+    has "$err" 'dropped.images: was counted otherwise than load: dropped_heads is "3.0", expected absent'
+    # As many pictures of each class, and others.
+    mkdir -p same/Bag same/Dress
+    cp "$samples/bag.png" same/Bag/a.png
+    cp "$samples/dress.png" same/Dress/b.png
+    run 0 headload count same -o same.load --per-image same.images --quiet
+    cp "$samples/coat.png" same/Bag/a.png
+    run 0 headload count same -o then.load --per-image then.images --quiet
+    run 1 headload report same.load --thumbnails then.images -o other.html
+    has "$err" "then.images: is of other data than same.load: "
+    has "$err" " tokens of class 8 (Bag) select 1.0:r"
+    printf '%s\n' a b c d e f g h i j >labels.txt
+    run 0 headload count same --by-prediction -o named.load --per-image named.images --labels labels.txt --classes-by-order --quiet
+    run 1 headload report then.load --thumbnails named.images -o other.html
+    has "$err" 'named.images: class 0 is "a", in then.load it is "T-shirt/top"'
+
+    run 0 headload ablate "$all" --sample 5 --heads "4.0:r1,r2" --quiet --format json
+    cp out.txt ablated.json
+    run 0 headload plot load --importance ablated.json -o other.svg # of the same data, chosen in another way
+    equal "$err" ""
+    rm other.svg
+    run 1 headload plot same.load --classes Bag --importance ablated.json -o other.svg
+    has "$err" "ablated.json: is of other data than same.load: of 10000 pictures, fingerprint "
+    has "$err" "; expected the 2 of fingerprint "
+    run 1 headload plot dropped --importance ablated.json -o other.svg
+    has "$err" 'ablated.json: was counted otherwise than dropped: dropped_heads is absent, expected "3.0"'
+    sed 's/"complete":true/"complete":false/' ablated.json >part.json
+    run 1 headload plot load --importance part.json -o other.svg
+    has "$err" "part.json: is of a run that was stopped, of 5 images; expected a whole one"
+    run 1 headload report load --importance part.json -o other.html
+    has "$err" "part.json: is of a run that was stopped"
+    sed 's/"heads":"4.0:r1"/"heads":"4.0:r2"/' ablated.json >part.json
+    run 1 headload plot load --importance part.json -o other.svg
+    has "$err" 'part.json: row 1 of "ablated": heads is "4.0:r2", expected "4.0:r1", which is head 2 of block 4.0'
+    absent other.svg
+    absent other.html
+    sed 's/"failed":0/"failed":2/' ablated.json >part.json
+    run 0 headload plot load --importance part.json -o other.svg
+    has "$err" "warning: part.json: 2 of 7 pictures failed, and are not in it"
+    run 0 headload report load --importance part.json -o other.html
+    has "$err" "warning: part.json: 2 of 7 pictures failed"
 }
 
 # ---- routes ----------------------------------------------------------------------------------------
@@ -863,6 +983,9 @@ figures)
     statistics_are_printed_for_people_and_programs
     the_page_needs_nothing_but_itself
     importance_and_pictures_are_of_the_same_model
+    pictures_that_changed_are_noticed
+    other_data_and_parts_are_refused
+    figures_say_which_heads_were_dropped
     ;;
 routes)
     routes_are_those_that_are_counted

@@ -24,7 +24,8 @@ make_files() {
     printf '\0\0\10\1\0\0\0\1\3' >classes
     run 0 synth --config config weights
     run 0 headload count data.tar -o load --per-image heads --quiet
-    echo '{"images": 1, "ablated": [], "provenance": {}}' >importance
+    run 0 headload ablate data.tar --heads 4.0:r1 --format json --quiet
+    cp out.txt importance
     run 0 eval data.tar --quiet --state state
 }
 

@@ -10,12 +10,19 @@
 
 #define TEXT  7.0  /* size of labels; the least that journals accept */
 #define SMALL 6.0  /* of numbers at the axes */
-#define HEAD  13.0 /* what the first line takes */
+#define LINE  13.0 /* what the first line takes */
+#define MORE  8.0  /* and a second one */
 
 #define BARS_LEFT 25.0 /* a scale with its numbers, left of bars */
 
 static const char *const measure_titles[] = {
     [MEASURE_LOAD] = "Load", [MEASURE_GATE] = "Mean gate", [MEASURE_GATE_SHARE] = "Gate share"};
+
+/* Of the lines above all else. */
+static double head_height(const figure *f)
+{
+    return LINE + (f->without ? MORE : 0);
+}
 
 // ---- Scales ----------------------------------------------------------------------------------------
 
@@ -163,6 +170,10 @@ static void draw_head(drawing *d, const figure *f, bool dashed)
     snprintf(short_text, sizeof short_text, "Block %s, %zu of %zu routed heads", f->block->name,
              f->block->routed, routing_candidates(f->block));
     snprintf(text, sizeof text, "%s with %.3g %% of the gate", short_text, 100 * share);
+    if (f->without) {
+        drawing_font(d, SMALL, false);
+        drawing_text(d, 2, 8.5 + MORE, 0, f->width - 4, f->without);
+    }
     drawing_font(d, TEXT, false);
     double right = drawing_text_width(d, level), room = f->width - right - 30;
     bool whole = !isnan(share) && drawing_text_width(d, text) <= room;
@@ -380,7 +391,8 @@ static double panel_pitch(const bars_layout *b)
 static double bars_height(const figure *f)
 {
     bars_layout b = lay_out_bars(f);
-    return HEAD + panel_pitch(&b) * (double)b.down + 3 * (double)(b.down - 1) + strip_height(f) + X_TITLE + 2;
+    return head_height(f) + panel_pitch(&b) * (double)b.down + 3 * (double)(b.down - 1) + strip_height(f) +
+           X_TITLE + 2;
 }
 
 static void draw_scale(drawing *d, const bars_layout *b, double x, double y, bool numbers)
@@ -457,14 +469,15 @@ static void draw_panel(drawing *d, const figure *f, const bars_layout *b, size_t
 static void draw_all_bars(drawing *d, const figure *f)
 {
     bars_layout b = lay_out_bars(f);
-    double pitch = panel_pitch(&b) + 3, bottom = HEAD + pitch * (double)b.down - 3;
+    double pitch = panel_pitch(&b) + 3, bottom = head_height(f) + pitch * (double)b.down - 3;
     draw_head(d, f, true);
     for (size_t i = 0; i < f->count; i++)
         draw_panel(d, f, &b, i, BARS_LEFT + (double)(i % b.across) * (b.width + PANEL_GAP),
-                   HEAD + PANEL_TITLE + (double)(i / b.across) * pitch);
+                   head_height(f) + PANEL_TITLE + (double)(i / b.across) * pitch);
     draw_strip(d, f, BARS_LEFT, f->width - BARS_LEFT - BARS_RIGHT, bottom, false);
     draw_x_title(d, f, BARS_LEFT, f->width - BARS_RIGHT, bottom + strip_height(f) + 6.5);
-    drawing_text_upwards(d, 8, HEAD + (bottom - HEAD) / 2, 0.5, bottom - HEAD, measure_titles[f->measure]);
+    drawing_text_upwards(d, 8, head_height(f) + (bottom - head_height(f)) / 2, 0.5, bottom - head_height(f),
+                         measure_titles[f->measure]);
 }
 
 // ---- Heatmap ---------------------------------------------------------------------------------------
@@ -517,7 +530,8 @@ static heatmap_layout lay_out_heatmap(drawing *d, const figure *f)
 
 static double heatmap_height(const figure *f)
 {
-    return HEAD + fmax(lay_out_heatmap(NULL, f).height, SCALE) + PANEL_FOOT + strip_height(f) + X_TITLE + 2;
+    return head_height(f) + fmax(lay_out_heatmap(NULL, f).height, SCALE) + PANEL_FOOT + strip_height(f) +
+           X_TITLE + 2;
 }
 
 static double shade(const heatmap_layout *m, double value)
@@ -552,11 +566,11 @@ static void draw_cells(drawing *d, const figure *f, const heatmap_layout *m)
     for (size_t i = 0; i < f->count; i++) {
         bool absent = !f->load->images[f->classes[i]];
         if (absent)
-            draw_absent(d, m->left, m->left + m->width, HEAD + m->row * ((double)i + 0.5), m->row);
+            draw_absent(d, m->left, m->left + m->width, head_height(f) + m->row * ((double)i + 0.5), m->row);
         for (size_t h = first_shown(f); !absent && h < f->block->heads; h++) {
             drawing_colour(cr, cell_colour(d->theme, f, m, i, h));
-            cairo_rectangle(cr, m->left + column_x(f, &c, h), HEAD + m->row * (double)i, c.pitch - 0.4,
-                            m->row - gap);
+            cairo_rectangle(cr, m->left + column_x(f, &c, h), head_height(f) + m->row * (double)i,
+                            c.pitch - 0.4, m->row - gap);
             cairo_fill(cr);
         }
     }
@@ -568,7 +582,7 @@ static void draw_class_names(drawing *d, const figure *f, const heatmap_layout *
     drawing_font(d, TEXT, false);
     for (size_t i = m->every / 2; i < f->count; i += m->every) {
         char *title = head_load_title(f->load, f->classes[i]);
-        double y = HEAD + m->row * ((double)i + 0.5);
+        double y = head_height(f) + m->row * ((double)i + 0.5);
         drawing_text(d, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, title);
         free(title);
         if (m->every > 1)
@@ -593,22 +607,23 @@ static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
 {
     double x = f->width - LEGEND + 8, width = 6, height = fmin(fmax(m->height, SCALE), 120), numbers = 0;
     char title[64];
-    drawing_scale(d->cr, x, HEAD, width, height, true, ramp_of(d->theme, f));
+    drawing_scale(d->cr, x, head_height(f), width, height, true, ramp_of(d->theme, f));
     drawing_font(d, SMALL, false);
     for (size_t i = 0; m->low + (double)i * m->step <= m->high + 1e-9; i++) {
         char text[24];
         double value = m->low + (double)i * m->step;
         print_number(text, value, m->step);
-        drawing_text(d, x + width + 2.5, HEAD + height * (1 - shade(m, value)) + SMALL * 0.36, 0, LEGEND,
-                     text);
+        drawing_text(d, x + width + 2.5, head_height(f) + height * (1 - shade(m, value)) + SMALL * 0.36, 0,
+                     LEGEND, text);
         numbers = fmax(numbers, drawing_text_width(d, text));
     }
     snprintf(title, sizeof title, "%s%s", measure_titles[f->measure], f->means ? " − head’s mean" : "");
-    drawing_text_upwards(d, x + width + 2.5 + numbers + SMALL + 1.5, HEAD + height / 2, 0.5, height, title);
-    draw_absent_key(d, f, x, HEAD + height + 8);
+    drawing_text_upwards(d, x + width + 2.5 + numbers + SMALL + 1.5, head_height(f) + height / 2, 0.5, height,
+                         title);
+    draw_absent_key(d, f, x, head_height(f) + height + 8);
     double level = shade(m, level_of(f)); // of a load from 0 to 1, since it is the mean of each class's
     if (level >= 0 && level <= 1)
-        draw_level(d, false, x - 3, x + width, HEAD + height * (1 - level));
+        draw_level(d, false, x - 3, x + width, head_height(f) + height * (1 - level));
 }
 
 static void draw_heatmap(drawing *d, const figure *f)
@@ -619,8 +634,8 @@ static void draw_heatmap(drawing *d, const figure *f)
     draw_cells(d, f, &m);
     draw_class_names(d, f, &m);
     draw_legend(d, f, &m);
-    draw_head_names(d, f, &c, m.left, HEAD + m.height + 7.5);
-    double bottom = HEAD + fmax(m.height, f->importance ? SCALE : 0) + PANEL_FOOT;
+    draw_head_names(d, f, &c, m.left, head_height(f) + m.height + 7.5);
+    double bottom = head_height(f) + fmax(m.height, f->importance ? SCALE : 0) + PANEL_FOOT;
     draw_strip(d, f, m.left, m.width, bottom, true);
     draw_x_title(d, f, m.left, m.left + m.width, bottom + strip_height(f) + 6.5);
 }
@@ -735,6 +750,11 @@ static void describe(drawing *d, const figure *f)
     if (!isnan(level_of(f)))
         say(&text, f->measure == MEASURE_LOAD ? " Balanced load: %.3f." : " Even gate share: %.3f.",
             level_of(f));
+    if (f->without) {
+        say(&text, " All of it was ");
+        bytes_put(&text, f->without, strlen(f->without));
+        say(&text, ".");
+    }
     if (f->count > MOST)
         say(&text, " %zu classes; the first %d:", f->count, MOST);
     for (size_t i = 0; i < f->count && i < MOST; i++) {

@@ -27,6 +27,7 @@ typedef struct figure {
     double width;
     head_measure measure;
     figure_layout layout;
+    const char *without; /* the heads that the load was counted without, in words; NULL: none */
     const double *means; /* (heads) which a heatmap subtracts; NULL: it shows what was measured */
     const importance_table *importance; /* a bar of each head's below all else; NULL: none */
 } figure;

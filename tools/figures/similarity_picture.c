@@ -9,20 +9,24 @@
 
 #define TEXT  7.0
 #define SMALL 6.0
-#define HEAD  13.0 /* what the first line takes */
+#define LINE  13.0 /* what the first line takes */
+#define MORE  8.0  /* and a second one */
 #define NAMES 0.28 /* of the width */
 #define TREE  0.16
 #define FOOT  22.0 /* the scale */
 
 /* The matrix, its rows from top to bottom in the order of the leaves. */
 typedef struct {
-    double left, side, cell;
+    double top, left, side, cell;
     double low, step; /* of the scale, which ends at 1 */
 } layout;
 
 static layout lay_out(const similarity_matrix *s, double width)
 {
-    layout m = {.left = NAMES * width, .side = (1 - NAMES - TREE) * width, .low = 1};
+    layout m = {.top = LINE + (s->without ? MORE : 0),
+                .left = NAMES * width,
+                .side = (1 - NAMES - TREE) * width,
+                .low = 1};
     for (size_t i = 0; i < s->count * s->count; i++)
         m.low = fmin(m.low, 1 - s->difference[i]);
     m.low = fmin(m.low, 0.99);
@@ -34,7 +38,8 @@ static layout lay_out(const similarity_matrix *s, double width)
 
 double similarity_figure_height(const similarity_matrix *s, double width)
 {
-    return HEAD + lay_out(s, width).side + FOOT;
+    const layout m = lay_out(s, width);
+    return m.top + m.side + FOOT;
 }
 
 static colour shade(const drawing *d, const layout *m, double similarity)
@@ -47,6 +52,9 @@ static void draw_head(drawing *d, const similarity_matrix *s, double width)
     drawing_describe(d, s->title, s->description);
     drawing_font(d, TEXT, false);
     drawing_text(d, 2, 8.5, 0, width - 4, s->title);
+    drawing_font(d, SMALL, false);
+    if (s->without)
+        drawing_text(d, 2, 8.5 + MORE, 0, width - 4, s->without);
 }
 
 static void draw_cells(const drawing *d, const similarity_matrix *s, const layout *m)
@@ -56,7 +64,7 @@ static void draw_cells(const drawing *d, const similarity_matrix *s, const layou
     for (size_t i = 0; i < s->count; i++) {
         for (size_t j = 0; j < s->count; j++) {
             drawing_colour(cr, shade(d, m, similarity_of(s, s->order[i], s->order[j])));
-            cairo_rectangle(cr, m->left + m->cell * (double)j, HEAD + m->cell * (double)i, m->cell - gap,
+            cairo_rectangle(cr, m->left + m->cell * (double)j, m->top + m->cell * (double)i, m->cell - gap,
                             m->cell - gap);
             cairo_fill(cr);
         }
@@ -69,7 +77,7 @@ static void draw_names(drawing *d, const similarity_matrix *s, const layout *m)
     size_t every = (size_t)ceil((TEXT + 1) / m->cell - 1e-9);
     drawing_font(d, TEXT, false);
     for (size_t i = every / 2; i < s->count; i += every) {
-        double y = HEAD + m->cell * ((double)i + 0.5);
+        double y = m->top + m->cell * ((double)i + 0.5);
         drawing_text(d, m->left - 4, y + TEXT * 0.36, 1, m->left - 6, s->names[s->order[i]]);
     }
 }
@@ -89,7 +97,7 @@ static void draw_tree(drawing *d, const similarity_matrix *s, const layout *m, d
     }
     double left = m->left + m->side + 2, room = width - left - 2, most = n > 1 ? s->steps[n - 2].distance : 0;
     for (size_t i = 0; i < n; i++)
-        at[s->order[i]] = (joint){left, HEAD + m->cell * ((double)i + 0.5)};
+        at[s->order[i]] = (joint){left, m->top + m->cell * ((double)i + 0.5)};
     drawing_colour(d->cr, d->theme->ink);
     cairo_set_line_width(d->cr, n > 200 ? 0.25 : 0.5);
     for (size_t i = 0; i + 1 < n; i++) {
@@ -107,7 +115,7 @@ static void draw_tree(drawing *d, const similarity_matrix *s, const layout *m, d
 
 static void draw_scale(drawing *d, const layout *m)
 {
-    double y = HEAD + m->side + 5, height = 5;
+    double y = m->top + m->side + 5, height = 5;
     drawing_scale(d->cr, m->left, y, m->side, height, false, &d->theme->load);
     drawing_font(d, SMALL, false);
     for (size_t i = 0; m->low + (double)i * m->step < 1 + m->step / 2; i++) {

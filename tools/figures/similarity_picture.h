@@ -8,6 +8,7 @@
 
 typedef struct similarity_matrix {
     const char *title, *description;
+    const char *without;       /* the heads that the load was counted without, in words; NULL: none */
     size_t count;              /* of classes or heads */
     const double *difference;  /* (count, count) 1 - similarity */
     const size_t *order;       /* (count) the leaves of the tree */

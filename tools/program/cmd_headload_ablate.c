@@ -128,11 +128,12 @@ static void print_json(const result *r, const record_set *s)
     json_t *rows = or_die(json_array());
     for (size_t i = 0; i < r->ablation->count; i++)
         json_add(rows, pass_json(r, i));
-    output_json(or_die(
-        json_pack("{s:o, s:o, s:I, s:I, s:b, s:b, s:o, s:o}", "loss", json_finite(totals_loss(&r->totals, 0)),
-                  "top1", json_finite(totals_top1(&r->totals, 0)), "images", (json_int_t)r->totals.images,
-                  "failed", (json_int_t)r->totals.failed, "complete", !r->e->stopped, "renormalise",
-                  r->ablation->renormalise, "ablated", rows, "provenance", eval_provenance(s, &r->totals))));
+    output_json(or_die(json_pack(
+        "{s:o, s:o, s:I, s:I, s:b, s:b, s:o, s:O, s:o}", "loss", json_finite(totals_loss(&r->totals, 0)),
+        "top1", json_finite(totals_top1(&r->totals, 0)), "images", (json_int_t)r->totals.images, "failed",
+        (json_int_t)r->totals.failed, "complete", !r->e->stopped, "renormalise", r->ablation->renormalise,
+        "ablated", rows, "data", json_object_get(journal_header(s->journals[0]), "data"), "provenance",
+        eval_provenance(s, &r->totals))));
 }
 
 static void print_number(double value)

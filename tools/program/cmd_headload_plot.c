@@ -28,7 +28,7 @@ static const char help[] =
     "                     of the file, which weigh the same\n"
     "  --with-shared      the shared heads too, in gray: every token uses them\n"
     "  --importance FILE  below it the change of loss without each head, with its 95 % interval, from\n"
-    "                     what \"headload ablate --format json\" printed of the same model\n"
+    "                     what \"headload ablate --format json\" printed of the same model and data\n"
     "  -h, --help         show this\n" FIGURE_OPTIONS_HELP(
         "88, a column", "300") "\nr1 is the first routed head of a block, s1 the first shared one.\n"
                                "An SVG and a PDF say in words what they show, for screen readers.\n";
@@ -128,7 +128,11 @@ static int plot(const head_load *l, const importance_table *ablated, const plot_
         f.means = means;
     }
     figure_warn_font(&o->figure, o->format);
-    if (!fine_or_complain(draw(&f, o, &err), &err))
+    char *without = head_load_without(l);
+    f.without = without;
+    bool drawn = fine_or_complain(draw(&f, o, &err), &err);
+    free(without);
+    if (!drawn)
         return EXIT_INPUT;
     output_name(o->output);
     output_printf(": block %s, %zu class%s, %zu mm wide\n", block->name, f.count, f.count == 1 ? "" : "es",
@@ -215,11 +219,9 @@ static int run_plot(int argc, char **argv)
     if (exit == PARSED) {
         class_choice chosen = {0};
         importance_table ablated = {0};
-        mohvit_error err;
         head_load *l = head_load_open_or_complain(argv[optind]);
         bool fine =
-            l && (!o.importance ||
-                  fine_or_complain(importance_read(&ablated, o.importance, l, argv[optind], &err), &err));
+            l && (!o.importance || importance_open_or_complain(&ablated, o.importance, l, argv[optind]));
         exit = fine ? plot(l, o.importance ? &ablated : NULL, &o, &chosen) : EXIT_INPUT;
         free(chosen.classes);
         importance_table_free(&ablated);

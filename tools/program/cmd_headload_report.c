@@ -8,6 +8,7 @@
 #include "tools/program/head_pictures.h"
 #include "tools/program/output.h"
 #include "tools/program/outputs_check.h"
+#include "tools/program/pictures_again.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +21,11 @@ static const char help[] =
     "opening it uses the network. Needs a browser of 2023 or later.\n\n"
     "  -o, --output FILE  the page to write\n"
     "  --importance FILE  also what each head's absence costs, from what \"headload ablate --format json\"\n"
-    "                     printed of the same model\n"
+    "                     printed of the same model and data\n"
     "  --thumbnails FILE  also the pictures that use each head most, small, on a page PAGE.pictures.html\n"
-    "                     that this one links; from a file of \"headload count --per-image\", whose\n"
-    "                     pictures are read again where they were; no page may replace one\n"
+    "                     that this one links; from the file of \"headload count --per-image\" that the\n"
+    "                     same run wrote, whose pictures are read again where they were: none may have\n"
+    "                     changed, and no page may replace one\n"
     "  --pictures N       of those for each head: 1 to 100; default 9\n"
     "  -h, --help         show this\n";
 
@@ -81,16 +83,6 @@ static mohvit_status write_report(const report *r, const char *path, const char 
     return status;
 }
 
-static mohvit_status check_per_image(const per_image *p, const head_load *l, const char *path,
-                                     const report_options *o, mohvit_error *err)
-{
-    mohvit_status status = head_load_check_model(l, p->provenance, path, o->thumbnails, err);
-    if (status || routing_layout_equal(&p->routing, &l->routing))
-        return status;
-    return error_set(err, MOHVIT_ERROR_MISMATCH,
-                     "%s: is of another model than %s: it has other heads or tokens", o->thumbnails, path);
-}
-
 static mohvit_status write_pictures(const per_image *p, const report_options *o, mohvit_error *err)
 {
     bytes page = {0};
@@ -109,20 +101,16 @@ static mohvit_status write_pictures(const per_image *p, const report_options *o,
     return status;
 }
 
-/* The page that links comes last. p may be NULL: no pictures. */
-static mohvit_status write_pages(const head_load *l, const per_image *p, const char *path,
-                                 const report_options *o, mohvit_error *err)
+/* The page that links comes last. p and ablated may be NULL: there are none. */
+static mohvit_status write_pages(const head_load *l, const per_image *p, const importance_table *ablated,
+                                 const char *path, const report_options *o, mohvit_error *err)
 {
     char *title = escape(file_name(path), ESCAPE_NAME, NULL);
     char *link = o->thumbnails ? link_to(o->pictures_output) : NULL;
-    importance_table ablated = {0};
-    const report r = {l, title, o->importance ? &ablated : NULL, link};
-    mohvit_status status = o->importance ? importance_read(&ablated, o->importance, l, path, err) : MOHVIT_OK;
-    if (!status && p)
-        status = write_pictures(p, o, err);
+    const report r = {l, title, ablated, link};
+    mohvit_status status = p ? write_pictures(p, o, err) : MOHVIT_OK;
     if (!status)
         status = write_report(&r, path, o->output, err);
-    importance_table_free(&ablated);
     free(title);
     free(link);
     return status;
@@ -136,12 +124,20 @@ static int make_pages(const head_load *l, const char *path, const report_options
     if (o->thumbnails)
         status = per_image_open(&p, o->thumbnails, &err);
     if (!status && p)
-        status = check_per_image(p, l, path, o, &err);
+        status = per_image_check_load(p, l, o->thumbnails, path, &err);
     int exit = fine_or_complain(status, &err) ? PARSED : EXIT_INPUT;
     if (exit == PARSED && p)
-        exit = head_pictures_check_outputs(p, "headload report");
-    if (exit == PARSED)
-        exit = fine_or_complain(write_pages(l, p, path, o, &err), &err) ? EXIT_FINE : EXIT_INPUT;
+        pictures_again_warn(p, o->thumbnails);
+    if (exit == PARSED && p)
+        exit = pictures_again_check_outputs(p, "headload report");
+    importance_table ablated = {0};
+    if (exit == PARSED && o->importance && !importance_open_or_complain(&ablated, o->importance, l, path))
+        exit = EXIT_INPUT;
+    if (exit == PARSED) {
+        status = write_pages(l, p, o->importance ? &ablated : NULL, path, o, &err);
+        exit = fine_or_complain(status, &err) ? EXIT_FINE : EXIT_INPUT;
+    }
+    importance_table_free(&ablated);
     per_image_free(p);
     return exit;
 }

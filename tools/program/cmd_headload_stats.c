@@ -55,14 +55,12 @@ static void print_heading(const head_load *l)
     output_printf(": %lld image%s of %zu class%s, %.4g %% of the heads active\n", (long long)images,
                   plural((uint64_t)images), classes, classes == 1 ? "" : "es",
                   routing_layout_active_percent(&l->routing));
-    const char *dropped = json_string_value(json_object_get(l->provenance, "dropped_heads"));
-    if (dropped) {
-        output_printf("counted without ");
-        output_name(dropped);
-        output_printf(", whose gates are 0%s\n", json_is_true(json_object_get(l->provenance, "renormalise"))
-                                                     ? "; gates renormalised"
-                                                     : "");
+    char *without = head_load_without(l);
+    if (without) {
+        output_name(without);
+        output_printf("\n");
     }
+    free(without);
     if (!l->has_squares)
         output_printf("no intervals: it has none of the sums that they are made of, as 0.1 counted\n");
     output_printf("\n");

@@ -5,23 +5,27 @@
 #include "tools/program/head_load_choice.h"
 #include "tools/program/json_build.h"
 #include "tools/program/output.h"
-#include "vit/headload/per_image.h"
+#include "tools/program/pictures_again.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
     "[OPTION ...] FILE\n"
     "Lists the pictures that use each routed head most, by the tokens that selected it, from a file\n"
-    "that \"headload count --per-image\" wrote. Of pictures with as many tokens the first in the data\n"
-    "comes first; those without any are left out.\n\n"
+    "that \"headload count --per-image\" wrote. Of pictures with as many tokens the one with the lower\n"
+    "hash comes first; those without any are left out. The pictures are read again where they were:\n"
+    "one that has changed since is named, and the exit status is then 1.\n\n"
     "  --block S.B      the heads of this block; default: the last that routes; \"all\": of all,\n"
     "                   which is the default of csv and json\n"
     "  --pictures N     for each head: 1 to 1000; default 9\n"
     "  --format FORMAT  text (default), csv or json: one line\n"
     "  -h, --help       show this\n\n"
     "r1 is the first routed head of a block; in csv and json \"head\" counts from 0,\n"
-    "shared ones first. load is the part of the picture's tokens, index its place in the data from 0.\n";
+    "shared ones first. load is the part of the picture's tokens, index its place in the data from 0,\n"
+    "xxh64 the hash of its bytes as xxh64sum prints it.\n";
 
 typedef struct top_options {
     output_format format;
@@ -61,6 +65,16 @@ static char *picture_name(const row *r)
     return safe;
 }
 
+/* malloc'd; NULL: the file has none. */
+static char *hash_text(const row *r)
+{
+    char *text;
+    if (!r->from->xxh64)
+        return NULL;
+    int printed = asprintf(&text, "%016" PRIx64, (uint64_t)r->from->xxh64[r->picture]);
+    return or_die(printed < 0 ? NULL : text);
+}
+
 // ---- Printing --------------------------------------------------------------------------------------
 
 static void print_text(const row *r)
@@ -77,7 +91,7 @@ static void print_text(const row *r)
 
 static void print_csv(const row *r)
 {
-    char *path = picture_name(r);
+    char *path = picture_name(r), *hash = hash_text(r);
     int64_t c = r->from->class_of[r->picture];
     output_printf("%zu,%zu,%zu,%zu,%d,%.9g,%lld,", r->block->stage, r->block->block, r->head, r->rank + 1,
                   active(r), load(r), (long long)r->from->index[r->picture]);
@@ -87,30 +101,34 @@ static void print_csv(const row *r)
     output_csv_field(class_name(r) ? class_name(r) : "");
     output_printf(",");
     path = csv_field(path);
-    output_printf("%s\n", path);
+    output_printf("%s,%s\n", path, hash ? hash : "");
     free(path);
+    free(hash);
 }
 
 static void print_json(const row *r)
 {
-    char *path = picture_name(r);
+    char *path = picture_name(r), *hash = hash_text(r);
     int64_t c = r->from->class_of[r->picture];
-    output_json_part(or_die(
-        json_pack("{s:I, s:I, s:I, s:I, s:i, s:f, s:I, s:o, s:o, s:o}", "stage", (json_int_t)r->block->stage,
-                  "block", (json_int_t)r->block->block, "head", (json_int_t)r->head, "rank",
-                  (json_int_t)r->rank + 1, "active", (int)active(r), "load", load(r), "index",
-                  (json_int_t)r->from->index[r->picture], "class", c < 0 ? json_null() : json_integer(c),
-                  "label", json_text(class_name(r)), "path", json_message(path))));
+    output_json_part(or_die(json_pack(
+        "{s:I, s:I, s:I, s:I, s:i, s:f, s:I, s:o, s:o, s:o, s:o}", "stage", (json_int_t)r->block->stage,
+        "block", (json_int_t)r->block->block, "head", (json_int_t)r->head, "rank", (json_int_t)r->rank + 1,
+        "active", (int)active(r), "load", load(r), "index", (json_int_t)r->from->index[r->picture], "class",
+        c < 0 ? json_null() : json_integer(c), "label", json_text(class_name(r)), "path", json_message(path),
+        "xxh64", json_text(hash))));
     free(path);
+    free(hash);
 }
 
 // ---- Walking ---------------------------------------------------------------------------------------
 
-static void print_head(const top_options *o, row *r, size_t *top, bool *first)
+/* listed (pictures): notes those that are printed. */
+static void print_head(const top_options *o, row *r, size_t *top, bool *listed, bool *first)
 {
     size_t count = per_image_top(top, o->pictures, r->from, r->block->index, r->head);
     for (r->rank = 0; r->rank < count; r->rank++) {
         r->picture = top[r->rank];
+        listed[r->picture] = true;
         if (o->format == FORMAT_JSON) {
             output_printf("%s", *first ? "" : ",");
             print_json(r);
@@ -124,19 +142,19 @@ static void print_head(const top_options *o, row *r, size_t *top, bool *first)
 }
 
 /* only NULL: all blocks that route. */
-static void print_all(const per_image *p, const top_options *o, const routing_block *only)
+static void print_all(const per_image *p, const top_options *o, const routing_block *only, bool *listed)
 {
     bool first = true;
     size_t *top = or_die(memory_alloc(o->pictures, sizeof *top));
     if (o->format == FORMAT_JSON)
         output_printf("{\"rows\":[");
     if (o->format == FORMAT_CSV)
-        output_printf("stage,block,head,rank,active,load,index,class,label,path\n");
+        output_printf("stage,block,head,rank,active,load,index,class,label,path,xxh64\n");
     for (size_t b = 0; b < p->routing.count; b++) {
         row r = {.from = p, .block = &p->routing.blocks[b]};
         bool shown = only ? only == r.block : routing_routes(r.block);
         for (r.head = r.block->shared; shown && output_works() && r.head < r.block->heads; r.head++)
-            print_head(o, &r, top, &first);
+            print_head(o, &r, top, listed, &first);
     }
     if (o->format == FORMAT_JSON) {
         output_printf("],\"provenance\":");
@@ -144,6 +162,41 @@ static void print_all(const per_image *p, const top_options *o, const routing_bl
         output_printf("}\n");
     }
     free(top);
+}
+
+// ---- Are they what they were? ----------------------------------------------------------------------
+
+typedef struct checking {
+    size_t listed, unread, changed;
+} checking;
+
+static mohvit_status check_picture(void *user, size_t picture, const char *name, const sample *s,
+                                   mohvit_error *why)
+{
+    (void)picture, (void)name;
+    checking *c = user;
+    c->listed++;
+    if (!s && why->status == MOHVIT_ERROR_MISMATCH) {
+        complain("%s", why->message);
+        c->changed++;
+    } else if (!s) {
+        c->unread++;
+    }
+    return MOHVIT_OK;
+}
+
+static int check_pictures(const per_image *p, const char *name, const bool *listed)
+{
+    checking c = {0};
+    pictures_again_warn(p, name);
+    if (!p->xxh64)
+        return EXIT_FINE;
+    pictures_again(p, name, listed, check_picture, &c, NULL);
+    if (c.unread)
+        complain("warning: %s: %zu of %zu pictures cannot be read where they were: whether they have changed "
+                 "is not checked",
+                 name, c.unread, c.listed);
+    return c.changed ? EXIT_INPUT : EXIT_FINE;
 }
 
 // ---- The command line ------------------------------------------------------------------------------
@@ -185,8 +238,12 @@ static int run_top(int argc, char **argv)
     bool all = o.block ? !strcmp(o.block, "all") : o.format != FORMAT_TEXT;
     const routing_block *only = all ? NULL : choice_block_or_complain(&p->routing, "--block", o.block);
     int exit = all || only ? EXIT_FINE : o.block ? EXIT_USAGE : EXIT_INPUT;
-    if (exit == EXIT_FINE)
-        print_all(p, &o, only);
+    if (exit == EXIT_FINE) {
+        bool *listed = or_die(calloc(p->count + 1, sizeof *listed));
+        print_all(p, &o, only, listed);
+        exit = check_pictures(p, argv[optind], listed);
+        free(listed);
+    }
     per_image_free(p);
     return exit;
 }

@@ -1,4 +1,6 @@
 /* cmd_merge.c - the results of shards, added up: of states, or of head loads. */
+#include "eval/ablation_record.h"
+#include "eval/certainty_record.h"
 #include "eval/header.h"
 #include "tools/program/complain.h"
 #include "tools/program/eval_output.h"
@@ -62,6 +64,22 @@ static void compare_files(const json_t *first, const json_t *other, const char *
             name);
 }
 
+/* Scores are not what a state with another question is about. */
+static mohvit_status check_kind(const journal *j, mohvit_error *err)
+{
+    static const struct {
+        const char *section, *command;
+    } others[] = {{ABLATION_SECTION, "ablate"}, {CERTAINTY_SECTION, "certainty"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (header_has_section(journal_header(j), others[i].section))
+            return error_set(
+                err, MOHVIT_ERROR_MISMATCH,
+                "%s: is a state of \"headload %s\", which is not merged: the command that made it "
+                "prints its result; expected one of \"eval\" or \"headload count\"",
+                journal_name(j), others[i].command);
+    return MOHVIT_OK;
+}
+
 static mohvit_status check_sections(const merge_options *o, const journal *j, mohvit_error *err)
 {
     const json_t *header = journal_header(j);
@@ -82,6 +100,8 @@ static mohvit_status open_states(const merge_options *o, journal **journals, moh
     allow_many_files();
     for (size_t i = 0; !status && i < o->count; i++) {
         status = journal_open_finished(&journals[i], o->states[i], &warn, err);
+        if (!status)
+            status = check_kind(journals[i], err);
         if (!status && i &&
             (status = header_compare(journal_header(journals[0]), journal_header(journals[i]), false,
                                      o->allow_mixed, o->states[i], &warn, err))) {

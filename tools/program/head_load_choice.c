@@ -37,6 +37,30 @@ head_load *head_load_open_or_complain(const char *path)
     return NULL;
 }
 
+char *head_load_without(const head_load *l)
+{
+    const char *heads = json_string_value(json_object_get(l->provenance, "dropped_heads"));
+    bool renormalised = json_is_true(json_object_get(l->provenance, "renormalise"));
+    char *text;
+    if (!heads)
+        return NULL;
+    int printed = asprintf(&text, "counted without %s, whose gates are 0%s", heads,
+                           renormalised ? "; gates renormalised" : "");
+    return or_die(printed < 0 ? NULL : text);
+}
+
+bool importance_open_or_complain(importance_table *out, const char *path, const head_load *l,
+                                 const char *load_name)
+{
+    mohvit_error err;
+    if (!fine_or_complain(importance_read(out, path, l, load_name, &err), &err))
+        return false;
+    if (out->failed)
+        complain("warning: %s: %llu of %llu pictures failed, and are not in it", path,
+                 (unsigned long long)out->failed, (unsigned long long)(out->images + out->failed));
+    return true;
+}
+
 // ---- Blocks ----------------------------------------------------------------------------------------
 
 /* "S.B" and nothing else. */

@@ -3,6 +3,7 @@
 #ifndef MOHVIT_HEAD_LOAD_CHOICE_H
 #define MOHVIT_HEAD_LOAD_CHOICE_H
 
+#include "eval/importance_file.h"
 #include "vit/headload/head_load.h"
 
 /* Whether this is a head load, as far as its first bytes tell: a safetensors file and no state. */
@@ -10,6 +11,9 @@ bool head_load_is_in(const char *path);
 
 /* Opens the file; NULL where the reason has been reported. */
 head_load *head_load_open_or_complain(const char *path);
+
+/* "counted without 4.0:r3,r5, whose gates are 0": malloc'd; NULL: it was counted with all heads. */
+char *head_load_without(const head_load *l);
 
 /* The block of this name, "S.B" (stage from 1, block from 0, as in the names of the tensors); the last that
  * routes where text is "last" or NULL. NULL, and a message, where there is none. */
@@ -28,6 +32,10 @@ typedef struct class_choice {
 bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char *list);
 
 void choice_add_all(class_choice *chosen, const head_load *l);
+
+/* importance_read; false where the reason has been reported. Says so where pictures failed. */
+bool importance_open_or_complain(importance_table *out, const char *path, const head_load *l,
+                                 const char *load_name);
 
 /* ],"data":[...],"provenance":{...}}: the end of a line of JSON about a head load, behind its rows. */
 void output_head_load_end(const head_load *l);

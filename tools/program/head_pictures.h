@@ -12,10 +12,6 @@ typedef struct head_pictures {
     const char *back;      /* URL of the report */
 } head_pictures;
 
-/* PARSED; or EXIT_USAGE and a message, where an output of the command would replace one of its pictures, or
- * the tar or idx file that holds it: of all that it names, shown or not. */
-int head_pictures_check_outputs(const per_image *from, const char *name);
-
 /* Free *page with bytes_free; it is set on success alone. A head NAME of block S.B is at #S.B-NAME. */
 mohvit_status head_pictures_build(bytes *page, const head_pictures *p, mohvit_error *err);
 

@@ -14,8 +14,16 @@
 #define WRITE_BYTES ((size_t)256 << 10)
 
 /* In the order of the file: numbers of 8 bytes first, so that all lie at multiples of their size. Names come
- * last; features and logits have no tokens and no active. */
-enum { COLUMN_INDEX, COLUMN_CLASS, COLUMN_OFFSETS, COLUMN_VECTORS, COLUMN_TOKENS, COLUMN_ACTIVE };
+ * last; those behind the vectors are of heads alone. */
+enum {
+    COLUMN_INDEX,
+    COLUMN_CLASS,
+    COLUMN_OFFSETS,
+    COLUMN_VECTORS,
+    COLUMN_HASH,
+    COLUMN_TOKENS,
+    COLUMN_ACTIVE
+};
 
 static mohvit_status no_memory(mohvit_error *err)
 {
@@ -45,6 +53,7 @@ static void list_tensors(tensor_info *tensors, const vector_shape *s)
     if (of_heads(v)) {
         size_t blocks = v->routing->count, heads = v->routing->max_heads;
         tensors[COLUMN_VECTORS] = (tensor_info){"gate", DTYPE_I64, 3, {rows, blocks, heads}, elements};
+        tensors[COLUMN_HASH] = (tensor_info){"xxh64", DTYPE_I64, 1, {rows}, rows};
         tensors[COLUMN_TOKENS] = (tensor_info){"tokens", DTYPE_I64, 1, {blocks}, blocks};
         tensors[COLUMN_ACTIVE] = (tensor_info){"active", DTYPE_I32, 3, {rows, blocks, heads}, elements};
     } else {
@@ -103,10 +112,15 @@ mohvit_status vector_file_add(vector_file *f, const void *vector, int64_t index,
     bytes_put_u64(&f->columns[COLUMN_INDEX], (uint64_t)index);
     bytes_put_u64(&f->columns[COLUMN_CLASS], (uint64_t)class_index);
     bytes_put_u64(&f->columns[COLUMN_OFFSETS], f->name_end);
-    size_t width = f->row.width, first = width * (of_heads(&f->row) ? sizeof(int64_t) : sizeof(float));
-    bytes_put(&f->columns[COLUMN_VECTORS], vector, first);
-    if (of_heads(&f->row))
-        bytes_put(&f->columns[COLUMN_ACTIVE], (const uint8_t *)vector + first, width * sizeof(int32_t));
+    size_t width = f->row.width;
+    if (of_heads(&f->row)) {
+        const uint8_t *gates = (const uint8_t *)vector + VECTOR_HEADS_START;
+        bytes_put(&f->columns[COLUMN_HASH], vector, VECTOR_HEADS_START);
+        bytes_put(&f->columns[COLUMN_VECTORS], gates, width * sizeof(int64_t));
+        bytes_put(&f->columns[COLUMN_ACTIVE], gates + width * sizeof(int64_t), width * sizeof(int32_t));
+    } else {
+        bytes_put(&f->columns[COLUMN_VECTORS], vector, width * sizeof(float));
+    }
     bytes_put(&f->columns[names_at(&f->row)], name, length);
     return f->columns[COLUMN_VECTORS].size < WRITE_BYTES ? MOHVIT_OK : flush(f, err);
 }

@@ -1,7 +1,8 @@
 /* vector_file.h - the features or logits of pictures, or what their heads did, as a safetensors file, a row
  * for each picture that has an answer: `features` or `logits` (rows, width) F32; or `active` (rows, blocks,
  * max_heads) I32, the tokens that selected each head, −1 where a block has fewer, and `gate` (rows, blocks,
- * max_heads) I64, the sum of its gates in units of 2^-20, as a head load counts them. `index` (rows) I64 is
+ * max_heads) I64, the sum of its gates in units of 2^-20, as a head load counts them, and `xxh64` (rows),
+ * the XXH64 of the picture's bytes (of idx: of its rows as RGB) as I64. `index` (rows) I64 is
  * the place in all of the data from 0, `class` (rows) I64, −1 where there is none, and `names` U8 all names
  * one behind the other, of which row i has the bytes from `name_offsets`[i] to `name_offsets`[i + 1], I64.
  * Names are written as all results write them. Metadata: `features`, `logits` or `per-image` ("1", the
@@ -25,7 +26,7 @@ typedef struct vector_shape {
     const json_t *header; /* of the evaluation; needed by heads alone */
 } vector_shape;
 
-enum { VECTOR_MAX_COLUMNS = 7 };
+enum { VECTOR_MAX_COLUMNS = 8 };
 
 typedef struct vector_file {
     safetensors_writer *writer;

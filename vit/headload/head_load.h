@@ -111,6 +111,15 @@ mohvit_status head_load_check_counting(const head_load *l, const json_t *provena
 mohvit_status head_load_check_model(const head_load *l, const json_t *provenance, const char *l_name,
                                     const char *name, mohvit_error *err);
 
+/* Whether these classes are those of l, each by its name. */
+mohvit_status head_load_check_names(const head_load *l, const labels *names, const char *l_name,
+                                    const char *name, mohvit_error *err);
+
+/* Whether data {"images", "fingerprint", "chosen_from"} are, or were chosen from, some that l counted or that
+ * its pictures were chosen from, as far as its sources say. */
+mohvit_status head_load_check_data(const head_load *l, const json_t *data, const char *l_name,
+                                   const char *name, mohvit_error *err);
+
 /* Names what of a source's data no source has, just before it or, of the last one, behind; false: nothing. */
 bool head_load_missing(const head_load *l, size_t source, bool behind, char *text, size_t size);
 

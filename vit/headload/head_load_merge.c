@@ -60,16 +60,17 @@ static mohvit_status compare_models(const comparison *k)
                      "%s: is of another model than %s: it has other heads or tokens", k->b_name, k->a_name);
 }
 
-static mohvit_status compare_names(const comparison *k)
+mohvit_status head_load_check_names(const head_load *l, const labels *names, const char *l_name,
+                                    const char *name, mohvit_error *err)
 {
-    const labels *a = &k->a->names, *b = &k->b->names;
+    const labels *a = &l->names, *b = names;
     if (a->count != b->count)
-        return error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: has %zu class%s, %s has %zu", k->b_name,
-                         b->count, b->count == 1 ? "" : "es", k->a_name, a->count);
+        return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: has %zu class%s, %s has %zu", name, b->count,
+                         b->count == 1 ? "" : "es", l_name, a->count);
     for (size_t i = 0; i < a->count; i++)
         if (strcmp(a->name[i], b->name[i]) != 0)
-            return error_set(k->err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"",
-                             k->b_name, i, b->name[i], k->a_name, a->name[i]);
+            return error_set(err, MOHVIT_ERROR_MISMATCH, "%s: class %zu is \"%s\", in %s it is \"%s\"", name,
+                             i, b->name[i], l_name, a->name[i]);
     return MOHVIT_OK;
 }
 
@@ -145,6 +146,12 @@ static bool same_data(const json_t *a, const json_t *b)
 {
     return json_object_get(a, "fingerprint") && equal_members(a, b, "fingerprint") &&
            equal_members(a, b, "images");
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "absent";
 }
 
 /* All pictures of the data, where a source is some that were chosen from them. */
@@ -231,6 +238,29 @@ bool head_load_missing(const head_load *l, size_t source, bool behind, char *tex
     return true;
 }
 
+mohvit_status head_load_check_data(const head_load *l, const json_t *data, const char *l_name,
+                                   const char *name, mohvit_error *err)
+{
+    const json_t *source, *expected = NULL, *from = candidates(data);
+    size_t i;
+    json_array_foreach(l->sources, i, source)
+    {
+        const json_t *of = candidates(source);
+        if (same_data(of, from) || !json_object_get(of, "fingerprint"))
+            return MOHVIT_OK;
+        expected = expected ? expected : of;
+    }
+    if (!expected)
+        return MOHVIT_OK;
+    return error_set(err, MOHVIT_ERROR_MISMATCH,
+                     "%s: is of other data than %s: of %lld pictures, fingerprint %s; expected the %lld of "
+                     "fingerprint %s, or some of them",
+                     name, l_name, (long long)json_integer_value(json_object_get(from, "images")),
+                     text_of(from, "fingerprint"),
+                     (long long)json_integer_value(json_object_get(expected, "images")),
+                     text_of(expected, "fingerprint"));
+}
+
 // ---- Adding up -------------------------------------------------------------------------------------
 
 /* The sum has squares if both have; a load without images has nothing to say in it. */
@@ -277,7 +307,7 @@ mohvit_status head_load_merge(head_load *to, const head_load *from, const char *
     if (!status)
         status = compare_provenance(&k, allowed);
     if (!status)
-        status = compare_names(&k);
+        status = head_load_check_names(to, &from->names, to_name, from_name, err);
     if (!status)
         status = compare_sources(&k);
     if (!status)

@@ -378,20 +378,22 @@ def check_similarity(load, pictures, blocks, names):
 
 
 def check_top(folder, blocks, names):
-    """The pictures that use a head most, by tokens, and then by their place in the data."""
+    """The pictures that use a head most, by tokens, and then by the lower hash."""
     _, pictures = read(folder + "/pictures")
     text, offsets = pictures["names"].tobytes().decode(), pictures["name_offsets"]
+    hashes = pictures["xxh64"].view(np.uint64)
+    same("a hash for each picture", len(set(hashes.tolist())), len(pictures["index"]))
     rows = json.loads(run("headload", "top", folder + "/pictures", "--format", "json", "--pictures", "30"))["rows"]
     expected = []
     for b, block in enumerate(blocks):
         for h in range(block["shared"], block["heads"]) if block["routed"] < block["heads"] - block["shared"] else ():
             active = pictures["active"][:, b, h]
-            for rank, i in enumerate(np.lexsort((pictures["index"], -active))[:30], 1):
+            for rank, i in enumerate(np.lexsort((hashes, -active))[:30], 1):
                 if active[i]:
                     expected.append({"stage": block["stage"], "block": block["block"], "head": h, "rank": rank,
                                      "active": int(active[i]), "index": int(pictures["index"][i]),
                                      "class": int(pictures["class"][i]), "label": names[pictures["class"][i]],
-                                     "path": text[offsets[i]:offsets[i + 1]]})
+                                     "path": text[offsets[i]:offsets[i + 1]], "xxh64": f"{hashes[i]:016x}"})
     loads = [row.pop("load") * blocks[[(x["stage"], x["block"]) for x in blocks].index((row["stage"], row["block"]))][
         "tokens"] for row in rows]
     same("pictures that use heads most", rows, expected)
@@ -404,6 +406,7 @@ def check_damage(folder):
         data = file.read()
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
+    _, pictures = read(folder + "/pictures")
 
     def refused(words, changed):
         with open(folder + "/damaged", "wb") as file:
@@ -412,17 +415,28 @@ def check_damage(folder):
                               stderr=subprocess.PIPE, check=False)
         same(f"refused for {words}: {done.stderr.decode()}", (done.returncode, words in done.stderr.decode()), (1, True))
 
+    whole = pictures["active"][0, 0]  # of the first block, whose tokens select one of three heads
+    one, other = (int(h) for h in np.flatnonzero(whole[1:4])[:2] + 1)
     for name, row, value, words in (("class", 1, 10, "class: row 1 is 10 of 10 classes"),
                                     ("class", 0, -2, "class: row 0 is -2"),
                                     ("name_offsets", 0, 1, "name_offsets: begin at 1"),
                                     ("name_offsets", 3, 1 << 40, "name_offsets: row 2 ends at 1099511627776"),
                                     ("name_offsets", 3, 0, "name_offsets: row 2 ends at 0"),
+                                    ("name_offsets", IMAGES, len(pictures["names"]) - 1, f"name_offsets: row {IMAGES - 1} ends at "),
+                                    ("names", 1, 0, "names: row 0 has a zero byte"),
+                                    ("index", 0, -1, "index: row 0 is -1"),
+                                    ("index", 1, pictures["index"][0], f"index: row 1 is {pictures['index'][0]}; expected rising"),
+                                    ("tokens", 2, 17, "tokens: block 3.0 has 17, expected 16"),
+                                    ("active", 0, 255, "active: row 0, block 1.0, head 0: 255 of 256 tokens"),
+                                    ("active", one, whole[one] + 1, "block 1.0: 257 selections of routed heads, expected 1 for each of 256"),
+                                    ("active", other, -1, f"block 1.0, head {other}: -1 of 256 tokens"),
                                     ("active", 0, 65536, "active: row 0, block 1.0, head 0: 65536 of 256 tokens"),
                                     ("active", 4, 3, "active: row 0, block 1.0, head 4: 3 of 0 tokens")):
         dtype = TYPES[header[name]["dtype"]]
         at = start + header[name]["data_offsets"][0] + row * np.dtype(dtype).itemsize
         refused(words, data[:at] + dtype(value).tobytes() + data[at + np.dtype(dtype).itemsize:])
     refused("active: found nothing", data.replace(b'"active"', b'"uctive"'))
+    refused("tokens: found nothing", data.replace(b'"tokens":{', b'"tukens":{'))
     refused("expected version 1", data.replace(b'"per-image":"1"', b'"per-image":"2"'))
     with open(folder + "/load", "rb") as file:
         refused('that "headload count --per-image" writes, found none', file.read())
