@@ -82,14 +82,16 @@ typedef struct collecting {
 } collecting;
 
 /* Losses are at most LOSS_MAX, so that squares are below 2^105: sums of 2^22 images fit. */
-static mohvit_status add_pass(ablation_sums *s, int64_t loss, bool right, const score *own, mohvit_error *err)
+static mohvit_status add_pass(ablation_sums *s, int64_t loss, bool right, const score *own, const char *name,
+                              mohvit_error *err)
 {
     __int128 change = (__int128)loss - own->loss;
     s->loss += change;
     s->lost += own->right1 && !right;
     s->gained += right && !own->right1;
     if (__builtin_add_overflow(s->loss_squares, (unsigned __int128)(change * change), &s->loss_squares))
-        return error_set(err, MOHVIT_ERROR_LIMIT, "the losses of an ablation are too large to be added up");
+        return error_set(err, MOHVIT_ERROR_LIMIT,
+                         "%s: the losses of its ablation are too large to be added up", name);
     return MOHVIT_OK;
 }
 
@@ -113,7 +115,7 @@ static mohvit_status take_record(void *user, const chunk_record *r, const journa
                 return error_set(err, MOHVIT_ERROR_FORMAT,
                                  "%s: chunk %zu: image %zu without head %zu: no score", journal_name(source),
                                  r->chunk, n, i);
-            status = add_pass(&to->sums[i], (int64_t)loss, right, &one->scores[0], err);
+            status = add_pass(&to->sums[i], (int64_t)loss, right, &one->scores[0], journal_name(source), err);
         }
         to->images += !one->failed;
     }

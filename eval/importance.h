@@ -15,6 +15,12 @@ typedef struct mean_change {
     double p_holm;    /* the same, adjusted for all passes (Holm 1979) */
 } mean_change;
 
+/* A number as four decimals show it: without the sign of -0.0000. */
+static inline double change_shown(double value)
+{
+    return value < 0 && value > -0.5e-4 ? 0 : value;
+}
+
 typedef struct importance {
     mean_change loss; /* Student's t of the images' changes */
     /* In percent. The p is McNemar's, exact; the interval Agresti and Min's (2005), which is that of Wald

@@ -97,9 +97,9 @@ any_batch_threads_shards_and_ranks_give_the_same_bits() {
     run 0 merge 1.safetensors 3.safetensors old.safetensors --head-load part.safetensors --drop-intervals
     has "$err" "warning: part.safetensors: does not say which heads the same tokens selected, as 1 of the head loads does not"
     run 1 headload relate part.safetensors --heads
-    has "$err" "does not say which heads the same tokens selected"
+    has "$err" "part.safetensors: does not say which heads the same tokens selected"
     run 1 headload export --pairs --csv part.safetensors
-    has "$err" "does not say which heads the same tokens selected"
+    has "$err" "part.safetensors: does not say which heads the same tokens selected"
     equal "$out" ""
     run 0 headload export --csv part.safetensors
     cut -d , -f 1-13 out.txt >part.csv
@@ -237,6 +237,11 @@ an_ablation_says_what_evaluations_without_each_head_say() {
     has "$err" "\"3\" is no head"
     run 2 headload ablate "${what[@]}" --heads 4.0:r15
     has "$err" "--heads: \"4.0:r15\": there is no r15; block 4.0 has s1 to s2 and r1 to r14"
+    run 0 headload ablate "idx:$pictures,$classes" --limit 1 --heads 1.0:r2
+    has "$err" "1 pass without a head for each of 1 image, as long as "
+    run 0 headload ablate "idx:$pictures,$classes" --limit 3 --heads 1.0:r1 --quiet # its change is between -0.00005 and 0
+    has "$out" "1.0:r1          +0.0000 "
+    lacks "$out" "-0.0000 "
     run 2 headload ablate "${what[@]}" --routed-heads 1,2
     run 2 headload ablate "${what[@]}" --shard 1/2 --state x
     absent x
@@ -312,7 +317,7 @@ certainty_is_the_same_however_it_is_run() {
     run 2 headload certainty "idx:$pictures" --shift 64
     has "$err" "--shift 64: expected less than the 64 pixels of the model's pictures"
     run 2 headload certainty "idx:$pictures" --routed-heads 100% --limit 1
-    has "$err" "no block of this model routes"
+    has "$err" "moh_vit_nano: no block of this model routes"
     run 2 headload certainty "idx:$pictures" --shard 1/2 --state x
     run 2 headload certainty "idx:$pictures" --routed-heads 1,2
     absent x
@@ -594,11 +599,21 @@ relations_of_few_are_said_once() {
         "Routing similarity of 3 classes, mean of 6 blocks pair pair pair "
     run 0 headload relate few3.safetensors --heads --block 3.0
     equal "$(grep ' and ' out.txt | sort -u | wc -l) $(grep -c ' and ' out.txt)" "15 15"
+    has "$out" "counted without 4.0:r3,r5, whose gates are 0; gates renormalised"
+    run 0 headload relate few3.safetensors -o few3.svg
+    has "$(cat few3.svg)" "counted without 4.0:r3,r5, whose gates are 0; gates renormalised"
+    equal "$(tail -n 1 out.txt)" "few3.svg: 3 classes, 88 mm wide"
+    run 0 headload relate few3.safetensors --heads -o few3.svg
+    equal "$(tail -n 1 out.txt)" "few3.svg: 14 heads, 88 mm wide"
     run 0 headload stats few3.safetensors
     equal "$(sed -n 2p out.txt)" "counted without 4.0:r3,r5, whose gates are 0; gates renormalised"
     run 0 headload count "idx:$pictures,$classes" --limit 1 --quiet -o one1.safetensors
     run 0 headload relate one1.safetensors
     equal "$out" "Routing similarity of 1 class, mean of 6 blocks"
+    run 0 headload stats one1.safetensors
+    has "$out" "one class: there is none to compare it with"
+    has "$out" "all heads (s: shared, r: routed): of the class"
+    equal "$(grep -c ' of  *[0-9]* .*[0-9]  *-  *-  *-  *[0-9]*$' out.txt)" 6 # divergence, chance, of two
 }
 
 statistics_are_printed_for_people_and_programs() {
@@ -632,9 +647,9 @@ statistics_are_printed_for_people_and_programs() {
     run 0 headload stats --format json all.safetensors
     equal "$(get blocks 5 routed),$(get blocks 5 routes)" 14,false
     run 1 headload stats all.safetensors
-    has "$err" "no block of this model routes"
+    has "$err" "all.safetensors: no block of this model routes"
     run 2 headload plot all.safetensors --block 4.0 -o all.svg
-    has "$err" "does not route"
+    has "$err" "all.safetensors: block 4.0 does not route"
     run 0 headload report all.safetensors -o all.html
     run 0 headload count "idx:$pictures,$classes" --limit 64 --routed-heads 3 -o three.safetensors --quiet
     run 0 headload stats three.safetensors

@@ -727,9 +727,9 @@ static void say_importance(bytes *b, const figure *f)
             break;
         char name[ROUTING_HEAD_NAME];
         routing_head_name(name, f->block, at);
-        say(b, "%s %s %.4f", n ? "," : "", name, best->loss.mean);
+        say(b, "%s %s %.4f", n ? "," : "", name, change_shown(best->loss.mean));
         if (best->loss.high >= best->loss.low)
-            say(b, " (%.4f to %.4f)", best->loss.low, best->loss.high);
+            say(b, " (%.4f to %.4f)", change_shown(best->loss.low), change_shown(best->loss.high));
         last = best;
     }
     say(b, ".");

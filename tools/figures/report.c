@@ -180,7 +180,7 @@ static json_t *change_json(const mean_change *c)
                      number_json(c->p_holm));
 }
 
-/* Of each head; null where it was not left out alone. */
+/* Of each head; null where it was not ablated alone. */
 static json_t *importance_json(bytes *t, const importance_table *table, const routing_block *b)
 {
     json_t *heads = json_array();

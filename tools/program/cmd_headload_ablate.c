@@ -24,7 +24,7 @@ static const char help[] =
     "  --renormalise       a token's other gates grow, so that they add up to what all did\n"
     "  --format FORMAT     text (default), json: one line, or csv: a row a head\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP
-    "  --drop-heads LIST  heads that are left out throughout\n" RUNNING_HELP
+    "  --drop-heads LIST  heads whose gates are 0 throughout\n" RUNNING_HELP
     "\nP values are of Student's t of the pictures' changes of loss, and McNemar's of top-1; p (Holm) is\n"
     "adjusted for all heads, and a star marks those below 0.05. A picture that fails is listed and\n"
     "left out; the exit status is then 1. Stopped by a signal, it prints what stands; with --state it\n"
@@ -57,10 +57,11 @@ static int by_loss(const void *a, const void *b)
 
 static void print_change(const mean_change *c, const char *unit)
 {
+    output_printf("  %+9.4f%s", change_shown(c->mean), unit);
     if (isnan(c->low))
-        output_printf("  %+9.4f%s %22s", c->mean, unit, "");
+        output_printf(" %22s", "");
     else
-        output_printf("  %+9.4f%s %+9.4f to %+9.4f", c->mean, unit, c->low, c->high);
+        output_printf(" %+9.4f to %+9.4f", change_shown(c->low), change_shown(c->high));
 }
 
 static void print_text(const result *r)

@@ -201,11 +201,11 @@ static void print_pair(const routing_block *b, const head_pair *p, const export_
 }
 
 /* Each pair once, and no head with itself. */
-static bool export_pairs_or_complain(const head_load *l, const export_options *o)
+static bool export_pairs_or_complain(const head_load *l, const char *name, const export_options *o)
 {
     bool first = true;
     if (!l->together) {
-        complain("the head load does not say which heads the same tokens selected; 0.1 did not count that");
+        complain("%s: does not say which heads the same tokens selected; 0.1 did not count that", name);
         return false;
     }
     output_printf("%s", o->json ? "{\"rows\":["
@@ -247,7 +247,7 @@ static int run_export(int argc, char **argv)
     head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;
-    bool fine = !o.pairs || export_pairs_or_complain(l, &o);
+    bool fine = !o.pairs || export_pairs_or_complain(l, argv[optind], &o);
     if (!o.pairs)
         export_rows(l, &o);
     head_load_destroy(l);

@@ -85,12 +85,12 @@ static bool sort_by_similarity(class_choice *chosen, const head_load *l, size_t 
 }
 
 /* What an option asks for and the file does not have is a mistake in usage. */
-static int plot(const head_load *l, const importance_table *ablated, const plot_options *o,
+static int plot(const head_load *l, const char *name, const importance_table *ablated, const plot_options *o,
                 class_choice *chosen)
 {
     enum { MOST_CELLS = 1000000 };
     mohvit_error err;
-    const routing_block *block = choice_block_or_complain(&l->routing, "--block", o->block);
+    const routing_block *block = choice_block_or_complain(&l->routing, name, o->block);
     if (!block)
         return o->block ? EXIT_USAGE : EXIT_INPUT;
     if (!choose(chosen, l, o))
@@ -107,7 +107,7 @@ static int plot(const head_load *l, const importance_table *ablated, const plot_
         .importance = ablated,
     };
     if (!routing_routes(block)) {
-        complain("block %s does not route: all its heads are always on", block->name);
+        complain("%s: block %s does not route: all its heads are always on", name, block->name);
         return EXIT_USAGE;
     }
     if (ablated && !importance_of_any(ablated, block)) {
@@ -158,7 +158,7 @@ static bool take_option(void *options, int code, const char *value)
         return true;
     case OPTION_BLOCK:
         o->block = value;
-        return choice_block_valid_or_complain("--block", value);
+        return choice_block_valid_or_complain(value);
     case OPTION_MEASURE:
         if (measure_by_name(&o->measure, value))
             return true;
@@ -222,7 +222,7 @@ static int run_plot(int argc, char **argv)
         head_load *l = head_load_open_or_complain(argv[optind]);
         bool fine =
             l && (!o.importance || importance_open_or_complain(&ablated, o.importance, l, argv[optind]));
-        exit = fine ? plot(l, o.importance ? &ablated : NULL, &o, &chosen) : EXIT_INPUT;
+        exit = fine ? plot(l, argv[optind], o.importance ? &ablated : NULL, &o, &chosen) : EXIT_INPUT;
         free(chosen.classes);
         importance_table_free(&ablated);
         head_load_destroy(l);

@@ -48,7 +48,7 @@ static const char help[] =
 typedef struct relate_options {
     output_format format;
     bool heads;
-    const char *block, *output;
+    const char *file, *block, *output;
     drawing_format drawn;
     figure_options figure;
 } relate_options;
@@ -59,6 +59,7 @@ typedef struct relation {
     const routing_block *block; /* of heads; NULL: of classes */
     similarity_matrix s;
     char title[128];
+    char *without; /* head_load_without */
     size_t *index; /* (count) of each class or head */
     char **names;  /* (count) */
 } relation;
@@ -101,7 +102,7 @@ static void print_pairs(const relation *r, const char *title, const pair *pairs,
     }
 }
 
-static void print_text(const relation *r)
+static void print_text(const relation *r, const relate_options *o)
 {
     enum { SHOWN = 10 };
     size_t count = r->s.count * (r->s.count - 1) / 2, at = 0;
@@ -111,6 +112,10 @@ static void print_text(const relation *r)
             pairs[at++] = (pair){i, j, similarity_of(&r->s, i, j)};
     qsort(pairs, count, sizeof *pairs, by_similarity);
     output_printf("%s\n", r->title);
+    if (r->without) {
+        output_name(r->without);
+        output_printf("\n");
+    }
     if (r->block)
         output_printf("a router without preferences: lift %.4f\n", head_pair_even_lift(r->block));
     output_printf("\n");
@@ -121,6 +126,15 @@ static void print_text(const relation *r)
     if (least) {
         output_printf("\n");
         print_pairs(r, "least alike", pairs + count - least, least);
+    }
+    if (o->output) {
+        output_printf("\n");
+        output_name(o->output);
+        output_printf(": %zu %s%s, %zu mm wide\n", r->s.count, r->block ? "head" : "class",
+                      r->s.count == 1 ? ""
+                      : r->block      ? "s"
+                                      : "es",
+                      o->figure.width);
     }
     free(pairs);
 }
@@ -242,6 +256,7 @@ static int show(relation *r, const relate_options *o, const char *only)
     mohvit_error err;
     r->s.title = r->title;
     r->s.names = r->names;
+    r->s.without = r->without = head_load_without(r->load);
     if (o->output)
         figure_warn_font(&o->figure, o->drawn);
     bool fine = !o->output || fine_or_complain(draw(r, o, &err), &err);
@@ -250,12 +265,30 @@ static int show(relation *r, const relate_options *o, const char *only)
     else if (fine && o->format == FORMAT_JSON)
         print_json(r, only);
     else if (fine)
-        print_text(r);
+        print_text(r, o);
+    free(r->without);
     for (size_t i = 0; i < r->s.count; i++)
         free(r->names[i]);
     free(r->names);
     free(r->index);
     return fine ? EXIT_FINE : EXIT_INPUT;
+}
+
+/* Of `count` classes or heads, whose index and names are yet to be set. */
+static relation relation_of(const head_load *l, const routing_block *block, size_t count,
+                            const double *difference, const size_t *order, const cluster_step *steps)
+{
+    return (relation){.load = l,
+                      .block = block,
+                      .s = {.count = count, .difference = difference, .order = order, .steps = steps},
+                      .index = or_die(calloc(count, sizeof(size_t))),
+                      .names = or_die(calloc(count, sizeof(char *)))};
+}
+
+static int refuse(const relate_options *o, const mohvit_error *err)
+{
+    complain("%s: %s", o->file, err->message);
+    return EXIT_INPUT;
 }
 
 static int relate_classes(const head_load *l, const relate_options *o, const routing_block *only)
@@ -266,27 +299,20 @@ static int relate_classes(const head_load *l, const relate_options *o, const rou
     choice_add_all(&all, l);
     mohvit_status status = class_similarity_compute(&s, l, only, all.classes, all.count, &err);
     free(all.classes);
-    if (!fine_or_complain(status, &err))
-        return EXIT_INPUT;
-    relation r = {.load = l,
-                  .s = {.description = "A matrix of classes, those that route alike beside each other, and "
-                                       "their dendrogram",
-                        .count = s.count,
-                        .difference = s.divergence,
-                        .order = s.order,
-                        .steps = s.steps},
-                  .index = or_die(calloc(s.count, sizeof *r.index)),
-                  .names = or_die(calloc(s.count, sizeof *r.names))};
+    if (status)
+        return refuse(o, &err);
+    relation r = relation_of(l, NULL, s.count, s.divergence, s.order, s.steps);
+    r.s.description = "A matrix of classes, those that route alike beside each other, and their dendrogram";
     for (size_t i = 0; i < s.count; i++) {
         r.index[i] = s.classes[i];
         r.names[i] = or_die(strdup(l->names.name[s.classes[i]]));
     }
+    size_t used = (size_t)snprintf(r.title, sizeof r.title, "Routing similarity of %zu class%s, ", s.count,
+                                   s.count == 1 ? "" : "es");
     if (only)
-        snprintf(r.title, sizeof r.title, "Routing similarity of %zu class%s, block %s", s.count,
-                 s.count == 1 ? "" : "es", only->name);
+        snprintf(r.title + used, sizeof r.title - used, "block %s", only->name);
     else
-        snprintf(r.title, sizeof r.title, "Routing similarity of %zu class%s, mean of %zu block%s", s.count,
-                 s.count == 1 ? "" : "es", s.blocks, plural(s.blocks));
+        snprintf(r.title + used, sizeof r.title - used, "mean of %zu block%s", s.blocks, plural(s.blocks));
     int exit = show(&r, o, only ? only->name : NULL);
     class_similarity_free(&s);
     return exit;
@@ -296,18 +322,11 @@ static int relate_heads(const head_load *l, const relate_options *o, const routi
 {
     mohvit_error err;
     head_relation s;
-    if (!fine_or_complain(head_relation_compute(&s, l, block, &err), &err))
-        return EXIT_INPUT;
-    relation r = {.load = l,
-                  .block = block,
-                  .s = {.description = "A matrix of heads, those that work for the same tokens beside each "
-                                       "other, and their dendrogram",
-                        .count = s.count,
-                        .difference = s.difference,
-                        .order = s.order,
-                        .steps = s.steps},
-                  .index = or_die(calloc(s.count, sizeof *r.index)),
-                  .names = or_die(calloc(s.count, sizeof *r.names))};
+    if (head_relation_compute(&s, l, block, &err))
+        return refuse(o, &err);
+    relation r = relation_of(l, block, s.count, s.difference, s.order, s.steps);
+    r.s.description = "A matrix of heads, those that work for the same tokens beside each other, and their "
+                      "dendrogram";
     for (size_t i = 0; i < s.count; i++) {
         r.index[i] = block->shared + i;
         r.names[i] = or_die(malloc(ROUTING_HEAD_NAME));
@@ -323,7 +342,7 @@ static int relate_heads(const head_load *l, const relate_options *o, const routi
 static int relate(const head_load *l, const relate_options *o)
 {
     const routing_block *block =
-        o->block || o->heads ? choice_block_or_complain(&l->routing, "--block", o->block) : NULL;
+        o->block || o->heads ? choice_block_or_complain(&l->routing, o->file, o->block) : NULL;
     if (!block && (o->block || o->heads))
         return o->block ? EXIT_USAGE : EXIT_INPUT;
     return o->heads ? relate_heads(l, o, block) : relate_classes(l, o, block);
@@ -343,7 +362,7 @@ static bool take_option(void *options, int code, const char *value)
         return o->heads = true;
     case OPTION_BLOCK:
         o->block = value;
-        return choice_block_valid_or_complain("--block", value);
+        return choice_block_valid_or_complain(value);
     default:
         return figure_option(&o->figure, code, value);
     }
@@ -368,11 +387,12 @@ static int run_relate(int argc, char **argv)
     if (o.output && !drawing_format_of(&o.drawn, o.output))
         return usage_error("headload relate", "-o %s: expected a name that ends in .svg, .png or .pdf",
                            o.output);
-    names_file(FILE_READ, NULL, argv[optind]);
+    o.file = argv[optind];
+    names_file(FILE_READ, NULL, o.file);
     parsed = outputs_check("headload relate");
     if (parsed != PARSED)
         return parsed;
-    head_load *l = outputs_possible_or_complain() ? head_load_open_or_complain(argv[optind]) : NULL;
+    head_load *l = outputs_possible_or_complain() ? head_load_open_or_complain(o.file) : NULL;
     int exit = l ? relate(l, &o) : EXIT_INPUT;
     head_load_destroy(l);
     return exit;

@@ -98,7 +98,7 @@ static void print_line(const block_statistics *s)
                   s->block->name, s->block->shared, s->block->routed, routing_candidates(s->block),
                   routing_balanced(s->block), s->min, s->max, 100 * s->cv, 100 * s->routed_share, s->entropy,
                   log2((double)routing_candidates(s->block)));
-    print_known(8, decimals, s->divergence);
+    print_known(8, decimals, s->classes > 1 ? s->divergence : NAN); // of one class there is none
     print_known(8, decimals, s->chance);
     print_known(8, 4, s->compared ? s->mean_divergence : NAN);
     output_printf("  %5zu\n", s->dead_count);
@@ -180,8 +180,9 @@ static void print_heads(const head_load *l, const block_statistics *s)
 
 static void print_means(const block_statistics *s)
 {
-    output_printf("\nall heads (s: shared, r: routed): means over the classes\n"
-                  "  head   load   gate  gate share\n");
+    output_printf("\nall heads (s: shared, r: routed): %s\n"
+                  "  head   load   gate  gate share\n",
+                  s->classes == 1 ? "of the class" : "means over the classes");
     for (size_t h = 0; h < s->block->heads; h++) {
         char name[ROUTING_HEAD_NAME];
         routing_head_name(name, s->block, h);
@@ -242,6 +243,8 @@ static void print_details(const head_load *l, const block_statistics *s)
         else
             output_printf("classes that route most alike:   not the same in both halves of the images\n");
         print_pair(l, "classes that route least alike: ", &s->farthest);
+    } else if (s->classes == 1) {
+        output_printf("one class: there is none to compare it with\n");
     } else {
         output_printf("pairs of classes are compared where there are 2 to %d\n", STATISTICS_MAX_CLASSES);
     }
@@ -304,14 +307,14 @@ static bool take_option(void *options, int code, const char *value)
     if (code == OPTION_FORMAT)
         return parse_format(&o->format, value, false);
     o->block = value;
-    return choice_block_valid_or_complain("--block", value);
+    return choice_block_valid_or_complain(value);
 }
 
-static int print_stats(const head_load *l, const stats_options *o)
+static int print_stats(const head_load *l, const char *name, const stats_options *o)
 {
     mohvit_error err = {0};
     bool all = o->format == FORMAT_JSON && !o->block;
-    const routing_block *block = all ? NULL : choice_block_or_complain(&l->routing, "--block", o->block);
+    const routing_block *block = all ? NULL : choice_block_or_complain(&l->routing, name, o->block);
     if (!all && !block)
         return o->block ? EXIT_USAGE : EXIT_INPUT;
     class_tests tests;
@@ -321,7 +324,7 @@ static int print_stats(const head_load *l, const stats_options *o)
                                         : print_text(l, block, &tests, &err);
     class_tests_free(&tests);
     if (exit)
-        complain("%s", err.message);
+        complain("%s: %s", name, err.message);
     return exit;
 }
 
@@ -341,7 +344,7 @@ static int run_stats(int argc, char **argv)
     head_load *l = head_load_open_or_complain(argv[optind]);
     if (!l)
         return EXIT_INPUT;
-    int exit = print_stats(l, &o);
+    int exit = print_stats(l, argv[optind], &o);
     head_load_destroy(l);
     return exit;
 }

@@ -213,7 +213,7 @@ static bool take_option(void *options, int code, const char *value)
         return parse_whole(&o->pictures, "--pictures", value, 1, 1000);
     default:
         o->block = value;
-        return !strcmp(value, "all") || choice_block_valid_or_complain("--block", value);
+        return !strcmp(value, "all") || choice_block_valid_or_complain(value);
     }
 }
 
@@ -236,7 +236,7 @@ static int run_top(int argc, char **argv)
     if (!fine_or_complain(per_image_open(&p, argv[optind], &err), &err))
         return EXIT_INPUT;
     bool all = o.block ? !strcmp(o.block, "all") : o.format != FORMAT_TEXT;
-    const routing_block *only = all ? NULL : choice_block_or_complain(&p->routing, "--block", o.block);
+    const routing_block *only = all ? NULL : choice_block_or_complain(&p->routing, argv[optind], o.block);
     int exit = all || only ? EXIT_FINE : o.block ? EXIT_USAGE : EXIT_INPUT;
     if (exit == EXIT_FINE) {
         bool *listed = or_die(calloc(p->count + 1, sizeof *listed));

@@ -297,7 +297,7 @@ static int routes_of(char **paths, size_t count, const routes_options *o)
     int exit = EXIT_MODEL;
     if (ctx) {
         const routing_block *wanted =
-            o->all ? NULL : choice_block_or_complain(mohvit_routing(m), "--block", o->block);
+            o->all ? NULL : choice_block_or_complain(mohvit_routing(m), mohvit_routing(m)->model, o->block);
         if (!o->all && !wanted)
             exit = o->block ? EXIT_USAGE : EXIT_INPUT;
         else if (fine_or_complain(show(paths, count, m, ctx, wanted, &source, o, &err), &err))
@@ -327,7 +327,7 @@ static bool take_option(void *options, int code, const char *value)
     case OPTION_BLOCK:
         o->block = value;
         o->all = !strcmp(value, "all");
-        return o->all || choice_block_valid_or_complain("--block", value);
+        return o->all || choice_block_valid_or_complain(value);
     case OPTION_TINT:
         tint = parse_choice("--tint", value, tints);
         o->tint = (route_tint)tint;

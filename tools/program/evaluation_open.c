@@ -97,7 +97,8 @@ static int open_models(evaluation *e)
         return EXIT_USAGE;
     }
     if (asked->probes && !routing_layout_last_routed(mohvit_routing(e->models[0]))) {
-        complain("no block of this model routes: all its heads are always on");
+        complain("%s: no block of this model routes: all its heads are always on",
+                 e->source.kind == SOURCE_FILE ? e->source.path : mohvit_routing(e->models[0])->model);
         return EXIT_USAGE;
     }
     e->preprocess = mohvit_describe(e->models[0])->preprocess;

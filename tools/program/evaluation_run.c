@@ -189,10 +189,10 @@ static mohvit_status tell_time(const evaluation *e, mohvit_error *err)
     if (status)
         return status;
     progress_duration(text, sizeof text, (double)images * (own + passes) / e->threads);
-    complain("%zu pass%s without a head for each of %zu images, as long as %.1f whole ones: about %s on %d "
+    complain("%zu pass%s without a head for each of %zu image%s, as long as %.1f whole ones: about %s on %d "
              "thread%s, beside reading the pictures",
-             e->ablation.count, e->ablation.count == 1 ? "" : "es", images, passes / own, text, e->threads,
-             plural((uint64_t)e->threads));
+             e->ablation.count, e->ablation.count == 1 ? "" : "es", images, plural(images), passes / own,
+             text, e->threads, plural((uint64_t)e->threads));
     return MOHVIT_OK;
 }
 

@@ -74,11 +74,11 @@ static bool names_block(const char *text)
     return block && !text[stage + 1 + block];
 }
 
-bool choice_block_valid_or_complain(const char *option, const char *text)
+bool choice_block_valid_or_complain(const char *text)
 {
     if (!strcmp(text, "last") || names_block(text))
         return true;
-    complain("%s %s: expected \"last\", or stage and block as in \"3.0\"", option, text);
+    complain("--block %s: expected \"last\", or stage and block as in \"3.0\"", text);
     return false;
 }
 
@@ -98,19 +98,19 @@ static void list_blocks(char *out, size_t size, const routing_layout *l)
     }
 }
 
-const routing_block *choice_block_or_complain(const routing_layout *l, const char *option, const char *text)
+const routing_block *choice_block_or_complain(const routing_layout *l, const char *name, const char *text)
 {
     char all[256] = "";
     if (!text || !strcmp(text, "last")) {
         const routing_block *last = routing_layout_last_routed(l);
         if (!last)
-            complain("no block of this model routes: all its heads are always on");
+            complain("%s: no block of this model routes: all its heads are always on", name);
         return last;
     }
     const routing_block *found = routing_layout_find(l, text);
     list_blocks(all, sizeof all, l);
     if (!found)
-        complain("%s %s: there is no such block; expected %s", option, text, all);
+        complain("--block %s: there is no such block; expected %s", text, all);
     return found;
 }
 

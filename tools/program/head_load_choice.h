@@ -16,11 +16,12 @@ head_load *head_load_open_or_complain(const char *path);
 char *head_load_without(const head_load *l);
 
 /* The block of this name, "S.B" (stage from 1, block from 0, as in the names of the tensors); the last that
- * routes where text is "last" or NULL. NULL, and a message, where there is none. */
-const routing_block *choice_block_or_complain(const routing_layout *l, const char *option, const char *text);
+ * routes where text is "last" or NULL. NULL, and a message, where there is none. name: the file that l is of.
+ */
+const routing_block *choice_block_or_complain(const routing_layout *l, const char *name, const char *text);
 
 /* Whether text is well formed, at all: to be asked before anything is opened. */
-bool choice_block_valid_or_complain(const char *option, const char *text);
+bool choice_block_valid_or_complain(const char *text);
 
 typedef struct class_choice {
     size_t *classes; /* (count), owned */

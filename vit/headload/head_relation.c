@@ -56,8 +56,8 @@ mohvit_status head_relation_compute(head_relation *r, const head_load *l, const 
     if (!l->together || !head_load_images(l, NULL))
         return error_set(err, MOHVIT_ERROR_ARGUMENT,
                          l->together ? "no images were counted: there are no heads to compare"
-                                     : "the head load does not say which heads the same tokens selected; "
-                                       "0.1 did not count that");
+                                     : "does not say which heads the same tokens selected; 0.1 did not count "
+                                       "that");
     if (!routing_routes(block))
         return error_set(err, MOHVIT_ERROR_ARGUMENT, "block %s does not route: all its heads are always on",
                          block->name);

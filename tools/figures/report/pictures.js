@@ -237,7 +237,8 @@ function changesOf(view) {
   });
   return { svg, unit };
 }
-const signed = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(4)}`;
+/* Without the sign of what is 0 in so many decimals. */
+const signed = (v, digits = 4) => `${v < 0 && Number(v.toFixed(digits)) ? '−' : '+'}${Math.abs(v).toFixed(digits)}`;
 const changeRange = ([, low, high]) => (low === null ? '–' : `${signed(low)} to ${signed(high)}`);
 const changeText = (change) => `${signed(change[0])}${change[1] === null ? '' : `, ${changeRange(change)}`}`;
 const changesTitle = (unit) => `Loss change without the head${unit}`;

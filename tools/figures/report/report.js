@@ -63,7 +63,7 @@ function fillSummary() {
   const { dropped_heads: dropped, renormalise } = data.provenance;
   if (dropped) add('Counted without', `${dropped}${renormalise ? ', gates renormalised' : ''}`);
   add('mohvit', data.provenance.version);
-  if (data.ablated) add('Heads left out', `one by one, n = ${grouped(data.ablated.images)}`);
+  if (data.ablated) add('Ablated', `each head alone, n = ${grouped(data.ablated.images)}`);
   if (data.pictures) add('Pictures', make('a', { href: data.pictures }, 'that use each head most'));
   add('File', data.file, true);
   add('Data', data.sources.map(sourceName).join(', '), true);
@@ -319,7 +319,7 @@ const statColumns = [
   ['balanced', (b) => fixed(b.balanced, 3)], ['lowest', (b) => fixed(b.stats.load_min, 3)], ['highest', (b) => fixed(b.stats.load_max, 3)],
   ['deviation', (b) => `${fixed(100 * b.stats.load_cv, 1)} %`],
   ['entropy', (b) => `${fixed(b.stats.entropy, 3)} of ${fixed(Math.log2(b.heads - b.shared), 3)}`],
-  ['divergence', (b) => fixed(b.stats.divergence, decimalsFor(b.stats.divergence, b.stats.chance))],
+  ['divergence', (b) => fixed(b.stats.classes > 1 ? b.stats.divergence : NaN, decimalsFor(b.stats.divergence, b.stats.chance))],
   ['by chance', (b) => fixed(b.stats.chance ?? NaN, decimalsFor(b.stats.divergence, b.stats.chance))], ['of two', (b) => fixed(b.stats.divergence_of_pair ?? NaN, 4)],
   ['dead heads', (b) => b.stats.dead_heads.length], ['gate of routed', (b) => `${fixed(100 * b.stats.gate_share_of_routed, 1)} %`],
 ];
@@ -356,7 +356,7 @@ function tableOfHeads(means) {
   const costs = (h) => {
     const of = ablationOf(now, h);
     if (!of) return ['–', '–', '–', '–', '–'];
-    const p = of.loss[3], percent = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(2)}`;
+    const p = of.loss[3], percent = (v) => signed(v, 2);
     return [signed(of.loss[0]), changeRange(of.loss), p === null ? '–' : `${p.toPrecision(2)}${p < 0.05 ? ' *' : ''}`,
       `${percent(of.top1[0])} %`, of.top1[1] === null ? '–' : `${percent(of.top1[1])} to ${percent(of.top1[2])} %`];
   };
@@ -394,7 +394,7 @@ function fillDetails() {
     const nearest = s.most_alike ? pair(s.most_alike) : 'not the same in both halves of the images';
     facts.append(make('p', {}, `Most alike: ${nearest}. Least alike: ${pair(s.least_alike)}.`));
   }
-  if (!specific.length) facts.append(make('p', {}, 'No class-specific heads: classes differ no more than chance makes them.'));
+  if (!specific.length && s.classes > 1) facts.append(make('p', {}, 'No class-specific heads: classes differ no more than chance makes them.'));
   const deadFor = s.dead_for_classes.slice(0, 20).map((d) => `${headLabel(now, d.head)} for ${names[d.class]}`).join(', ');
   if (deadFor) facts.append(make('p', {}, `Dead for a class: ${deadFor}${s.dead_for_classes.length > 20 ? ` and ${s.dead_for_classes.length - 20} more` : ''}.`));
   facts.append(make('p', {}, s.dead_heads.length ? `Dead heads: ${s.dead_heads.map((h) => headLabel(now, h)).join(', ')}.` : 'No dead heads: every routed head is selected somewhere.'));
