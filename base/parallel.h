@@ -34,6 +34,10 @@ size_t parallel_default_threads(void);
  * not return. Of parallel_web.c alone. */
 void parallel_help(size_t worker);
 
+/* Called where parallel_help has ended, by a trap: the loop that waits for that thread, and every later one,
+ * traps instead of waiting for ever. */
+void parallel_help_failed(void);
+
 #define PARALLEL_MAX_THREADS 1024
 
 /* *threads = what a user asked for; 0 asks for the default. */

@@ -20,6 +20,7 @@ static struct {
     atomic_uint sleeping;          // helpers
     _Alignas(64) atomic_uint done; // tasks: what the caller waits for
     atomic_bool caller_sleeps;
+    atomic_bool failed; // a helper has
 } work;
 
 #define UNCLAIMED UINT64_C(0xFFFFFFFF)
@@ -77,6 +78,13 @@ void parallel_help(size_t worker)
     }
 }
 
+void parallel_help_failed(void)
+{
+    atomic_store(&work.failed, true);
+    atomic_fetch_add(&work.done, 1); // the task that it failed in, so that the caller stops waiting
+    wake(&work.done);
+}
+
 void parallel_run(size_t threads, void (*body)(void *arg, team *t), void *arg)
 {
     team t = {threads};
@@ -112,6 +120,8 @@ void parallel_for(team *t, size_t tasks, parallel_task *run, void *arg)
         sleep_on(&work.done, done);
         atomic_store(&work.caller_sleeps, false);
     }
+    if (atomic_load(&work.failed))
+        __builtin_trap();
 }
 
 size_t parallel_default_threads(void)

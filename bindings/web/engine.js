@@ -1,36 +1,10 @@
 // engine.js - a model in WebAssembly, by calls that return when they are done: what the Worker has, and node.
 import { ArgumentError, errorOfStatus, OutOfMemoryError, SystemFailure } from "./errors.js";
 import { pixelsOf } from "./picture.js";
+import { imports } from "./system.js";
 
-const NOT_THERE = 52; // WASI's ENOSYS
 const PAGES = { initial: 256, maximum: 65536 }; // of 64 KiB, as CMakeLists.txt has them
 const HELPER_STACK = 2 ** 20;
-
-/* The little of a system that the library asks for: a clock, and memory that threads share. There are no files, and no
- * environment. */
-export function imports(module, memory) {
-    const known = {
-        clock_time_get(_clock, _precision, at) {
-            new DataView(memory().buffer).setBigUint64(at, BigInt(Math.round(performance.now() * 1e6)), true);
-            return 0;
-        },
-        environ_sizes_get(count, size) {
-            const view = new DataView(memory().buffer);
-            view.setUint32(count, 0, true);
-            view.setUint32(size, 0, true);
-            return 0;
-        },
-        environ_get: () => 0,
-        proc_exit(code) {
-            throw new Error(`it ended with ${code}`);
-        },
-        emscripten_notify_memory_growth() {},
-    };
-    const all = {};
-    for (const { module: from, name, kind } of WebAssembly.Module.imports(module))
-        (all[from] ??= {})[name] = kind === "memory" ? memory() : known[name] ?? (() => NOT_THERE);
-    return all;
-}
 
 function shareMemory() {
     try {
@@ -49,7 +23,7 @@ async function startWorker(url) {
     if (typeof process !== "object" || !process.versions?.node)
         return new Worker(url, { type: "module" });
     const { Worker: Thread } = await import("node:worker_threads");
-    const thread = new Thread(new URL(url));
+    const thread = new Thread(new URL(url), { execArgv: [] }); // --input-type=module is for the program alone
     thread.unref(); // the process ends in spite of it
     return thread;
 }
@@ -59,6 +33,7 @@ export class Engine {
     #memory;
     #module;
     #helpers = [];
+    #stopped = null; // why: nothing can be asked of it any more
     #loads = new Set(); // head loads: where they lie
 
     /** module: a WebAssembly.Module of mohvit.wasm, or of mohvit_threads.wasm where memory can be shared. */
@@ -82,11 +57,14 @@ export class Engine {
             if (!stack)
                 throw new OutOfMemoryError("no memory for a thread");
             const ready = new Promise((resolve, reject) => {
+                const take = ({ error }) => error === undefined ? resolve() : fail({ message: error });
+                const fail = ({ message }) =>
+                    reject(new SystemFailure(`a thread could not be started: ${message ?? `${url} cannot be read`}`));
                 if (helper.once) {
-                    helper.once("message", resolve).once("error", reject);
+                    helper.once("message", take).once("error", fail);
                 } else {
-                    helper.onmessage = resolve;
-                    helper.onerror = () => reject(new SystemFailure("a thread could not be started"));
+                    helper.onmessage = ({ data }) => take(data);
+                    helper.onerror = fail;
                 }
             });
             const top = (stack + HELPER_STACK) & -64; // compiled code goes by its alignment
@@ -105,10 +83,12 @@ export class Engine {
 
     #call(name, ...values) {
         try {
-            return this.#exports[name](...values);
-        } catch (error) { // a trap: out of stack, or a fault in the library
-            throw new SystemFailure(`the engine stopped in ${name}: ${error.message}`);
+            if (!this.#stopped)
+                return this.#exports[name](...values);
+        } catch (error) { // a trap, here or in a thread that helps: out of stack, or a fault in the library
+            this.#stopped = `the engine stopped in ${name}: ${error.message}`;
         }
+        throw new SystemFailure(this.#stopped);
     }
 
     #check(status) {

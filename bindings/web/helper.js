@@ -1,17 +1,26 @@
-// helper.js - a thread that helps a model compute: an instance of its module over the same memory, with a stack of its own.
-import { imports } from "./engine.js";
+// helper.js - a thread that helps a model compute: an instance of its module over the same memory, with a stack of its own. It
+// says {} once it is ready, or {error} if it cannot be.
+import { imports } from "./system.js";
 
-const inNode = typeof process === "object" && !!process.versions?.node;
-const port = inNode ? (await import("node:worker_threads")).parentPort : globalThis;
-
-async function help({ module, memory, stack, worker }) {
-    const { exports } = await WebAssembly.instantiate(module, imports(module, () => memory));
+async function help(port, { module, memory, stack, worker }) {
+    let exports;
+    try {
+        ({ exports } = await WebAssembly.instantiate(module, imports(module, () => memory)));
+    } catch (error) {
+        port.postMessage({ error: error.message });
+        return;
+    }
     exports.stackRestore(stack);
-    port.postMessage("ready");
-    exports.web_help(worker); // does not return: the thread ends with the model
+    port.postMessage({});
+    try {
+        exports.web_help(worker); // does not return: the thread ends with the model
+    } catch { // a trap: the engine must not wait for a task that will never be done
+        exports.stackRestore(stack);
+        exports.web_help_failed();
+    }
 }
 
-if (inNode)
-    port.on("message", help);
+if (typeof process === "object" && process.versions?.node)
+    import("node:worker_threads").then(({ parentPort: port }) => port.on("message", (message) => help(port, message)));
 else
-    port.onmessage = ({ data }) => help(data);
+    globalThis.onmessage = ({ data }) => help(globalThis, data);

@@ -27,6 +27,8 @@ export interface LoadOptions {
     wasm?: string | URL | BufferSource | WebAssembly.Module;
     /** A Worker that runs worker.js, for who starts his own; false: the calling thread computes, as in node. */
     worker?: Worker | false;
+    /** Where helper.js is, which each further thread runs. */
+    helper?: string | URL;
 }
 
 /** An attention block. */

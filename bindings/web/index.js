@@ -60,6 +60,7 @@ class Remote {
             error ? reject(unpackError(error)) : resolve(result);
         };
         worker.onerror = (event) => this.#fail(`the Worker failed: ${event.message ?? "it could not be started"}`);
+        worker.onmessageerror = () => this.#fail("the Worker's answer cannot be read here");
     }
 
     #fail(message) {
@@ -209,7 +210,7 @@ class HeadCounts {
 
 /** Opens a model: the place or the bytes of a checkpoint, test weights, or nothing for the small model of the package. */
 export async function load(source = new URL("moh_vit_nano.safetensors", here), options = {}) {
-    const { wasm, worker, routedHeads, threads: asked, ...rest } = options;
+    const { wasm, worker, helper, routedHeads, threads: asked, ...rest } = options;
     const synthetic = source && (source.variant !== undefined || source.seed !== undefined);
     if (!isPlace(source) && !isBytes(source) && !synthetic)
         throw new ArgumentError("a model is a URL, the bytes of a checkpoint, or {variant, seed}");
@@ -219,10 +220,10 @@ export async function load(source = new URL("moh_vit_nano.safetensors", here), o
         isPlace(source) ? readFile(String(source)) : source,
     ]);
     const threads = isShared(module) ? able : 1;
-    const helper = threads > 1 ? new URL("helper.js", here).href : undefined;
+    const helps = threads > 1 ? String(helper ?? new URL("helper.js", here)) : undefined;
     const engine = engineFor(worker);
     try {
-        const model = new Model(engine, await engine.call("open", module, content, { ...rest, threads, helper }));
+        const model = new Model(engine, await engine.call("open", module, content, { ...rest, threads, helper: helps }));
         if (routedHeads != null)
             await model.setRoutedHeads(routedHeads);
         return model;

@@ -297,3 +297,9 @@ void EXPORT(web_help)(unsigned worker)
 {
     parallel_help(worker);
 }
+
+/* Called where web_help has ended, by a trap. The engine stops, too. */
+void EXPORT(web_help_failed)(void)
+{
+    parallel_help_failed();
+}

@@ -19,3 +19,6 @@ async function answer({ id, method, values }) {
 onmessage = ({ data }) => {
     last = last.then(() => answer(data));
 };
+onmessageerror = () => {
+    throw new Error("a call cannot be read there"); // which the caller hears of
+};

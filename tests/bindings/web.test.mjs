@@ -1,7 +1,7 @@
 // The npm package in node: what it answers is held against the golden files and the program, and each class of error is met.
 // Usage: PACKAGE=folder of the package GOLDEN=tests/golden MOHVIT=the program node --test web.test.mjs
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -324,6 +324,44 @@ test("a model that is closed ends what waits for it", async () => {
     const silent = { postMessage() {}, terminate() {} }; // a Worker that never answers
     await rejects(load(undefined, { worker: { ...silent, postMessage() { this.onerror({ message: "no such file" }); } } }),
         "SystemFailure", /the Worker failed: no such file/);
+});
+
+const WORTH_THREADS = { // 0.11 GMAC: those of less than 0.1 have none
+    embed_dims: [32, 48, 64, 96], num_heads: [2, 2, 4, 8], mlp_ratios: [2, 2, 2, 2], depths: [1, 1, 1, 1], sr_ratios: [8, 4, 2, 1],
+    shared_head: [2, 0, 1, 2], routed_head: [0, 1, 2, 3], num_classes: 5, img_size: 224,
+};
+
+/* A process of its own tells how a model with helpers answers: one that waits for ever waits there. helper: its script. */
+function answerWithHelper(helper) {
+    const folder = mkdtempSync(join(tmpdir(), "mohvit-web-")), script = join(folder, "helper.mjs"), index = pathToFileURL(join(PACKAGE, "index.js"));
+    try {
+        writeFileSync(script, helper);
+        const { stdout, stderr, error } = spawnSync(process.execPath, ["--input-type=module", "-e", `
+            import { load } from ${JSON.stringify(index)};
+            const say = (error) => console.log(error.name, error.message);
+            const model = await load({ seed: 0 }, { config: ${JSON.stringify(WORTH_THREADS)}, threads: 2, helper: ${JSON.stringify(pathToFileURL(script))} });
+            const tensor = new Float32Array(3 * 224 * 224);
+            let failed = false;
+            for (let turn = 0; !failed && turn < 100; turn++)
+                await model.classify({ tensor }).catch((error) => failed = say(error) ?? true);
+            await model.classify({ tensor }).catch(say);`], { encoding: "utf8", timeout: 60_000 });
+        return error ? String(error) : stdout || stderr;
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+}
+
+test("a thread that fails is an error, and nothing waits for it", () => {
+    const real = JSON.stringify(pathToFileURL(join(PACKAGE, "helper.js")));
+    const helperThatGets = (changed) => `
+        import { parentPort } from "node:worker_threads";
+        const { on } = parentPort;
+        parentPort.on = (name, take) => on.call(parentPort, name, (message) => take({ ...message, ${changed} }));
+        await import(${real});`;
+    // So small a stack that waiting works and computing traps.
+    assert.match(answerWithHelper(helperThatGets("stack: 256")), /^(SystemFailure the engine stopped in web_run: .+\n){2}$/);
+    assert.match(answerWithHelper(helperThatGets("memory: undefined")), /SystemFailure: a thread could not be started: .+memory/);
+    assert.match(answerWithHelper("throw new Error('not today')"), /SystemFailure: a thread could not be started: not today/);
 });
 
 test("a lack of memory is an error, and answers that are no numbers are", async () => {

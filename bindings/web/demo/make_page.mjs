@@ -25,8 +25,8 @@ function classic(name, files) {
 
 const modules = (...names) => names.map((name) => join(folder, `${name}.js`));
 const own = (...names) => names.map((name) => join(here, `${name}.js`));
-const script = classic("page", [...modules("errors", "picture", "engine", "index"), ...own("drawing", "files", "head_load", "page")]);
-const worker = classic("worker", modules("errors", "picture", "engine", "worker"));
+const script = classic("page", [...modules("errors", "picture", "system", "engine", "index"), ...own("drawing", "files", "head_load", "page")]);
+const worker = classic("worker", modules("errors", "picture", "system", "engine", "worker"));
 const style = readFileSync(join(here, "page.css"), "utf8");
 
 const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
