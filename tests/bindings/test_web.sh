@@ -1,6 +1,7 @@
 #!/bin/bash
 # Usage: test_web.sh SOURCE FOLDER MOHVIT
-# Builds the npm package in FOLDER, packs it, installs what was packed into an empty project, and tests it there in node.
+# Builds the npm package in FOLDER, packs it, installs what was packed into an empty project, checks its types there, and
+# tests it in node.
 set -euo pipefail
 
 source=$1 folder=$2 mohvit=$3
@@ -21,4 +22,11 @@ cd "$work"
 npm pack --silent --pack-destination . "$folder/bindings/web/package" >/dev/null
 echo '{"private": true}' >package.json
 npm install --silent --offline --no-audit --no-fund ./mohvit-*.tgz
+tsc=$source/tests/bindings/node_modules/typescript/bin/tsc
+if [[ -e $tsc ]]; then
+    cp "$source/tests/bindings/web_types.ts" .
+    node "$tsc" --noEmit --strict --target es2022 --module nodenext --skipDefaultLibCheck web_types.ts
+else
+    echo "TypeScript is not here: the types are not checked"
+fi
 PACKAGE=$work/node_modules/mohvit GOLDEN=$source/tests/golden MOHVIT=$mohvit node --test "$source/tests/bindings/web.test.mjs"

@@ -273,6 +273,15 @@ test("threads give the same bits", async () => {
     await rejects(load(undefined, { threads: 65 }), "ArgumentError", /65 threads; expected 0 to 64/);
 });
 
+test("the types name what the package exports, and the program that checks them uses all of it", () => {
+    const types = readFileSync(join(PACKAGE, "index.d.ts"), "utf8"), program = readFileSync(new URL("web_types.ts", import.meta.url), "utf8");
+    const names = [...types.matchAll(/^export (interface|type|class|function) (\w+)/gm)];
+    const values = names.filter(([, kind]) => kind === "class" || kind === "function").map(([, , name]) => name);
+    assert.deepEqual(values.sort(), Object.keys(mohvit).sort());
+    for (const [, , name] of names)
+        assert.match(program, new RegExp(`\\b${name}\\b`));
+});
+
 test("the modules are small", () => {
     for (const name of ["mohvit.wasm", "mohvit_threads.wasm"]) {
         const { size } = statSync(join(PACKAGE, name));
