@@ -117,6 +117,9 @@ check() {
         cmake --build "$work/consumer"
 } >"$work/log" 2>&1 || fail "find_package: $(cat "$work/log")"
 check "the find_package consumer" "$work/consumer/consumer"
+expect "the short consumer" '^Sneaker, [0-9.]+ %$' "$("$work/consumer/short" $doc/tools/samples/sneaker.png)"
+! "$work/consumer/short" share/mohvit/imagenet1k.tsv 2>"$work/log" || fail "the short consumer takes a text for a picture"
+expect "the short consumer" 'imagenet1k.tsv: ' "$(cat "$work/log")"
 heads=$("$work/consumer/heads" $doc/tools/samples/{sneaker,trousers}.png) || fail "heads does not run"
 blocks=$(grep -c '^block ' <<<"$heads")
 expect "heads" "^cosine -?[01]\.[0-9]+ over [0-9]+ features, $((2 * blocks)) blocks\$" "$heads"

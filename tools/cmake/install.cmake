@@ -52,5 +52,7 @@ install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tool)
 # Where the pages' pictures and links look for them.
 install(FILES vit/mohvit.h DESTINATION ${CMAKE_INSTALL_DOCDIR}/vit COMPONENT tool)
 install(FILES tests/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/tests COMPONENT tool)
+install(FILES bindings/web/README.md bindings/web/index.d.ts DESTINATION ${CMAKE_INSTALL_DOCDIR}/bindings/web COMPONENT tool)
+install(FILES bindings/web/demo/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/bindings/web/demo COMPONENT tool)
 install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools COMPONENT tool)
 install(DIRECTORY tools/pytorch/runs DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools/pytorch COMPONENT tool)
