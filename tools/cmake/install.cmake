@@ -56,3 +56,11 @@ install(FILES bindings/web/README.md bindings/web/index.d.ts DESTINATION ${CMAKE
 install(FILES bindings/web/demo/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/bindings/web/demo COMPONENT tool)
 install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools COMPONENT tool)
 install(DIRECTORY tools/pytorch/runs DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools/pytorch COMPONENT tool)
+
+# All that is installed, without the tests.
+add_custom_target(shipped DEPENDS mohvit mohvit_tool manual)
+foreach(target mpi_module python_module)
+    if(TARGET ${target})
+        add_dependencies(shipped ${target})
+    endif()
+endforeach()
