@@ -8,9 +8,9 @@
 
 #include "eval/ablation_record.h"
 #include "eval/importance_file.h"
+#include "tests/eval/built_in_testing.h"
 #include "tests/vit/headload/head_load_testing.h"
 #include "tests/weights/weights_testing.h"
-#include "vit/api/internal.h"
 #include "vit/network/synthetic.h"
 
 #include <math.h>
@@ -20,28 +20,6 @@
 
 #define IMAGES 2
 #define PIXELS ((size_t)3 * 64 * 64)
-
-static mohvit_model *built_in;
-
-static int open_model(void **state)
-{
-    (void)state;
-    return mohvit_open(&built_in, NULL, NULL, NULL) != MOHVIT_OK;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    mohvit_close(built_in);
-    return 0;
-}
-
-static mohvit_context *context_of(const mohvit_model *m)
-{
-    mohvit_context *ctx;
-    assert_int_equal(mohvit_context_create(&ctx, m, 1, 1, NULL), MOHVIT_OK);
-    return ctx;
-}
 
 static score score_of(mohvit_context *ctx, const float *pixels, const score_rules *rules)
 {

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "eval/certainty.h"
+#include "tests/eval/built_in_testing.h"
 #include "vit/network/synthetic.h"
 
 #include <math.h>
@@ -16,21 +17,6 @@
 /* Of the model that is built in. */
 #define BLOCKS 6
 #define S      ((size_t)64)
-
-static mohvit_model *built_in;
-
-static int open_model(void **state)
-{
-    (void)state;
-    return mohvit_open(&built_in, NULL, NULL, NULL) != MOHVIT_OK;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    mohvit_close(built_in);
-    return 0;
-}
 
 /* What each block's router said of a picture. */
 typedef struct {
@@ -54,8 +40,7 @@ static void keep(void *user, size_t s, size_t b, const router *r, const selectio
 static seen see(const float *picture)
 {
     seen found = {0};
-    mohvit_context *ctx;
-    assert_int_equal(mohvit_context_create(&ctx, built_in, 1, 1, NULL), MOHVIT_OK);
+    mohvit_context *ctx = context_of(built_in);
     memcpy(mohvit_slot_input(ctx, 0), picture, S * S * 3 * sizeof *picture);
     mohvit_settings(ctx)->routes = keep;
     mohvit_settings(ctx)->routes_user = &found;
@@ -131,9 +116,8 @@ static void check_picture(size_t shift, uint64_t seed)
     const routing_layout *l = mohvit_routing(built_in);
     certainty c = {built_in, shift};
     prober p;
-    mohvit_context *whole;
+    mohvit_context *whole = context_of(built_in);
     mohvit_error err;
-    assert_int_equal(mohvit_context_create(&whole, built_in, 1, 1, NULL), MOHVIT_OK);
     assert_int_equal(prober_create(&p, &c, whole, &err), MOHVIT_OK);
     for (size_t turn = 0; turn < 2; turn++) {        // the second picture has nothing of the first
         synthetic_input(picture, 1, S, seed + turn); // planes, read here as pixels

@@ -116,13 +116,9 @@ static int run_eval(int argc, char **argv)
         LAST_OPTIONS,
     };
     eval_options o = {0};
-    evaluation_options_begin(&o.run);
+    evaluation_options_begin(&o.run, "eval");
     int parsed = options_read(&command_eval, argc, argv, EVALUATION_LETTERS, table, take_option, &o);
-    if (parsed == PARSED)
-        parsed = evaluation_options_check(&o.run, "eval", argc, argv);
-    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
-    evaluation_options_end(&o.run);
-    return status;
+    return evaluation_command(&o.run, parsed, argc, argv, finish, &o);
 }
 
 const command command_eval = {"eval", "score a model on labelled pictures", help, run_eval};

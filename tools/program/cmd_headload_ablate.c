@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char help[] =
     "[OPTION ...] DATA ...\n"
@@ -72,13 +73,18 @@ static void print_text(const result *r)
         output_printf(" of %zu", r->e->images);
     output_printf(", loss %.4f, top-1 %.2f %%; without a head they change by\n\n", totals_loss(t, 0),
                   totals_top1(t, 0));
-    output_printf("%-12s  %9s %22s  %11s %22s  %8s\n", "without", "loss", "95 % interval", "top-1",
+    char **heads = or_die(calloc(r->ablation->count + 1, sizeof *heads));
+    int width = (int)strlen("without");
+    for (size_t i = 0; i < r->ablation->count; i++) {
+        heads[i] = or_die(ablation_pass_text(r->ablation, (size_t)(r->order[i] - r->passes)));
+        width = (int)strlen(heads[i]) > width ? (int)strlen(heads[i]) : width;
+    }
+    output_printf("%-*s  %9s %22s  %11s %22s  %8s\n", width, "without", "loss", "95 % interval", "top-1",
                   "95 % interval", "p (Holm)");
     for (size_t i = 0; i < r->ablation->count; i++) {
         const importance *p = r->order[i];
-        char *heads = or_die(ablation_pass_text(r->ablation, (size_t)(p - r->passes)));
-        output_printf("%-12s", heads);
-        free(heads);
+        output_printf("%-*s", width, heads[i]);
+        free(heads[i]);
         print_change(&p->loss, "");
         print_change(&p->top1, " %");
         if (isnan(p->loss.p_holm))
@@ -86,6 +92,7 @@ static void print_text(const result *r)
         else
             output_printf("  %8.2g%s\n", p->loss.p_holm, p->loss.p_holm < 0.05 ? " *" : "");
     }
+    free(heads);
 }
 
 /* "loss_change", "loss_low" … */
@@ -243,16 +250,12 @@ static int run_ablate(int argc, char **argv)
         LAST_OPTIONS,
     };
     ablate_options o = {0};
-    evaluation_options_begin(&o.run);
+    evaluation_options_begin(&o.run, "headload ablate");
     int parsed =
         options_read(&command_headload_ablate, argc, argv, EVALUATION_LETTERS, table, take_option, &o);
     o.run.ablates = true;
     o.run.model.renormalise = o.run.ablation_renormalises && o.run.model.drop_heads;
-    if (parsed == PARSED)
-        parsed = evaluation_options_check(&o.run, "headload ablate", argc, argv);
-    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
-    evaluation_options_end(&o.run);
-    return status;
+    return evaluation_command(&o.run, parsed, argc, argv, finish, &o);
 }
 
 const command command_headload_ablate = {"headload ablate", "say what the absence of each head costs", help,

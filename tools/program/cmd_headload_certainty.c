@@ -208,16 +208,12 @@ static int run_certainty(int argc, char **argv)
         LAST_OPTIONS,
     };
     certainty_options o = {0};
-    evaluation_options_begin(&o.run);
+    evaluation_options_begin(&o.run, "headload certainty");
     o.run.probes = o.run.by_prediction = true; // pictures need no class
     o.run.shift = 4;
     int parsed =
         options_read(&command_headload_certainty, argc, argv, EVALUATION_LETTERS, table, take_option, &o);
-    if (parsed == PARSED)
-        parsed = evaluation_options_check(&o.run, "headload certainty", argc, argv);
-    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
-    evaluation_options_end(&o.run);
-    return status;
+    return evaluation_command(&o.run, parsed, argc, argv, finish, &o);
 }
 
 const command command_headload_certainty = {"headload certainty", "say how sure routers are of their choice",

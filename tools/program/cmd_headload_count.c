@@ -114,17 +114,13 @@ static int run_count(int argc, char **argv)
         LAST_OPTIONS,
     };
     count_options o = {0};
-    evaluation_options_begin(&o.run);
+    evaluation_options_begin(&o.run, "headload count");
     int parsed =
         options_read(&command_headload_count, argc, argv, EVALUATION_LETTERS "o:", table, take_option, &o);
     o.run.head_load = true;
-    if (parsed == PARSED)
-        parsed = evaluation_options_check(&o.run, "headload count", argc, argv);
     if (parsed == PARSED && !o.output)
         parsed = usage_error("headload count", "expected -o and the name of the file to write");
-    int status = parsed == PARSED ? evaluation_perform(&o.run, finish, &o) : parsed;
-    evaluation_options_end(&o.run);
-    return status;
+    return evaluation_command(&o.run, parsed, argc, argv, finish, &o);
 }
 
 const command command_headload_count = {"headload count", "count which heads work for which class", help,

@@ -58,9 +58,11 @@ static inline bool evaluation_speaks(const evaluation *e)
 /* Prints what there is to print from e->journal, and returns the exit status. */
 typedef int evaluation_finisher(const void *user, const evaluation *e);
 
-/* Opens everything, runs what is missing and, where that went well, has one process finish: the only one, or
- * rank 0, which alone looks at the outputs. Returns the exit status of this process. */
-int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user);
+/* The rest of a command whose options are `parsed`: takes its arguments, opens everything, runs what is
+ * missing and, where that went well, has one process finish: the only one, or rank 0, which alone looks at
+ * the outputs. Frees the options. Returns the exit status of this process. */
+int evaluation_command(evaluation_options *o, int parsed, int argc, char **argv, evaluation_finisher *finish,
+                       const void *user);
 
 /* In steps: ranks, models, data and state. PARSED, or the exit status to leave with after evaluation_end. */
 int evaluation_begin(evaluation *e, const evaluation_options *o);

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void evaluation_options_begin(evaluation_options *o)
+void evaluation_options_begin(evaluation_options *o, const char *name)
 {
-    *o = (evaluation_options){.max_errors = SIZE_MAX, .log_every = 60};
+    *o = (evaluation_options){.command = name, .max_errors = SIZE_MAX, .log_every = 60};
     model_options_begin(&o->model);
 }
 
@@ -145,8 +145,9 @@ static int check_data(const evaluation_options *o, const char *name)
     return PARSED;
 }
 
-int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv)
+int evaluation_options_check(evaluation_options *o, int argc, char **argv)
 {
+    const char *name = o->command;
     o->data = argv + optind;
     o->data_count = (size_t)(argc - optind);
     if (!o->data_count)
@@ -180,6 +181,5 @@ int evaluation_options_check(evaluation_options *o, const char *name, int argc, 
     for (size_t i = 0; i < o->data_count; i++)
         names_file(FILE_DATA, NULL, unless_stream(o->data[i]));
     model_names_weights(&o->model);
-    o->command = name;
     return outputs_check(name);
 }

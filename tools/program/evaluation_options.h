@@ -122,7 +122,7 @@ enum {
 #define EVALUATION_MAX_TOP_KS 16
 
 typedef struct evaluation_options {
-    const char *command; /* for messages */
+    const char *command;
     model_options model;
     char **data; /* (data_count) arguments */
     size_t data_count;
@@ -154,10 +154,11 @@ typedef struct evaluation_options {
     bool by_prediction; /* pictures without a class are welcome: their head load is their prediction's */
 } evaluation_options;
 
-void evaluation_options_begin(evaluation_options *o);
+/* name: the command, for messages. */
+void evaluation_options_begin(evaluation_options *o, const char *name);
 void evaluation_options_end(evaluation_options *o);
 bool evaluation_option(void *evaluation_options, int code, const char *value);
 /* Takes the arguments from argv[optind] on, and checks what options say together. PARSED or EXIT_USAGE. */
-int evaluation_options_check(evaluation_options *o, const char *name, int argc, char **argv);
+int evaluation_options_check(evaluation_options *o, int argc, char **argv);
 
 #endif

@@ -255,7 +255,7 @@ static int run(evaluation *e)
     return status ? EXIT_INPUT : PARSED;
 }
 
-int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish, const void *user)
+static int perform(const evaluation_options *o, evaluation_finisher *finish, const void *user)
 {
     evaluation e;
     int status = evaluation_begin(&e, o);
@@ -264,4 +264,14 @@ int evaluation_perform(const evaluation_options *o, evaluation_finisher *finish,
     if (status == PARSED && e.journal)
         status = finish(user, &e);
     return evaluation_end(&e, status);
+}
+
+int evaluation_command(evaluation_options *o, int parsed, int argc, char **argv, evaluation_finisher *finish,
+                       const void *user)
+{
+    if (parsed == PARSED)
+        parsed = evaluation_options_check(o, argc, argv);
+    int status = parsed == PARSED ? perform(o, finish, user) : parsed;
+    evaluation_options_end(o);
+    return status;
 }
