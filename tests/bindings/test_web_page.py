@@ -20,11 +20,12 @@ import urllib.error
 import urllib.request
 
 from PIL import Image, ImageDraw
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from chromium import browser, check, check_axe, failures
 
 page_file, mohvit, make_head_load = (os.path.abspath(p) for p in sys.argv[1:4])
 screenshots = sys.argv[4] if len(sys.argv) > 4 else None
@@ -33,17 +34,9 @@ HEAD_LOAD = os.path.join(ROOT, "bindings/web/demo/fashion_mnist.head_load.safete
 NANO = os.path.join(ROOT, "weights/moh_vit_nano.safetensors")
 PTH = os.path.join(ROOT, "tests/golden/pth")
 SERVE = os.path.join(ROOT, "bindings/web/demo/serve.mjs")
-AXE = os.path.join(ROOT, "tests/figures/node_modules/axe-core/axe.min.js")
 SAMPLE = os.path.join(ROOT, "tools/samples/ankle_boot.png")
 HOSTILE = ["n02088364\tbeagle, a dog", "<img src=x onerror=\"document.title='broken out'\">", "</script><script>document.title='broken out'</script>",
            "Ünïcödé 鶴", "&amp; &lt;b&gt;", "a \"quoted\" name"] + [f"class {i}" for i in range(4)]
-failures = []
-
-
-def check(what, condition, more=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {more}")
 
 
 def said(*arguments):
@@ -58,18 +51,6 @@ def classified(*arguments):
 
 def routed(path, block):
     return said("routes", path, "-o", "-", "--block", block)["blocks"]
-
-
-def browser():
-    options = webdriver.ChromeOptions()
-    for flag in ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-                 "disable-component-update", "disable-sync", "hide-scrollbars", "use-fake-device-for-media-stream",
-                 "use-fake-ui-for-media-stream", "window-size=1280,900"]:
-        options.add_argument("--" + flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
-    driver.set_script_timeout(300)
-    return driver
 
 
 class Page:
@@ -363,21 +344,6 @@ def check_keys(page):
     check("controls come as they stand", order == ["choose", "slider", "block", "patches", "measure"], reached)
 
 
-def check_axe(page):
-    if not os.path.exists(AXE):
-        return print("axe-core is not here: it is left out")
-    page.js(read(AXE).decode())
-    page.js("for (const d of document.querySelectorAll('details')) d.open = true")
-    for theme in ("light", "dark"):
-        page.theme(theme)
-        time.sleep(0.3)  # colours change smoothly
-        found = page.driver.execute_async_script("axe.run().then(arguments[0])")
-        check("axe has looked", len(found["passes"]) > 20, len(found["passes"]))
-        check(f"axe finds nothing wrong in {theme} colours", not found["violations"],
-              [(v["id"], v["nodes"][0]["html"][:200], v["nodes"][0]["failureSummary"]) for v in found["violations"]])
-    page.theme("light")
-
-
 def check_widths(page):
     for width in (320, 390, 768, 1280, 1920):
         page.emulate(width)
@@ -481,7 +447,8 @@ def measure(page, folder):
 
 
 def main():
-    driver = browser()
+    driver = browser("hide-scrollbars", "use-fake-device-for-media-stream", "use-fake-ui-for-media-stream", "window-size=1280,900",
+                     logs=("browser", "performance"))
     try:
         with tempfile.TemporaryDirectory() as folder:
             page = Page(driver)
@@ -500,7 +467,8 @@ def main():
             check_head_load(page, folder)
             check_camera(page)
             check_keys(page)
-            check_axe(page)
+            check_axe(page.driver, page.theme)
+            page.theme("light")
             check_widths(page)
             measure(page, folder)
             check_quiet(page)

@@ -588,6 +588,31 @@ static void print_is_black_and_gray_alone(void **state)
     }
 }
 
+/* Where no hue tells less from more, a dash does: in each cell below the head's mean, and in the scale. */
+static void a_dash_marks_less_in_print(void **state)
+{
+    (void)state;
+    const size_t classes[] = {7, 8, 3, 9};
+    double means[ROUTING_MAX_HEADS];
+    drawing_style print = drawing_usual;
+    print.theme = &drawing_themes[2];
+    figure f = last_block(classes, 4, true);
+    figure_means(means, &f);
+    f.layout = FIGURE_HEATMAP;
+    f.means = means;
+    size_t less = 0;
+    for (size_t i = 0; i < 4; i++)
+        for (size_t h = f.block->shared; h < f.block->heads; h++)
+            less += head_load_of(load, classes[i], f.block->index, h) < means[h];
+    char *dashed = draw_svg(&f, &print), *plain = draw_svg(&f, &drawing_usual);
+    assert_true(less > 10);
+    assert_int_equal(count_of(dashed, "<path") - count_of(plain, "<path"), less + 1);
+    assert_non_null(strstr(dashed, "A dash marks what is below the mean."));
+    assert_null(strstr(plain, "A dash"));
+    free(dashed);
+    free(plain);
+}
+
 static void steps_are_round_and_few(void **state)
 {
     (void)state;
@@ -951,6 +976,7 @@ int main(void)
         cmocka_unit_test(a_font_is_named_or_refused),
         cmocka_unit_test(colours_are_told_apart_by_every_kind_of_eye),
         cmocka_unit_test(print_is_black_and_gray_alone),
+        cmocka_unit_test(a_dash_marks_less_in_print),
         cmocka_unit_test(steps_are_round_and_few),
         cmocka_unit_test(figures_look_as_they_did),
         cmocka_unit_test(any_number_of_classes_and_any_width_can_be_drawn),

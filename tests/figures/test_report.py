@@ -24,11 +24,12 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from chromium import browser, check, check_axe, failures
 
 mohvit, make_head_load, imagenet = (os.path.abspath(p) for p in sys.argv[1:4])
 HOSTILE = [
@@ -45,13 +46,6 @@ HOSTILE = [
     "]]>",
     "${evil} {{DATA}} \\u003c \u202e",
 ]
-failures = []
-
-
-def check(what, condition, more=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {more}")
 
 
 def run(*arguments):
@@ -64,15 +58,6 @@ def wait(condition):
         if time.monotonic() > end:
             raise RuntimeError("the page does not get there")
         time.sleep(0.01)
-
-
-def browser(profile):
-    options = webdriver.ChromeOptions()
-    for flag in ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-                 "disable-component-update", "disable-sync", f"user-data-dir={profile}", "window-size=1200,900"]:
-        options.add_argument("--" + flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
 
 
 def roughen(path):
@@ -122,6 +107,10 @@ class Page:
         self.driver.get("file://" + page)
         wait(lambda: self.js("return document.documentElement.dataset.ready"))
         self.seconds = self.busy()
+
+    def theme(self, name):
+        if self.js("return document.documentElement.dataset.theme") != name:
+            self.click("#theme")
 
     def emulate(self, width):
         """A window of so many pixels; None: as it was."""
@@ -437,23 +426,6 @@ def check_accessible(page):
     check("one heading of the first level", len(page.all("h1")) == 1)
 
 
-def check_axe(page):
-    """axe-core, in light and dark, with everything open."""
-    axe = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node_modules/axe-core/axe.min.js")
-    if not os.path.exists(axe):
-        return print("axe-core is not here: tools/setup --tests installs it")
-    with open(axe, encoding="utf-8") as f:
-        page.js(f.read())
-    page.js("for (const d of document.querySelectorAll('details')) d.open = true")
-    for theme in ("light", "dark"):
-        if page.js("return document.documentElement.dataset.theme") != theme:
-            page.click("#theme")
-        found = page.driver.execute_async_script("axe.run().then(arguments[0])")
-        check("axe has looked", len(found["passes"]) > 20, len(found["passes"]))
-        check(f"axe finds nothing wrong in {theme} colours", not found["violations"],
-              [(v["id"], v["nodes"][0]["html"][:200], v["nodes"][0]["failureSummary"]) for v in found["violations"]])
-
-
 def check_widths(page, opened="details"):
     """Nothing is wider than the window, with details open; what may be, scrolls for itself."""
     page.js("for (const d of document.querySelectorAll(arguments[0])) d.open = true", opened)
@@ -465,7 +437,37 @@ def check_widths(page, opened="details"):
               && !e.matches('.skip') && e.getBoundingClientRect().right > width + 0.5);
             return [document.documentElement.scrollWidth - width, wide.map(e => e.outerHTML.slice(0, 80))]""")
         check(f"nothing overflows at {width} pixels", wide == [0, []], wide)
+        check_scrolling(page, width)
+        if width == 1920:
+            used = page.js("return document.querySelector('main').getBoundingClientRect().width") / width
+            check("a wide window is used", used > 0.9, used)
     page.emulate(None)
+
+
+def check_scrolling(page, width):
+    """What has more to show says so, at the edge that hides it, and until it is there."""
+    boxes = page.js("""
+        const settled = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const see = (e) => [e.scrollWidth > e.clientWidth + 1, e.scrollHeight > e.clientHeight + 1, getComputedStyle(e, '::before').display !== 'none'
+            && getComputedStyle(e, '::before').content, e.dataset.more, getComputedStyle(e).boxShadow !== 'none'];
+        return (async () => {
+            await settled();
+            const all = [...document.querySelectorAll('.scroll')].filter(e => e.getClientRects().length), seen = all.map(see);
+            for (const e of all) e.scrollLeft = e.scrollWidth;
+            await settled();
+            const then = all.map(see);
+            for (const e of all) e.scrollLeft = 0;
+            await settled();
+            return seen.map((s, i) => [...s, ...then[i].slice(3)]);
+        })()""")
+    check("there are tables", boxes or not page.all("table"))
+    for wide, tall, said, more, shadow, more_then, shadow_then in boxes:
+        check(f"at {width} pixels a table that scrolls says so", bool(said) == (wide or tall) and (not said or ("columns" in said) == wide
+              and ("rows" in said) == tall), [wide, tall, said])
+        check(f"at {width} pixels the edge that hides columns has a shadow", [more, shadow, more_then, shadow_then] ==
+              (["right", True, "left", True] if wide else ["", False, "", False]), [wide, more, shadow, more_then, shadow_then])
+    if width == 390 and page.all("#stats"):
+        check("on a telephone some scroll", any(wide for wide, *_ in boxes), boxes)
 
 
 def check_paper(page):
@@ -497,6 +499,9 @@ def check_paper(page):
         const wide = [...document.querySelectorAll('body *')].filter(e => e.offsetParent && e.getBoundingClientRect().right > innerWidth + 1);
         return [...cut, ...wide].map(e => e.outerHTML.slice(0, 80))""")
     check("nothing on paper is cut off", not cut, cut)
+    scrolls = page.js("""return [...document.querySelectorAll('.scroll')].filter(e => e.getClientRects().length).map(e => [getComputedStyle(e).overflow,
+        getComputedStyle(e).maxHeight, getComputedStyle(e).boxShadow, getComputedStyle(e, '::before').display])""")
+    check("nothing on paper scrolls, or says so", scrolls and all(s == ["visible", "none", "none", "none"] for s in scrolls), scrolls)
     hidden = page.js("return [...document.querySelectorAll('button, select, input, canvas')].filter(e => e.offsetParent && !e.matches('#stats button')).length")
     check("no control is on paper", hidden == 0, hidden)
     for what in ("#summary", "#panels svg", "#stats", "#details", "#terms dd"):
@@ -611,7 +616,7 @@ def check_importance(driver, folder, labels):
     rows = []
     for b in page.stats["blocks"]:
         for h in range(b["heads"] - (b["stage"] == 3)):  # the last head of these blocks is not known
-            change = rng.uniform(-0.02, 0.05)
+            change = rng.uniform(-0.02, 0.05) if h != 2 else -0.00002
             kind, number = ("shared", h + 1) if h < b["shared"] else ("routed", h + 1 - b["shared"])
             rows.append({"heads": f"{b['stage']}.{b['block']}:{kind[0]}{number}", "stage": b["stage"], "block": b["block"], "head": h, "kind": kind,
                          "loss_change": change, "loss_low": change - 0.01, "loss_high": change + 0.02, "loss_p": 0.001,
@@ -638,6 +643,7 @@ def check_importance(driver, folder, labels):
                   near(loss, r["loss_change"], 4) and near(interval.split(" to ")[0], r["loss_low"], 4) and
                   near(interval.split(" to ")[1], r["loss_high"], 4) and p == ("0.040 *" if h % 2 else "0.20") and
                   top1 == "-1.00 %" and top1_interval == "-2.50 to +0.50 %", f"{lines[h]} {r}")
+        check("importance: what is 0 has no sign", lines[2][4] == "+0.0000" and "-0.0000" not in str(lines), lines)
         bars = page.js("""return [...document.querySelectorAll('.without rect')].map(r =>
             ['y', 'height'].map(k => Number(r.getAttribute(k))).concat([Number(r.dataset.head), r.textContent.replaceAll('−', '-')]))""")
         routed = [h for h in known if h >= b["shared"]]
@@ -653,7 +659,7 @@ def check_importance(driver, folder, labels):
     text = page.readout().replace("−", "-")
     cost = known[int(data["head"])]["loss_change"]
     check("importance: the readout has it", near(text.split("without it ")[1].split(",")[0], cost, 4), text)
-    check_axe(page)
+    check_axe(page.driver, page.theme)
     check_widths(page)
     check_quiet(page)
 
@@ -697,6 +703,8 @@ def check_thumbnails(driver, folder):
     wait(lambda: driver.execute_script("return document.documentElement.dataset.ready"))
     summary = driver.execute_script("return document.getElementById('summary').textContent")
     check("the heads that were dropped are named", "Counted without4.0:r3" in summary, summary)
+    title = driver.execute_script("return document.getElementById('subtitle').textContent")
+    check("the title says so", title == "load, counted without 4.0:r3, whose gates are 0", title)
     link = next(e for e in driver.find_elements(By.CSS_SELECTOR, "#details a") if e.text == "r3")
     driver.execute_script("arguments[0].click()", link)
     wait(lambda: driver.title == "Pictures that use each head most")
@@ -740,7 +748,7 @@ def main():
         hostile = os.path.join(folder, "labels.txt")
         with open(hostile, "w", encoding="utf-8") as f:
             f.write("\n".join(HOSTILE) + "\n")
-        driver = browser(os.path.join(folder, "profile"))
+        driver = browser(f"user-data-dir={folder}/profile", "window-size=1200,900", logs=("browser",))
         driver.set_script_timeout(300)
         try:
             page = Page(driver, folder, "small <b>&amp;", "nano", hostile, rough=True)
@@ -759,7 +767,7 @@ def main():
             check_pictures(page, os.path.join(folder, "saved"))
             check_widths(page)
             check_paper(page)
-            check_axe(page)
+            check_axe(page.driver, page.theme)
             check_csv(page, whole=True)
             check_quiet(page)
 

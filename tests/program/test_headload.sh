@@ -223,6 +223,11 @@ an_ablation_says_what_evaluations_without_each_head_say() {
     # As a table, the head that matters most first, and as rows.
     run 0 headload ablate "${what[@]}" --heads "$list" --quiet
     equal "$(sed -n '4,6s/ .*//p' out.txt | sort)" "$(tr ' ' '\n' <<<"$list")"
+    run 0 headload ablate "${what[@]}" --heads "4.0:r1,r2,r3,r5,r8 3.0" --blocks --quiet
+    has "$out" "4.0:r1,r2,r3,r5,r8  "
+    # Numbers end below their heading, however long the lists are.
+    equal "$(sed -n '3s/ loss .*/ loss/p; 4,5s/^\([^ ]* *[-+][0-9.]*\).*/\1/p' out.txt | awk '{ print length }' | sort | uniq -c | awk '{ print $1 }')" 3
+    run 0 headload ablate "${what[@]}" --heads "$list" --quiet
     sed -n '4,6p' out.txt | awk 'NR > 1 && $2 > last { exit 1 } { last = $2 }' || fail "another order: $out"
     run 0 headload ablate "${what[@]}" --heads "$list" --format csv
     equal "$(sed 1d out.txt | cut -d , -f 1-6)" \
@@ -240,7 +245,7 @@ an_ablation_says_what_evaluations_without_each_head_say() {
     run 0 headload ablate "idx:$pictures,$classes" --limit 1 --heads 1.0:r2
     has "$err" "1 pass without a head for each of 1 image, as long as "
     run 0 headload ablate "idx:$pictures,$classes" --limit 3 --heads 1.0:r1 --quiet # its change is between -0.00005 and 0
-    has "$out" "1.0:r1          +0.0000 "
+    has "$out" "1.0:r1     +0.0000 "
     lacks "$out" "-0.0000 "
     run 2 headload ablate "${what[@]}" --routed-heads 1,2
     run 2 headload ablate "${what[@]}" --shard 1/2 --state x
@@ -665,6 +670,25 @@ figures_say_which_heads_were_dropped() {
         equal "$(grep -c '>counted without 4.0:r3, whose gates are 0</text>' dropped.svg)" 1
         has "$(grep '<desc' dropped.svg)" "All of it was counted without 4.0:r3, whose gates are 0."
     done
+    equal "$(grep -c 'gate shares have no intervals' dropped.svg)" 0
+    run 0 headload plot dropped --measure gate-share -o share.svg
+    equal "$(grep -c '>gate shares have no intervals</text>' share.svg)" 1
+    has "$(grep '<desc' share.svg)" "Gate shares have no intervals."
+    run 0 headload plot dropped --measure gate-share --heatmap -o share.svg
+    equal "$(grep -c 'have no intervals' share.svg)" 0
+}
+
+# What docs/head_load.md does with load.safetensors and others, which are made as it says, or of as many classes.
+commands_of_the_page_do_what_they_say() {
+    local command count=0
+    run 0 headload count "idx:$pictures,$classes" --limit 300 -o load.safetensors --quiet
+    "$make" imagenet.safetensors moh_transnext_base_75 "$golden/../../weights/imagenet1k.tsv"
+    while read -r command; do
+        eval "set -- ${command#mohvit }"
+        run 0 "$@"
+        count=$((count + 1))
+    done < <(sed -n '/^```sh/,/^```$/ { /\$mnist/d; /^mohvit headload /p; }' "$golden/../../docs/head_load.md")
+    [ $count -gt 12 ] || fail "only $count commands"
 }
 
 the_page_needs_nothing_but_itself() {
@@ -1001,6 +1025,7 @@ figures)
     pictures_that_changed_are_noticed
     other_data_and_parts_are_refused
     figures_say_which_heads_were_dropped
+    commands_of_the_page_do_what_they_say
     ;;
 routes)
     routes_are_those_that_are_counted

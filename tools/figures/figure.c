@@ -18,10 +18,16 @@
 static const char *const measure_titles[] = {
     [MEASURE_LOAD] = "Load", [MEASURE_GATE] = "Mean gate", [MEASURE_GATE_SHARE] = "Gate share"};
 
+/* Bars without what bars have otherwise. */
+static bool lacks_intervals(const figure *f)
+{
+    return f->measure == MEASURE_GATE_SHARE && f->layout != FIGURE_HEATMAP;
+}
+
 /* Of the lines above all else. */
 static double head_height(const figure *f)
 {
-    return LINE + (f->without ? MORE : 0);
+    return LINE + (f->without ? MORE : 0) + (lacks_intervals(f) ? MORE : 0);
 }
 
 // ---- Scales ----------------------------------------------------------------------------------------
@@ -170,10 +176,11 @@ static void draw_head(drawing *d, const figure *f, bool dashed)
     snprintf(short_text, sizeof short_text, "Block %s, %zu of %zu routed heads", f->block->name,
              f->block->routed, routing_candidates(f->block));
     snprintf(text, sizeof text, "%s with %.3g %% of the gate", short_text, 100 * share);
-    if (f->without) {
-        drawing_font(d, SMALL, false);
+    drawing_font(d, SMALL, false);
+    if (f->without)
         drawing_text(d, 2, 8.5 + MORE, 0, f->width - 4, f->without);
-    }
+    if (lacks_intervals(f))
+        drawing_text(d, 2, head_height(f) - LINE + 8.5, 0, f->width - 4, "gate shares have no intervals");
     drawing_font(d, TEXT, false);
     double right = drawing_text_width(d, level), room = f->width - right - 30;
     bool whole = !isnan(share) && drawing_text_width(d, text) <= room;
@@ -558,6 +565,19 @@ static void draw_absent(drawing *d, double x, double to_x, double y, double row)
     draw_line(d->cr, fmin(0.6, row / 2), x, y, to_x, y);
 }
 
+/* In grays alone what is below 0 is told by more than its shade. */
+static bool marks_less(const double *means, const theme *t)
+{
+    return means && t->gray;
+}
+
+static void draw_dash(drawing *d, double x, double y, double width, double height)
+{
+    drawing_colour(d->cr, d->theme->ink);
+    cairo_rectangle(d->cr, x + width * 0.3, y + height / 2 - 0.3, width * 0.4, 0.6);
+    cairo_fill(d->cr);
+}
+
 static void draw_cells(drawing *d, const figure *f, const heatmap_layout *m)
 {
     cairo_t *cr = d->cr;
@@ -572,6 +592,10 @@ static void draw_cells(drawing *d, const figure *f, const heatmap_layout *m)
             cairo_rectangle(cr, m->left + column_x(f, &c, h), head_height(f) + m->row * (double)i,
                             c.pitch - 0.4, m->row - gap);
             cairo_fill(cr);
+            if (marks_less(f->means, d->theme) && gap > 0 && h >= f->block->shared &&
+                value_of(f, f->classes[i], h) < 0)
+                draw_dash(d, m->left + column_x(f, &c, h), head_height(f) + m->row * (double)i, c.pitch - 0.4,
+                          m->row - gap);
         }
     }
 }
@@ -608,6 +632,8 @@ static void draw_legend(drawing *d, const figure *f, const heatmap_layout *m)
     double x = f->width - LEGEND + 8, width = 6, height = fmin(fmax(m->height, SCALE), 120), numbers = 0;
     char title[64];
     drawing_scale(d->cr, x, head_height(f), width, height, true, ramp_of(d->theme, f));
+    if (marks_less(f->means, d->theme) && m->row >= 4)
+        draw_dash(d, x, head_height(f) + height * 0.75, width, 0);
     drawing_font(d, SMALL, false);
     for (size_t i = 0; m->low + (double)i * m->step <= m->high + 1e-9; i++) {
         char text[24];
@@ -750,6 +776,10 @@ static void describe(drawing *d, const figure *f)
     if (!isnan(level_of(f)))
         say(&text, f->measure == MEASURE_LOAD ? " Balanced load: %.3f." : " Even gate share: %.3f.",
             level_of(f));
+    if (lacks_intervals(f))
+        say(&text, " Gate shares have no intervals.");
+    if (marks_less(f->means, d->theme))
+        say(&text, " A dash marks what is below the mean.");
     if (f->without) {
         say(&text, " All of it was ");
         bytes_put(&text, f->without, strlen(f->without));

@@ -25,7 +25,7 @@ static const char help[] =
     "routed heads, gate the mean over all tokens, with 0 for those that did not select the head. low and "
     "high are 95 % intervals over the class's images; reliable\n"
     "is 0 where few images decide. Of fewer than two images, and in head loads that 0.1 counted, there\n"
-    "are none. gate_share is the head's part of the gates of all heads of the block.\n";
+    "are none. gate_share is the head's part of the gates of all heads of the block, and has no interval.\n";
 
 typedef struct export_options {
     int csv, json, pairs;

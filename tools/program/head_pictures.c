@@ -92,7 +92,7 @@ static const char head[] =
     "img-src data:\">\n"
     "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Pictures that use each head most</title>\n"
     "<link rel=\"icon\" href=\"data:,\">\n<style>\n"
-    "body { margin: 0 auto; padding: 0 16px 40px; max-width: 1180px; "
+    "body { margin: 0 auto; padding: 0 16px 40px; max-width: 1800px; "
     "font: 15px/1.5 system-ui, \"Liberation Sans\", \"DejaVu Sans\", sans-serif; }\n"
     "h2 { border-bottom: 1px solid GrayText; }\n"
     ".heads { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: "

@@ -53,6 +53,10 @@ async function unpack(b) {
 /* What follows is of blocks that are ready. */
 const ready = (b) => (b.promise = b.promise || unpack(b));
 
+/* The heads that it was counted without, as tools/program/head_load_choice.c says it; '': none. */
+const without = data.provenance.dropped_heads ? `counted without ${data.provenance.dropped_heads}, whose gates are 0${
+  data.provenance.renormalise ? '; gates renormalised' : ''}` : '';
+
 // ---- Measures --------------------------------------------------------------------------------------------------
 
 const tokensOf = (c, b) => images[c] * b.tokens;

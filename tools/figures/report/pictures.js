@@ -146,7 +146,7 @@ const levelText = (view) => (view.block.routes && view.measure.levelName ? `${vi
 
 /* Rows first to last, in a picture of its own. */
 function heatmapPicture(view, width, rowHeight, first, last) {
-  const { block, measure } = view, f = framed(view, width - 84, rowHeight), below = 44;
+  const { block, measure } = view, f = framed(view, width - 84, rowHeight), below = without ? 60 : 44;
   const height = below + Math.max(f.top + (last - first) * rowHeight + 8, 220);
   const some = last - first < view.rows.length ? `rows ${first + 1} to ${last} of ` : '';
   const heading = `Block ${block.name}: ${measure.name} of the heads by class`;
@@ -160,8 +160,9 @@ function heatmapPicture(view, width, rowHeight, first, last) {
   return standalone(width, height, heading,
     `${text}. A row for each class, a column for each head (s1: first shared head, r1: first routed one); the darker or lighter ` +
     `end of the scale, from ${view.scale.low.toFixed(decimals(view.scale.step))} to ${view.scale.high.toFixed(decimals(view.scale.step))}, at the right. ` +
-    `File: ${data.file}.`,
-    textAt(0, 11, heading, 14, colours.ink), textAt(0, 30, text, 11.5, colours.soft), cells, legend,
+    `${without && `All of it was ${without}. `}File: ${data.file}.`,
+    textAt(0, 11, heading, 14, colours.ink), textAt(0, 30, text, 11.5, colours.soft), textAt(0, 46, fitting(without, 11.5, width), 11.5, colours.soft),
+    cells, legend,
     textAt(width - 80, below + f.top + 200, levelText(view), 11, colours.accent));
 }
 
@@ -251,7 +252,7 @@ function barsPicture(view, list, note) {
     const { svg, unit } = changesOf(view);
     all.push({ title: changesTitle(unit), count: `n = ${grouped(data.ablated.images)}`, svg });
   }
-  const columns = Math.min(3, all.length), wide = BARS.width + 20, tall = BARS.height + 56, below = 48, size = 12;
+  const columns = Math.min(3, all.length), wide = BARS.width + 20, tall = BARS.height + 56, below = without ? 64 : 48, size = 12;
   const width = columns * wide - 20, height = below + Math.ceil(all.length / columns) * tall;
   const panels = all.map((panel, i) => {
     for (const [key, value] of Object.entries({ y: 16, width: BARS.width, height: BARS.height + 24 })) panel.svg.setAttribute(key, value);
@@ -259,8 +260,9 @@ function barsPicture(view, list, note) {
       textAt(0, 6, fitting(panel.title, size, BARS.width - 60), size, colours.ink), textAt(BARS.width, 6, panel.count, 11, colours.soft, 'end'), panel.svg);
   });
   const heading = `Block ${view.block.name}: ${view.measure.name} of the heads`;
-  return standalone(width, height, heading, `${all.map((panel) => panel.svg.getAttribute('aria-label')).join('; ')}. ${note} File: ${data.file}.`,
-    textAt(0, 11, heading, 14, colours.ink), textAt(0, 30, fitting(`${data.model}${levelText(view) && `, dashed line: ${levelText(view)}`}`, 11.5, width), 11.5, colours.soft), ...panels);
+  return standalone(width, height, heading, `${all.map((panel) => panel.svg.getAttribute('aria-label')).join('; ')}. ${note} ${without && `All of it was ${without}. `}File: ${data.file}.`,
+    textAt(0, 11, heading, 14, colours.ink), textAt(0, 30, fitting(`${data.model}${levelText(view) && `, dashed line: ${levelText(view)}`}${view.intervals && view.measure === measures['gate-share'] ? '; no intervals' : ''}`, 11.5, width), 11.5, colours.soft),
+    textAt(0, 46, fitting(without, 11.5, width), 11.5, colours.soft), ...panels);
 }
 
 // ---- Files -------------------------------------------------------------------------------------------------------

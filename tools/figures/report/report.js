@@ -61,6 +61,7 @@ function fillSummary() {
   if (!data.squares) add('Intervals', 'none, as 0.1 counted');
   add('Counted by', data.provenance.counted_by);
   const { dropped_heads: dropped, renormalise } = data.provenance;
+  if (without) $('subtitle').textContent += `, ${without}`;
   if (dropped) add('Counted without', `${dropped}${renormalise ? ', gates renormalised' : ''}`);
   add('mohvit', data.provenance.version);
   if (data.ablated) add('Ablated', `each head alone, n = ${grouped(data.ablated.images)}`);
@@ -148,7 +149,20 @@ function fillCells() {
   $('cells').replaceChildren($('cells').firstElementChild, scrolling(`${f.measure.name} of the heads by class`, table));
 }
 /* Where a table may be wider than the page, or longer. */
-const scrolling = (label, ...children) => make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label }, ...children);
+const scrolling = (label, ...children) => tellOfMore(make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label }, ...children));
+/* Whether there is more to see, and beyond which edges. */
+function tellOfMore(box) {
+  const look = () => {
+    const wide = box.scrollWidth - box.clientWidth > 1, tall = box.scrollHeight - box.clientHeight > 1, more = [];
+    if (wide && box.scrollLeft > 1) more.push('left');
+    if (wide && box.scrollLeft + box.clientWidth < box.scrollWidth - 1) more.push('right');
+    box.dataset.more = more.join(' ');
+    box.dataset.scrolls = wide && tall ? 'both' : wide ? 'wide' : tall ? 'tall' : '';
+  };
+  box.addEventListener('scroll', look);
+  new ResizeObserver(look).observe(box);
+  return box;
+}
 
 function moveTo(row, column) {
   const box = $('heatmap');
@@ -530,6 +544,7 @@ $('block').append(...blocks.map((b) => make('option', { value: b.index }, `${b.n
 $('row-height').value = rowHeight;
 fillSummary();
 fillStats();
+tellOfMore(document.querySelector('#stats').parentElement);
 chooseFirst();
 search();
 await setBlock(now.index);
