@@ -77,6 +77,9 @@ class Training(unittest.TestCase):
 
     def test_one_process_computes_what_two_do(self):
         self.assertEqual(self.start("one", "--processes", "1", "--stop-after", "6").wait(), 0)
+        model, _ = tensor_file.load(f"{self.directory}/one/model.safetensors")  # of six steps
+        whole, _ = tensor_file.load(f"{self.directory}/whole/model.safetensors")
+        self.assertFalse(torch.equal(model["head.weight"], whole["head.weight"]))
         self.assertAlmostEqual(float(self.rows("one")[0]["loss"]), float(self.rows("whole")[0]["loss"]), delta=2e-3)
 
     def test_another_run_is_not_gone_on_with(self):

@@ -73,7 +73,8 @@ def arguments():
     p.add_argument("--train-images", type=int, metavar="N", help="the first N alone, for a try")
     p.add_argument("--test-images", type=int, metavar="N", help="likewise; of scenes: for validation, by default 4,000")
     p.add_argument("--score-test", type=int, default=0, metavar="N", help="score N test scenes at the end")
-    p.add_argument("--stop-after", type=int, metavar="STEPS", help="end early, as if interrupted")
+    p.add_argument("--stop-after", type=int, metavar="STEPS", help="end early, with the model so far; without it the same "
+                   "command goes on")
     args = p.parse_args()
     if (args.epochs is None) == (args.task is None) or (args.pictures is None) != (args.task is None):
         p.error("--epochs, or --task and --pictures")
@@ -247,7 +248,7 @@ class Worker:
                 self.report(top1, test)
             if self.rank == 0 and (due or run.step % args.save_every == 0 or run.step == end):
                 run.save(checkpoint)
-        if run.step == self.last and self.rank == 0:
+        if run.step == end and self.rank == 0:
             self.finish()
 
     def report(self, top1, test=None):
