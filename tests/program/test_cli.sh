@@ -606,6 +606,20 @@ info_gives_the_published_figures() {
 		transnext_base 89.7 100
 		transnext_micro_aaaa 13.1 100
 	END
+    # The authors' accuracies are those of tools/fetch-weights.
+    local name top1 size count=0
+    while read -r name _ top1 _ _ _ size; do
+        variant=${name%_384}
+        run 0 info --variant "$variant"
+        has "$(grep -E '^(published)? +[a-z]+.*: top-1' <<<"$out")" "$name: top-1 $top1 % at "
+        [ -z "$size" ] || has "$out" "$name: top-1 $top1 % at $size pixels, with --size $size"
+        run 0 info --variant "$variant" --format json
+        has "$(get published)" "\"top1\":$top1"
+        count=$((count + 1))
+    done < <("$golden/../../tools/fetch-weights" --list)
+    equal $count 11
+    run 0 info
+    lacks "$out" published
 }
 
 info_describes_checkpoints() {
@@ -631,6 +645,7 @@ info_describes_checkpoints() {
     has "$out" "64 x 64"
     run 0 info --variant moh_transnext_small_80 --size 384
     has "$out" "384 x 384 pixels, position bias trained at 224"
+    has "$out" "no crop: warped to a square"
 }
 
 # ---- convert, synth, verify ------------------------------------------------------------------------

@@ -19,7 +19,10 @@ static const char help[] =
     "  -h, --help       show this\n" WHICH_MODEL_HELP ROUTED_HEADS_HELP
     "\nGMACs are 10^9 multiply-adds for one image with all heads; gmacs_routed are those that this\n"
     "processor performs, without unselected heads, as \"bench\" counts them. Without any weights,\n"
-    "--config describes that config.\n";
+    "--config describes that config.\n\n"
+    "\"published\" is the top-1 on ImageNet-1K that the authors' checkpoints of this network reached. The\n"
+    "two that were fine-tuned at 384 pixels have the tensors of those at 224: every command that runs\n"
+    "one takes --size 384, which warps the whole picture to a square, as their authors do.\n";
 
 typedef struct info_options {
     model_options model;
@@ -35,6 +38,28 @@ typedef struct subject {
     cost cost;
     checkpoint *cp; /* NULL without a file */
 } subject;
+
+/* The checkpoints that the networks' authors published, as tools/fetch-weights calls them: network, input and
+ * top-1 on ImageNet-1K. Two differ from others in their input alone, which no tensor tells. */
+static const struct published {
+    const char *name, *variant;
+    size_t size;
+    double top1;
+} published[] = {
+    {"moh_transnext_small_80", "moh_transnext_small_80", 224, 84.7},
+    {"moh_transnext_small_75", "moh_transnext_small_75", 224, 84.6},
+    {"moh_transnext_base_75", "moh_transnext_base_75", 224, 84.9},
+    {"moh_transnext_base_50", "moh_transnext_base_50", 224, 84.7},
+    {"transnext_micro", "transnext_micro", 224, 82.5},
+    {"transnext_tiny", "transnext_tiny", 224, 84.0},
+    {"transnext_small", "transnext_small", 224, 84.7},
+    {"transnext_base", "transnext_base", 224, 84.8},
+    {"transnext_small_384", "transnext_small", 384, 86.0},
+    {"transnext_base_384", "transnext_base", 384, 86.2},
+    {"transnext_micro_aaaa", "transnext_micro_aaaa", 256, 82.6},
+};
+
+enum { PUBLISHED = sizeof published / sizeof *published };
 
 /* A tensor of the file, or of the config where there is none. */
 typedef struct row {
@@ -90,9 +115,23 @@ static void print_input(const description *d)
     if (p->crop_pct > 0)
         output_printf(", crop %g", p->crop_pct);
     else
-        output_printf(", %s", d->config.img_size < 384 ? "crop 224/256" : "no crop");
+        output_printf(", %s", d->config.img_size < 384 ? "crop 224/256" : "no crop: warped to a square");
     output_printf(", mean %g %g %g, std %g %g %g\n", (double)p->mean[0], (double)p->mean[1],
                   (double)p->mean[2], (double)p->std[0], (double)p->std[1], (double)p->std[2]);
+}
+
+/* What a checkpoint of this network scored: one may be the file at hand. */
+static void print_published(const config *c)
+{
+    const char *heading = "published";
+    for (const struct published *p = published; p < published + PUBLISHED; p++)
+        if (!strcmp(p->variant, config_name(c))) {
+            output_printf("%-14s %s: top-1 %.1f %% at %zu pixels", heading, p->name, p->top1, p->size);
+            if (strcmp(p->name, p->variant))
+                output_printf(", with --size %zu", p->size);
+            output_printf("\n");
+            heading = "";
+        }
 }
 
 static void print_labels(const labels *l)
@@ -156,6 +195,7 @@ static void print_text(const subject *s, const info_options *o)
     output_printf("active heads   %.0f %% of all blocks' for each token%s\n", config_active_percent(c),
                   c->dense ? " (dense: no router)" : "");
     print_input(&s->description);
+    print_published(c);
     print_labels(&s->description.labels);
     print_file(s);
     print_stages(c);
@@ -186,6 +226,16 @@ static json_t *labels_array(const labels *l)
     json_t *array = or_die(json_array());
     for (size_t i = 0; i < l->count; i++)
         json_add(array, json_text(l->name[i]));
+    return array;
+}
+
+static json_t *published_array(const config *c)
+{
+    json_t *array = or_die(json_array());
+    for (const struct published *p = published; p < published + PUBLISHED; p++)
+        if (!strcmp(p->variant, config_name(c)))
+            json_add(array, json_pack("{s:s, s:I, s:f}", "name", p->name, "img_size", (json_int_t)p->size,
+                                      "top1", p->top1));
     return array;
 }
 
@@ -223,6 +273,7 @@ static void print_json(const subject *s, const info_options *o)
     json_put(object, "config", config_json(c));
     json_put(object, "stages", stages_json(c));
     json_put(object, "preprocess", json_parsed(preprocess_to_json(&s->description.preprocess)));
+    json_put(object, "published", published_array(c));
     json_put(object, "labels", labels_array(&s->description.labels));
     json_put(object, "path", json_text(s->source.path));
     json_put(object, "container", json_text(s->cp ? checkpoint_format(s->cp) : NULL));
