@@ -58,9 +58,10 @@ install(DIRECTORY tools/samples DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools COMPON
 install(DIRECTORY tools/pytorch/runs DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools/pytorch COMPONENT tool)
 
 # All that is installed, without the tests.
-add_custom_target(shipped DEPENDS mohvit mohvit_tool manual)
+set(shipped mohvit mohvit_tool manual)
 foreach(target mpi_module python_module)
     if(TARGET ${target})
-        add_dependencies(shipped ${target})
+        list(APPEND shipped ${target})
     endif()
 endforeach()
+add_custom_target(shipped DEPENDS ${shipped})

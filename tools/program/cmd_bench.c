@@ -32,31 +32,31 @@ static const char help[] =
     "  --iters N        batches to measure, after two to warm up; default 20\n"
     "  --profile        time of each operation, and the floor: the matrix products alone, with\n"
     "                   denormal numbers as zeros\n"
-    "  --all-heads      compute every head, then weight it, instead of skipping what no token\n"
-    "                   selected; and compare the two in pairs of runs\n"
+    "  --all-heads      compute every head and then weight it, instead of skipping what no token\n"
+    "                   selected; also compares the two in pairs of runs\n"
     "  --head-load      also what counting head load costs, pairs of heads and the sums for intervals\n"
     "                   included, in pairs of runs with and without\n"
-    "  --no-peaks       measure no peaks, and nothing against them\n"
-    "  --against WORDS  compare with WORDS, in turns: NAME=VALUE for the environment, another mohvit, and\n"
-    "                   options in addition, as in --against 'MOHVIT_ISA=avx2 ../old/mohvit --threads 1';\n"
-    "                   what is left out is as it is here\n"
+    "  --no-peaks       leave out the peaks, and the efficiencies that compare with them\n"
+    "  --against WORDS  compare with another setting, in turns. WORDS are NAME=VALUE for the environment,\n"
+    "                   another mohvit, and more options, as in\n"
+    "                   --against 'MOHVIT_ISA=avx2 ../old/mohvit --threads 1'; the rest stays as it is\n"
     "  --repeat N       pairs of runs of --against, from 7; default 21\n"
     "  --kernels        instead of a model, each version of the matrix products that this processor\n"
     "                   can run, and which is the fastest\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n" MODEL_OPTIONS_HELP
-    "\nskipping_speedup is the time with all heads over that with skipping: the median of 41 pairs\n"
-    "in alternating order, with the 95 % confidence interval of a median; so is head_load_slowdown,\n"
-    "the time with counting over that without. head_load_percent is the share of their time that the\n"
-    "same runs spent counting, timed where it happens: it stays exact where others use the machine.\n"
+    "\nskipping_speedup is the time with all heads over the time with skipping, head_load_slowdown the\n"
+    "time with counting over the time without. Both are medians of 41 pairs in alternating order, with\n"
+    "95 % confidence intervals. head_load_percent is the share of their time that the same runs spent\n"
+    "counting. It is timed where counting happens, and so stays exact on a machine that others use.\n"
     "FLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
     "efficiency = batch x gflop_per_image / (seconds of the median batch x fma_peak_gflops),\n"
     "where gflop_per_image counts what is performed: no unselected heads. gemm_efficiency is the same\n"
     "against gemm_peak_gflops. Both peaks are those of float32, whatever --precision says.\n"
-    "\n--against runs A, this program with these options, and B, in pairs: A B, B A, A B ... Each run is a\n"
-    "process of --iters batches, whose median counts. ratio is the time of B over that of A, noise that of\n"
-    "two runs of the same which follow each other; both are medians with 95 % confidence intervals. B may\n"
-    "be any version of mohvit that knows the options; those of A are given to it, too.\n";
+    "\n--against runs A, this program with these options, and B, the other setting, in pairs: A B, B A ...\n"
+    "Each run is a process of --iters batches, whose median counts. ratio is the time of B over that of A;\n"
+    "noise is the same of two neighbouring runs of one setting. Both are medians with 95 % confidence\n"
+    "intervals. B may be any version of mohvit that knows the options; it gets those of A, too.\n";
 
 #define PAIRS 41
 
@@ -500,7 +500,7 @@ static int run_bench(int argc, char **argv)
     if (parsed != PARSED)
         return parsed;
     if (optind < argc)
-        return usage_error("bench", "%s: expected options alone", argv[optind]);
+        return usage_error("bench", "%s: expected only options", argv[optind]);
     if (o.kernels && (o.profile || o.all_heads || o.head_load || o.model.variant || o.model.weights ||
                       o.model.open.config))
         return usage_error("bench", "--kernels measures no model; leave out what is said of one");

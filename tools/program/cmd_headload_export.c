@@ -14,18 +14,21 @@ static const char help[] =
     "Prints a head load as tidy rows, one for each class, block and head: class, id, label, stage,\n"
     "block, head, kind, tokens, active, load, share, gate, images, load_low, load_high,\n"
     "load_reliable, gate_low, gate_high, gate_reliable, gate_share.\n\n"
-    "  --csv       a heading and rows; what does not exist is empty\n"
+    "  --csv       a header and rows; a value that does not exist is an empty field\n"
     "  --json      one line: {\"rows\":[{...} ...],\"data\",\"provenance\"}\n"
     "  --pairs     of pairs of heads, over all classes: stage, block, head_a, kind_a, head_b, kind_b,\n"
     "              tokens, active_a, active_b, together, joint, lift, jaccard (see relate --help)\n"
     "  -h, --help  show this\n\n"
-    "Classes, blocks within a stage, and heads count from 0, stages from 1, as in the names of the\n"
-    "tensors; shared heads come first: s1, the first shared head for people, is head 0, and r1 the\n"
-    "first one behind them. load is active / tokens, share a routed head's part of all selections of\n"
-    "routed heads, gate the mean over all tokens, with 0 for those that did not select the head. low and "
-    "high are 95 % intervals over the class's images; reliable\n"
-    "is 0 where few images decide. Of fewer than two images, and in head loads that 0.1 counted, there\n"
-    "are none. gate_share is the head's part of the gates of all heads of the block, and has no interval.\n";
+    "Classes, heads, and blocks within a stage count from 0, and stages from 1, as in the names of the\n"
+    "tensors. Shared heads come first: s1, as figures call the first one, is head 0, and r1 the first\n"
+    "head after the shared ones.\n\n"
+    "  load        active / tokens\n"
+    "  share       a routed head's part of all selections of routed heads\n"
+    "  gate        the mean over all tokens, with 0 for those that did not select the head\n"
+    "  gate_share  the head's part of the gates of all heads of the block; it has no interval\n"
+    "  low, high   95 % intervals over the class's images; none for fewer than two images, or where 0.1\n"
+    "              counted the head load\n"
+    "  reliable    0 where few images decide\n";
 
 typedef struct export_options {
     int csv, json, pairs;

@@ -311,7 +311,7 @@ static int parse(info_options *o, int argc, char **argv)
     if (parsed != PARSED)
         return parsed;
     if (optind < argc)
-        return usage_error("info", "%s: expected options alone; a checkpoint is given as --weights FILE",
+        return usage_error("info", "%s: expected only options; a checkpoint is given as --weights FILE",
                            argv[optind]);
     if (o->model.variant && (o->model.weights || o->model.open.config))
         return usage_error("info", "--variant stands for a config without weights; leave out --weights and "

@@ -23,15 +23,15 @@ static const char help[] =
     "  --format FORMAT     text (default) or json: one line\n"
     "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
     "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
-    "  --head-load FILE    safetensors: which heads work for which class; of states that have it, or\n"
-    "                      of head loads\n"
-    "  --features FILE     safetensors: the vector that the head scores, of each picture; of states\n"
+    "  --head-load FILE    safetensors: which heads work for which class; from head loads, or from\n"
+    "                      states that have it\n"
+    "  --features FILE     safetensors: the vector that the head scores, of each picture; from states\n"
     "                      that have it\n"
-    "  --logits FILE       safetensors: the scores before softmax, likewise\n"
-    "  --per-image FILE    safetensors: what each head did for each picture, likewise\n"
-    "  --allow-mixed       takes states of different processors and backends together\n"
-    "  --drop-intervals    takes head loads with and without the sums that intervals are made of\n"
-    "                      together; what 0.1 counted has none, nor has the result\n"
+    "  --logits FILE       safetensors: the scores before softmax; from states that have them\n"
+    "  --per-image FILE    safetensors: what each head did for each picture; from states that have it\n"
+    "  --allow-mixed       adds up states of different processors or backends\n"
+    "  --drop-intervals    adds up head loads with and without intervals, such as those of 0.1; the\n"
+    "                      result has none\n"
     "  -h, --help          show this\n";
 
 typedef struct merge_options {

@@ -71,20 +71,20 @@ enum {
     "  FILE.tar           read without unpacking: with folders like these, with --truth, or with\n"          \
     "                     x.cls beside x.jpg (WebDataset)\n"                                                 \
     "  LIST               a file of paths, one a line, with --truth or from folders like these;\n"           \
-    "                     a pipe will do, and \"-\" is standard input, as for all lists\n"                   \
+    "                     it may be a pipe, and \"-\" is standard input, as for all lists\n"                 \
     "  idx:IMAGES,LABELS  MNIST's format, .gz or not\n"
 
 #define EVALUATION_OPTIONS_HELP                                                                              \
     "\nData:\n"                                                                                              \
-    "  --truth FILE       classes of pictures: lines of a name and, behind a TAB or a blank, an\n"           \
-    "                     index from 0, a WordNet id or a label; or a CSV with a header such as\n"           \
-    "                     file_name,label, as Kaggle's LOC_val_solution.csv\n"                               \
+    "  --truth FILE       classes of pictures. A line has a name and, after a TAB or a blank, an\n"          \
+    "                     index from 0, a WordNet id or a label. Or it is a CSV with a header such\n"        \
+    "                     as file_name,label, like Kaggle's LOC_val_solution.csv\n"                          \
     "  --truth-in-order FILE\n"                                                                              \
-    "                     the same without names: a class a line, for the pictures in their order\n"         \
+    "                     the classes alone, one a line, in the order of the pictures\n"                     \
     "  --classes-by-order\n"                                                                                 \
-    "                     folders are the classes in the order of their names\n"                             \
+    "                     folders, sorted by their names, are classes 0, 1, 2 ...\n"                         \
     "  --classes-by-number\n"                                                                                \
-    "                     folders are called by the indices of classes\n"                                    \
+    "                     folders have the indices of classes as names\n"                                    \
     "  --classes-from-names\n"                                                                               \
     "                     a WordNet id in each picture's name is its class: x_n02123045.JPEG\n"              \
     "  --image-ext EXT    ending of WebDataset's pictures in place of the usual ones, as seg.png;\n"         \
@@ -93,7 +93,7 @@ enum {
     "  --escaped          names in LIST and --truth are written as results write them: \\\\, \\xNN\n"        \
     "  --real-labels FILE\n"                                                                                 \
     "                     ImageNet ReaL's real.json in place of the pictures' own classes\n"                 \
-    "  --subset FILE      only these classes compete, one a line; others' pictures are left out\n"           \
+    "  --subset FILE      only these classes compete, one a line; pictures of others are left out\n"         \
     "  --limit N          the first N pictures\n"                                                            \
     "  --sample N         N pictures at random, in their order\n"                                            \
     "  --seed S           of --sample; default 0\n"                                                          \
@@ -101,23 +101,23 @@ enum {
     "  --exif-orientation\n"                                                                                 \
     "                     turns pictures as their EXIF says; published scores do not\n"                      \
     "  --skip-other-formats\n"                                                                               \
-    "                     leaves out BMP, PPM and TIFF, which are an error otherwise; GIF, HEIC and\n"       \
-    "                     AVIF are left out as ImageFolder does\n"                                           \
+    "                     leaves out BMP, PPM and TIFF; without it they are an error. GIF, HEIC and\n"       \
+    "                     AVIF are always left out, as ImageFolder does\n"                                   \
     "\nThe run:\n"                                                                                           \
-    "  --state FILE       keeps results as they come; the same command goes on from there, if the data\n"    \
-    "                     are what they were, and tries pictures that failed again\n"                        \
+    "  --state FILE       keeps results in FILE as they come. The same command goes on from there if the\n"  \
+    "                     data have not changed, and tries pictures that failed again\n"                     \
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
     "  --log-every S      seconds between lines about progress, off a terminal; default 60\n"                \
-    "  --quiet            none of these lines\n" WHICH_MODEL_HELP
+    "  --quiet            no lines about progress\n" WHICH_MODEL_HELP
 
 /* What follows it, where one pass may score several models. */
 #define ROUTED_VALUES_HELP                                                                                   \
-    "  --routed-heads V   heads that a token picks of those that are routed: K, or P% of them; several\n"    \
-    "                     values with commas between them, as 25%,50%,100%, are scored in one pass\n"        \
-    "                     over the data, without head load; json has all in \"curve\", and the\n"            \
-    "                     first at its top; default: as trained\n"
+    "  --routed-heads V   how many of the routed heads each token picks: K, or P% of them; default: as\n"    \
+    "                     trained. Several values, as in 25%,50%,100%, are scored in one pass over the\n"    \
+    "                     data, without head load; json has all of them in \"curve\", and the first at\n"    \
+    "                     its top\n"
 
 #define EVALUATION_MAX_TOP_KS 16
 

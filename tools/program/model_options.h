@@ -68,34 +68,35 @@ enum {
     "model\n" DESCRIPTION_HELP
 
 #define KEY_HELP                                                                                             \
-    "  --key NAME         weight set of a .pth: model, model_ema, state_dict ...; or what stands before\n"   \
-    "                     the tensors' names: student, state_dict.student ...; \"\": nothing\n"
+    "  --key NAME         which of several sets of weights in a file: model, model_ema, state_dict ...;\n"   \
+    "                     or a prefix of its tensors' names: student, state_dict.student ...;\n"             \
+    "                     \"\" takes names as they are\n"
 
 #define DESCRIPTION_HELP                                                                                     \
     KEY_HELP                                                                                                 \
     "  --config FILE      JSON config in place of the checkpoint's own\n"                                    \
     "  --labels FILE      class names, one a line: a name, or WordNet id TAB names; or\n"                    \
     "                     imagenet_class_index.json\n"                                                       \
-    "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"                           \
+    "  --preprocess FILE  JSON preprocessing in place of all of the checkpoint's own\n"                      \
     "  --size S           side of the square input: 64 to 2048, a multiple of 32\n"
 
 #define ROUTED_HEADS_HELP                                                                                    \
-    "  --routed-heads N   heads that a token picks of those that are routed: K, or P% of them;\n"            \
+    "  --routed-heads N   how many of the routed heads each token picks: K, or P% of them;\n"                \
     "                     default: as trained\n"
 
 #define DROP_HEADS_HELP                                                                                      \
-    "  --drop-heads LIST  the gates of these heads are 0, while the router chooses as before:\n"             \
-    "                     4.0:r3,r5, 4.0:s1, 4.0:routed, a block 4.0, a stage 4, routed, shared;\n"          \
-    "                     several with blanks between them: \"4.0:r3 3.1:s1\"\n"                             \
-    "  --renormalise      a token's other gates grow, so that they add up to what all did\n"
+    "  --drop-heads LIST  goes without these heads: their gates are 0, and the router chooses as before.\n"  \
+    "                     LIST is 4.0:r3,r5, 4.0:s1, 4.0:routed, a block 4.0, a stage 4, routed, shared,\n"  \
+    "                     or several of them with blanks between: \"4.0:r3 3.1:s1\"\n"                       \
+    "  --renormalise      raises a token's other gates, so that their sum stays\n"
 
 #define RUNNING_HELP                                                                                         \
-    "  --threads N        default: what CPU affinity and the cgroup quota grant, and no more than\n"         \
+    "  --threads N        default: as many as CPU affinity and the cgroup quota grant, but at most\n"        \
     "                     OMP_NUM_THREADS\n"                                                                 \
     "  --batch N          images in one forward pass; default 1\n"                                           \
     "  --backend NAME     matrix products: auto, native (default with AVX2 or AVX-512), openblas\n"          \
-    "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8; each on any processor, but\n"     \
-    "                     bf16 and int8 by native alone\n"
+    "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8, on any processor;\n"              \
+    "                     bf16 and int8 need the native backend\n"
 
 #define MODEL_OPTIONS_HELP WHICH_MODEL_HELP ROUTED_HEADS_HELP DROP_HEADS_HELP RUNNING_HELP
 
