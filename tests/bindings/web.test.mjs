@@ -381,3 +381,11 @@ test("a lack of memory is an error, and answers that are no numbers are", async 
     const model = await load(bytes);
     await rejects(model.classify(somePicture(8, 8, 3)), "NonFiniteError", /./);
 });
+
+test("the lines of README.md give an answer", async () => {
+    const [, lines] = readFileSync(join(GOLDEN, "../../README.md"), "utf8").match(/^```js\n(.*?)^```$/ms);
+    assert.match(lines, /^import \{ load \} from "mohvit";$/m);
+    const run = new (async () => {}).constructor("load", "file", lines.replace(/^import .*/m, "") + "return answer.top;");
+    const top = await run(load, { data: new Uint8Array(64 * 64 * 4), width: 64, height: 64 });
+    assert.equal(top.length, 5);
+});
