@@ -76,8 +76,7 @@ static mohvit_status look_again(check *c, const image_record *image, size_t inde
     else if (!same)
         return error_set(
             err, MOHVIT_ERROR_MISMATCH,
-            "%s%s: is not the picture whose score %s has: its bytes are others now; put it back, or "
-            "begin another state",
+            "%s%s: has changed since %s got its score; put the picture back, or begin another state",
             dataset_prefix(c->data, item->source), item->name, journal_name(c->journal));
     return MOHVIT_OK;
 }

@@ -236,13 +236,13 @@ static mohvit_status check_order(const dataset_source *s, mohvit_error *err)
         if (strcmp(a, b) > 0)
             return error_set(
                 err, MOHVIT_ERROR_MISMATCH,
-                "%s%s: stands behind %s, so that the order of the pictures is open; give names with classes "
+                "%s%s: stands behind %s, so the order of the pictures is unclear; give names with classes "
                 "(--truth)",
                 s->prefix, b, a);
         if (strverscmp(a, b) > 0)
             return error_set(
                 err, MOHVIT_ERROR_MISMATCH,
-                "%s%s: sorts before %s, whose number is smaller, so that the order of the pictures is open; "
+                "%s%s: sorts before %s, whose number is smaller, so the order of the pictures is unclear; "
                 "give names with classes (--truth), or a list of the pictures in order",
                 s->prefix, a, b);
     }

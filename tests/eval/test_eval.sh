@@ -835,7 +835,7 @@ pictures_that_cannot_be_read_for_a_moment_are_read_another_time() {
             equal "$(grep -c '^mohvit: .*png: cannot be read: Stale file handle' fault-err.txt)" 3
             has "$(cat fault-err.txt)" "3 of these could not be read; with --state the same command looks again"
             goes_on $source
-            has "$err" " made anew: pictures that failed are others now"
+            has "$err" " made again: pictures that failed have changed"
         done
         rm -f state
     done
@@ -897,21 +897,21 @@ a_picture_that_is_mended_counts() {
     has "$err" "3 of 200 images failed"
     cp state before
     scores 1 list
-    has "$err" "200 of 200 images are done already, of this data as it was (6"
+    has "$err" "200 of 200 images are done already, and the data have not changed (6"
     same state before # failures stay, and are no work
     cp "good/${one##*/}" "$one"
     scores 1 list
-    has "$err" "136 of 200 images are done already, of this data as it was (6"
-    has "$err" "1 of its records is made anew"
+    has "$err" "136 of 200 images are done already, and the data have not changed (6"
+    has "$err" "1 of its records is made again"
     has "$err" "2 of 200 images failed"
     printf 'damaged in another way' >"$two"
     scores 1 list
-    has "$err" "1 of its records is made anew"
+    has "$err" "1 of its records is made again"
     has "$err" "2 of 200 images failed"
     cp "good/${two##*/}" "$two"
     cp "good/${three##*/}" "$three"
     goes_on list
-    has "$err" "2 of its records are made anew"
+    has "$err" "2 of its records are made again"
     run 0 merge state --format json --predictions p.csv
     equal "$(result <out.txt)" "$(cat whole.json)"
     same p.csv whole.csv
@@ -955,13 +955,13 @@ data_that_were_replaced_are_noticed() {
         scores 0 $source
         cp state before
         goes_on $source
-        has "$err" "60 of 60 images are done already, of this data as it was (60 pictures were read again)"
+        has "$err" "60 of 60 images are done already, and the data have not changed (60 pictures were read again)"
         cp -p folder.tar folder.before
         cp -p "$name" picture.before
         flip "$name"
         [ $source = folder.tar ] && tar -C . -cf folder.tar folder && touch -r folder.before folder.tar
         scores 1 $source
-        has "$err" "$name: is not the picture whose score state has"
+        has "$err" "$name: has changed since state got its score"
         equal "$out" ""
         same state before
         cp -p picture.before "$name"
@@ -984,7 +984,7 @@ pictures_that_look_changed_are_all_read_again() {
     flip "$name"
     touch "$name"
     scores 1 list
-    has "$err" "$name: is not the picture whose score state has"
+    has "$err" "$name: has changed since state got its score"
 }
 
 hash_of() { run "$1" eval "${@:2}" --format json; get provenance data_hash; }

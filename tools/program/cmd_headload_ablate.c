@@ -21,15 +21,15 @@ static const char help[] =
     "before it begins; --sample 2000 is enough to tell the heads that matter.\n\n" EVALUATION_DATA_HELP
     "\n  --heads LIST        these heads alone: 4.0:r3,r5, 4.0:s1, 4.0:routed, a block 4.0, a stage 4,\n"
     "                      routed, shared; several with blanks between them; default: all\n"
-    "  --blocks            the heads of a block, or those of LIST, together in place of one by one\n"
-    "  --renormalise       a token's other gates grow, so that they add up to what all did\n"
+    "  --blocks            drops all heads of a block, or those of LIST in it, together\n"
+    "  --renormalise       raises a token's other gates, so that their sum stays\n"
     "  --format FORMAT     text (default), json: one line, or csv: a row a head\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP
     "  --drop-heads LIST  heads whose gates are 0 throughout\n" RUNNING_HELP
-    "\nP values are of Student's t of the pictures' changes of loss, and McNemar's of top-1; p (Holm) is\n"
-    "adjusted for all heads, and a star marks those below 0.05. A picture that fails is listed and\n"
-    "left out; the exit status is then 1. Stopped by a signal, it prints what stands; with --state it\n"
-    "goes on from there. \"eval --drop-heads LIST\" says the same of a whole list.\n";
+    "\nP values are of Student's t test for changes of loss, and of McNemar's test for top-1; p (Holm) is\n"
+    "adjusted for all heads, and a star marks those below 0.05. A picture that fails is listed and left\n"
+    "out; the exit status is then 1. Stopped by a signal, it prints the results so far; with --state it\n"
+    "goes on from there. \"eval --drop-heads LIST\" scores the model without a whole list of heads.\n";
 
 typedef struct ablate_options {
     evaluation_options run;

@@ -134,7 +134,7 @@ void complain_note(UNUSED void *user, const char *message)
 void complain_turned(bool asked, uint64_t pictures, uint64_t all)
 {
     if (pictures && !asked)
-        complain("note: %" PRIu64 " of %" PRIu64 " pictures are to be turned, says their EXIF; "
-                 "--exif-orientation turns them, as the reference does not",
+        complain("note: %" PRIu64 " of %" PRIu64 " pictures are to be turned, as their EXIF says; "
+                 "--exif-orientation turns them, which the reference does not do",
                  pictures, all);
 }

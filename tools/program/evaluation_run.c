@@ -168,10 +168,11 @@ static mohvit_status begin_progress(evaluation *e, mohvit_error *err)
     if (status)
         return status;
     if (had.done && !e->o->quiet)
-        complain("%s: %zu of %zu images are done already, of this data as it was (%zu picture%s read again)",
+        complain("%s: %zu of %zu images are done already, and the data have not changed (%zu picture%s read "
+                 "again)",
                  journal_name(e->journal), had.done, e->images, had.read, had.read == 1 ? " was" : "s were");
     if (had.again && !e->o->quiet)
-        complain("%s: %zu of its records %s made anew: pictures that failed are others now",
+        complain("%s: %zu of its records %s made again: pictures that failed have changed",
                  journal_name(e->journal), had.again, had.again == 1 ? "is" : "are");
     progress_begin(&e->progress, e->images, had.done, had.failed, e->o->log_every, e->o->quiet);
     return MOHVIT_OK;
