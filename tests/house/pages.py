@@ -32,7 +32,7 @@ NOT_RUN = [
     (r"tools/pytorch/|tests/pytorch/", "takes PyTorch, and minutes or hours; the suites pytorch_* run these scripts"),
     (r"^(build/release/)?mohvit bench\b|^perf record", "measures, which takes seconds to minutes"),
     (r"^mohvit verify tests/golden/\*|^build/release/mohvit verify", "the suite verify does it"),
-    (r"Desk,Goldfish", "takes a head load of ImageNet; the suite headload_paper makes one up and draws this figure"),
+    (r"Desk,Goldfish", "takes a head load of ImageNet; the suite headload_figures makes one up and runs this command"),
     (r"-o bindings/", "makes a file of the tree anew"),
     (r"xdg-open|demo/serve\.mjs|bench/run|^node ", "opens a browser, a server or a benchmark; the suites web and web_page do"),
 ]
