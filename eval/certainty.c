@@ -79,7 +79,7 @@ static double entropy_of(const float *x, size_t n)
 {
     double most = -INFINITY, sum = 0, weighted = 0;
     for (size_t i = 0; i < n; i++)
-        most = fmax(most, (double)x[i]);
+        most = (double)x[i] > most ? (double)x[i] : most; // GCC 12 for ARM ends with an error at fmax
     for (size_t i = 0; i < n; i++) {
         double above = (double)x[i] - most, e = exp(above);
         sum += e;
