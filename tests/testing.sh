@@ -42,6 +42,10 @@ preloaded() {
             >fault.txt 2>fault-err.txt </dev/null
     } 2>/dev/null
 }
+# grown SIZE PID: once the file `state` is larger, however slow the machine is, or its process has ended.
+grown() {
+    while [ "$(stat -c %s state 2>/dev/null || echo 0)" -le "$1" ] && kill -0 "$2" 2>/dev/null; do sleep 0.02; done
+}
 # get KEY …: a value of the JSON that was printed last.
 get() { "$json" "$@" <out.txt || fail "$(cat out.txt)"; }
 

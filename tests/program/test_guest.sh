@@ -138,20 +138,18 @@ openmp_settings_are_kept_to() {
 
 # ---- Signals ---------------------------------------------------------------------------------------
 
+# has_handler PID: of SIGTERM, which is bit 14.
+has_handler() { [ $((0x0$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null) >> 14 & 1)) = 1 ]; }
 child_of() { tr -d ' ' <"/proc/$1/task/$1/children"; }
 
 # begin COMMAND …: an evaluation by it in the background, stopped where it has results; $pid is the program's.
 begin() {
-    local i
     rm -f state
     set -m # else the shell has its background processes ignore SIGINT, as nohup would
     "$@" "$mohvit" eval "$data" --threads 2 --state state --quiet >out.txt 2>err.txt &
     started=$!
     set +m
-    for ((i = 0; i < 500; i++)); do
-        [ "$(stat -c %s state 2>/dev/null || echo 0)" -gt 6000 ] && break
-        sleep 0.02
-    done
+    grown 6000 $started
     pid=$(child_of $started)
     pid=${pid:-$started}
     kill -STOP "$pid"
@@ -196,8 +194,10 @@ so_it_does_as_the_first_process_of_a_container() {
     "${contained[@]}" "$mohvit" classify --from-file - <paths &
     started=$!
     exec 3>paths
-    sleep 1
-    pid=$(child_of $started)
+    until pid=$(child_of $started) && has_handler "$pid"; do
+        kill -0 $started || break
+        sleep 0.02
+    done
     kill -TERM "$pid"
     ends 143
     exec 3>&-
