@@ -133,7 +133,7 @@ ranks_give_the_same_bits() {
 }
 
 a_killed_count_goes_on() {
-    local few=$((images > 3000 ? 3000 : images)) kills=0
+    local few=$((images > 3000 ? 3000 : images < 600 ? 600 : images)) kills=0 # enough to be killed in the middle
     run 0 headload count "idx:$pictures,$classes" --limit $few -o whole.safetensors --per-image whole.images --quiet
     for seconds in 0.2 0.3 0.5 0.3; do
         { timeout -s KILL $seconds "$mohvit" headload count "idx:$pictures,$classes" --limit $few --state state \
