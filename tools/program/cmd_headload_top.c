@@ -188,10 +188,11 @@ static mohvit_status check_picture(void *user, size_t picture, const char *name,
 static int check_pictures(const per_image *p, const char *name, const bool *listed)
 {
     checking c = {0};
+    mohvit_error err;
     pictures_again_warn(p, name);
     if (!p->xxh64)
         return EXIT_FINE;
-    pictures_again(p, name, listed, check_picture, &c, NULL);
+    pictures_again(p, name, listed, check_picture, &c, &err);
     if (c.unread)
         complain("warning: %s: %zu of %zu pictures cannot be read where they were: whether they have changed "
                  "is not checked",

@@ -225,13 +225,12 @@ static void take(search *s, wanted *w)
 mohvit_status pictures_again(const per_image *from, const char *from_name, const bool *asked,
                              picture_taker *taker, void *user, mohvit_error *err)
 {
-    mohvit_error ignored;
     search s = {.from = from,
                 .from_name = from_name,
                 .take = taker,
                 .user = user,
                 .all = or_die(calloc(from->count + 1, sizeof *s.all)),
-                .err = err ? err : &ignored};
+                .err = err};
     for (size_t i = 0; i < from->count; i++)
         if (asked[i])
             s.all[s.count++] = (wanted){.name = or_die(per_image_name(from, i)), .picture = i};
