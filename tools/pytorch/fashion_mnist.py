@@ -56,7 +56,7 @@ def clutter(gray, rng):
     piece, out = size // 4, gray.copy()
     for i in np.flatnonzero(rng.random(n) < 0.5):
         out[i] = 0
-        for other in (i + rng.integers(1, n, 4)) % n:
+        for other in (i + rng.integers(1, max(n, 2), 4)) % n:
             (y, x), (top, left) = rng.integers(0, size - piece + 1, (2, 2))
             out[i, top:top + piece, left:left + piece] = gray[other, y:y + piece, x:x + piece]
         side = rng.integers(3 * size // 8, 3 * size // 4 + 1)
