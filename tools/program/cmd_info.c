@@ -127,7 +127,7 @@ static void print_published(const config *c)
     for (const struct published *p = published; p < published + PUBLISHED; p++)
         if (!strcmp(p->variant, config_name(c))) {
             output_printf("%-14s %s: top-1 %.1f %% at %zu pixels", heading, p->name, p->top1, p->size);
-            if (strcmp(p->name, p->variant))
+            if (strcmp(p->name, p->variant) != 0)
                 output_printf(", with --size %zu", p->size);
             output_printf("\n");
             heading = "";
