@@ -5,7 +5,6 @@ What it shows is what the program prints: the answer for a picture that is dropp
 of checkpoints and head loads that are dropped, too. Files that are neither are told of. Nothing is requested, and nothing
 could be. Keys are enough, axe-core finds nothing to mend, nothing overflows. SCREENSHOTS is a folder to leave pictures in."""
 
-import base64
 import csv
 import http.server
 import io
@@ -19,13 +18,13 @@ import time
 import urllib.error
 import urllib.request
 
-from PIL import Image, ImageDraw
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from chromium import browser, check, check_axe, failures
+from measure_web_page import measure
+from web_page import DROP, Page, browser, encoded, picture, read
+
+from chromium import check, check_axe, failures  # from where web_page looks
 
 page_file, mohvit, make_head_load = (os.path.abspath(p) for p in sys.argv[1:4])
 screenshots = sys.argv[4] if len(sys.argv) > 4 else None
@@ -37,6 +36,11 @@ SERVE = os.path.join(ROOT, "bindings/web/demo/serve.mjs")
 SAMPLE = os.path.join(ROOT, "tools/samples/ankle_boot.png")
 HOSTILE = ["n02088364\tbeagle, a dog", "<img src=x onerror=\"document.title='broken out'\">", "</script><script>document.title='broken out'</script>",
            "Ünïcödé 鶴", "&amp; &lt;b&gt;", "a \"quoted\" name"] + [f"class {i}" for i in range(4)]
+
+
+def shoot(page, name):
+    if screenshots:
+        page.shoot(screenshots, name)
 
 
 def said(*arguments):
@@ -51,108 +55,6 @@ def classified(*arguments):
 
 def routed(path, block):
     return said("routes", path, "-o", "-", "--block", block)["blocks"]
-
-
-class Page:
-    def __init__(self, driver):
-        self.driver = driver
-        self.open("file://" + page_file)
-
-    def open(self, url):
-        self.driver.get(url)
-        self.wait(lambda: self.data("ready"))
-        self.settle()
-
-    def js(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
-
-    def find(self, selector):
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def text(self, selector):
-        return self.js("return document.querySelector(arguments[0]).textContent", selector)
-
-    def texts(self, selector):
-        return self.js("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector)
-
-    def click(self, selector):
-        self.js("document.querySelector(arguments[0]).click()", selector)
-
-    def data(self, name):
-        return self.js("return document.documentElement.dataset[arguments[0]]", name)
-
-    def wait(self, condition):
-        end = time.monotonic() + 300  # a busy machine is no fault of the page
-        while not condition():
-            if time.monotonic() > end:
-                raise RuntimeError(f"the page does not get there; it says: {self.text('#status')} {self.problem()}")
-            time.sleep(0.02)
-
-    def settle(self):
-        """Until everything that was asked for has been computed."""
-        self.wait(lambda: self.data("state") == "ready")
-
-    def problem(self):
-        return self.text("#problem-text")
-
-    def answers(self):
-        return int(self.data("answers") or 0)
-
-    def drop(self, *files):
-        """Names and contents, all at once. True once they have been taken."""
-        self.driver.execute_async_script("""
-            const [files, done] = arguments, data = new DataTransfer();
-            for (const [name, content] of files)
-                data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
-            document.addEventListener('taken', () => done(), { once: true });
-            document.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));""",
-            [(name, base64.b64encode(content).decode()) for name, content in files])
-        self.settle()
-
-    def top(self, view=0):
-        """[(label, probability in percent)], as shown."""
-        lines = self.js("""return [...document.querySelectorAll(`[data-view="${arguments[0]}"] > .top li`)].map(
-            e => [e.querySelector('.name').textContent, parseFloat(e.querySelector('.value').textContent)])""", view)
-        return [tuple(line) for line in lines]
-
-    def emulate(self, width):
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                                    {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
-        self.js("return document.body.offsetWidth")
-
-    def theme(self, name):
-        if self.data("theme") != name:
-            self.click("#theme")
-
-    def shoot(self, name):
-        if not screenshots:
-            return
-        for theme in ("light", "dark"):
-            self.theme(theme)
-            for width in (390, 1280):
-                self.emulate(width)
-                shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
-                with open(os.path.join(screenshots, f"{name}-{width}-{theme}.png"), "wb") as f:
-                    f.write(base64.b64decode(shot["data"]))
-        self.theme("light")
-        self.emulate(1280)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def picture(folder, name, size, colour):
-    """A file with a picture: something like a bag, on black."""
-    image = Image.new("RGB", size)
-    draw = ImageDraw.Draw(image)
-    w, h = size
-    draw.rectangle([w * 0.2, h * 0.4, w * 0.8, h * 0.9], fill=colour)
-    draw.arc([w * 0.35, h * 0.15, w * 0.65, h * 0.65], 180, 360, fill=colour, width=max(1, w // 20))
-    path = os.path.join(folder, name)
-    image.save(path)
-    return path
 
 
 def same_top(page, what, expected, view=0):
@@ -243,7 +145,7 @@ def check_topk(page, path):
     check("what was is marked", len(page.js("return document.querySelectorAll('.top .was')")) == 5)
     set_step(page, 0)
     same_top(page, "a tenth of the heads", classified("--routed-heads", "10%", path))
-    check("heads follow", page.text("#block-note").endswith("picks 1."), page.text("#block-note"))
+    check("heads follow", page.text("#block-note").endswith("picks 1 of 6 routed heads."), page.text("#block-note"))
     line = page.js("return document.querySelector('.chart path[fill=none]').getAttribute('d').split(/[ML]/).length - 1")
     check("the chart has every top-k", line == most + 1, f"{line} {most}")
     page.click("#trained")
@@ -257,7 +159,7 @@ def check_two(page, first, second):
         same_top(page, f"picture {view} of two", classified(path), view)
     check("heads show both", len(page.js("return document.querySelectorAll('.tile:first-child canvas')")) == 2)
     check("loads of both", " · " in page.texts("#tiles .caption")[2])
-    page.shoot("two")
+    shoot(page, "two")
     page.click("#strip li.second button:last-child")
     page.settle()
     check("one again", len(page.js("return document.querySelectorAll('.answer')")) == 1)
@@ -362,8 +264,8 @@ def check_quiet(page):
     check("no console message", not log, log[:3])
     sent = [json.loads(e["message"])["message"] for e in page.driver.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in sent if e["method"] == "Network.requestWillBeSent"]
-    other = [u for u in urls if not u.startswith(("data:", "blob:")) and u != "file://" + page_file]
-    check("the page was seen to be read", "file://" + page_file in urls, urls[:3])
+    other = [u for u in urls if not u.startswith(("data:", "blob:")) and u != page.address]
+    check("the page was seen to be read", page.address in urls, urls[:3])
     check("no request", not other, other[:3])
 
 
@@ -410,6 +312,25 @@ def check_closed(page):
     check("the policy has refused it", {"connect-src", "img-src", "script-src-elem", "form-action"} <= set(blocked), blocked)
 
 
+def check_early(page, path):
+    """Files that are dropped before there is a model wait for it."""
+    early = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": f"""
+        document.addEventListener('DOMContentLoaded', () => {{
+            const files = {json.dumps(encoded([("early.safetensors", read(HEAD_LOAD)), (os.path.basename(path), read(path))]))};
+            document.documentElement.dataset.early = !document.documentElement.dataset.ready;
+            document.addEventListener('taken', () => document.documentElement.dataset.taken = 'yes', {{ once: true }});
+            {DROP}
+        }});"""})
+    page.open(page.address)
+    page.wait(lambda: page.data("taken"))
+    page.settle()
+    check("there was no model yet", page.data("early") == "true")
+    check("a head load that is dropped early is read", page.text("#load-note").startswith("early.safetensors: 10"), page.text("#load-note"))
+    check("no problem with early files", not page.problem(), page.problem())
+    same_top(page, "a picture that is dropped early", classified(path))
+    page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", early)
+
+
 def check_served(page):
     """`serve` isolates the page, and gives nothing else."""
     server = subprocess.Popen(["node", SERVE, page_file, "0"], stdout=subprocess.PIPE, text=True)
@@ -428,34 +349,15 @@ def check_served(page):
         server.wait()
 
 
-def measure(page, folder):
-    """Of the processor, all threads of the page together: what others do on the machine says nothing of the page."""
-    page.driver.execute_cdp_cmd("Performance.enable", {})
-
-    def spent():
-        return next(m["value"] for m in page.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"] if m["name"] == "ProcessTime")
-
-    for size, times in ((512, 5), (4000, 1)):
-        content = read(picture(folder, f"{size}.png", (size, size * 3 // 4 if size > 512 else size), (200, 190, 180)))
-        wall, processor = [], []
-        for _ in range(times):
-            before = spent()
-            page.drop((f"{size}.png", content))
-            processor.append(1000 * (spent() - before))
-            wall.append(float(page.data("ms")))
-        print(f"{size} px: {min(wall):.0f} ms from drop to answer; {min(processor):.0f} ms of the processor until all top-k are done")
-
-
 def main():
-    driver = browser("hide-scrollbars", "use-fake-device-for-media-stream", "use-fake-ui-for-media-stream", "window-size=1280,900",
-                     logs=("browser", "performance"))
+    driver = browser()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            page = Page(driver)
+            page = Page(driver, page_file)
             page.emulate(1280)
             page.theme("light")
             same_top(page, "the first sample", classified(SAMPLE))
-            page.shoot("first")
+            shoot(page, "first")
             bag = picture(folder, "bag.png", (512, 512), (210, 200, 190))
             check_picture(page, bag)
             check_blocks(page, bag)
@@ -470,7 +372,8 @@ def main():
             check_axe(page.driver, page.theme)
             page.theme("light")
             check_widths(page)
-            measure(page, folder)
+            measure(page, folder, sizes=[(512, 512)], drops=1)
+            check_early(page, bag)
             check_quiet(page)
             check_closed(page)
             check_served(page)

@@ -1,39 +1,6 @@
 // drawing.js - what a head does with a picture, drawn as `mohvit routes` does (tools/figures/route_picture.c); colours of
-// loads as in the report; elements and SVG.
-
-// ---- Elements ----------------------------------------------------------------------------------
-
-const SVG = new Set(["svg", "line", "path", "circle", "text", "rect"]);
-
-/** An element. What came from files is set as text or as an attribute, and so never as markup. */
-export function make(tag, attributes = {}, ...children) {
-    const element = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes))
-        element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-}
-
-/** A bar: how much of its track is filled, 0 … 1. */
-export function bar(part, colour) {
-    const fill = make("span", { class: part > 0 ? "fill" : "fill none" });
-    fill.style.width = `${100 * Math.min(1, Math.max(0, part))}%`;
-    if (colour)
-        fill.style.background = colour;
-    return make("span", { class: "track", "aria-hidden": "true" }, fill);
-}
-
-export function percent(part) {
-    return `${(100 * part).toFixed(part < 0.9995 && part >= 0.0005 ? 1 : 0)} %`;
-}
-
-export function wholePercent(part) {
-    return `${Math.round(100 * part)} %`;
-}
-
-export function grouped(number) {
-    return String(number).replace(/\B(?=(\d{3})+$)/g, "\u00a0");
-}
+// loads as in the report; the lines of the answer by top-k.
+import { make, percent, wholePercent } from "./elements.js";
 
 // ---- Pictures and gates ------------------------------------------------------------------------
 

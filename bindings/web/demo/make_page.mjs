@@ -10,12 +10,16 @@ const here = dirname(fileURLToPath(import.meta.url));
 const [folder, output, ...samples] = process.argv.slice(2);
 
 /* Modules as one classic script, since a page on a disk may not load modules: without their imports and exports, in an order
- * in which each comes behind what it uses. Their names must differ, which the compiler checks. */
+ * in which each comes behind what it uses. All names must differ. */
 function classic(name, files) {
     const text = files.map((file) => readFileSync(file, "utf8")
         .replace(/^import [^;]*;$/gm, "")
         .replace(/^export \{[^}]*\}[^;]*;$/gm, "")
         .replace(/^export /gm, "")).join("\n");
+    const names = [...text.matchAll(/^(?:async )?(?:function|class|const|let) (\w+)/gm)].map(([, one]) => one);
+    const twice = names.find((one, i) => names.indexOf(one) !== i); // of functions the last one would silently win
+    if (twice)
+        throw new Error(`${name}: two modules have a ${twice}`);
     const script = `(() => {\n"use strict";\nconst here = "";\n${text}})();\n`;
     new vm.Script(script, { filename: name });
     if (/<\/script|<!--/i.test(script))
@@ -25,7 +29,11 @@ function classic(name, files) {
 
 const modules = (...names) => names.map((name) => join(folder, `${name}.js`));
 const own = (...names) => names.map((name) => join(here, `${name}.js`));
-const script = classic("page", [...modules("errors", "picture", "system", "engine", "index"), ...own("drawing", "files", "head_load", "page")]);
+const script = classic("page", [
+    ...modules("errors", "picture", "system", "engine", "index"),
+    ...own("elements", "state", "files", "inlined", "drawing", "pictures", "topk", "answers", "profile", "heads", "head_load",
+        "head_map", "compute", "camera", "page"),
+]);
 const worker = classic("worker", modules("errors", "picture", "system", "engine", "worker"));
 const style = readFileSync(join(here, "page.css"), "utf8");
 
