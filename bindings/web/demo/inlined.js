@@ -13,14 +13,15 @@ function placeOf(id) {
     return URL.createObjectURL(new Blob([$(id).textContent], { type: "text/javascript" }));
 }
 
-const workerPlace = placeOf("worker");
-const compiled = WebAssembly.compile(inlined("wasm"));
+const workerPlace = placeOf("worker"), helperPlace = placeOf("helper");
+// Only a page that is served with the headers of `serve` may share memory, and so have threads.
+const compiled = WebAssembly.compile(inlined(globalThis.crossOriginIsolated ? "wasm-threads" : "wasm"));
 
 export const builtIn = { name: "built in", bytes: async () => inlined("nano") };
 
 /** source: {name, bytes(), config}. */
 export async function openModel({ bytes, config }) {
-    return load(await bytes(), { wasm: await compiled, worker: new Worker(workerPlace), config });
+    return load(await bytes(), { wasm: await compiled, worker: new Worker(workerPlace), helper: helperPlace, config });
 }
 
 /** [{name, blob}] */

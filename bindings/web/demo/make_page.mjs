@@ -35,6 +35,7 @@ const script = classic("page", [
         "head_map", "compute", "camera", "page"),
 ]);
 const worker = classic("worker", modules("errors", "picture", "system", "engine", "worker"));
+const helper = classic("helper", modules("system", "helper"));
 const style = readFileSync(join(here, "page.css"), "utf8");
 
 const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
@@ -48,10 +49,12 @@ const parts = {
     SCRIPT: script,
     DATA: [
         data("wasm", join(folder, "mohvit.wasm")),
+        data("wasm-threads", join(folder, "mohvit_threads.wasm")),
         data("nano", join(folder, "moh_vit_nano.safetensors")),
         data("head-load", join(here, "fashion_mnist.head_load.safetensors")),
         ...samples.map((file, i) => data(`sample-${i}`, file, ` data-sample="${basename(file)}"`)),
         `<script type="text/plain" id="worker">${worker}</script>`,
+        `<script type="text/plain" id="helper">${helper}</script>`,
     ].join("\n"),
 };
 writeFileSync(output, readFileSync(join(here, "index.html"), "utf8").replace(/\{\{(\w+)\}\}/g, (_, name) => parts[name]));
