@@ -1,5 +1,5 @@
 // bench.mjs - measures both engines, each time in a process or page of its own, and prints a table.
-// Usage: node bench.mjs PACKAGE MODELS ROUNDS
+// Usage: node bench.mjs PACKAGE MODELS ROUNDS [RUNS]
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -8,7 +8,7 @@ import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const [folder, models, rounds] = process.argv.slice(2);
+const [folder, models, rounds, runs] = process.argv.slice(2);
 const runtime = join(here, "node_modules/onnxruntime-web");
 const MODELS = [{ name: "built-in", file: "nano", size: 64, runs: 200 }, { name: "S-75", file: "small", size: 224, runs: 5 }];
 const TIMEOUT = 300_000;
@@ -99,14 +99,20 @@ const inChromium = {
 
 // ---- Both ----------------------------------------------------------------------------------------
 
-async function compare(where, { file, size, runs }, threads) {
-    const all = { mohvit: [], onnxruntime: [] };
-    for (let round = 0; round < Number(rounds); round++)
-        for (const engine of Object.keys(all))
-            all[engine].push(await where.measure({
+const ms = (value) => value < 100 ? value.toFixed(1) : value.toFixed(0);
+
+async function compare(where, model, threads) {
+    const { name, file, size } = model, all = { mohvit: [], onnxruntime: [] };
+    for (let round = 1; round <= Number(rounds); round++)
+        for (const engine of Object.keys(all)) {
+            const answer = await where.measure({
                 engine, place: where.places[engine], model: where.places.model(`${file}.safetensors`),
-                onnx: where.places.model(`${file}.onnx`), threads, size, runs,
-            }));
+                onnx: where.places.model(`${file}.onnx`), threads, size, runs: Number(runs || model.runs),
+            });
+            all[engine].push(answer);
+            console.error(`bench: ${where.name}, ${name}, ${threads} ${threads > 1 ? "threads" : "thread"}, round ${round} of ${rounds}, ${engine}: `
+                + `ready ${ms(answer.ready)} ms, a picture ${ms(median(answer.times))} ms`);
+        }
     const [ours, theirs] = Object.values(all).map((answers) => ({
         ready: median(answers.map(({ ready }) => ready)), time: median(answers.map(({ times }) => median(times))),
         logits: answers[0].logits,
@@ -117,17 +123,16 @@ async function compare(where, { file, size, runs }, threads) {
     return { ours, theirs, off };
 }
 
-const ms = (value) => value < 100 ? value.toFixed(1) : value.toFixed(0);
 const { version } = JSON.parse(readFileSync(join(runtime, "package.json")));
-const head = ["", "model", "threads", "mohvit ready", "a picture", `onnxruntime-web ${version} ready`, "a picture", "ratio",
-    "logits differ by"];
-console.log(`${cpus()[0].model}, milliseconds, medians of ${rounds} processes each.\n`);
+const head = ["", "model", "threads", "mohvit, ms a picture", `onnxruntime-web ${version}, ms a picture`, "ratio", "mohvit, ms until ready",
+    "onnxruntime-web, ms until ready", "logits differ by"];
+console.log(`${cpus()[0].model}, ${availableParallelism()} cores; medians of ${rounds} processes each.\n`);
 console.log(`| ${head.join(" | ")} |\n|${head.map((_, i) => i < 2 ? "---|" : "---:|").join("")}`);
 for (const where of [inNode, inChromium])
     for (const model of MODELS)
         for (const threads of new Set([1, availableParallelism()])) {
             const { ours, theirs, off } = await compare(where, model, threads);
-            console.log(`| ${[where.name, model.name, threads, ms(ours.ready), ms(ours.time), ms(theirs.ready), ms(theirs.time),
-                (ours.time / theirs.time).toFixed(2), off.toExponential(1)].join(" | ")} |`);
+            console.log(`| ${[where.name, model.name, threads, ms(ours.time), ms(theirs.time),
+                (ours.time / theirs.time).toFixed(2), ms(ours.ready), ms(theirs.ready), off.toExponential(1)].join(" | ")} |`);
         }
 server.close();
