@@ -1,4 +1,4 @@
-# clang-tidy and cppcheck as tests, over what this build compiles. What they look for, and what not and why: .clang-tidy,
+# clang-tidy and cppcheck as tests, over all that a build compiles. What they look for, and what not and why: .clang-tidy,
 # vit/.clang-tidy and tools/cppcheck.supp. And the libraries where addresses have 32 bits.
 find_program(RUN_CLANG_TIDY NAMES run-clang-tidy REQUIRED)
 find_program(CPPCHECK cppcheck REQUIRED)
