@@ -26,8 +26,8 @@ same_result() { equal "$(grep -v 'images/s\|^rate' "$1")" "$(grep -v 'images/s\|
 
 # ---- Memory ----------------------------------------------------------------------------------------
 
-# starve STEP ARGUMENT …: has every allocation fail, or every so many, alone and with all after it. Where a library
-# knows a way without, the result must be the same. `again` is run after each.
+# starve STEP ARGUMENT …: has every allocation fail, or every so many, alone and, a third of these, with all after it. Where a
+# library knows a way without, the result must be the same. `again` is run after each.
 starve() {
     local every=$1 n i lasting status
     shift
@@ -37,7 +37,7 @@ starve() {
     [ "$n" -gt 50 ] || fail "only $n allocations"
     again
     for lasting in "" +; do
-        for ((i = 1; i <= n; i += every)); do
+        for ((i = 1; i <= n; i += ${lasting:+3 *} every)); do
             starved $i$lasting "$@"
             status=$?
             # AddressSanitizer itself asks for memory where a thread starts, and gives up without.
