@@ -7,6 +7,7 @@
 #include "vit/network/config.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +57,8 @@ bool importance_open_or_complain(importance_table *out, const char *path, const 
     if (!fine_or_complain(importance_read(out, path, l, load_name, &err), &err))
         return false;
     if (out->failed)
-        complain("warning: %s: %llu of %llu pictures failed, and are not in it", path,
-                 (unsigned long long)out->failed, (unsigned long long)(out->images + out->failed));
+        complain("warning: %s: %" PRIu64 " of %" PRIu64 " pictures failed, and are not in it", path,
+                 out->failed, out->images + out->failed);
     return true;
 }
 
