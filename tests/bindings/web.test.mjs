@@ -382,10 +382,22 @@ test("a lack of memory is an error, and answers that are no numbers are", async 
     await rejects(model.classify(somePicture(8, 8, 3)), "NonFiniteError", /./);
 });
 
-test("the lines of README.md give an answer", async () => {
-    const [, lines] = readFileSync(join(GOLDEN, "../../README.md"), "utf8").match(/^```js\n(.*?)^```$/ms);
+/* What a page shows of JavaScript, with pixels for its file. Gives what the names in `wanted` are then. */
+function runLines(page, wanted) {
+    const lines = [...readFileSync(page, "utf8").matchAll(/^```js\n(.*?)^```$/gms)].map(([, text]) => text).join("");
     assert.match(lines, /^import \{ load \} from "mohvit";$/m);
-    const run = new (async () => {}).constructor("load", "file", lines.replace(/^import .*/m, "") + "return answer.top;");
-    const top = await run(load, { data: new Uint8Array(64 * 64 * 4), width: 64, height: 64 });
+    const open = lines.replace(/^import .*/m, "").replace(/^model\.close\(\);$/m, ""); // later lines go on with the model
+    const run = new (async () => {}).constructor("load", "file", `${open}return [${wanted}];`);
+    return run(load, { data: new Uint8Array(64 * 64 * 4), width: 64, height: 64 });
+}
+
+test("the lines of README.md, and of the package's, give what they say", async () => {
+    const [top] = await runLines(join(GOLDEN, "../../README.md"), "answer.top");
     assert.equal(top.length, 5);
+    const [answer, again, heads, values, tokens, active, bytes] =
+        await runLines(join(PACKAGE, "README.md"), "answer, again, heads, values, tokens, active, bytes");
+    assert.notDeepEqual(again.logits, answer.logits);
+    assert.equal(values.length % heads, 0);
+    assert.deepEqual(active, Float64Array.from(again.headTokens));
+    assert.ok(tokens.every((count) => count > 0) && bytes.length > 1000);
 });
