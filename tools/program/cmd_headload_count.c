@@ -118,8 +118,7 @@ static int run_count(int argc, char **argv)
     int parsed =
         options_read(&command_headload_count, argc, argv, EVALUATION_LETTERS "o:", table, take_option, &o);
     o.run.head_load = true;
-    if (parsed == PARSED && !o.output)
-        parsed = usage_error("headload count", "expected -o and the name of the file to write");
+    o.run.missing = o.output ? NULL : "expected -o and the name of the file to write";
     return evaluation_command(&o.run, parsed, argc, argv, finish, &o);
 }
 

@@ -181,5 +181,6 @@ int evaluation_options_check(evaluation_options *o, int argc, char **argv)
     for (size_t i = 0; i < o->data_count; i++)
         names_file(FILE_DATA, NULL, unless_stream(o->data[i]));
     model_names_weights(&o->model);
-    return outputs_check(name);
+    status = outputs_check(name);
+    return status == PARSED && o->missing ? usage_error(name, "%s", o->missing) : status;
 }

@@ -123,6 +123,7 @@ enum {
 
 typedef struct evaluation_options {
     const char *command;
+    const char *missing; /* what to say where all else is right; NULL: nothing is missing */
     model_options model;
     char **data; /* (data_count) arguments */
     size_t data_count;
