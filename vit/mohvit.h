@@ -61,11 +61,12 @@ typedef enum mohvit_precision {
     MOHVIT_PRECISION_AUTO, /* F32 */
     MOHVIT_PRECISION_F32,
     MOHVIT_PRECISION_BF16, /* with float32 sums; native */
-    MOHVIT_PRECISION_INT8  /* with int32 sums; native */
+    MOHVIT_PRECISION_INT8, /* with int32 sums; native */
+    MOHVIT_PRECISION_F16   /* half precision, with float32 sums of sums; native */
 } mohvit_precision;
 
-/* "auto", "native", "openblas"; "auto", "f32", "bf16", "int8". NULL for a value that is none: counting from
- * AUTO lists them. Constants. Thread-safe. */
+/* "auto", "native", "openblas"; "auto", "f32", "bf16", "int8", "f16". NULL for a value that is none: counting
+ * from AUTO lists them. Constants. Thread-safe. */
 MOHVIT_API const char *mohvit_backend_name(mohvit_backend backend);
 MOHVIT_API const char *mohvit_precision_name(mohvit_precision precision);
 /* And back; MOHVIT_ERROR_ARGUMENT lists the names. *backend, *precision are set on success alone.

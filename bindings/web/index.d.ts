@@ -18,7 +18,7 @@ export interface LoadOptions {
     config?: string | object;
     /** Side of the square input in pixels. */
     imgSize?: number;
-    precision?: "f32" | "bf16" | "int8";
+    precision?: "f32" | "bf16" | "int8" | "f16";
     routedHeads?: RoutedHeads;
     /** Threads that compute a picture; one where memory cannot be shared. Default, and 0: in a page that is cross-origin isolated
      * one for each processor, else and in node one. */

@@ -274,7 +274,7 @@ class Models(Suite):
     def test_options(self):
         self.assertEqual(mohvit.Model(img_size=96).img_size, 96)
         self.assertEqual(mohvit.Model(backend="openblas").backend, "openblas")
-        for precision in ("bf16", "int8"):
+        for precision in ("bf16", "int8", "f16"):
             try:
                 self.assertEqual(mohvit.Model(precision=precision).precision, precision)
             except mohvit.UnsupportedError as error:

@@ -190,7 +190,7 @@ test("models come from places, bytes and other precisions", async () => {
     for (const source of [place, pathToFileURL(place), readFileSync(place), new Uint8Array(readFileSync(place)).buffer])
         assert.deepEqual((await (await load(source, { wasm: join(PACKAGE, "mohvit.wasm") })).classify(picture)).logits, logits);
     const wasm = await WebAssembly.compile(readFileSync(join(PACKAGE, "mohvit.wasm")));
-    for (const [precision, tolerance] of [["bf16", 0.3], ["int8", 1]]) {
+    for (const [precision, tolerance] of [["bf16", 0.3], ["int8", 1], ["f16", 0.05]]) {
         const model = await load(undefined, { precision, wasm });
         assert.equal(model.provenance.precision, precision);
         assertNear((await model.classify(picture)).logits, logits, tolerance);

@@ -21,7 +21,7 @@ flags=(-std=gnu11 -O2 -msse2 -mfpmath=sse -fopenmp -fopenmp-simd -D_GNU_SOURCE -
 find base weights imgio vit tests/house/narrow.c -name '*.c' ! -name '*_alone.c' ! -name '*_web.c' ! -name 'no_*.c' -print0 |
     xargs -0 -P 2 -I FILE sh -c 'file=$1 work=$2 && shift 2 &&
         "$@" -c "$file" -o "$work/$(echo "$file" | tr / _).o"' sh FILE "$work" "$compiler" "${flags[@]}"
-for precision in bf16 int8; do
+for precision in bf16 int8 f16; do
     "$compiler" "${flags[@]}" -DPRECISION=$precision -c vit/kernels/gemm_native.c -o "$work/gemm_native_$precision.o"
 done
 "$compiler" -c -I . -I weights weights/embedded.S -o "$work/embedded.o"

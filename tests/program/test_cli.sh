@@ -53,8 +53,8 @@ the_version_is_printed() {
     [[ -e $module || $module == null ]] || fail "$out"
     MOHVIT_ISA=baseline run 0 --version --format json
     equal "$(get instruction_set)" baseline
-    equal "$(get backends native)" '["f32","bf16","int8"]'
-    equal "$(get kernels)" '["f32_baseline","bf16_widen_baseline","int8_baseline"]'
+    equal "$(get backends native)" '["f32","bf16","int8","f16"]'
+    equal "$(get kernels)" '["f32_baseline","bf16_widen_baseline","int8_baseline","f16_widen_baseline"]'
     MOHVIT_ISA=nonsense run 3 --version
     has "$err" "MOHVIT_ISA=nonsense"
     MOHVIT_KERNELS=nonsense run 3 --version
@@ -133,7 +133,7 @@ mistakes_in_usage_end_with_2_and_say_what_was_expected() {
         has "$err" "routed heads"
     done
     run 2 bench --precision fp8
-    has "$err" "auto, f32, bf16, int8"
+    has "$err" "auto, f32, bf16, int8, f16"
     run 2 bench extra
 }
 
@@ -976,6 +976,8 @@ what_ran_is_stated() {
     equal "$(get provenance kernels)" "bf16_widen_baseline, f32_$(get provenance instruction_set)"
     MOHVIT_ISA=baseline run 0 bench --iters 1 --format json --precision int8
     equal "$(get provenance kernels)" "int8_baseline, bf16_widen_baseline, f32_baseline"
+    MOHVIT_ISA=baseline run 0 bench --iters 1 --format json --precision f16
+    equal "$(get provenance kernels)" "f16_widen_baseline, f32_baseline"
     run 0 bench --iters 1 --format json --backend openblas
     [[ $(get provenance kernels) =~ ^openblas_[A-Z] ]] || fail "$out"
     run 0 bench --iters 1 --format json --routed-heads 1

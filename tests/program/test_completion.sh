@@ -52,7 +52,7 @@ expect "--json" mohvit headload export --js
 expect "text json csv" mohvit classify --format ""
 expect "text json" mohvit headload stats --format ""
 expect "f32 f16 bf16" mohvit convert --dtype ""
-expect "auto f32 bf16 int8" mohvit classify --precision ""
+expect "auto f32 bf16 int8 f16" mohvit classify --precision ""
 expect "auto native openblas" mohvit bench --backend ""
 expect "native" mohvit bench --backend = n
 expect "auto native openblas" mohvit bench --backend =

@@ -72,7 +72,7 @@ class Comparison(unittest.TestCase):
     def test_the_program_is_measured_in_every_precision_that_the_processor_has(self):
         self.check("mohvit", "f32", 1e-4)
         self.assertEqual(self.results["mohvit", "f32"]["batches"]["1"]["time_over_mohvit"]["high"], 1)
-        for precision in ("bf16", "int8"):
+        for precision in ("bf16", "int8", "f16"):
             if ("mohvit", precision) in self.results:
                 self.check("mohvit", precision, compare.TOLERANCE[precision])
             else:

@@ -20,7 +20,7 @@ static const char help[] =
     "the seed, unless --weights gives the weights or the file has a tensor \"input\".\n"
     "MOHVIT_WEIGHTS and the built-in model play no part.\n\n"
     "  --tolerance X        of logits, gates and blocks; default 2e-4, which is for float32: with\n"
-    "                       --precision bf16 or int8 they differ by more\n"
+    "                       --precision f16, bf16 or int8 they differ by more\n"
     "  --count-tolerance N  tokens by which a head's count in a block may differ; default 0\n"
     "  --format FORMAT      text (default) or json: a line for each file\n"
     "  -h, --help           show this\n"

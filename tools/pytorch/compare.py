@@ -47,7 +47,7 @@ IMAGES = 8  # that a contestant classifies in a round, after one to warm up
 
 # How far logits may be from those in float64: RMS, in parts of their standard deviation. Float32 lands near 1e-5;
 # one of PyTorch's eight images of S-75 was farther off, probably for a head that a token picked otherwise: 1.5e-4 in all.
-TOLERANCE = {"f32": 1e-3, "bf16": 0.15, "int8": 0.3}
+TOLERANCE = {"f32": 1e-3, "bf16": 0.15, "int8": 0.3, "f16": 0.1}
 
 
 # Those that can be left out, or be missing.
@@ -192,7 +192,7 @@ def make_contestants(args, directory, job, pixels):
     core = openblas_core(args.mohvit)
     python, node = [sys.executable, f"{HERE}/contestant.py"], ["node", f"{ONNXRUNTIME}/contestant.js"]
     wanted = [("mohvit", precision, python, {"library": library_of(args.mohvit), "precision": precision})
-              for precision in ("f32", "bf16", "int8")]
+              for precision in ("f32", "bf16", "int8", "f16")]
     if "published" not in args.missing:
         wanted.append(("PyTorch, published code", "f32", python, {"form": "published"}))
     if "pytorch" not in args.missing:

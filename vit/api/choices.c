@@ -7,7 +7,7 @@
 
 /* AUTO comes before the network's own. */
 _Static_assert(MOHVIT_PRECISION_F32 == PRECISION_F32 + 1 && MOHVIT_PRECISION_BF16 == PRECISION_BF16 + 1 &&
-                   MOHVIT_PRECISION_INT8 == PRECISION_INT8 + 1,
+                   MOHVIT_PRECISION_INT8 == PRECISION_INT8 + 1 && MOHVIT_PRECISION_F16 == PRECISION_F16 + 1,
                "the two lists of precisions have one order");
 
 const char *mohvit_backend_name(mohvit_backend b)
@@ -44,7 +44,7 @@ static const char *name_of_precision(size_t value)
     return mohvit_precision_name((mohvit_precision)value);
 }
 
-/* The value of that name. The message lists all: "auto, f32, bf16 or int8". */
+/* The value of that name. The message lists all: "auto, f32, bf16, int8 or f16". */
 static mohvit_status find(size_t *out, const char *name, namer *name_of, const char *what, mohvit_error *err)
 {
     char list[128] = "";

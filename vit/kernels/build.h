@@ -15,7 +15,8 @@
 /* m(1) m(2) …: a block of each height */
 #define UP_TO_4(m)  m(1) m(2) m(3) m(4)
 #define UP_TO_6(m)  UP_TO_4(m) m(5) m(6)
-#define UP_TO_14(m) UP_TO_6(m) m(7) m(8) m(9) m(10) m(11) m(12) m(13) m(14)
+#define UP_TO_12(m) UP_TO_6(m) m(7) m(8) m(9) m(10) m(11) m(12)
+#define UP_TO_14(m) UP_TO_12(m) m(13) m(14)
 
 #define PANEL (2 * VL) /* outputs whose weights a product packs together, and pairs read */
 
@@ -27,5 +28,6 @@ void NAMED(add_attend)(kernels *k);
 void NAMED(add_pairs)(kernels *k);
 void NAMED(add_multiply_adds)(kernels *k);
 void NAMED(add_f32)(kernels *k), NAMED(add_bf16)(kernels *k), NAMED(add_int8)(kernels *k);
+void NAMED(add_f16)(kernels *k);
 
 #endif

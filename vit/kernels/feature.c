@@ -15,4 +15,5 @@ void NAMED(add_set)(kernels *k)
     NAMED(add_f32)(k);
     NAMED(add_bf16)(k);
     NAMED(add_int8)(k);
+    NAMED(add_f16)(k);
 }

@@ -5,7 +5,7 @@
 
 /* ---- Precisions ---------------------------------------------------------------------------------- */
 
-static const char *const precisions[PRECISIONS] = {"f32", "bf16", "int8"};
+static const char *const precisions[PRECISIONS] = {"f32", "bf16", "int8", "f16"};
 
 const char *precision_name(precision p)
 {
@@ -69,4 +69,5 @@ static gemm_tiles native_tiling(size_t N, size_t out)
 
 #define NATIVE(p) [p] = {"native", p, parallel_run, native_tiling, true, NULL}
 
-const gemm gemm_native[PRECISIONS] = {NATIVE(PRECISION_F32), NATIVE(PRECISION_BF16), NATIVE(PRECISION_INT8)};
+const gemm gemm_native[PRECISIONS] = {NATIVE(PRECISION_F32), NATIVE(PRECISION_BF16), NATIVE(PRECISION_INT8),
+                                      NATIVE(PRECISION_F16)};

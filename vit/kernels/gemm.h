@@ -53,7 +53,7 @@ const char *gemm_openblas_version(void);
 mohvit_status gemm_choose(const gemm **out, const char *name, precision p, const kernels *k,
                           mohvit_error *err);
 
-/* "f32", "bf16", "int8". */
+/* "f32", "bf16", "int8", "f16". */
 const char *precision_name(precision p);
 
 /* Every backend that can be loaded in each of its precisions; NULL past the end. */

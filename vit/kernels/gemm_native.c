@@ -5,15 +5,18 @@
  *   f32   a step of the innermost loop takes one input, a float;
  *   bf16  likewise: weights are bfloat16, widened to floats in registers, once for all rows of a block; or,
  *         by AVX512-BF16, two inputs, bfloat16 like their weights, that one instruction multiplies and adds;
+ *   f16   one input: weights are half-precision numbers, widened like bfloat16; or, by AVX512-FP16 and
+ *         ARMv8.2's FP16, inputs and short sums are, too. Rows and weights are multiplied by powers of two on
+ *         their way, so that none leaves the range of half precision;
  *   int8  two inputs: 127ths of their row's largest magnitude, in 16 bits, times weights that are bytes and
  *         are widened likewise, 127ths of their output's; or, by AVX512-VNNI and AVX-VNNI, four inputs,
  *         bytes, to which 128 is added to make them unsigned. Sums are exact, and the bits of a result the
  *         same by every version: CMakeLists.txt forbids the compiler to fuse multiplying with adding.
  *
- * All the rest is the same: what a step takes of x fills one word of 32 bits. W lies in panels of PANEL
- * outputs: for each step, the words of two vectors' outputs side by side, or, where they are widened, in the
- * lower and upper halves of one vector's. A block of up to ROWS tokens by one panel is summed in registers
- * over all inputs, so x is read where it lies and nothing is repacked.
+ * All the rest is the same: what a step takes of x fills one word of 32 bits, or of 16 in half precision. W
+ * lies in panels of PANEL outputs: for each step, the words of two vectors' outputs side by side; bf16 and
+ * int8, where they are widened, in the lower and upper halves of one vector's. A block of up to ROWS tokens
+ * by one panel is summed in registers over all inputs, so x is read where it lies and nothing is repacked.
  *
  * Every output is made of sums that depend on the number of inputs alone, whatever block it falls into: the
  * result does not depend on how rows and columns are cut. */
@@ -27,22 +30,38 @@
 #define IS_f32       1
 #define IS_bf16      2
 #define IS_int8      3
+#define IS_f16       4
 #define PRECISION_IS CONCAT(IS, PRECISION)
 #define F32          (PRECISION_IS == IS_f32)
 #define BF16         (PRECISION_IS == IS_bf16)
 #define INT8         (PRECISION_IS == IS_int8)
+#define F16          (PRECISION_IS == IS_f16)
+
+/* Arithmetic in half precision: the processor's, or EMULATE_HALVES the compiler's. */
+#if F16 &&                                                                                                   \
+    (defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC) || defined(EMULATE_HALVES))
+#define HALVES 1
+#else
+#define HALVES 0
+#endif
 
 /* Weights are stored in half of the bits that they are multiplied in. */
-#if (BF16 && !defined(__AVX512BF16__)) || (INT8 && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__))
+#if (BF16 && !defined(__AVX512BF16__)) || (F16 && !HALVES) ||                                                \
+    (INT8 && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__))
 #define WIDEN 1
 #else
 #define WIDEN 0
 #endif
 
+#define SCALED (F16 || INT8) // outputs, and rows that are encoded, have a step that their numbers count
+
 _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 #if VECTOR_REGISTERS == 32
 #define HEIGHTS UP_TO_14
 #define ROWS    14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */
+#elif HALVES
+#define HEIGHTS UP_TO_12
+#define ROWS    12 /* 12 sums, the weights, a broadcast: 14 of 16 */
 #else
 #define HEIGHTS UP_TO_6
 #define ROWS    6 /* 12 sums, 2 weights, a broadcast: 15 of 16 */
@@ -67,14 +86,19 @@ INLINE sums multiply_add(sums sum, word x, words w)
     return sum + x * w;
 }
 
-#elif BF16 && WIDEN
+#elif WIDEN && (BF16 || F16)
 typedef float word;
-typedef uint32_t number; // whose lower half is bfloat16
+typedef uint32_t number; // whose lower half is the weight
 typedef vec words, sums;
-#define ENTRY  PRECISION_BF16
-#define METHOD "_widen"
-#define INPUTS 1
-#define CHAIN  SIZE_MAX // rounding the weights to 8 bits outweighs what the sums round
+#define ENTRY        (BF16 ? PRECISION_BF16 : PRECISION_F16)
+#define METHOD       "_widen"
+#define INPUTS       1
+#define CHAIN        SIZE_MAX // rounding the weights to 8 or 11 bits outweighs what the sums round
+
+/* What is multiplied are floats, and a sum must not leave their range where the product does not. So weights
+ * stay as they are, unless the largest of an output lies below these powers of two, or above. */
+#define LEAST_WEIGHT (-10)
+#define MOST_WEIGHT  14
 
 INLINE sums multiply_add(sums sum, word x, words w)
 {
@@ -94,6 +118,29 @@ typedef vec sums;
 INLINE sums multiply_add(sums sum, word x, words w)
 {
     return (sums)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)x), (__m512bh)w);
+}
+
+#elif F16
+typedef _Float16 word;
+typedef uint32_t number; // whose lower half is the weight
+typedef _Float16 words __attribute__((vector_size(4 * VL)));
+typedef words sums; // of a whole panel
+#define ENTRY        PRECISION_F16
+#define METHOD       "_half"
+#define INPUTS       1
+
+/* Summed in half precision at a time, floats from there on. The largest of a row of x is brought between 2^4
+ * and 2^5, that of an output's weights between 2^3 and 2^4: such sums cannot leave the range, and what is
+ * small enough to lose bits is 2^-18 of the largest. */
+#define CHAIN        72
+#define LARGEST      4
+#define LEAST_WEIGHT 3
+#define MOST_WEIGHT  3
+_Static_assert(CHAIN << (LARGEST + 1 + MOST_WEIGHT + 1) < 65504, "the largest number in half precision");
+
+INLINE sums multiply_add(sums sum, word x, words w)
+{
+    return sum + x * w;
 }
 
 #elif INT8
@@ -125,10 +172,15 @@ INLINE sums multiply_add(sums sum, word x, words w)
 #endif
 }
 
+#endif
+
+#if SCALED
 /* Behind the words of a panel: what its outputs are scaled by, and what is ADDED to x comes to. */
 typedef struct {
     float scale[PANEL];
+#if INT8
     int32_t offset[PANEL];
+#endif
 } panel_scales;
 #endif
 
@@ -139,11 +191,15 @@ typedef words words_unaligned __attribute__((aligned(4), may_alias, unused));
 typedef word word_unaligned __attribute__((aligned(1), may_alias));
 
 /* Bytes of a step of a panel, and the weights there of one vector's outputs, or of two. */
-#define STEP_BYTES ((WIDEN ? VL : PANEL) * sizeof(word))
+#define STEP_BYTES ((WIDEN || HALVES ? VL : PANEL) * sizeof(uint32_t))
 
 INLINE void load_weights(words w[2], const char *step, size_t width)
 {
-#if WIDEN
+#if F16 && WIDEN
+    (void)width;
+    w[0] = vec_from_halves((const uint16_t *)step);
+    w[1] = vec_from_halves((const uint16_t *)step + VL);
+#elif WIDEN
     uvec both = *(const uvec_unaligned *)step;
     (void)width;
 #if BF16
@@ -156,7 +212,7 @@ INLINE void load_weights(words w[2], const char *step, size_t width)
 #else
     const words_unaligned *at = (const words_unaligned *)step;
     w[0] = at[0];
-    if (width > 1)
+    if (width > 1 && !HALVES)
         w[1] = at[1];
 #endif
 }
@@ -169,7 +225,7 @@ INLINE size_t steps_of(size_t in)
 INLINE size_t panel_bytes(size_t in)
 {
     size_t bytes = steps_of(in) * STEP_BYTES;
-#if INT8
+#if SCALED
     bytes += sizeof(panel_scales);
 #endif
     return bytes;
@@ -192,9 +248,9 @@ INLINE uint16_t to_bf16(float x)
         return (uint16_t)(bits >> 16 | 0x40);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
-#elif INT8
-/* The step that the largest magnitude of x (n) is 127 of; NaN or infinite where an x is. */
-INLINE float step_of(const float *x, size_t n)
+#elif SCALED
+/* The largest magnitude of x (n); NaN or infinite where an x is. */
+INLINE float largest_of(const float *x, size_t n)
 {
     uint32_t largest = 0; // as bits, which order magnitudes, NaN above all
 #pragma omp simd reduction(max : largest)
@@ -209,7 +265,7 @@ INLINE float step_of(const float *x, size_t n)
     }
     float magnitude;
     memcpy(&magnitude, &largest, sizeof magnitude);
-    return magnitude / 127;
+    return magnitude;
 }
 
 /* 1 / step; 0 if the row is all zero or not finite. */
@@ -217,6 +273,43 @@ INLINE float steps_per(float step)
 {
     float inverse = 1 / step;
     return step > 0 && inverse < INFINITY ? inverse : 0;
+}
+#endif
+
+#if F16
+/* The power of two that brings a row whose largest magnitude is that to between 2^least and 2^(most+1), or
+ * as near as its inverse is a float; NaN or infinite where that is. */
+INLINE float step_of(float largest, int32_t least, int32_t most)
+{
+    int32_t bits, wanted;
+    float step;
+    memcpy(&bits, &largest, sizeof bits);
+    int32_t exponent = (bits >> 23) - 127;
+    if (exponent == 128)
+        return largest;
+    wanted = exponent < least ? least : exponent > most ? most : exponent;
+    exponent -= wanted;
+    bits = (exponent < -126 || bits >> 23 == 0) ? 1 << 22 : (exponent + 127) << 23; // 2^-127 is denormal
+    memcpy(&step, &bits, sizeof step);
+    return step;
+}
+
+/* To the nearest, ties to even, for magnitudes up to 65504. */
+INLINE uint16_t to_half(float x)
+{
+    uint32_t bits, magnitude, small;
+    memcpy(&bits, &x, sizeof bits);
+    magnitude = bits & 0x7fffffffu;
+    float with_unit = fabsf(x) + 0.5f; // whose last bit counts 2^-24, as that of denormal halves
+    memcpy(&small, &with_unit, sizeof small);
+    uint32_t normal = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
+    return (uint16_t)((bits >> 16 & 0x8000) | (magnitude < 113u << 23 ? small - 0x3f000000 : normal));
+}
+#elif INT8
+/* The step that the largest magnitude is 127 of; NaN or infinite where that is. */
+INLINE float step_of(float largest)
+{
+    return largest / 127;
 }
 
 /* A whole number in [−127, 127]. */
@@ -231,7 +324,7 @@ INLINE int32_t in_steps(float x, float inverse)
 #endif
 
 /* VL words of a row of weights, of which n numbers exist; the others are 0. Returns the sum of bytes. */
-INLINE int32_t pack_words(word *to, const float *w, size_t n, float inverse)
+INLINE int32_t pack_words(vec *to, const float *w, size_t n, float inverse)
 {
     number numbers[VL * INPUTS] = {0};
     int32_t sum = 0;
@@ -250,6 +343,8 @@ INLINE int32_t pack_words(word *to, const float *w, size_t n, float inverse)
     for (size_t i = 0; i < n; i++)
 #if BF16
         numbers[i] = to_bf16(w[i]);
+#elif F16
+        numbers[i] = to_half(w[i] * inverse);
 #else
         numbers[i] = w[i];
 #endif
@@ -261,7 +356,11 @@ INLINE int32_t pack_words(word *to, const float *w, size_t n, float inverse)
 /* The words of a step's outputs first … first+VL−1 of a panel to where they belong. */
 INLINE void store_weights(char *step, size_t first, const vec *w)
 {
-#if WIDEN
+#if F16
+    uint16_t *to = (uint16_t *)step + first;
+    for (size_t l = 0; l < VL; l++)
+        to[l] = (uint16_t)((uvec)*w)[l];
+#elif WIDEN
     uvec_unaligned *both = (uvec_unaligned *)step;
     if (first)
         *both |= (uvec)*w << (BF16 ? 16 : 8);
@@ -272,6 +371,18 @@ INLINE void store_weights(char *step, size_t first, const vec *w)
 #endif
 }
 
+#if SCALED
+/* What an output's weights w (in) count. */
+INLINE float weights_step(const float *w, size_t in)
+{
+#if F16
+    return step_of(largest_of(w, in), LEAST_WEIGHT, MOST_WEIGHT);
+#else
+    return step_of(largest_of(w, in));
+#endif
+}
+#endif
+
 static void pack(void *to, const float *w, size_t out, size_t in)
 {
     size_t steps = steps_of(in);
@@ -280,10 +391,10 @@ static void pack(void *to, const float *w, size_t out, size_t in)
         size_t outputs = out - first < VL ? out - first : VL;
         float inverse[VL] = {0};
         int32_t sum[VL] = {0};
-#if INT8
+#if SCALED
         panel_scales *scales = (panel_scales *)(panel + steps * STEP_BYTES);
         for (size_t o = 0; o < VL; o++) {
-            float step = o < outputs ? step_of(w + (first + o) * in, in) : 0;
+            float step = o < outputs ? weights_step(w + (first + o) * in, in) : 0;
             scales->scale[first % PANEL + o] = step;
             inverse[o] = steps_per(step);
         }
@@ -294,7 +405,7 @@ static void pack(void *to, const float *w, size_t out, size_t in)
                 size_t at = s * INPUTS;
                 square[o] = (vec){0};
                 if (o < outputs)
-                    sum[o] += pack_words((word *)&square[o], w + (first + o) * in + at, in - at, inverse[o]);
+                    sum[o] += pack_words(&square[o], w + (first + o) * in + at, in - at, inverse[o]);
             }
             vec_transpose(square);
             for (size_t i = 0; i < VL && s + i < steps; i++)
@@ -312,9 +423,11 @@ static void pack(void *to, const float *w, size_t out, size_t in)
         const vec none = {0};
         for (size_t s = 0; s < steps; s++)
             store_weights(panel + s * STEP_BYTES, VL, &none);
-#if INT8
+#if SCALED
         panel_scales *scales = (panel_scales *)(panel + steps * STEP_BYTES);
         memset(scales->scale + VL, 0, VL * sizeof *scales->scale);
+#endif
+#if INT8
         memset(scales->offset + VL, 0, VL * sizeof *scales->offset);
 #endif
     }
@@ -322,14 +435,20 @@ static void pack(void *to, const float *w, size_t out, size_t in)
 
 /* ---- Encoding inputs ------------------------------------------------------------------------------ */
 
-#define ENCODES !(F32 || (BF16 && WIDEN))
+#define ENCODES !(F32 || (WIDEN && !INT8))
+
+/* Bytes of a row's words, up to its step: whole words of 32 bits. */
+INLINE size_t words_bytes(size_t steps)
+{
+    return (steps * sizeof(word) + 3) / 4 * 4;
+}
 
 #if ENCODES
-/* Whole words, and for int8 the row's step; a cache line more where rows would be a multiple of 2 KiB apart
- * and share few sets of the L1 cache. */
+/* Whole words, and the row's step if it is scaled; a cache line more where rows would be a multiple of 2 KiB
+ * apart and share few sets of the L1 cache. */
 static size_t row_bytes(size_t in)
 {
-    size_t bytes = (steps_of(in) + INT8) * sizeof(word);
+    size_t bytes = words_bytes(steps_of(in)) + SCALED * sizeof(float);
     return bytes % 2048 ? bytes : bytes + 64;
 }
 
@@ -337,19 +456,27 @@ static void encode(void *rows, const float *x, size_t ldx, size_t n, size_t in)
 {
     for (size_t r = 0; r < n; r++, x += ldx) {
         char *row = (char *)rows + r * row_bytes(in);
-        memset(row + (steps_of(in) - 1) * sizeof(word), 0, sizeof(word));
+        size_t bytes = words_bytes(steps_of(in));
+        memset(row + bytes - 4, 0, 4);
 #if BF16
         number *to = (number *)row;
 #pragma omp simd
         for (size_t i = 0; i < in; i++)
             to[i] = to_bf16(x[i]);
+#elif F16
+        uint16_t *to = (uint16_t *)row;
+        float step = step_of(largest_of(x, in), LARGEST, LARGEST), inverse = steps_per(step);
+#pragma omp simd
+        for (size_t i = 0; i < in; i++)
+            to[i] = to_half(x[i] * inverse);
+        memcpy(row + bytes, &step, sizeof step);
 #else
         code *to = (code *)row;
-        float step = step_of(x, in), inverse = steps_per(step);
+        float step = step_of(largest_of(x, in)), inverse = steps_per(step);
 #pragma omp simd
         for (size_t i = 0; i < in; i++)
             to[i] = (code)(in_steps(x[i], inverse) + ADDED);
-        memcpy(row + steps_of(in) * sizeof(word), &step, sizeof step);
+        memcpy(row + bytes, &step, sizeof step);
 #endif
     }
 }
@@ -400,19 +527,32 @@ INLINE void store(const block_job *job, vec result[ROWS][2], size_t rows, size_t
     }
 }
 
-/* The product as floats, for vector v of a row. */
-INLINE vec product(const block_job *job, sums sum, size_t r, size_t v)
+/* The product as floats, for vector v of row r. */
+INLINE vec product(const block_job *job, const sums sum[2], size_t r, size_t v)
 {
-#if INT8
+#if SCALED
     const panel_scales *scales = (const panel_scales *)(job->panel + job->steps * STEP_BYTES);
+    vec scale = vec_load(scales->scale + v * VL);
+#endif
+#if SCALED && ENCODES
     float step;
-    memcpy(&step, job->x + r * job->ldx + job->steps, sizeof step);
+    memcpy(&step, (const char *)(job->x + r * job->ldx) + words_bytes(job->steps), sizeof step);
+    scale *= step;
+#endif
+#if INT8
     // The sum of what was made unsigned may pass 2^31 where the difference does not: both wrap.
-    ivec exact = (ivec)((uvec)sum - *(const uvec_unaligned *)(scales->offset + v * VL));
-    return __builtin_convertvector(exact, vec) * (vec_load(scales->scale + v * VL) * step);
+    ivec exact = (ivec)((uvec)sum[v] - *(const uvec_unaligned *)(scales->offset + v * VL));
+    return __builtin_convertvector(exact, vec) * scale;
+#elif HALVES
+    uint16_t halves[PANEL];
+    memcpy(halves, sum, sizeof halves);
+    return vec_from_halves(halves + v * VL) * scale;
+#elif F16
+    (void)r;
+    return sum[v] * scale;
 #else
-    (void)job, (void)r, (void)v;
-    return sum;
+    (void)job, (void)r;
+    return sum[v];
 #endif
 }
 
@@ -425,7 +565,7 @@ INLINE void multiply_step(sums sum[ROWS][2], const block_job *job, size_t step, 
     for (size_t r = 0; r < rows; r++) {
         word value = x[r * job->ldx];
         sum[r][0] = multiply_add(sum[r][0], value, w[0]);
-        if (width > 1)
+        if (width > 1 && !HALVES)
             sum[r][1] = multiply_add(sum[r][1], value, w[1]);
     }
 }
@@ -456,7 +596,7 @@ INLINE void block(const block_job *of, size_t rows, size_t width)
         for (size_t r = 0; r < rows; r++) {
             UNROLL(2)
             for (size_t v = 0; v < width; v++) {
-                result[r][v] = product(&job, sum[r][v], r, v);
+                result[r][v] = product(&job, sum[r], r, v);
                 if (chain > 1)
                     result[r][v] += vec_load(results + r * PANEL + v * VL);
             }

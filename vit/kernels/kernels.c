@@ -7,13 +7,16 @@
 #ifdef KERNELS_X86
 #include <cpuid.h>
 #endif
+#ifdef KERNELS_AARCH64
+#include <sys/auxv.h>
+#endif
 
 void add_set_baseline(kernels *k);
 
 #ifdef KERNELS_X86
 void add_set_avx2(kernels *k), add_set_avx512(kernels *k);
 void add_int8_avx_vnni(kernels *k);
-void add_bf16_avx512_bf16(kernels *k), add_int8_avx512_vnni(kernels *k);
+void add_bf16_avx512_bf16(kernels *k), add_int8_avx512_vnni(kernels *k), add_f16_avx512_fp16(kernels *k);
 
 /* What Clang 14 has no name for in __builtin_cpu_supports. */
 static bool has_f16c_movbe_lzcnt(void)
@@ -61,6 +64,32 @@ static bool has_vnni(void)
 {
     return has_v4() && __builtin_cpu_supports("avx512vnni");
 }
+
+/* What compilers differ in whether they name. */
+static bool has_fp16(void)
+{
+    unsigned a, b, c, d;
+    return has_v4() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1 << 23);
+}
+#endif
+
+#ifdef KERNELS_EMULATED
+void add_f16_emulated_fp16(kernels *k);
+
+/* It shows what AVX512-FP16 computes, on any processor with AVX2, in a hundred times its time. */
+static bool never(void)
+{
+    return false;
+}
+#endif
+
+#ifdef KERNELS_AARCH64
+void add_f16_asimdhp(kernels *k);
+
+static bool has_asimdhp(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDHP;
+}
 #endif
 
 /* Of two that replace the same entry, the better one comes later. */
@@ -73,10 +102,17 @@ static const struct {
     {"baseline", "baseline", NULL, NULL, add_set_baseline},
 #ifdef KERNELS_X86
     {"avx2", "avx2", has_v3, NULL, add_set_avx2},
+#ifdef KERNELS_EMULATED
+    {"emulated_fp16", "avx2", has_v3, never, add_f16_emulated_fp16},
+#endif
     {"avx_vnni", "avx2", has_avx_vnni, NULL, add_int8_avx_vnni},
     {"avx512", "avx512", has_v4, NULL, add_set_avx512},
     {"avx512_bf16", "avx512", has_bf16, dots_beat_fma, add_bf16_avx512_bf16},
     {"avx512_vnni", "avx512", has_vnni, NULL, add_int8_avx512_vnni},
+    {"avx512_fp16", "avx512", has_fp16, NULL, add_f16_avx512_fp16},
+#endif
+#ifdef KERNELS_AARCH64
+    {"asimdhp", "baseline", has_asimdhp, NULL, add_f16_asimdhp},
 #endif
 };
 

@@ -83,9 +83,10 @@ typedef struct gates_job {
     uint8_t *pick; /* (N, heads) */
 } gates_job;
 
-/* What products multiply: floats; bfloat16; bytes with a scale for each output and each row of x. Sums are
- * floats, of bytes exact integers. */
-typedef enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8, PRECISIONS } precision;
+/* What products multiply: floats; bfloat16; bytes with a scale for each output and each row of x; half
+ * precision with such scales, powers of two. Sums are floats, of bytes exact integers, of half precision
+ * short ones in half precision. */
+typedef enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8, PRECISION_F16, PRECISIONS } precision;
 
 typedef struct kernels kernels;
 
@@ -196,8 +197,8 @@ struct kernels {
 };
 
 /* All that this processor does best, or no more than the set that MOHVIT_ISA=baseline|avx2|avx512 names; with
- * the version of products in bf16 or int8 that MOHVIT_KERNELS names, for measuring. An error where processor
- * or build lack it. */
+ * the version of products in bf16, int8 or f16 that MOHVIT_KERNELS names, for measuring. An error where
+ * processor or build lack it. */
 mohvit_status kernels_choose(const kernels **out, mohvit_error *err);
 
 /* For each set that this processor has, narrowest first, what MOHVIT_ISA would choose; NULL past the end. */

@@ -14,14 +14,15 @@
  * instruction for what is written out below otherwise. All else asks for these, never for the set. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
-#define VL               16
-#define VECTOR_REGISTERS 32
-#define HAVE_MASKS       1                                              // loads and stores of chosen lanes
-#define VEC_MAX(a, b)    ((vec)_mm512_max_ps((__m512)(a), (__m512)(b))) // b where either is NaN
-#define VEC_MIN(a, b)    ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
-#define VEC_ESTIMATE(x)  ((vec)_mm512_rcp14_ps((__m512)(x)))               // of 1 / x
-#define VEC_SCALE(x, n)  ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(n))) // x · 2^n
-#define VEC_PAIRS(a, b)  ((ivec)_mm512_madd_epi16((__m512i)(a), (__m512i)(b)))
+#define VL                 16
+#define VECTOR_REGISTERS   32
+#define HAVE_MASKS         1                                              // loads and stores of chosen lanes
+#define VEC_MAX(a, b)      ((vec)_mm512_max_ps((__m512)(a), (__m512)(b))) // b where either is NaN
+#define VEC_MIN(a, b)      ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define VEC_ESTIMATE(x)    ((vec)_mm512_rcp14_ps((__m512)(x)))               // of 1 / x
+#define VEC_SCALE(x, n)    ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(n))) // x · 2^n
+#define VEC_PAIRS(a, b)    ((ivec)_mm512_madd_epi16((__m512i)(a), (__m512i)(b)))
+#define VEC_FROM_HALVES(p) ((vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p))))
 /* Where mask holds (all bits set), the lanes `at` of x; else no. */
 #define VEC_PERMUTE(mask, x, at, no)                                                                         \
     ((vec)_mm512_mask_permutexvar_ps((__m512)(no), _mm512_movepi32_mask((__m512i)(mask)), (__m512i)(at),     \
@@ -34,6 +35,7 @@
 #define VEC_MIN(a, b)             ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
 #define VEC_ESTIMATE(x)           ((vec)_mm256_rcp_ps((__m256)(x)))
 #define VEC_PAIRS(a, b)           ((ivec)_mm256_madd_epi16((__m256i)(a), (__m256i)(b)))
+#define VEC_FROM_HALVES(p)        ((vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p))))
 #define VEC_SELECT(mask, yes, no) ((vec)_mm256_blendv_ps((__m256)(no), (__m256)(yes), (__m256)(mask)))
 #define VEC_PERMUTE(mask, x, at, no)                                                                         \
     VEC_SELECT(mask, _mm256_permutevar8x32_ps((__m256)(x), (__m256i)(at)), no)
@@ -100,6 +102,21 @@ INLINE ivec ivec_pairs(ivec a, ivec b)
     return VEC_PAIRS(a, b);
 #else
     return (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+
+/* VL numbers in half precision, finite ones. */
+INLINE vec vec_from_halves(const uint16_t *p)
+{
+#ifdef VEC_FROM_HALVES
+    return VEC_FROM_HALVES(p);
+#else
+    typedef uint16_t halves __attribute__((vector_size(2 * VL)));
+    halves loaded;
+    memcpy(&loaded, p, sizeof loaded);
+    ivec bits = __builtin_convertvector(loaded, ivec);
+    vec magnitude = (vec)((bits & 0x7fff) << 13) * 0x1p112f; // the exponents begin at 2^-15, not 2^-127
+    return (vec)((ivec)magnitude | (bits & 0x8000) << 16);
 #endif
 }
 

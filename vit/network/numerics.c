@@ -3,12 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What takes the place of each where that is too coarse. */
+static const precision finer_than[PRECISIONS] = {[PRECISION_INT8] = PRECISION_BF16};
+
 static void name_products(numerics *a)
 {
-    for (precision p = a->precision + 1; p-- > 0;) {
+    for (precision p = a->precision;; p = finer_than[p]) {
         const char *name = gemm_functions(a->gemms[p], a->kernels)->name;
         size_t used = strlen(a->products);
         snprintf(a->products + used, sizeof a->products - used, "%s%s", used ? ", " : "", name);
+        if (p == PRECISION_F32)
+            return;
     }
 }
 
@@ -23,7 +28,7 @@ mohvit_status numerics_choose(numerics *a, const char *backend, precision wanted
         return status;
     a->precision = g->precision;
     status = gemm_choose(&a->gemms[PRECISION_F32], g->name, PRECISION_F32, a->kernels, err);
-    for (precision p = 1; !status && p <= a->precision; p++)
+    for (precision p = a->precision; !status && p != PRECISION_F32; p = finer_than[p])
         status = gemm_choose(&a->gemms[p], g->name, p, a->kernels, err);
     if (!status)
         name_products(a);
@@ -47,5 +52,5 @@ const gemm *numerics_of(const numerics *a, layer_part part, size_t s)
         finer = finer || s == 0 || (s == 1 && part != PART_FC1) || part == PART_PROJ;
     if (part == PART_EXACT || (part == PART_EMBED && s == 0) || a->precision == PRECISION_F32)
         return a->gemms[PRECISION_F32];
-    return a->gemms[finer ? a->precision - 1 : a->precision];
+    return a->gemms[finer ? finer_than[a->precision] : a->precision];
 }

@@ -224,7 +224,7 @@ class Model:
     preprocessing lacks stays the checkpoint's, what a file lacks is ImageNet's.
     labels: a path of a label file, or a list of names.
     img_size: side of the square input in pixels.
-    backend: "auto", "native" or "openblas". precision: "auto", "f32", "bf16" or "int8".
+    backend: "auto", "native" or "openblas". precision: "auto", "f32", "bf16", "int8" or "f16".
     routed_heads: how many of the routed heads a token picks (top-k): K heads, or "P%" of them; as trained where None.
     threads: used while loading and running; None: as many as this process is granted.
     exif_orientation: turn pictures as their EXIF says; the reference does not.
@@ -244,7 +244,7 @@ class Model:
     gmacs_routed = Attribute[float]("The same as this model performs them, heads that were not selected skipped.")
     active_heads_percent = Attribute[float]("Heads that are on for a token, of all heads.")
     backend = Attribute[str]('Whose matrix products: "native" or "openblas".')
-    precision = Attribute[str]('In what they compute: "f32", "bf16" or "int8".')
+    precision = Attribute[str]('In what they compute: "f32", "bf16", "int8" or "f16".')
     instruction_set = Attribute[str]('Of the processor, such as "avx2".')
     threads = Attribute[int]("Threads that a call uses.")
     layout = Attribute["tuple[Block, ...]"]("The attention blocks over all stages.")

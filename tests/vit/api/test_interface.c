@@ -61,9 +61,9 @@ static void no_byte_behind_the_size_is_written(void **state)
 static void backends_and_precisions_are_known_by_their_names(void **state)
 {
     (void)state;
-    const char *const backends[] = {"auto", "native", "openblas", NULL}, *const precisions[] = {"auto", "f32",
-                                                                                                "bf16",
-                                                                                                "int8", NULL};
+    const char *const backends[] = {"auto", "native", "openblas", NULL}, *const precisions[] = {
+                                                                             "auto", "f32", "bf16",
+                                                                             "int8", "f16", NULL};
     mohvit_error err;
     mohvit_backend b = MOHVIT_BACKEND_AUTO;
     mohvit_precision p = MOHVIT_PRECISION_AUTO;
@@ -78,13 +78,13 @@ static void backends_and_precisions_are_known_by_their_names(void **state)
         assert_int_equal(p, i);
     }
     assert_null(mohvit_backend_name(MOHVIT_BACKEND_OPENBLAS + 1));
-    assert_null(mohvit_precision_name(MOHVIT_PRECISION_INT8 + 1));
+    assert_null(mohvit_precision_name(MOHVIT_PRECISION_F16 + 1));
     assert_int_equal(mohvit_backend_by_name(&b, "abacus", &err), MOHVIT_ERROR_ARGUMENT);
     assert_string_equal(err.message, "backend \"abacus\"; expected auto, native or openblas");
     assert_int_equal(mohvit_precision_by_name(&p, "fp8", &err), MOHVIT_ERROR_ARGUMENT);
-    assert_string_equal(err.message, "precision \"fp8\"; expected auto, f32, bf16 or int8");
+    assert_string_equal(err.message, "precision \"fp8\"; expected auto, f32, bf16, int8 or f16");
     assert_int_equal(b, MOHVIT_BACKEND_OPENBLAS); // set on success alone
-    assert_int_equal(p, MOHVIT_PRECISION_INT8);
+    assert_int_equal(p, MOHVIT_PRECISION_F16);
 }
 
 static void a_model_says_how_it_computes(void **state)

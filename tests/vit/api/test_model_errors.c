@@ -405,8 +405,8 @@ static void a_backend_must_be_known(void **state)
 static void a_precision_must_be_known_and_computed_by_the_backend(void **state)
 {
     (void)state;
-    expect_flaw(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_INT8 + 1}, MOHVIT_ERROR_ARGUMENT,
-                "precision 4", mohvit_version());
+    expect_flaw(&(flaw){0}, (mohvit_options){.precision = MOHVIT_PRECISION_F16 + 1}, MOHVIT_ERROR_ARGUMENT,
+                "precision 5", mohvit_version());
     expect_flaw(&(flaw){0},
                 (mohvit_options){.backend = MOHVIT_BACKEND_OPENBLAS, .precision = MOHVIT_PRECISION_INT8},
                 MOHVIT_ERROR_UNSUPPORTED, "openblas", "int8");

@@ -250,6 +250,33 @@ double reference_bf16(float x)
     return fabs(rounded) < 0x1p128 ? rounded : copysign(INFINITY, rounded);
 }
 
+double reference_half_step(double largest, int least, int most)
+{
+    if (!isfinite(largest))
+        return largest;
+    int exponent = largest < (double)FLT_MIN ? -127 : ilogb(largest), wanted = exponent;
+    if (wanted < least)
+        wanted = least;
+    if (wanted > most)
+        wanted = most;
+    exponent = exponent == -127 || exponent - wanted < -127 ? -127 : exponent - wanted;
+    return ldexp(1, exponent);
+}
+
+double reference_half_step_of_weights(double largest, bool encodes)
+{
+    return encodes ? reference_half_step(largest, 3, 3) : reference_half_step(largest, -10, 14);
+}
+
+double reference_half(double x)
+{
+    if (x == 0)
+        return x;
+    int exponent = ilogb(x);
+    double unit = ldexp(1, (exponent < -14 ? -14 : exponent) - 10); // 11 bits of significand, one implied
+    return nearbyint(x / unit) * unit;
+}
+
 long reference_steps(float x, float step, bool *doubtful)
 {
     double steps = step > 0 && 1 / step < INFINITY ? (double)x / (double)step : 0;
@@ -269,13 +296,15 @@ static double magnitude(const float *x, size_t n)
 
 /* Rows as a product multiplies them. */
 typedef struct {
-    double *numbers; // (rows, n): floats, bfloat16 or whole steps
+    double *numbers; // (rows, n): floats, bfloat16, halves or whole steps
     bool *doubtful;  // (rows, n)
     double *largest; // (rows): magnitude of the floats
     double *step;    // (rows): what a number counts
 } operand_rows;
 
-static operand_rows operand_of(precision p, const float *x, size_t ldx, size_t rows, size_t n)
+/* half_step: of a row in half precision, by its largest magnitude. */
+static operand_rows operand_of(precision p, double (*half_step)(double largest), const float *x, size_t ldx,
+                               size_t rows, size_t n)
 {
     operand_rows o = {malloc(rows * n * sizeof *o.numbers), calloc(rows * n, sizeof *o.doubtful),
                       malloc(rows * sizeof *o.largest), malloc(rows * sizeof *o.step)};
@@ -285,14 +314,17 @@ static operand_rows operand_of(precision p, const float *x, size_t ldx, size_t r
         o.largest[r] = magnitude(x + r * ldx, n);
         if (p == PRECISION_INT8)
             step = (float)o.largest[r] / 127;
+        if (p == PRECISION_F16)
+            step = (float)half_step(o.largest[r]);
         o.step[r] = (double)step;
         for (size_t i = 0; i < n; i++) {
             float number = x[r * ldx + i];
             size_t at = r * n + i;
             o.numbers[at] = p == PRECISION_F32    ? (double)number
                             : p == PRECISION_BF16 ? reference_bf16(number)
-                            : isfinite(step)      ? (double)reference_steps(number, step, &o.doubtful[at])
-                                                  : NAN;
+                            : !isfinite(step)     ? NAN
+                            : p == PRECISION_F16  ? reference_half((double)number / (double)step)
+                                                  : (double)reference_steps(number, step, &o.doubtful[at]);
         }
     }
     return o;
@@ -306,18 +338,40 @@ static void operand_free(operand_rows *o)
     free(o->step);
 }
 
+static double step_of_row(double largest)
+{
+    return reference_half_step(largest, 4, 4);
+}
+
+static double step_of_weights(double largest)
+{
+    return reference_half_step_of_weights(largest, true);
+}
+
+static double step_of_widened(double largest)
+{
+    return reference_half_step_of_weights(largest, false);
+}
+
 void reference_product(double *y, double *tolerance, precision p, bool encodes, const float *x, size_t ldx,
                        size_t N, size_t in, size_t out, const float *w, const float *bias)
 {
     const double eps = (double)FLT_EPSILON, n = (double)in;
-    operand_rows a = operand_of(encodes ? p : PRECISION_F32, x, ldx, N, in),
-                 b = operand_of(p, w, in, out, in);
+    operand_rows a = operand_of(encodes ? p : PRECISION_F32, step_of_row, x, ldx, N, in),
+                 b = operand_of(p, encodes ? step_of_weights : step_of_widened, w, in, out, in);
     for (size_t at = 0; at < N * out; at++) {
         size_t row = at / out, o = at % out;
         const double *an = a.numbers + row * in, *bn = b.numbers + o * in;
-        double sum = 0, doubts = 0, scale = a.step[row] * b.step[o];
+        size_t chains = (in - 1) / 72 + 1, chain = 1;
+        double sum = 0, part = 0, roundings = 0, doubts = 0, scale = a.step[row] * b.step[o];
         for (size_t i = 0; i < in; i++) {
+            if (i == chain * in / chains) {
+                part = 0;
+                chain++;
+            }
             sum += an[i] * bn[i];
+            part += an[i] * bn[i];
+            roundings += an[i] * bn[i] * an[i] * bn[i] + part * part;
             doubts += a.doubtful[row * in + i] ? fabs(bn[i]) : 0;
             doubts += b.doubtful[o * in + i] ? fabs(an[i]) : 0;
         }
@@ -328,6 +382,11 @@ void reference_product(double *y, double *tolerance, precision p, bool encodes, 
                 (2 * eps * fabs(sum) + doubts) * scale + 16384 * n * (double)FLT_TRUE_MIN + eps * fabs(y[at]);
         else
             tolerance[at] += eps * (2 + n) * a.largest[row] * b.largest[o];
+        // In half precision each product and each step of a chain of sums (gemm_native.c) round by half of
+        // 2^-10 of what they come to, at most. Of either sign, they add up as their squares do: this is seven
+        // times the standard deviation. The scale of it all may be denormal.
+        if (p == PRECISION_F16 && encodes)
+            tolerance[at] += scale * (0x1p-9 * sqrt(roundings) + n * 0x1p-24) + 65536 * (double)FLT_TRUE_MIN;
         if (p == PRECISION_BF16 && encodes) // to its instruction what is below FLT_MIN is 0
             tolerance[at] += n * (double)FLT_MIN * (1 + a.largest[row] + b.largest[o]);
     }

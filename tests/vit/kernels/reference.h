@@ -72,6 +72,16 @@ void reference_linear(double *y, const double *x, size_t N, size_t in, size_t ou
 /* x rounded to bfloat16, ties to even. */
 double reference_bf16(float x);
 
+/* What the numbers of a row count in half precision, whose largest magnitude is that: the power of two that
+ * brings it to 2^least … 2^(most+1). */
+double reference_half_step(double largest, int least, int most);
+
+/* The power of two for an output's weights, by versions that encode x and by those that do not. */
+double reference_half_step_of_weights(double largest, bool encodes);
+
+/* x rounded to half precision, ties to even; its range is not looked at. */
+double reference_half(double x);
+
 /* The whole number of steps that x is nearest to, and whether it lies so close to the middle of two that
  * floats may take the other. */
 long reference_steps(float x, float step, bool *doubtful);

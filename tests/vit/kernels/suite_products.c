@@ -1,6 +1,6 @@
 /* Matrix products in every precision that a version of them computes: floats to what rounding costs, bfloat16
- * as the product of the rounded numbers, or of rounded weights alone where x is not encoded, bytes as exact
- * sums of whole steps. */
+ * as the product of the rounded numbers, or of rounded weights alone where x is not encoded, half precision
+ * likewise, bytes as exact sums of whole steps. */
 #include "tests/vit/kernels/harness.h"
 #include "tests/vit/kernels/reference.h"
 #include "vit/kernels/linear.h"
@@ -256,6 +256,10 @@ static void every_weight_comes_back_as_it_was_packed(void **state)
                     assert_true((double)y[at] == reference_bf16(w));
                 for (size_t other = 0; other < in; other++)
                     largest = fabsf(p.w[o * in + other]) > largest ? fabsf(p.w[o * in + other]) : largest;
+                if (of == PRECISION_F16) {
+                    double step = reference_half_step_of_weights((double)largest, p.coded != NULL);
+                    assert_true((double)y[at] == reference_half((double)w / step) * step);
+                }
                 if (of == PRECISION_INT8) // half a step
                     assert_close((double)y[at], (double)w, (double)largest / 127 * 0.50001);
             }
@@ -320,6 +324,103 @@ static void bfloat16_is_the_nearest_and_even_where_two_are(void **state)
     }
     array_free(x);
     array_free(coded);
+}
+
+static double from_half(uint16_t half)
+{
+    int exponent = half >> 10 & 31, bits = half & 1023;
+    double magnitude = exponent ? ldexp(1024 + bits, exponent - 25) : ldexp(bits, -24);
+    return half & 0x8000 ? -magnitude : magnitude;
+}
+
+/* Of a row whose largest magnitude is brought between 16 and 32. */
+static void halves_are_the_nearest_of_a_row_that_is_brought_into_range(void **state)
+{
+    const kernels *k = tested(state);
+    const gemm_kernels *g = &k->gemm[tested_precision(state)];
+    const float largest[] = {1,      65520,   65536,        FLT_MAX, 1e30f,     1e-30f, FLT_MIN * 32,
+                             3e-37f, FLT_MIN, FLT_TRUE_MIN, 31.99f,  0x1.ffep4f};
+    if (!g->encode)
+        return;
+    for (size_t i = 0; i < LENGTH(largest); i++)
+        for (size_t in = 1; in <= 200; in += 1 + in / 9) {
+            random_stream r = {in};
+            float *x = array_random(&r, in, largest[i]), *coded = array_new(g->row_bytes(in) / sizeof(float)),
+                  step;
+            size_t words = (in + 1) / 2; // of 32 bits
+            assert_int_equal(g->row_bytes(in), 4 * words + 4);
+            for (size_t j = 0; j < in; j++) // of all magnitudes
+                x[j] = j == in / 2 ? -largest[i] : ldexpf(x[j], -(int)(j % 40));
+            g->encode(coded, x, in, 1, in);
+            memcpy(&step, coded + words, sizeof step);
+            assert_true((double)step == reference_half_step((double)largest[i], 4, 4));
+            for (size_t j = 0; j < 2 * words; j++) {
+                double expected = j < in ? reference_half((double)x[j] / (double)step) : 0;
+                assert_true(from_half(((const uint16_t *)coded)[j]) == expected);
+            }
+            array_free(x);
+            array_free(coded);
+        }
+}
+
+/* The largest float below the power of two that is above x. */
+static float nearly_a_power_of_two(float x)
+{
+    int exponent;
+    (void)frexpf(x, &exponent);
+    return nextafterf(ldexpf(1, exponent), 0);
+}
+
+/* Sums that would be the largest. */
+static void no_sum_leaves_the_range_of_half_precision(void **state)
+{
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
+    const float scales[][2] = {{1, 1}, {1e30f, 1e-20f}, {1e-30f, 1e30f}, {65536, 65536}, {1e-38f, 1e20f}};
+    for (size_t i = 0; i < LENGTH(scales); i++)
+        for (size_t in = 1; in <= 1000; in += 37) {
+            product p = product_new(k, of, 3, in, 5, in, 1, 1);
+            float y[15];
+            for (size_t j = 0; j < 3 * in; j++)
+                p.x[j] = nearly_a_power_of_two(scales[i][0]);
+            for (size_t j = 0; j < 5 * in; j++)
+                p.w[j] = nearly_a_power_of_two(scales[i][1]);
+            memset(p.bias, 0, 5 * sizeof *p.bias);
+            product_pack(&p);
+            product_encode(&p);
+            product_run(&p, y);
+            double expected = (double)p.x[0] * (double)p.w[0] * (double)in;
+            for (size_t j = 0; j < 15; j++)
+                assert_close((double)y[j], expected, expected * 0x1p-9);
+            product_free(&p);
+        }
+}
+
+/* What is less than half a unit of the sum leaves it as it is, at each step; by versions that widen, never.
+ */
+static void each_step_of_a_short_sum_rounds_to_half_precision(void **state)
+{
+    const kernels *k = tested(state);
+    precision of = tested_precision(state);
+    const struct {
+        size_t in;
+        double half;
+    } sums[] = {{72, 1}, {73, 1 + 37 * 0x1p-12}}; // a chain; two, of 36 and 37
+    for (size_t i = 0; i < LENGTH(sums); i++) {
+        size_t in = sums[i].in;
+        product p = product_new(k, of, 1, in, 1, in, 1, 1);
+        float y;
+        for (size_t j = 0; j < in; j++) {
+            p.x[j] = j ? 0x1p-12f : 1;
+            p.w[j] = 1;
+        }
+        p.bias[0] = 0;
+        product_pack(&p);
+        product_encode(&p);
+        product_run(&p, &y);
+        assert_true((double)y == (p.coded ? sums[i].half : 1 + (double)(in - 1) * 0x1p-12));
+        product_free(&p);
+    }
 }
 
 static void bytes_are_the_nearest_of_127_steps(void **state)
@@ -586,6 +687,14 @@ static const struct CMUnitTest int8_tests[] = {
     cmocka_unit_test(rows_are_encoded_the_same_in_any_company),
 };
 
+static const struct CMUnitTest f16_tests[] = {
+    TESTS_OF_ALL,
+    cmocka_unit_test(halves_are_the_nearest_of_a_row_that_is_brought_into_range),
+    cmocka_unit_test(no_sum_leaves_the_range_of_half_precision),
+    cmocka_unit_test(each_step_of_a_short_sum_rounds_to_half_precision),
+    cmocka_unit_test(rows_are_encoded_the_same_in_any_company),
+};
+
 #define PRODUCTS(p, name, tests)                                                                             \
     [p] = {name, ENTRIES(gemm[p], gemm[p]), TESTS(tests), .bench = bench_products, .precision = p}
 
@@ -593,4 +702,5 @@ const suite product_suites[PRECISIONS] = {
     PRODUCTS(PRECISION_F32, "products f32", f32_tests),
     PRODUCTS(PRECISION_BF16, "products bf16", bf16_tests),
     PRODUCTS(PRECISION_INT8, "products int8", int8_tests),
+    PRODUCTS(PRECISION_F16, "products f16", f16_tests),
 };

@@ -118,11 +118,18 @@ static void int8_strays_by_at_most_a_fifth_of_a_standard_deviation(void **state)
     check(MOHVIT_PRECISION_INT8, 0.20, 1e-4);
 }
 
+static void f16_strays_by_at_most_6_hundredths_of_a_standard_deviation(void **state)
+{
+    (void)state;
+    check(MOHVIT_PRECISION_F16, 0.06, 1e-4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bf16_strays_by_at_most_a_tenth_of_a_standard_deviation),
         cmocka_unit_test(int8_strays_by_at_most_a_fifth_of_a_standard_deviation),
+        cmocka_unit_test(f16_strays_by_at_most_6_hundredths_of_a_standard_deviation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
