@@ -95,8 +95,8 @@ enum {
     "                     OMP_NUM_THREADS\n"                                                                 \
     "  --batch N          images in one forward pass; default 1\n"                                           \
     "  --backend NAME     matrix products: auto, native (default with AVX2 or AVX-512), openblas\n"          \
-    "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8, on any processor;\n"              \
-    "                     bf16 and int8 need the native backend\n"
+    "  --precision NAME   of matrix products: auto (f32), f32, bf16, int8, f16, on any processor;\n"         \
+    "                     all but f32 need the native backend\n"
 
 #define MODEL_OPTIONS_HELP WHICH_MODEL_HELP ROUTED_HEADS_HELP DROP_HEADS_HELP RUNNING_HELP
 
