@@ -208,7 +208,7 @@ void unzip_close(unzip *z)
 
 static mohvit_status damaged(const unzip *z, const char *place, const char *reason, mohvit_error *err)
 {
-    return error_set(err, MOHVIT_ERROR_IO,
+    return error_set(err, MOHVIT_ERROR_FORMAT,
                      "%s: %s: is the file damaged, or did it change while being read?: %s", z->src->name,
                      place, reason);
 }

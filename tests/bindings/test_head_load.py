@@ -265,6 +265,8 @@ class HeadLoads(Scratch):
                              (mohvit.Model(labels=["x"] * 10), '"x"'), (self.model.reroute("100%"), "expected")):
             with self.subTest(named), self.assertRaisesRegex(mohvit.MismatchError, named):
                 loaded.add(model(SAMPLES), 0)
+        with self.assertRaisesRegex(mohvit.MismatchError, "^the result: was counted otherwise than this head load: dropped_heads"):
+            load.add(self.model.drop_heads("4.0:r2,r8")(SAMPLES), 0)
         loaded.add(self.model(SAMPLES), 0)
         other = mohvit.Model.synthetic("moh_transnext_small_75", img_size=64)
         with self.assertRaises(mohvit.MismatchError):

@@ -19,11 +19,28 @@ import numpy as np
 from PIL import Image
 
 import mohvit
-from support import BUILT_IN, GOLDEN, SAMPLES, Suite, load_safetensors, read
+from support import BUILT_IN, GOLDEN, ROOT, SAMPLES, Suite, load_safetensors, read
 
 SNEAKER = next(path for path in SAMPLES if path.endswith("sneaker.png"))
 PHOTOS = [os.path.join(GOLDEN, "images", name) for name in ("cat_420.jpg", "coffee.png", "rocket_wide_640x64.jpg",
                                                             "cat_palette.png", "cat_gray.png")]
+
+
+class Tensor:
+    """Of float64, as PyTorch has them."""
+    dtype = "torch.float64"
+
+    def __init__(self, array):
+        self.array = array
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def __array__(self, dtype=None):
+        return self.array
 
 
 class Images(Suite):
@@ -118,7 +135,13 @@ class Images(Suite):
                 (np.zeros((2, 2, 5, 6, 3), np.uint8), ValueError, r"\(2, 2, 5, 6, 3\)"),
                 (np.zeros((0, 6, 3), np.uint8), ValueError, "0"),
                 (np.zeros((size, size, 3), np.float32), ValueError, rf"expected \(3, {size}, {size}\)"),
-                (np.zeros((3, size, size)), TypeError, "float64"),
+                (np.zeros((3, size, size)), TypeError, r"float64; .*: convert it by \.astype\(np\.float32\)$"),
+                (Tensor(np.zeros((3, size, size))), TypeError, r"^Tensor of torch\.float64; .*: convert it by \.float\(\)$"),
+                (np.zeros((7, 28, 28), np.uint8), ValueError,
+                 r"\(7, 28, 28\); .*: gray ones by np\.repeat\(images\[\.\.\., None\], 3, axis=-1\)$"),
+                (np.zeros((28, 28), np.uint8), ValueError, r"np\.repeat\(images\[\.\.\., None\], 3, axis=-1\)$"),
+                (np.zeros((28, 28, 1), np.uint8), ValueError, r"np\.repeat\(images, 3, axis=-1\)$"),
+                (np.zeros((3, 28, 28), np.uint8), ValueError, r"np\.moveaxis\(image, 0, -1\)$"),
                 (np.zeros((5, 6, 3), np.int32), TypeError, "int32"),
                 (np.float32(1), ValueError, "shape"),
                 ([SNEAKER, [SNEAKER]], TypeError, r"^images\[1\]: list of"),
@@ -269,7 +292,10 @@ class Models(Suite):
         self.assertEqual(model.provenance["instruction_set"], model.instruction_set)
         self.assertEqual(model.provenance["version"], mohvit.__version__)
         self.assertGreaterEqual(model.threads, 1)
-        self.assertRegex(repr(model), "^<mohvit.Model moh_vit_nano: 10 classes, 64 pixels, f32")
+        self.assertRegex(repr(model), r"^<mohvit.Model moh_vit_nano: \d+(\.\d+)? % of heads active, 10 classes, 64 pixels, f32")
+        self.assertIn(": 100 % of heads", repr(model.reroute("100%")))
+        self.assertIn(" moh_vit_nano without 4.0:r2,r8: ", repr(model.drop_heads("4.0:r2,r8")))
+        self.assertIn(" without 4.0:s1, renormalised: ", repr(model.drop_heads("4.0:s1", renormalise=True)))
 
     def test_options(self):
         self.assertEqual(mohvit.Model(img_size=96).img_size, 96)
@@ -295,6 +321,7 @@ class Models(Suite):
         for options, message in (({"backend": "cuda"}, "openblas"), ({"precision": "fp4"}, "bf16"), ({"img_size": 65}, "32"),
                                  ({"routed_heads": "x"}, "x"), ({"threads": -1}, "-1"), ({"labels": ["one"]}, "^labels: "),
                                  ({"preprocess": {"mean": 1}}, "^preprocess: "), ({"config": {"depths": 1}}, "^config: "),
+                                 ({"config": {"depth": 1}}, '"depth"; known are embed_dims, .*, depths, .*, name$'),
                                  ({"routed_heads": 50}, "no block of this model routes more than 14 heads; percent"),
                                  ({"key": "ema"}, "ema")):
             with self.subTest(options), self.assertRaisesRegex(mohvit.Error, message):
@@ -341,6 +368,17 @@ class Models(Suite):
                            (training, mohvit.MismatchError)):
             with self.subTest(path), self.assertRaises(kind):
                 mohvit.Model(path)
+
+    def test_a_damaged_checkpoint(self):
+        data = bytearray(read(os.path.join(GOLDEN, "pth", "plain.pth")))
+        data[30000] ^= 1  # among the weights
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "m.pth")
+            with open(path, "wb") as file:
+                file.write(data)
+            for source in (path, bytes(data)):
+                with self.assertRaisesRegex(mohvit.FormatError, "CRC error$"):
+                    mohvit.Model(source, config=os.path.join(GOLDEN, "pth", "config.json"))
 
     def test_progress(self):
         told = []
@@ -404,6 +442,12 @@ class Models(Suite):
         tensors["norm4.weight"] = np.asfortranarray(tensors["norm4.weight"].astype(np.float64) * 2)
         self.assertFalse((mohvit.Model.from_state_dict(tensors, config=self.model.config)(SNEAKER).logits ==
                           self.model(SNEAKER).logits).any())
+        self.assertNotIn("crop_pct", mohvit.Model.from_state_dict(tensors, config=self.model.config).preprocess)
+        self.assertIn("crop_pct where the model has one", mohvit.Model.preprocess.__doc__)
+        with self.assertRaisesRegex(mohvit.MismatchError, "; give its config=, a file or a dict"):
+            mohvit.Model.from_state_dict(tensors)
+        with self.assertRaisesRegex(TypeError, "^expected a state_dict, as network.state_dict.. gives it; found Network$"):
+            mohvit.Model.from_state_dict(type("Network", (), {})())
         tensors.pop("norm4.weight")
         with self.assertRaisesRegex(mohvit.MismatchError, "norm4.weight"):
             mohvit.Model.from_state_dict(tensors, config=self.model.config)
@@ -448,6 +492,10 @@ class Errors(unittest.TestCase):
             with self.assertRaises(FileNotFoundError) as caught:
                 mohvit.Model(index)
             self.assertEqual((caught.exception.errno, caught.exception.filename), (errno.ENOENT, None))  # the shard is missing
+            os.mkdir(os.path.join(folder, "model-00001-of-00001.safetensors"))
+            with self.assertRaisesRegex(mohvit.FileError, "is a directory") as caught:
+                mohvit.Model(index)
+            self.assertIsNone(caught.exception.filename)  # it is the shard that is none
             short = os.path.join(folder, "short.png")
             with open(short, "wb") as file:
                 file.write(read(SNEAKER)[:100])
@@ -471,8 +519,11 @@ class Errors(unittest.TestCase):
 
     def test_a_folder_and_a_format_that_is_not_read(self):
         model = mohvit.Model()
-        with self.assertRaises(OSError):
-            model(os.path.dirname(SNEAKER))
+        folder = os.path.dirname(SNEAKER)
+        for call in (lambda: model(folder), lambda: mohvit.Model(folder), lambda: model([SNEAKER, folder])):
+            with self.assertRaisesRegex(mohvit.FileError, "is a directory") as caught:
+                call()
+            self.assertEqual((caught.exception.errno, caught.exception.filename), (None, folder))
         with self.assertRaisesRegex(mohvit.UnsupportedError, "GIF"):
             model(b"GIF89a" + bytes(100))
 
@@ -485,6 +536,16 @@ class Errors(unittest.TestCase):
         for kind in (mohvit.Block, mohvit.Evaluation, mohvit.Features):
             fields = getattr(kind, "_fields", None) or list(kind.__dataclass_fields__)
             self.assertEqual([name for name in fields if name not in kind.__doc__], [], kind)
+
+    def test_help_is_not_ragged(self):
+        for kind in (mohvit.HeadLoad, mohvit.Model, mohvit.Result):
+            for name, member in vars(kind).items():
+                documented = isinstance(member, property) or callable(member)
+                for line in (documented and member.__doc__ or "").splitlines():
+                    self.assertLess(len(line), 132, name)
+                    self.assertFalse(line and not line.endswith((".", ":")) and len(line.strip()) < 30, line)
+        for text in (mohvit.Model.__call__.__doc__, read(os.path.join(ROOT, "docs", "python.md")).decode()):
+            self.assertRegex(" ".join(text.split()), "some 10 MB (for each|an) image")  # of a context; it was 0.1 GB on one of them
 
     def test_all_public_names_are_there(self):
         self.assertEqual([name for name in mohvit.__all__ if not getattr(mohvit, name).__doc__], [])

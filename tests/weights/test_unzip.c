@@ -107,7 +107,7 @@ static void bytes_may_be_read_in_pieces_and_left_out(void **state)
         for (size_t i = 0; i < TEXT_SIZE; i++)
             expect_ok(unzip_read(&z, text + i, 1, "b", &err), &err);
         assert_string_equal(text, TEXT);
-        expect_error(unzip_read(&z, text, 1, "b", &err), &err, MOHVIT_ERROR_IO, "x.zip",
+        expect_error(unzip_read(&z, text, 1, "b", &err), &err, MOHVIT_ERROR_FORMAT, "x.zip",
                      "the data end early");
         expect_ok(unzip_seek(&z, e, "b", &err), &err);
         assert_int_equal(unzip_skip(&z, 7), !deflate);
@@ -209,12 +209,12 @@ static void false_directories_are_errors(void **state)
         {46, 1, 'a', MOHVIT_ERROR_FORMAT, "there are two entries a"},
         {8, 2, 1, MOHVIT_ERROR_UNSUPPORTED, "b: is encrypted"},
         {10, 2, 12, MOHVIT_ERROR_UNSUPPORTED, "b: is compressed otherwise"},
-        {16, 4, 0, MOHVIT_ERROR_IO, "CRC error"},
-        {20, 4, 1, MOHVIT_ERROR_IO, "the data end early"}, // bytes in the file
-        {20, 4, 1 << 20, MOHVIT_ERROR_IO, "the data end early"},
-        {24, 4, TEXT_SIZE + 1, MOHVIT_ERROR_IO, "the data end early"}, // bytes of the entry
-        {42, 4, 1, MOHVIT_ERROR_IO, "there is no such entry"},
-        {42, 4, 1 << 20, MOHVIT_ERROR_IO, "past the end of the file"},
+        {16, 4, 0, MOHVIT_ERROR_FORMAT, "CRC error"},
+        {20, 4, 1, MOHVIT_ERROR_FORMAT, "the data end early"}, // bytes in the file
+        {20, 4, 1 << 20, MOHVIT_ERROR_FORMAT, "the data end early"},
+        {24, 4, TEXT_SIZE + 1, MOHVIT_ERROR_FORMAT, "the data end early"}, // bytes of the entry
+        {42, 4, 1, MOHVIT_ERROR_FORMAT, "there is no such entry"},
+        {42, 4, 1 << 20, MOHVIT_ERROR_FORMAT, "past the end of the file"},
     };
     for (size_t i = 0; i < 2 * sizeof changes / sizeof *changes; i++) {
         const change *c = &changes[i / 2];
@@ -225,7 +225,7 @@ static void false_directories_are_errors(void **state)
     }
     blob b = three_entries(true);
     put_number(header_of_b(b) + 24, 4, TEXT_SIZE - 1);
-    expect_refusal(b, MOHVIT_ERROR_IO, "more data than the directory says");
+    expect_refusal(b, MOHVIT_ERROR_FORMAT, "more data than the directory says");
     put_number(b.data + b.size - 12, 2, 4); // entries: one more than there are
     put_number(b.data + b.size - 14, 2, 4);
     expect_refusal(b, MOHVIT_ERROR_FORMAT, "its directory is damaged");

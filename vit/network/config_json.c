@@ -4,6 +4,7 @@
 #include "base/json_bounded.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static mohvit_status read_integer(const json_t *value, const char *name, const char *key, size_t *out,
@@ -117,6 +118,15 @@ static mohvit_status read_field(config *c, const field *f, const json_t *value, 
     return MOHVIT_OK;
 }
 
+static mohvit_status unknown_key(const char *name, const char *key, mohvit_error *err)
+{
+    char known[256] = "";
+    for (size_t i = 0, n = 0; i < FIELDS && n < sizeof known; i++)
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", fields[i].key);
+    return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config has an unknown key \"%s\"; known are %s", name,
+                     key, known);
+}
+
 static mohvit_status read_object(config *c, json_t *object, const char *name, mohvit_error *err)
 {
     const char *key;
@@ -127,7 +137,7 @@ static mohvit_status read_object(config *c, json_t *object, const char *name, mo
         while (f < end && strcmp(f->key, key) != 0)
             f++;
         if (f == end)
-            return error_set(err, MOHVIT_ERROR_FORMAT, "%s: config has an unknown key \"%s\"", name, key);
+            return unknown_key(name, key, err);
         mohvit_status status = read_field(c, f, value, name, err);
         if (status)
             return status;

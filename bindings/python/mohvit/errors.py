@@ -122,12 +122,19 @@ def check(status: int, error: Any, *paths: Any) -> None:
     if not status:
         return
     kind, message = _BY_STATUS.get(status, Error), ffi.string(error.message).decode("utf-8", "replace")
-    if not error.number or kind not in (FileError, SystemFailure):
+    if kind not in (FileError, SystemFailure):
         raise kind(message)
     failure: OSError = _BY_NUMBER.get(error.number, FileError)(message) if kind is FileError else SystemFailure(message)
-    failure.errno, failure.strerror = error.number, os.strerror(error.number)
+    if error.number:
+        failure.errno, failure.strerror = error.number, os.strerror(error.number)
     for path in paths:
-        if isinstance(path, (str, os.PathLike)) and message.endswith(": " + failure.strerror) and \
-                ffi.string(error.message).startswith(os.fsencode(path) + b": "):  # else of a file that this one names
+        if isinstance(path, (str, os.PathLike)) and _is_of(ffi.string(error.message), os.fsencode(path), failure.strerror):
             failure.filename = os.fspath(path)
     raise failure
+
+
+def _is_of(message: bytes, path: bytes, reason: str | None) -> bool:
+    """Whether a message is of this file itself, and not of another that it names. reason: what the system said, if it did."""
+    if not message.startswith(path + b": "):
+        return False
+    return message.endswith(b": " + os.fsencode(reason)) if reason else b": " not in message[len(path) + 2:]

@@ -97,7 +97,12 @@ class HeadLoad:
             raise MismatchError("the result was pickled by another model than those that this head load knows: "
                                 "make the head load of that model, or first add a result that was not pickled")
         if result.model is not None and result.model not in self._fits:
-            self.merge(HeadLoad(result.model))  # of nothing; the library knows what may be added up
+            try:
+                self.merge(HeadLoad(result.model))  # of nothing; the library knows what may be added up
+            except MismatchError as error:
+                error.args = (str(error).replace("the head load that is added to", "this head load")
+                              .replace("the head load that is added", "the result"),)
+                raise
             self._accept(result.model)
         indices = check_classes(result, classes)
         tokens = self._counts_of(result, "head_tokens", np.int32)
@@ -166,9 +171,8 @@ class HeadLoad:
 
     @property
     def loads(self) -> NDArray[np.float64]:
-        """(classes, blocks, heads): active / tokens, the share of a class's tokens that selected the head; NaN where a block has
-        fewer heads, or nothing was
-        counted of a class."""
+        """(classes, blocks, heads): active / tokens, the share of a class's tokens that selected the head; NaN where a block
+        has fewer heads, or nothing was counted of a class."""
         active, tokens = self.active.astype(np.float64), self.tokens[:, :, None]
         return np.divide(active, tokens, out=np.full(active.shape, np.nan), where=(active >= 0) & (tokens > 0))
 
@@ -189,11 +193,13 @@ class HeadLoad:
              heatmap: bool | None = None, figure: Any = None) -> Any:
         """Draws the load of a block's routed heads with Matplotlib, and returns the figure.
 
-        classes: names, WordNet ids or indices, or one of these; default: all that were counted. block: index or name ("4.0"); default: the
-        last that routes. A panel with bars for each class, and a dashed line where all heads would be if the work were
-        spread evenly; or, with heatmap, a row for each, which is the default for more than 12 classes. figure: one to draw
-        in, in place of a new one. Routed heads are called r1, r2, ..., as in the program's figures: index shared, shared + 1, ...
-        of the arrays."""
+        classes: names, WordNet ids or indices, or one of these; default: all that were counted.
+        block: index or name ("4.0"); default: the last that routes.
+        heatmap: a row for each class, in place of a panel with bars and a dashed line where all heads would be if the work
+        were spread evenly; default: for more than 12 classes.
+        figure: one to draw in, in place of a new one.
+
+        Routed heads are called r1, r2, ..., as in the program's figures: index shared, shared + 1, ... of the arrays."""
         import matplotlib.pyplot as plt
 
         if block is None:

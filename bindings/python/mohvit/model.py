@@ -19,7 +19,7 @@ from ._mohvit import ffi, lib
 from .attributes import Attribute
 from .context import (AT_ONCE, PARTS, Answers, Arrays, Block, Context, Lease, Parts, Pool, Trace, Views, Wanted, block_index,
                       read_layout)
-from .errors import NonFiniteError, check
+from .errors import MismatchError, NonFiniteError, check
 
 _log = logging.getLogger("mohvit")
 
@@ -194,6 +194,8 @@ def _json(value: Any) -> bytes:
 
 def _safetensors(tensors: Mapping[str, Any]) -> bytes:
     """A checkpoint in memory."""
+    if not isinstance(tensors, Mapping):
+        raise TypeError(f"expected a state_dict, as network.state_dict() gives it; found {type(tensors).__name__}")
     arrays: list[Any] = []
     header, end = {}, 0
     for name, tensor in tensors.items():
@@ -251,7 +253,9 @@ class Model:
     labels = Attribute["list[str]"]("Names of the classes.")
     label_ids = Attribute["list[str | None]"]("WordNet ids of the classes.")
     config = Attribute["dict[str, Any]"]("What the network is made of, as the program's JSON has it.")
-    preprocess = Attribute["dict[str, Any]"]("How pictures become tensors: mean, std, interpolation, crop_pct.")
+    preprocess = Attribute["dict[str, Any]"](
+        "How pictures become tensors: mean, std, interpolation, and crop_pct where the model has one. Without it the crop is from "
+        "8/7 of img_size; from 384 pixels on both sides become img_size.")
     provenance = Attribute["dict[str, Any]"]("What results depend on: weights_hash, kernels, ...")
 
     def __init__(self, path: str | os.PathLike[str] | bytes | None = None, *, key: str | None = None,
@@ -336,8 +340,11 @@ class Model:
         return model
 
     def __repr__(self) -> str:
-        return (f"<mohvit.Model {self.variant}: {self.num_classes} classes, {self.img_size} pixels, {self.precision}, "
-                f"{self.backend}, {self.instruction_set}>")
+        dropped = self.provenance.get("dropped_heads")
+        without = f" without {dropped}" if dropped else ""
+        renormalised = ", renormalised" if self.provenance.get("renormalise") else ""
+        return (f"<mohvit.Model {self.variant}{without}{renormalised}: {self.active_heads_percent:.4g} % of heads active, "
+                f"{self.num_classes} classes, {self.img_size} pixels, {self.precision}, {self.backend}, {self.instruction_set}>")
 
     def __call__(self, images: Any, *, gates: bool = False, outputs: bool = False, copy: bool = True,
                  trace: Trace | None = None) -> Result:
@@ -351,8 +358,8 @@ class Model:
 
         gates: record each token's gates for Result.gates. outputs: record the tokens that leave each block for Result.outputs.
         copy: False has the result's arrays look into the memory that the images were run in, read-only. Nothing else uses
-        that memory until the last of these arrays is gone, and it takes many times the room of the arrays: 0.1 GB an image
-        for a small model at 224 pixels.
+        that memory until the last of these arrays is gone, and it takes many times the room of the arrays: some 10 MB an
+        image for a small model at 224 pixels.
         trace: called as trace(image, block, x) after each block of each image, in the thread that calls, with the tokens that
         leave the block: x (tokens, channels), row by row over the stage's square map, the caller's to keep. Images then run
         one after the other. What it raises ends the call."""
@@ -478,5 +485,9 @@ def _open(path: Any, options: Any, listener: _Listener, files: Iterable[Any]) ->
     model = None if status else ffi.gc(out[0], lib.mohvit_close)  # also where a callback raised at the very end
     if listener.raised is not None:
         raise listener.raised
-    check(status, error, path, *files)
+    try:
+        check(status, error, path, *files)
+    except MismatchError as wrong:
+        wrong.args = (str(wrong).replace("give a config file", "give its config=, a file or a dict"),)
+        raise
     return model

@@ -67,7 +67,7 @@ def as_array(image: Any) -> NDArray[Any]:
         return image
     if hasattr(image, "detach"):
         image = image.detach().cpu()
-        if str(image.dtype) == "torch.bfloat16":  # which numpy does not have
+        if str(image.dtype) in ("torch.bfloat16", "torch.float16", "torch.float64"):  # numpy does not have the first
             raise TypeError(f"{type(image).__name__} of {image.dtype}; expected {EXPECTED}: convert it by .float()")
     return np.asarray(image)
 
@@ -114,9 +114,10 @@ def describe_array(picture: Any, image: Any, array: NDArray[Any], img_size: int)
         picture.kind, picture.data = _TENSOR, (kept := ffi.from_buffer(np.ascontiguousarray(array)))
         return kept
     if array.dtype != _UINT8:
-        raise TypeError(f"{type(image).__name__} of {array.dtype}; expected {EXPECTED}")
+        hint = ": convert it by .astype(np.float32)" if array.dtype.kind == "f" else ""
+        raise TypeError(f"{type(image).__name__} of {array.dtype}; expected {EXPECTED}{hint}")
     if array.ndim != 3 or array.shape[2] != 3:
-        raise ValueError(f"uint8 of shape {array.shape}; expected (height, width, 3)")
+        raise ValueError(f"uint8 of shape {array.shape}; expected (height, width, 3){_hint(array.shape)}")
     height, width, _ = array.shape
     stride = array.strides[0]
     if array.strides[1:] != (3, 1) or stride < 3 * width:
@@ -127,3 +128,14 @@ def describe_array(picture: Any, image: Any, array: NDArray[Any], img_size: int)
         return kept
     picture.data = ffi.cast("void *", array.ctypes.data)  # rows with room between them
     return array
+
+
+def _hint(shape: tuple[int, ...]) -> str:
+    """How pixels of another shape become those that are expected."""
+    if len(shape) == 3 and shape[0] == 3:
+        return ": where the channels come first, np.moveaxis(image, 0, -1)"
+    if len(shape) == 3 and shape[2] == 1:
+        return ": gray ones by np.repeat(images, 3, axis=-1)"
+    if len(shape) == 2 or len(shape) == 3 and shape[2] > 4:
+        return ": gray ones by np.repeat(images[..., None], 3, axis=-1)"
+    return ""

@@ -525,7 +525,7 @@ static void impossible_values_are_refused_by_name(void **state)
         {"name", "\"a b\"", "byte 1; expected letters"},
         {"name", "\"\\u001b[2J\"", "byte 0; expected letters"},
         // keys
-        {"embed_dim", "[8, 16, 24, 48]", "unknown"},
+        {"embed_dim", "[8, 16, 24, 48]", "unknown key \"embed_dim\"; known are embed_dims, num_heads, "},
         {"Dense", "true", "unknown"},
         {"qk_scale", "1", "unknown"},
     };
