@@ -65,8 +65,9 @@ axes[0].imshow(images[sneaker])
 axes[0].set_title("image")
 shared = model.layout[0].shared
 for head, panel in enumerate(axes[1:]):
-    panel.imshow(gates[:, head].reshape(side, side), vmin=0)
+    picture = panel.imshow(gates[:, head].reshape(side, side), vmin=0, vmax=gates.max())  # one scale for all heads
     panel.set_title(f"s{head + 1}, shared" if head < shared else f"r{head - shared + 1}, routed")
 for panel in axes:
     panel.axis("off")
+figure.colorbar(picture, ax=axes[1:], label="gate")
 figure.savefig("gates_of_a_sneaker.png")

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The Python of README.md and docs/python.md, and the notebooks, run from the top to the end in a folder where tools/samples lies."""
 
+import importlib.util
 import os
 import re
 import runpy
@@ -44,11 +45,14 @@ class Pages(unittest.TestCase):
         self.assertLessEqual(len(blocks[0].splitlines()), 5)  # "from nothing to a figure in five lines"
         names = {}
         for block in blocks:
+            if "import moh_vit" in block and not importlib.util.find_spec("torch"):
+                continue
             exec(compile(block, "docs/python.md", "exec"), names)
         self.assertGreater(os.path.getsize("load.png"), 10000)
         self.assertEqual(names["score"].top1, 100)
         self.assertEqual(names["score"].head_load.images.tolist(), [1, 1, 0, 1, 1, 1, 0, 1, 1, 1])
-        load = names["head_load_of"](Network(), names["model"].config, names["paths"], 0)
+        load = names["head_load_of"](Network(), names["model"].config, names["model"].labels, names["paths"], 0)
+        self.assertEqual(load.labels, names["model"].labels)
         usual = mohvit.Model(preprocess={"crop_pct": 0.875})  # that of ImageNet, where nothing else is said
         np.testing.assert_array_equal(load.active[0], np.maximum(usual(names["paths"]).head_tokens.sum(axis=0), -1))
         public = set(mohvit.__all__) - {"Block", "CancelledError", "Evaluation", "Features", "Prediction", "Result", "Error", "program_path"}
@@ -59,6 +63,9 @@ class Pages(unittest.TestCase):
         self.assertGreater(names["top1"], 0.92)
         np.testing.assert_array_equal(names["load"].images, np.bincount(names["classes"]))
         self.assertLess(names["distance"].min(), 0.2)
+        panels = [axes.images[0].get_clim() for axes in names["axes"][1:]]
+        self.assertEqual(panels, [(0, names["gates"].max())] * names["gates"].shape[1])
+        self.assertEqual(names["figure"].axes[-1].get_ylabel(), "gate")
         for figure in ("heads_of_classes.png", "heads_of_all_classes.png", "gates_of_a_sneaker.png"):
             self.assertGreater(os.path.getsize(figure), 5000)
 
