@@ -503,7 +503,8 @@ figures_are_of_the_kind_that_their_name_says() {
         rm a.svg a.png a.pdf
     done
     run 0 headload plot a.safetensors --heatmap -o a.svg
-    has "$out" "141 classes"
+    has "$out" "140 classes"
+    has "$err" "note: 1 class without pictures is left out"
     run 0 headload plot a.safetensors --classes "tench, Tinca tinca" -o a.svg
     has "$out" "block 4.4, 1 class,"
     rm a.svg
@@ -544,6 +545,32 @@ figures_are_of_the_kind_that_their_name_says() {
     equal "$(find . -name '*tmp*')" ""
 }
 
+# A model of 30 classes, pictures of two.
+classes_without_pictures_are_left_out() {
+    sed 's/"num_classes": *[0-9]*/"num_classes": 30/' "$golden/../../tools/pytorch/nano.json" >config.json
+    seq -f 'class %g' 0 29 >labels.txt
+    run 0 synth --config config.json model.safetensors
+    mkdir wardrobe && cp "$samples/bag.png" "$samples/coat.png" wardrobe
+    printf 'bag.png\t%s\ncoat.png\t%s\n' 4 17 >truth.txt
+    run 0 headload count wardrobe --truth truth.txt --weights model.safetensors --labels labels.txt -o two --quiet
+    for how in "" --heatmap "--heatmap --minus-mean"; do
+        # shellcheck disable=SC2086 # several words
+        run 0 headload plot two $how -o two.svg
+        has "$out" ", 2 classes,"
+        has "$err" "note: 28 classes without pictures are left out"
+        lacks "$(cat two.svg)" "class 5"
+        has "$(cat two.svg)" "class 17"
+    done
+    run 0 headload plot two --classes 4,5 -o two.svg
+    has "$out" ", 2 classes,"
+    equal "$err" "mohvit: warning: no pictures of class 5 are in this head load"
+    run 0 headload plot two --classes 4,17 -o two.svg
+    equal "$err" ""
+    "$make" all moh_transnext_base_75 labels.txt
+    run 2 headload plot all -o all.svg
+    has "$err" "29 classes have pictures, too many for panels: at most 12"
+}
+
 # The figure of docs/head_load.md, number by number: Cairo may round another way. Remake it with this command.
 the_page_shows_what_is_drawn() {
     "$make" load.safetensors moh_transnext_base_75 "$golden/../../weights/imagenet1k.tsv"
@@ -558,9 +585,9 @@ the_page_shows_what_is_drawn() {
 }
 
 fonts_are_named_and_missed() {
-    printf 'one\ntwo & <three>\n' >labels.txt
+    printf 'one\ntwo & <three>\nwithout pictures\n' >labels.txt
     "$make" a.safetensors nano labels.txt
-    local plot=(headload plot a.safetensors)
+    local plot=(headload plot a.safetensors --classes 0,1)
     run 0 "${plot[@]}" --font "Liberation Serif" -o a.svg
     equal "$err" ""
     has "$(cat a.svg)" "<g font-family=\"'Liberation Serif', Arial, "
@@ -1014,6 +1041,7 @@ files)
     ;;
 figures)
     figures_are_of_the_kind_that_their_name_says
+    classes_without_pictures_are_left_out
     the_page_shows_what_is_drawn
     fonts_are_named_and_missed
     a_class_has_the_same_names_everywhere

@@ -17,7 +17,8 @@ static const char help[] =
     "interval over the class's images, gray where few of them decide.\n\n"
     "  -o, --output FILE  ends in .svg, .png or .pdf, which tells what is written\n"
     "  --classes LIST     names, WordNet ids or numbers from 0, separated by commas; may be given\n"
-    "                     again; default: all, where they are at most 12, or with --heatmap\n"
+    "                     again; default: all that have pictures, where they are at most 12, or\n"
+    "                     with --heatmap\n"
     "  --block S.B        stage (from 1) and block (from 0); default: the last that routes\n"
     "  --measure WHAT     load (default), gate: the mean over all tokens, 0 for those that did not\n"
     "                     select the head, or gate-share: the head's part of the gates of the block,\n"
@@ -58,21 +59,39 @@ static mohvit_status draw(const figure *f, const plot_options *o, mohvit_error *
     return drawing_finish(&d, err);
 }
 
-/* The classes that were asked for. */
-static bool choose(class_choice *chosen, const head_load *l, const plot_options *o)
+/* Those of --classes; one that nobody counted has a panel, or a row, that says so. */
+static bool choose_listed(class_choice *chosen, const head_load *l, const plot_options *o)
 {
-    enum { MOST_PANELS = 12 };
     for (size_t i = 0; i < o->list_count; i++)
         if (!choice_add_or_complain(chosen, l, o->lists[i]))
             return false;
-    if (chosen->count)
-        return true;
-    if (!o->heatmap && l->names.count > MOST_PANELS) {
-        complain("%zu classes are too many for panels; choose with --classes, or see all with --heatmap",
-                 l->names.count);
+    for (size_t i = 0; i < chosen->count; i++)
+        if (!l->images[chosen->classes[i]])
+            complain("warning: no pictures of %s are in this head load", l->names.name[chosen->classes[i]]);
+    return true;
+}
+
+/* The classes that were asked for; without --classes those that have pictures. */
+static bool choose(class_choice *chosen, const head_load *l, const plot_options *o)
+{
+    enum { MOST_PANELS = 12 };
+    if (o->list_count)
+        return choose_listed(chosen, l, o);
+    choice_add_counted(chosen, l);
+    size_t empty = l->names.count - chosen->count;
+    if (!chosen->count) {
+        complain("no class has pictures in this head load; --classes draws empty ones");
         return false;
     }
-    choice_add_all(chosen, l);
+    if (!o->heatmap && chosen->count > MOST_PANELS) {
+        complain("%zu classes have pictures, too many for panels: at most %d; choose with --classes, or see "
+                 "all with --heatmap",
+                 chosen->count, MOST_PANELS);
+        return false;
+    }
+    if (empty)
+        complain("note: %zu class%s without pictures %s left out", empty, empty == 1 ? "" : "es",
+                 empty == 1 ? "is" : "are");
     return true;
 }
 

@@ -296,7 +296,7 @@ static int relate_classes(const head_load *l, const relate_options *o, const rou
     mohvit_error err;
     class_similarity s;
     class_choice all = {0};
-    choice_add_all(&all, l);
+    choice_add_counted(&all, l);
     mohvit_status status = class_similarity_compute(&s, l, only, all.classes, all.count, &err);
     free(all.classes);
     if (status)

@@ -180,10 +180,11 @@ bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char
     return known;
 }
 
-void choice_add_all(class_choice *chosen, const head_load *l)
+void choice_add_counted(class_choice *chosen, const head_load *l)
 {
     for (size_t c = 0; c < l->names.count; c++)
-        add(chosen, c);
+        if (l->images[c])
+            add(chosen, c);
 }
 
 void output_head_load_end(const head_load *l)

@@ -32,7 +32,8 @@ typedef struct class_choice {
  * none or several classes answer to is reported: false. */
 bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char *list);
 
-void choice_add_all(class_choice *chosen, const head_load *l);
+/* Adds the classes that have pictures. */
+void choice_add_counted(class_choice *chosen, const head_load *l);
 
 /* importance_read; false where the reason has been reported. Says so where pictures failed. */
 bool importance_open_or_complain(importance_table *out, const char *path, const head_load *l,
