@@ -122,6 +122,13 @@ mistakes_in_usage_end_with_2_and_say_what_was_expected() {
     run 2 synth --seed 1 a.safetensors
     run 2 synth --variant transnext_tiny --seed -1 a.safetensors
     run 2 synth --variant transnext_tiny --config a.json a.safetensors
+    for name in a.pth a.pt pytorch_model.bin A.PTH; do
+        run 2 synth --config "$pth/config.json" $name
+        has "$err" "is PyTorch's ending; expected a name that ends in .safetensors"
+        run 2 convert --config "$pth/config.json" "$pth/plain.pth" $name
+        has "$err" "is PyTorch's ending; expected a name that ends in .safetensors"
+        absent $name
+    done
     run 2 preprocess "$images/coffee.png"
     run 2 preprocess "$images/coffee.png" -o a.gif
     run 2 verify

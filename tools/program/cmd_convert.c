@@ -19,7 +19,8 @@ static const char help[] =
     "Converts a checkpoint (.pth, .safetensors or its index) to safetensors, with its config, preprocessing\n"
     "and labels in the metadata. OUT appears once all of it is on disk and has been read again\n"
     "and compared; a file of that name is replaced. Tensors that are not part of the model are\n"
-    "left out, with a warning that names them.\n\n"
+    "left out, with a warning that names them. OUT may not end in .pth, .pt or .bin, as PyTorch's own\n"
+    "files do.\n\n"
     "  --dtype TYPE       f32 (default), f16 or bf16\n" KEY_HELP
     "  --config FILE      JSON config in place of the checkpoint's own\n"
     "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"
@@ -267,7 +268,8 @@ static int parse(convert_options *o, int argc, char **argv)
     o->out = argv[optind + 1];
     names_file(FILE_WEIGHTS, NULL, o->in);
     names_file(FILE_OUTPUT, NULL, o->out);
-    return outputs_check("convert");
+    parsed = safetensors_name_check("convert", o->out);
+    return parsed == PARSED ? outputs_check("convert") : parsed;
 }
 
 static int run_convert(int argc, char **argv)

@@ -14,7 +14,8 @@
 static const char help[] =
     "--variant NAME|--config FILE [--seed N] OUT.safetensors\n"
     "Writes a checkpoint of deterministic weights, for tests and benchmarks without a download.\n"
-    "Commands that read it say that its answers mean nothing.\n\n"
+    "Commands that read it say that its answers mean nothing. What is written is safetensors, under any\n"
+    "name that does not end in .pth, .pt or .bin, as PyTorch's own files do.\n\n"
     "  --variant NAME  a published variant, such as moh_transnext_small_75\n"
     "  --config FILE   JSON config of any other model\n"
     "  --seed N        the same seed gives the same weights; default 0\n"
@@ -83,7 +84,9 @@ static int run_synth(int argc, char **argv)
     if (argc - optind != 1)
         return usage_error("synth", "expected the name of one file to write");
     names_file(FILE_OUTPUT, NULL, argv[optind]);
-    parsed = outputs_check("synth");
+    parsed = safetensors_name_check("synth", argv[optind]);
+    if (parsed == PARSED)
+        parsed = outputs_check("synth");
     if (parsed != PARSED)
         return parsed;
     if (!outputs_possible_or_complain())

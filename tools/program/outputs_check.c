@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -205,6 +206,17 @@ int outputs_check_pictures(const char *name, const dataset *d)
         }
     }
     return status;
+}
+
+int safetensors_name_check(const char *name, const char *path)
+{
+    static const char *const endings[] = {".pth", ".pt", ".bin"};
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (!strcasecmp(dot, endings[i]))
+            return usage_error(name, "%s: %s is PyTorch's ending; expected a name that ends in .safetensors",
+                               path, endings[i]);
+    return PARSED;
 }
 
 bool outputs_possible_or_complain(void)

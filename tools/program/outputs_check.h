@@ -33,6 +33,9 @@ int outputs_check_pictures(const char *name, const dataset *d);
 /* The same for one more file that is read, such as a list names. */
 int outputs_check_file(const char *name, const char *path);
 
+/* PARSED; or EXIT_USAGE and a message, where safetensors would get a name that ends as PyTorch's files do. */
+int safetensors_name_check(const char *name, const char *path);
+
 /* False, and a message that names the option, where an output cannot be made: to be asked before any work. */
 bool outputs_possible_or_complain(void);
 
