@@ -91,6 +91,7 @@ class FetchWeights(unittest.TestCase):
         self.assertEqual(self.left(), ["moh_transnext_small_75.pth"])
         self.assertEqual(done.stdout, "mohvit classify --weights moh_transnext_small_75.pth PICTURE\n")
         self.assertIn(f"SHA-256 {hashlib.sha256(self.server.file).hexdigest()}, as the hub has it", done.stderr)
+        self.assertNotIn("#", done.stderr)  # no bar of progress off a terminal
         subprocess.run([MOHVIT, "info", "--weights", "moh_transnext_small_75.pth", "--config",
                         f"{SOURCE}/tests/golden/pth/config.json"], cwd=self.directory, check=True, capture_output=True)
 
@@ -143,7 +144,9 @@ class FetchWeights(unittest.TestCase):
         self.assertIn("expected one file of .pth, .bin, .safetensors", self.fetch(status=1).stderr)
         self.server.page = b"<html>"
         self.assertIn("expected JSON with a list of files", self.fetch(status=1).stderr)
-        self.assertIn("needs the internet", self.run_tool("transnext_tiny", status=1).stderr)
+        offline = self.run_tool("transnext_tiny", status=1).stderr
+        for hint in "needs the internet", "--hub", "a browser has downloaded":
+            self.assertIn(hint, offline)
         self.assertIn("invalid choice", self.run_tool("resnet", status=2).stderr)
         self.assertEqual(self.left(), [])
 
