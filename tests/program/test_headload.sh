@@ -205,7 +205,9 @@ an_ablation_says_what_evaluations_without_each_head_say() {
         loss=$(get loss) top1=$(get top1)
         # shellcheck disable=SC2086
         run 0 headload ablate "${what[@]}" --heads "$list" --format json $how
-        has "$err" "3 passes without a head for each of 200 images, as long as "
+        has "$err" "3 heads x 200 images: about "
+        has "$err" ", plus decoding"
+        lacks "$err" "note: "
         near "$(get loss)" "$loss"
         equal "$(get images) $(get top1) $(get complete)" "200 $top1 true"
         cp out.txt ablation.json
@@ -225,7 +227,8 @@ an_ablation_says_what_evaluations_without_each_head_say() {
     # As a table, the head that matters most first, and as rows.
     run 0 headload ablate "${what[@]}" --heads "$list" --quiet
     equal "$(sed -n '4,6s/ .*//p' out.txt | sort)" "$(tr ' ' '\n' <<<"$list")"
-    run 0 headload ablate "${what[@]}" --heads "4.0:r1,r2,r3,r5,r8 3.0" --blocks --quiet
+    run 0 headload ablate "${what[@]}" --heads "4.0:r1,r2,r3,r5,r8 3.0" --blocks
+    has "$err" "2 blocks x 200 images: about "
     has "$out" "4.0:r1,r2,r3,r5,r8  "
     # Numbers end below their heading, however long the lists are.
     equal "$(sed -n '3s/ loss .*/ loss/p; 4,5s/^\([^ ]* *[-+][0-9.]*\).*/\1/p' out.txt | awk '{ print length }' | sort | uniq -c | awk '{ print $1 }')" 3
@@ -245,7 +248,8 @@ an_ablation_says_what_evaluations_without_each_head_say() {
     run 2 headload ablate "${what[@]}" --heads 4.0:r15
     has "$err" "--heads: \"4.0:r15\": there is no r15; block 4.0 has s1 to s2 and r1 to r14"
     run 0 headload ablate "idx:$pictures,$classes" --limit 1 --heads 1.0:r2
-    has "$err" "1 pass without a head for each of 1 image, as long as "
+    has "$err" "1 head x 1 image: about "
+    has "$err" "note: 1 picture decides this; with fewer than 30, "
     run 0 headload ablate "idx:$pictures,$classes" --limit 3 --heads 1.0:r1 --quiet # its change is between -0.00005 and 0
     has "$out" "1.0:r1     +0.0000 "
     lacks "$out" "-0.0000 "

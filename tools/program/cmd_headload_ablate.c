@@ -199,6 +199,7 @@ static mohvit_status collect(result *r, const record_set *s, mohvit_error *err)
 
 static int finish(const void *user, const evaluation *e)
 {
+    enum { FEW_IMAGES = 30 };
     const ablate_options *o = user;
     const record_set set = {&e->journal, 1};
     result r = {.e = e, .ablation = &e->ablation};
@@ -210,6 +211,10 @@ static int finish(const void *user, const evaluation *e)
         print_csv(&r);
     else if (fine)
         print_text(&r);
+    if (fine && r.totals.images < FEW_IMAGES)
+        complain("note: %" PRIu64 " picture%s decide%s this; with fewer than %d, intervals and p values say "
+                 "little",
+                 r.totals.images, plural(r.totals.images), r.totals.images == 1 ? "s" : "", FEW_IMAGES);
     fine = fine && !r.totals.failed && !e->stopped;
     totals_free(&r.totals);
     free(r.passes);

@@ -190,9 +190,8 @@ static mohvit_status tell_time(const evaluation *e, mohvit_error *err)
     if (status)
         return status;
     progress_duration(text, sizeof text, (double)images * (own + passes) / e->threads);
-    complain("%zu pass%s without a head for each of %zu image%s, as long as %.1f whole ones: about %s on %d "
-             "thread%s, beside reading the pictures",
-             e->ablation.count, e->ablation.count == 1 ? "" : "es", images, plural(images), passes / own,
+    complain("%zu %s%s x %zu image%s: about %s on %d thread%s, plus decoding", e->ablation.count,
+             e->o->ablated_together ? "block" : "head", plural(e->ablation.count), images, plural(images),
              text, e->threads, plural((uint64_t)e->threads));
     return MOHVIT_OK;
 }
