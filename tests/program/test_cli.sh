@@ -554,8 +554,10 @@ the_environment_names_the_default_model() {
 exif_is_honoured_when_asked() {
     run 0 classify --format json "$images/cat_exif_orientation6.jpg" "$images/coffee.png"
     equal "$(get size)" $'[451,300]\n[600,400]'
-    has "$err" "note: 1 of 2 pictures are to be turned"
+    has "$err" "note: 1 of 2 pictures is stored sideways (EXIF); --exif-orientation turns it. The published code"
     has "$err" "--exif-orientation"
+    run 0 classify --format json "$images/cat_exif_orientation6.jpg" "$images/cat_exif_orientation6.jpg"
+    has "$err" "note: 2 of 2 pictures are stored sideways (EXIF); --exif-orientation turns them. The published code"
     run 0 classify --format json --exif-orientation "$images/cat_exif_orientation6.jpg"
     equal "$(get size)" '[300,451]'
     lacks "$err" EXIF
@@ -563,7 +565,7 @@ exif_is_honoured_when_asked() {
     cp "$images/cat_exif_orientation6.jpg" "$images/coffee.png" data
     printf '%s\n' cat_exif_orientation6.jpg,3 coffee.png,4 | sed '1i file_name,label' >truth.csv
     run 0 eval --truth truth.csv --format json --state state --predictions stored.csv data
-    has "$err" "note: 1 of 2 pictures are to be turned"
+    has "$err" "note: 1 of 2 pictures is stored sideways"
     lacks "$out" exif
     run 0 eval --truth truth.csv --format json --predictions turned.csv --exif-orientation data
     equal "$(get provenance exif_orientation)" true
@@ -573,7 +575,7 @@ exif_is_honoured_when_asked() {
     run 1 eval --truth truth.csv --state state --exif-orientation data
     has "$err" "exif_orientation is absent, expected true"
     run 0 eval --truth truth.csv --state state data # from the state
-    has "$err" "note: 1 of 2 pictures are to be turned"
+    has "$err" "note: 1 of 2 pictures is stored sideways"
 }
 
 logits_that_are_no_numbers_fail_the_picture() {

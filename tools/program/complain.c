@@ -134,7 +134,8 @@ void complain_note(UNUSED void *user, const char *message)
 void complain_turned(bool asked, uint64_t pictures, uint64_t all)
 {
     if (pictures && !asked)
-        complain("note: %" PRIu64 " of %" PRIu64 " pictures are to be turned, as their EXIF says; "
-                 "--exif-orientation turns them, which the reference does not do",
-                 pictures, all);
+        complain("note: %" PRIu64 " of %" PRIu64
+                 " picture%s %s stored sideways (EXIF); --exif-orientation turns "
+                 "%s. The published code does not.",
+                 pictures, all, plural(all), pictures == 1 ? "is" : "are", pictures == 1 ? "it" : "them");
 }
