@@ -767,6 +767,7 @@ sigint_stops_cleanly_and_prints_what_stands() {
     has "$(cat err.txt)" "the same command goes on from here"
     equal "$(get complete)" false
     [ "$(get images)" -ge 64 ] || fail "$(cat out.txt)"
+    has "$(cat err.txt)" "interrupted: $(get images) of $count images are kept; results are kept every 64 images"
     run 0 eval "$data" --limit $count --state state --format json --quiet
     equal "$(get complete) $(get images)" "true $count"
 }

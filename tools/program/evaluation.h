@@ -74,6 +74,9 @@ int evaluation_end(evaluation *e, int status);
  * caller's. */
 json_t *evaluation_header(const evaluation *e);
 
+/* How many images a chunk has: CHUNK_IMAGES, or fewer in the last. */
+size_t evaluation_chunk_images(const evaluation *e, size_t chunk);
+
 /* What that calls the section with the head load; NULL where there is none. */
 const char *evaluation_load_name(const evaluation *e);
 

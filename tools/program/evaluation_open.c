@@ -220,7 +220,7 @@ static mohvit_status open_journal(evaluation *e, mohvit_error *err)
     return status ? status : check_sections(e, err);
 }
 
-static size_t images_of(const evaluation *e, size_t chunk)
+size_t evaluation_chunk_images(const evaluation *e, size_t chunk)
 {
     size_t left = dataset_count(e->data) - chunk * CHUNK_IMAGES;
     return left < CHUNK_IMAGES ? left : CHUNK_IMAGES;
@@ -234,7 +234,7 @@ static void plan(evaluation *e)
     e->first = e->next = (size_t)((unsigned __int128)chunks * shard / shards);
     e->end = (size_t)((unsigned __int128)chunks * (shard + 1) / shards);
     for (size_t i = e->first; i < e->end; i++)
-        e->images += images_of(e, i);
+        e->images += evaluation_chunk_images(e, i);
 }
 
 int evaluation_begin(evaluation *e, const evaluation_options *o)

@@ -104,8 +104,8 @@ enum {
     "                     leaves out BMP, PPM and TIFF; without it they are an error. GIF, HEIC and\n"       \
     "                     AVIF are always left out, as ImageFolder does\n"                                   \
     "\nThe run:\n"                                                                                           \
-    "  --state FILE       keeps results in FILE as they come. The same command goes on from there if the\n"  \
-    "                     data have not changed, and tries pictures that failed again\n"                     \
+    "  --state FILE       keeps results in FILE every 64 pictures. The same command goes on from there if\n" \
+    "                     the data have not changed, and tries pictures that failed again\n"                 \
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \

@@ -231,10 +231,21 @@ static mohvit_status run_as_guest(evaluation *e, mohvit_error *err)
     return status ? status : ranks_finish(e->ranks, err);
 }
 
+/* Images of finished chunks; those that were read of others are not in the result. */
+static size_t images_kept(const evaluation *e)
+{
+    size_t images = 0;
+    for (size_t i = e->first; i < e->end; i++)
+        if (journal_has(e->journal, i))
+            images += evaluation_chunk_images(e, i);
+    return images;
+}
+
 static void explain_stop(const evaluation *e)
 {
     if (interrupt_pending())
-        complain("interrupted");
+        complain("interrupted: %zu of %zu image%s kept; results are kept every %zu images", images_kept(e),
+                 e->images, e->images == 1 ? " is" : "s are", CHUNK_IMAGES);
     else
         complain(
             "stopped: %zu image%s failed, more than --max-errors %zu. Images count in chunks of %zu; those "
