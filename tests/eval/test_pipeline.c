@@ -361,6 +361,7 @@ static void features_logits_and_heads_are_those_of_the_library(void **state)
         }
         assert_int_equal(dataset_read(data, i, &s, NULL), MOHVIT_OK);
         assert_int_equal(mohvit_load_rgb(ctx, 0, s.bytes, s.width, s.height, 3 * s.width, NULL), MOHVIT_OK);
+        uint64_t pixels_hash = XXH64(s.bytes, s.size, 0);
         sample_free(&s);
         assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
         assert_memory_equal(vector_record_next(&f, &features, &f_index), mohvit_features(ctx, 0),
@@ -370,6 +371,10 @@ static void features_logits_and_heads_are_those_of_the_library(void **state)
         assert_int_equal(f_index, dataset_item_at(data, i)->index);
         assert_int_equal(l_index, f_index);
         const uint8_t *row = vector_record_next(&h, &heads, &h_index);
+        uint64_t hash;
+        memcpy(&hash, row, sizeof hash);
+        assert_true(hash == pixels_hash);
+        row += VECTOR_HEADS_START;
         assert_int_equal(h_index, f_index);
         assert_memory_equal(row + heads.width * sizeof(int64_t), mohvit_head_tokens(ctx, 0),
                             heads.width * sizeof(int32_t));
@@ -381,7 +386,9 @@ static void features_logits_and_heads_are_those_of_the_library(void **state)
     }
     const byte_reader *body = record_section(&r, RECORD_TAG('H', 'E', 'A', 'D'));
     const int64_t not_finite = INT64_MIN;
-    memcpy(record.data + (body->data - record.data) + sizeof(uint32_t) + sizeof(uint64_t), &not_finite, 8);
+    memcpy(record.data + (body->data - record.data) + sizeof(uint32_t) + sizeof(uint64_t) +
+               VECTOR_HEADS_START,
+           &not_finite, 8);
     assert_int_equal(vector_record_read(&h, &heads, &r, o.records, &err), MOHVIT_ERROR_NONFINITE);
     assert_non_null(strstr(err.message, "has gates that are not finite"));
     assert_int_equal(vector_record_read(&l, &wider, &r, o.records, &err), MOHVIT_ERROR_FORMAT);

@@ -705,7 +705,8 @@ conversion_keeps_what_describes_the_model() {
 
 a_conversion_that_fails_leaves_nothing() {
     mkdir o
-    run 2 convert --config "$pth/config.json" "$pth/plain.pth" "$pth/../pth/plain.pth"
+    cp "$pth/plain.pth" plain.safetensors  # whatever it is called
+    run 2 convert --config "$pth/config.json" plain.safetensors "$PWD/../${PWD##*/}/plain.safetensors"
     has "$err" "would replace"
     run 1 convert --config "$pth/config.json" "$pth/plain.pth" o/missing/a.safetensors
     run 1 convert --config "$pth/config.json" "$pth/plain.pth" o
