@@ -99,9 +99,9 @@ class HeadLoad:
         if result.model is not None and result.model not in self._fits:
             try:
                 self.merge(HeadLoad(result.model))  # of nothing; the library knows what may be added up
-            except MismatchError as error:
-                error.args = (str(error).replace("the head load that is added to", "this head load")
-                              .replace("the head load that is added", "the result"),)
+            except MismatchError as mismatch:
+                mismatch.args = (str(mismatch).replace("the head load that is added to", "this head load")
+                                 .replace("the head load that is added", "the result"),)
                 raise
             self._accept(result.model)
         indices = check_classes(result, classes)
