@@ -1011,7 +1011,9 @@ routes_are_drawn() {
 counting_costs_little() {
     run 0 bench --head-load --iters 3 --format json
     is_below 0 "$(get head_load_ms)" || fail "head_load_ms is $(get head_load_ms)"
-    is_below "$(get head_load_percent)" 1 || fail "head_load_percent is $(get head_load_percent)"
+    if [ "$images" = 10000 ]; then # the sanitizers watch the counting, but not the program's kernels
+        is_below "$(get head_load_percent)" 1 || fail "head_load_percent is $(get head_load_percent)"
+    fi
     is_below "$(get head_load_slowdown low)" 1.1 || fail "head_load_slowdown is at least $(get head_load_slowdown low)"
     run 0 bench --head-load --iters 1
     has "$out" "head load "
