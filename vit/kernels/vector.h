@@ -116,7 +116,7 @@ INLINE vec vec_from_halves(const uint16_t *p)
     memcpy(&loaded, p, sizeof loaded);
     ivec bits = __builtin_convertvector(loaded, ivec);
     vec magnitude = (vec)((bits & 0x7fff) << 13) * 0x1p112f; // the exponents begin at 2^-15, not 2^-127
-    return (vec)((ivec)magnitude | (bits & 0x8000) << 16);
+    return (vec)((ivec)magnitude | (bits << 16 & INT32_MIN));
 #endif
 }
 
