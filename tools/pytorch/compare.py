@@ -278,7 +278,7 @@ def with_interval(of, digits, unit=""):
 
 def print_table(args, models):
     versions = {r["name"].partition(",")[0]: r["version"] for results in models.values() for r in results}
-    print(f"{args.cpu}, {args.threads} threads, {args.rounds} rounds; "
+    print(f"{args.cpu}, {args.threads} threads, {args.rounds} round{'s'[:args.rounds > 1]}; "
           f"{', '.join(f'{name} {version}' for name, version in versions.items())}")
     print()
     heads = ["model", ""]
