@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { dirname, extname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -64,6 +65,18 @@ function serve(take) {
     return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
 }
 
+/* Chromium's helpers outlive it by a moment, and write there. */
+async function remove(profile) {
+    for (let tries = 0; ; tries++)
+        try {
+            return rmSync(profile, { recursive: true, force: true });
+        } catch (error) {
+            if (tries === 50)
+                throw error;
+            await delay(100);
+        }
+}
+
 let take;
 const server = await serve((answer) => take(answer));
 const chromium = execFileSync("chromium", ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
@@ -92,7 +105,7 @@ const inChromium = {
             clearTimeout(timer);
             browser.kill();
             await ended;
-            rmSync(profile, { recursive: true, maxRetries: 5 });
+            await remove(profile);
         }
     },
 };
