@@ -375,9 +375,9 @@ MOHVIT_API mohvit_status mohvit_head_load_open_memory(mohvit_head_load **load, c
 /* Frees it; NULL is allowed. */
 MOHVIT_API void mohvit_head_load_destroy(mohvit_head_load *load);
 
-/* Adds an image of a class below num_classes: what a slot of the last run reports, in a context of the same
- * model and with the same preprocessing, EXIF orientation and dropped heads, or MOHVIT_ERROR_MISMATCH. On
- * failure nothing is added. */
+/* Adds an image of a class below num_classes: what a slot of the last run reports. MOHVIT_ERROR_MISMATCH
+ * unless the context is of the same model and dropped heads, and was set to the same preprocessing and EXIF
+ * orientation when that image was loaded. On failure nothing is added. */
 MOHVIT_API mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                               size_t class_index, mohvit_error *err);
 

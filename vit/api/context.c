@@ -19,6 +19,12 @@ typedef struct callbacks {
     void *trace_user;
 } callbacks;
 
+/* What a picture went through on its way into a slot; of a tensor, what the context was set to. */
+typedef struct treatment {
+    preprocess preprocess;
+    bool exif_orientation;
+} treatment;
+
 /* Where an image is computed. */
 typedef struct workplace {
     scratch scratch;
@@ -35,6 +41,8 @@ struct mohvit_context {
     image_limits limits;
     bool exif_orientation;
     float *input;            /* (batch, size, size, 3) */
+    treatment *loaded;       /* (batch) of the input */
+    treatment *counted;      /* (batch) of what the last run had as input, which may have been replaced */
     float *logits;           /* (batch, classes) */
     float *features;         /* (batch, channels) */
     int32_t *head_tokens;    /* (batch, blocks, max_heads) */
@@ -98,20 +106,30 @@ static mohvit_status create_workplaces(workplace **out, const mohvit_context *ct
     return status;
 }
 
+/* To be called where the slot's input is replaced. */
+static void note_treatment(mohvit_context *ctx, size_t slot)
+{
+    ctx->loaded[slot] = (treatment){ctx->settings.preprocess, ctx->exif_orientation};
+}
+
 static mohvit_status allocate_context(mohvit_context *ctx, mohvit_error *err)
 {
     size_t pixels = ctx->size * ctx->size * 3;
     ctx->input = calloc(ctx->batch, pixels * sizeof *ctx->input); // the product with batch may be too large
+    ctx->loaded = calloc(ctx->batch, sizeof *ctx->loaded);
+    ctx->counted = calloc(ctx->batch, sizeof *ctx->counted);
     ctx->logits = calloc(ctx->batch, ctx->classes * sizeof *ctx->logits);
     ctx->features = calloc(ctx->batch, ctx->channels * sizeof *ctx->features);
     ctx->head_tokens = calloc(ctx->batch, ctx->heads * sizeof *ctx->head_tokens);
     ctx->gate_sum = calloc(ctx->batch, ctx->heads * sizeof *ctx->gate_sum);
     ctx->together = calloc(ctx->batch, ctx->pairs_per_slot * sizeof *ctx->together);
     ctx->crop = memory_alloc(pixels, 1);
-    if (!ctx->input || !ctx->logits || !ctx->features || !ctx->head_tokens || !ctx->gate_sum ||
-        !ctx->together || !ctx->crop)
+    if (!ctx->input || !ctx->loaded || !ctx->counted || !ctx->logits || !ctx->features || !ctx->head_tokens ||
+        !ctx->gate_sum || !ctx->together || !ctx->crop)
         return error_set(err, MOHVIT_ERROR_MEMORY, "no memory for a batch of %zu image%s", ctx->batch,
                          plural(ctx->batch));
+    for (size_t slot = 0; slot < ctx->batch; slot++)
+        note_treatment(ctx, slot);
     return create_workplaces(&ctx->workplaces, ctx, ctx->model, err);
 }
 
@@ -159,6 +177,8 @@ void mohvit_context_destroy(mohvit_context *ctx)
     free_workplaces(ctx->workplaces, ctx->side_by_side);
     mohvit_close(ctx->rerouted);
     free(ctx->input);
+    free(ctx->loaded);
+    free(ctx->counted);
     free(ctx->logits);
     free(ctx->features);
     free(ctx->head_tokens);
@@ -346,9 +366,11 @@ mohvit_status mohvit_load_rgb(mohvit_context *ctx, size_t slot, const uint8_t *r
     mohvit_status status = check_slot(ctx, slot, err);
     if (!status)
         status = preprocess_crop(p, rgb, width, height, stride, ctx->size, ctx->crop, err);
-    if (!status)
-        preprocess_normalise(p, ctx->crop, ctx->size, mohvit_slot_input(ctx, slot));
-    return status;
+    if (status)
+        return status;
+    preprocess_normalise(p, ctx->crop, ctx->size, mohvit_slot_input(ctx, slot));
+    note_treatment(ctx, slot);
+    return MOHVIT_OK;
 }
 
 /* Frees img. */
@@ -389,6 +411,7 @@ mohvit_status mohvit_load_tensor(mohvit_context *ctx, size_t slot, const float *
     for (size_t channel = 0; channel < 3; channel++)
         for (size_t i = 0; i < pixels; i++)
             input[i * 3 + channel] = tensor[channel * pixels + i];
+    note_treatment(ctx, slot);
     return MOHVIT_OK;
 }
 
@@ -519,6 +542,7 @@ mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error *err)
     if (atomic_load(&ctx->cancelled))
         return error_set(err, MOHVIT_ERROR_CANCELLED, "cancelled after %zu of %zu blocks", ctx->told,
                          ctx->total);
+    memcpy(ctx->counted, ctx->loaded, n * sizeof *ctx->counted);
     ctx->answered = n;
     ctx->recorded = ctx->gates ? n : 0;
     ctx->traced = ctx->outputs ? n : 0;
@@ -600,12 +624,13 @@ mohvit_status mohvit_head_load_create_of_context(mohvit_head_load **load, const 
     return head_load_create_of(load, ctx->model, &ctx->settings.preprocess, ctx->exif_orientation, err);
 }
 
-static mohvit_status check_counting(const mohvit_head_load *load, const mohvit_context *ctx,
+static mohvit_status check_counting(const mohvit_head_load *load, const mohvit_context *ctx, size_t slot,
                                     mohvit_error *err)
 {
+    const treatment *t = &ctx->counted[slot];
     json_t *own = json_object();
     mohvit_status status = MOHVIT_ERROR_MEMORY;
-    if (!own || !provenance_add_pictures(own, &ctx->settings.preprocess, ctx->exif_orientation) ||
+    if (!own || !provenance_add_pictures(own, &t->preprocess, t->exif_orientation) ||
         !provenance_add_drops(own, mohvit_describe(ctx->model)))
         head_load_no_memory(err);
     else
@@ -622,7 +647,7 @@ mohvit_status mohvit_head_load_add(mohvit_head_load *load, const mohvit_context 
         return error_set(err, MOHVIT_ERROR_MISMATCH, "the head load is of another model than the context");
     mohvit_status status = check_answered(ctx, slot, err);
     if (!status)
-        status = check_counting(load, ctx, err);
+        status = check_counting(load, ctx, slot, err);
     if (status)
         return status;
     const head_image counted = {mohvit_head_tokens(ctx, slot), mohvit_head_gate_sum(ctx, slot),

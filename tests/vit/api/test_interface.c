@@ -519,14 +519,19 @@ static mohvit_model *small_with(mohvit_backend backend)
     return m;
 }
 
-static mohvit_context *answered(const mohvit_model *m)
+static void answer(mohvit_context *ctx)
 {
     static float input[PIXELS];
+    synthetic_input(input, 1, 64, 5);
+    assert_int_equal(mohvit_load_tensor(ctx, 0, input, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+}
+
+static mohvit_context *answered(const mohvit_model *m)
+{
     mohvit_context *ctx;
     assert_int_equal(mohvit_context_create(&ctx, m, 1, 1, NULL), MOHVIT_OK);
-    synthetic_input(input, 1, 64, 5);
-    mohvit_load_tensor(ctx, 0, input, NULL);
-    assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+    answer(ctx);
     return ctx;
 }
 
@@ -697,13 +702,20 @@ static void head_loads_that_differ_are_not_merged(void **state)
     mohvit_close(m);
 }
 
+static void treat(mohvit_context *ctx, const char *json, size_t exif_orientation)
+{
+    const mohvit_image_options turned = {.size = sizeof turned, .exif_orientation = exif_orientation};
+    assert_int_equal(mohvit_set_preprocess(ctx, json, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_set_image_options(ctx, &turned, NULL), MOHVIT_OK);
+}
+
 /* A run of a context that treats pictures as told. */
 static mohvit_context *answered_with(const mohvit_model *m, const char *json, size_t exif_orientation)
 {
-    const mohvit_image_options turned = {.size = sizeof turned, .exif_orientation = exif_orientation};
-    mohvit_context *ctx = answered(m);
-    assert_int_equal(mohvit_set_preprocess(ctx, json, NULL), MOHVIT_OK);
-    assert_int_equal(mohvit_set_image_options(ctx, &turned, NULL), MOHVIT_OK);
+    mohvit_context *ctx;
+    assert_int_equal(mohvit_context_create(&ctx, m, 1, 1, NULL), MOHVIT_OK);
+    treat(ctx, json, exif_orientation);
+    answer(ctx);
     return ctx;
 }
 
@@ -741,6 +753,43 @@ static void head_loads_know_what_pictures_went_through(void **state)
     mohvit_close(m);
 }
 
+static void expect_added_to(mohvit_head_load *fits, mohvit_head_load *other, const mohvit_context *ctx,
+                            const char *difference)
+{
+    mohvit_error err;
+    assert_int_equal(mohvit_head_load_add(fits, ctx, 0, 1, NULL), MOHVIT_OK);
+    assert_int_equal(mohvit_head_load_add(other, ctx, 0, 1, &err), MOHVIT_ERROR_MISMATCH);
+    assert_non_null(strstr(err.message, difference));
+}
+
+/* A result is of its picture as that was loaded, whatever is set, and even loaded, afterwards. */
+static void what_is_set_after_a_load_does_not_count(void **state)
+{
+    (void)state;
+    static const char *const named[] = {"preprocess is", "exif_orientation is"};
+    static const char plain[] = "{\"mean\": [0, 0, 0], \"std\": [1, 1, 1]}";
+    static const uint8_t rgb[64 * 64 * 3];
+    mohvit_model *m = small_with(MOHVIT_BACKEND_NATIVE);
+    for (size_t i = 0; i < 2; i++) {
+        mohvit_context *ctx = answered(m);
+        mohvit_head_load *before, *after;
+        assert_int_equal(mohvit_head_load_create_of_context(&before, ctx, NULL), MOHVIT_OK);
+        treat(ctx, i ? NULL : plain, i);
+        assert_int_equal(mohvit_head_load_create_of_context(&after, ctx, NULL), MOHVIT_OK);
+        expect_added_to(before, after, ctx, named[i]);
+        assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+        expect_added_to(before, after, ctx, named[i]);
+        assert_int_equal(mohvit_load_rgb(ctx, 0, rgb, 64, 64, sizeof rgb / 64, NULL), MOHVIT_OK);
+        expect_added_to(before, after, ctx, named[i]);
+        assert_int_equal(mohvit_run(ctx, 1, NULL), MOHVIT_OK);
+        expect_added_to(after, before, ctx, named[i]);
+        mohvit_head_load_destroy(before);
+        mohvit_head_load_destroy(after);
+        mohvit_context_destroy(ctx);
+    }
+    mohvit_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -761,6 +810,7 @@ int main(void)
         cmocka_unit_test(head_loads_are_merged_saved_and_opened),
         cmocka_unit_test(head_loads_that_differ_are_not_merged),
         cmocka_unit_test(head_loads_know_what_pictures_went_through),
+        cmocka_unit_test(what_is_set_after_a_load_does_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
