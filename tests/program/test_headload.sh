@@ -570,6 +570,16 @@ classes_without_pictures_are_left_out() {
     equal "$err" "mohvit: warning: no pictures of class 5 are in this head load"
     run 0 headload plot two --classes 4,17 -o two.svg
     equal "$err" ""
+    run 0 headload report two -o two.html
+    has "$out" "two.html: 2 classes,"
+    has "$err" "note: 28 classes without pictures are left out"
+    echo alone >alone.txt
+    "$make" none nano alone.txt
+    run 2 headload plot none -o none.svg
+    has "$err" "no class has pictures in this head load"
+    run 1 headload report none -o none.html
+    has "$err" "none: no class has pictures"
+    absent none.html
     "$make" all moh_transnext_base_75 labels.txt
     run 2 headload plot all -o all.svg
     has "$err" "29 classes have pictures, too many for panels: at most 12"

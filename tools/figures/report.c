@@ -98,29 +98,25 @@ static int64_t cell_gate_squares(const head_load *l, size_t c, size_t b, size_t 
     return l->gate_squares[at] - least_squares(l->gate[at] / unit, l->images[c]);
 }
 
-/* The classes by similarity, of a block that routes. scratch (classes) */
-static mohvit_status put_order(bytes *to, const head_load *l, size_t block, int64_t *scratch,
-                               mohvit_error *err)
+/* The classes that are shown by similarity, of a block that routes. scratch (classes) */
+static mohvit_status put_order(bytes *to, const report *r, size_t block, int64_t *scratch, mohvit_error *err)
 {
-    size_t classes = l->names.count;
-    size_t *all = memory_alloc(classes, sizeof *all), *order = memory_alloc(classes, sizeof *order);
+    size_t *order = memory_alloc(r->count, sizeof *order);
     mohvit_status status = MOHVIT_OK;
-    to->failed = to->failed || !all || !order;
-    for (size_t c = 0; !to->failed && c < classes; c++)
-        all[c] = c;
+    to->failed = to->failed || !order;
     if (!to->failed)
-        status = head_load_order(order, l, block, all, classes, err);
-    for (size_t c = 0; !to->failed && !status && c < classes; c++)
-        scratch[c] = (int64_t)order[c];
+        status = head_load_order(order, r->load, block, r->classes, r->count, err);
+    for (size_t i = 0; !to->failed && !status && i < r->count; i++)
+        scratch[i] = (int64_t)order[i];
     if (!to->failed && !status)
-        put_numbers(to, scratch, classes);
-    free(all);
+        put_numbers(to, scratch, r->count);
     free(order);
     return status;
 }
 
-static mohvit_status add_numbers(bytes *t, const head_load *l, size_t block, mohvit_error *err)
+static mohvit_status add_numbers(bytes *t, const report *r, size_t block, mohvit_error *err)
 {
+    const head_load *l = r->load;
     static cell_function *const cells[] = {cell_active, cell_gate, cell_active_squares, cell_gate_squares};
     const routing_block *b = &l->routing.blocks[block];
     size_t classes = l->names.count;
@@ -134,7 +130,7 @@ static mohvit_status add_numbers(bytes *t, const head_load *l, size_t block, moh
         put_numbers(&packet, numbers, classes * b->heads);
     }
     if (numbers && routing_routes(b))
-        status = put_order(&packet, l, block, numbers, err);
+        status = put_order(&packet, r, block, numbers, err);
     t->failed = t->failed || !numbers || packet.failed;
     char id[sizeof "block-" + sizeof b->name];
     snprintf(id, sizeof id, "block-%s", b->name);
@@ -214,22 +210,26 @@ static mohvit_status add_block(bytes *t, json_t *blocks, const report *r, size_t
 static mohvit_status add_description(bytes *t, const report *r, mohvit_error *err)
 {
     const head_load *l = r->load;
-    json_t *names = json_array(), *ids = json_array(), *images = json_array(), *blocks = json_array();
+    json_t *names = json_array(), *ids = json_array(), *images = json_array(), *shown = json_array(),
+           *blocks = json_array();
     mohvit_status status = MOHVIT_OK;
     for (size_t c = 0; c < l->names.count; c++) {
         add(t, names, json_string(l->names.name[c]));
         add(t, ids, l->names.id[c] ? json_string(l->names.id[c]) : json_null());
         add(t, images, json_integer(l->images[c]));
     }
+    for (size_t i = 0; i < r->count; i++)
+        add(t, shown, json_integer((json_int_t)r->classes[i]));
     class_tests tests;
     status = class_tests_run(&tests, l, err);
     for (size_t b = 0; !status && b < l->routing.count; b++)
         status = add_block(t, blocks, r, b, &tests, err);
     class_tests_free(&tests);
-    json_t *all = json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", r->title, "model",
-                            l->routing.model, "activePercent", routing_layout_active_percent(&l->routing),
-                            "names", names, "ids", ids, "images", images, "blocks", blocks, "squares",
-                            l->has_squares, "sources", l->sources, "provenance", l->provenance);
+    json_t *all =
+        json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:b, s:O, s:O}", "file", r->title, "model",
+                  l->routing.model, "activePercent", routing_layout_active_percent(&l->routing), "names",
+                  names, "ids", ids, "images", images, "shown", shown, "blocks", blocks, "squares",
+                  l->has_squares, "sources", l->sources, "provenance", l->provenance);
     if (r->ablated)
         put(t, all, "ablated",
             json_pack("{s:I, s:b}", "images", (json_int_t)r->ablated->images, "renormalise",
@@ -251,7 +251,7 @@ static mohvit_status add_data(bytes *t, const report *r, mohvit_error *err)
     mohvit_status status = add_description(t, r, err);
     add_quantiles(t, r->load);
     for (size_t b = 0; !status && b < r->load->routing.count; b++)
-        status = add_numbers(t, r->load, b, err);
+        status = add_numbers(t, r, b, err);
     return status;
 }
 

@@ -8,6 +8,8 @@
 
 typedef struct report {
     const head_load *load;
+    const size_t *classes; /* (count) that are shown; the others are in its CSV alone */
+    size_t count;
     const char *title;               /* UTF-8 */
     const importance_table *ablated; /* NULL: nothing is known */
     const char *pictures;            /* URL of a page of the pictures that use each head most; NULL: none */

@@ -78,7 +78,6 @@ static bool choose(class_choice *chosen, const head_load *l, const plot_options 
     if (o->list_count)
         return choose_listed(chosen, l, o);
     choice_add_counted(chosen, l);
-    size_t empty = l->names.count - chosen->count;
     if (!chosen->count) {
         complain("no class has pictures in this head load; --classes draws empty ones");
         return false;
@@ -89,9 +88,7 @@ static bool choose(class_choice *chosen, const head_load *l, const plot_options 
                  chosen->count, MOST_PANELS);
         return false;
     }
-    if (empty)
-        complain("note: %zu class%s without pictures %s left out", empty, empty == 1 ? "" : "es",
-                 empty == 1 ? "is" : "are");
+    choice_note_left_out(chosen, l);
     return true;
 }
 

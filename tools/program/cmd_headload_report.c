@@ -17,8 +17,9 @@ static const char help[] =
     "FILE -o PAGE.html\n"
     "Makes a page to explore a head load in a browser: summary, heatmap of every block, classes side\n"
     "by side, statistics; load, gate or gate share, with 95 % intervals. It prints, saves what it shows\n"
-    "as SVG, PNG or CSV, and works by keyboard and with screen readers. One file; neither making nor\n"
-    "opening it uses the network. Needs a browser of 2023 or later.\n\n"
+    "as SVG, PNG or CSV, and works by keyboard and with screen readers. Classes without pictures are in\n"
+    "its CSV alone. One file; neither making nor opening it uses the network. Needs a browser of 2023\n"
+    "or later.\n\n"
     "  -o, --output FILE  the page to write\n"
     "  --importance FILE  also what each head's absence costs, from what \"headload ablate --format json\"\n"
     "                     printed of the same model and data\n"
@@ -73,10 +74,10 @@ static mohvit_status write_report(const report *r, const char *path, const char 
         return status;
     status = replace_with_bytes(output, page.data, page.size, err);
     if (!status) {
-        const head_load *l = r->load;
+        size_t blocks = r->load->routing.count;
         output_name(output);
-        output_printf(": %zu class%s, %zu block%s, ", l->names.count, l->names.count == 1 ? "" : "es",
-                      l->routing.count, plural(l->routing.count));
+        output_printf(": %zu class%s, %zu block%s, ", r->count, r->count == 1 ? "" : "es", blocks,
+                      plural(blocks));
         announce_size(&page);
     }
     bytes_free(&page);
@@ -102,12 +103,13 @@ static mohvit_status write_pictures(const per_image *p, const report_options *o,
 }
 
 /* The page that links comes last. p and ablated may be NULL: there are none. */
-static mohvit_status write_pages(const head_load *l, const per_image *p, const importance_table *ablated,
-                                 const char *path, const report_options *o, mohvit_error *err)
+static mohvit_status write_pages(const head_load *l, const class_choice *shown, const per_image *p,
+                                 const importance_table *ablated, const char *path, const report_options *o,
+                                 mohvit_error *err)
 {
     char *title = escape(file_name(path), ESCAPE_NAME, NULL);
     char *link = o->thumbnails ? link_to(o->pictures_output) : NULL;
-    const report r = {l, title, ablated, link};
+    const report r = {l, shown->classes, shown->count, title, ablated, link};
     mohvit_status status = p ? write_pictures(p, o, err) : MOHVIT_OK;
     if (!status)
         status = write_report(&r, path, o->output, err);
@@ -126,6 +128,12 @@ static int make_pages(const head_load *l, const char *path, const report_options
     if (!status && p)
         status = per_image_check_load(p, l, o->thumbnails, path, &err);
     int exit = fine_or_complain(status, &err) ? PARSED : EXIT_INPUT;
+    class_choice shown = {0};
+    choice_add_counted(&shown, l);
+    if (exit == PARSED && !shown.count) {
+        complain("%s: no class has pictures", path);
+        exit = EXIT_INPUT;
+    }
     if (exit == PARSED && p)
         pictures_again_warn(p, o->thumbnails);
     if (exit == PARSED && p)
@@ -134,9 +142,11 @@ static int make_pages(const head_load *l, const char *path, const report_options
     if (exit == PARSED && o->importance && !importance_open_or_complain(&ablated, o->importance, l, path))
         exit = EXIT_INPUT;
     if (exit == PARSED) {
-        status = write_pages(l, p, o->importance ? &ablated : NULL, path, o, &err);
+        choice_note_left_out(&shown, l);
+        status = write_pages(l, &shown, p, o->importance ? &ablated : NULL, path, o, &err);
         exit = fine_or_complain(status, &err) ? EXIT_FINE : EXIT_INPUT;
     }
+    free(shown.classes);
     importance_table_free(&ablated);
     per_image_free(p);
     return exit;

@@ -187,6 +187,14 @@ void choice_add_counted(class_choice *chosen, const head_load *l)
             add(chosen, c);
 }
 
+void choice_note_left_out(const class_choice *chosen, const head_load *l)
+{
+    size_t empty = l->names.count - chosen->count;
+    if (empty)
+        complain("note: %zu class%s without pictures %s left out", empty, empty == 1 ? "" : "es",
+                 empty == 1 ? "is" : "are");
+}
+
 void output_head_load_end(const head_load *l)
 {
     output_printf("],\"data\":");

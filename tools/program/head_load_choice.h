@@ -32,8 +32,11 @@ typedef struct class_choice {
  * none or several classes answer to is reported: false. */
 bool choice_add_or_complain(class_choice *chosen, const head_load *l, const char *list);
 
-/* Adds the classes that have pictures. */
+/* Adds the classes that have pictures: those of a figure or page that nobody chose others for. */
 void choice_add_counted(class_choice *chosen, const head_load *l);
+
+/* Says how many classes choice_add_counted left out, if any. */
+void choice_note_left_out(const class_choice *chosen, const head_load *l);
 
 /* importance_read; false where the reason has been reported. Says so where pictures failed. */
 bool importance_open_or_complain(importance_table *out, const char *path, const head_load *l,

@@ -13,9 +13,9 @@ async function packet(id) {
 
 const data = JSON.parse(new TextDecoder().decode(await packet('data')));
 const quantiles = new Float64Array(await packet('quantiles')); // of Student's t, by class
-const { names, ids, images, blocks } = data;
+const { names, ids, images, shown, blocks } = data; // shown: the classes that have pictures
 const classes = names.length;
-blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; b.stats = b.routes && b.classes ? b : null; });
+blocks.forEach((b, i) => { b.index = i; b.name = `${b.stage}.${b.block}`; b.stats = b.routes ? b : null; });
 const routing = blocks.filter((b) => b.routes);
 
 /* Arrays of whole numbers, one after the other, as put_numbers() of tools/figures/report.c writes them. */
@@ -47,7 +47,7 @@ async function unpack(b) {
     counted.gateSquares = next(cells).map((more, i) =>
       more + leastSquares((counted.gate[i] - (counted.gate[i] % unit)) / unit, images[i % classes]));
   }
-  counted.order = b.routes ? next(classes) : null;
+  counted.order = b.routes ? next(shown.length) : null;
   b.counted = counted;
 }
 /* What follows is of blocks that are ready. */

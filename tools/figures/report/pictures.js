@@ -33,7 +33,7 @@ function setColours(name) {
   theme = name;
   document.documentElement.dataset.theme = name;
   const style = getComputedStyle(document.documentElement), stops = ramps[name];
-  for (const key of ['paper', 'ink', 'soft', 'grid', 'accent', 'action', 'shared', 'absent'])
+  for (const key of ['paper', 'ink', 'soft', 'grid', 'accent', 'action', 'shared'])
     colours[key] = style.getPropertyValue(`--${key}`).trim();
   shades = [];
   for (let i = 0; i <= 255; i++) {
@@ -116,8 +116,8 @@ function drawRows(on, f, first, last, y, marks) {
   const { block, heads, scale, left, cell, rowHeight } = f, seam = rowHeight >= 6 ? 1 : 0, columnSeam = cell >= 6 ? 1 : 0;
   for (let r = first; r < last; r++, y += rowHeight) {
     const c = f.rows[r], mark = marks.includes(c), size = Math.min(12.5, rowHeight - 1.5);
-    heads.forEach((h, i) => on.rect(f.x(i), y, cell - columnSeam, rowHeight - seam, !images[c] ? colours.absent
-      : isGray(block, h) ? colours.shared : shade((f.measure.of(c, block, h) - scale.low) / (scale.high - scale.low))));
+    heads.forEach((h, i) => on.rect(f.x(i), y, cell - columnSeam, rowHeight - seam,
+      isGray(block, h) ? colours.shared : shade((f.measure.of(c, block, h) - scale.low) / (scale.high - scale.low))));
     if (f.labels)
       on.text(left - 8, y + rowHeight / 2, fitting(title(c), size, left - 12), size, mark ? colours.action : colours.ink, 'end');
     else if (mark)
@@ -177,7 +177,7 @@ function barsOf(view, c) {
   const bar = pitch * 0.82, x = (i) => left + i * pitch + (i >= gray ? gap : 0), y = (value) => height * (1 - value / top);
   const highest = heads.filter((h) => !isGray(b, h)).sort((p, q) => measure.of(c, b, q) - measure.of(c, b, p)).slice(0, 3);
   const svg = draw('svg', { viewBox: `0 -6 ${width} ${height + 24}`, role: 'img',
-    'aria-label': images[c] ? `Bars of ${names[c]}; highest ${measure.name}: ${highest.map((h) => `${headName(b, h)} ${measure.of(c, b, h).toFixed(2)}`).join(', ')}` : `${names[c]}: no images` });
+    'aria-label': `Bars of ${names[c]}; highest ${measure.name}: ${highest.map((h) => `${headName(b, h)} ${measure.of(c, b, h).toFixed(2)}`).join(', ')}` });
   const line = (x1, x2, y1, y2, stroke, more) => svg.append(draw('line', { x1, x2, y1, y2, stroke, ...more }));
   for (let v = 0; v <= top + 1e-9; v += step) {
     line(left, width, y(v), y(v), v ? colours.grid : colours.soft);
@@ -185,7 +185,7 @@ function barsOf(view, c) {
   }
   const every = everyFor(pitch, 20);
   heads.forEach((h, i) => {
-    const value = images[c] ? measure.of(c, b, h) : 0, interval = view.intervals ? measure.interval(c, b, h) : null;
+    const value = measure.of(c, b, h), interval = view.intervals ? measure.interval(c, b, h) : null;
     svg.append(draw('rect', { x: x(i) + (pitch - bar) / 2, y: y(value), width: bar, height: height - y(value), 'data-head': h,
       fill: isGray(b, h) ? colours.shared : shade(0.2 + 0.8 * (high > low ? (value - low) / (high - low) : 0.5)) },
     draw('title', {}, `${headName(b, h)}: ${value.toFixed(4)}${interval ? `, ${rangeText(interval)}` : ''}`)));
@@ -205,7 +205,7 @@ function drawInterval(line, x, cap, y, end, reliable) {
   }
 }
 const rangeText = ([low, high, reliable]) => `${low.toFixed(3)} to ${high.toFixed(3)}${reliable ? '' : ' (few images decide)'}`;
-const imagesText = (c) => (images[c] ? `n = ${grouped(images[c])}` : 'no images');
+const imagesText = (c) => `n = ${grouped(images[c])}`;
 
 /* What the absence of each head costs in loss, over all classes, on a scale of its own. */
 function changesOf(view) {

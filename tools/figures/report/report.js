@@ -7,7 +7,7 @@ let now = routing[routing.length - 1] || blocks[blocks.length - 1]; // whose num
 let wanted = now;
 let measure = measures.load;
 let rows = []; // the classes in the order of the heatmap
-let rowHeight = classes <= 30 ? 22 : classes <= 120 ? 14 : 4;
+let rowHeight = shown.length <= 30 ? 22 : shown.length <= 120 ? 14 : 4;
 let cursor = { row: 0, column: 0 };
 const chosen = [];
 
@@ -18,7 +18,7 @@ const columns = () => {
 };
 
 function orderRows() {
-  const kind = $('order').value, all = Array.from({ length: classes }, (_, c) => c);
+  const kind = $('order').value, all = Array.from(shown);
   if (kind === 'similarity' && now.routes)
     rows = Array.from(now.counted.order);
   else if (kind === 'name')
@@ -29,14 +29,12 @@ function orderRows() {
 
 function rangeOf(list, b) {
   let low = Infinity, high = -Infinity;
-  for (const c of list) {
-    if (!images[c]) continue;
+  for (const c of list)
     for (let h = b.routes ? b.shared : 0; h < b.heads; h++) {
       const value = measure.of(c, b, h);
       if (value < low) low = value;
       if (value > high) high = value;
     }
-  }
   return low <= high ? [low, high] : [0, 1];
 }
 
@@ -47,14 +45,14 @@ function sourceName(s) {
   return `${from}${s.shard ? `, part ${s.shard}` : ''}`;
 }
 function fillSummary() {
-  const seen = images.filter((n) => n > 0).length;
+  const empty = classes - shown.length;
   const add = (term, text, wide) => {
     if (text === undefined || text === null || text === '') return;
     $('summary').append(make('div', wide ? { class: 'wide' } : {}, make('dt', {}, term), make('dd', {}, text)));
   };
   add('Model', data.model);
   add('Images', grouped(images.reduce((a, b) => a + b, 0)));
-  add('Classes', seen === classes ? grouped(classes) : `${grouped(seen)} of ${grouped(classes)} seen`);
+  add('Classes', `${grouped(shown.length)}${empty ? `; ${grouped(empty)} without images ${empty === 1 ? 'is' : 'are'} left out` : ''}`);
   add('Active heads', `${+data.activePercent.toFixed(2)} %`);
   add('Blocks that route', `${routing.length} of ${blocks.length}`);
   add('Heads of a block', `up to ${Math.max(...blocks.map((b) => b.heads))}`);
@@ -79,7 +77,7 @@ function view() {
   return { block: now, measure, heads: columns(), rows, scale: scaleOf(low, high), orderName: $('order').selectedOptions[0].text };
 }
 function layOut() {
-  const box = $('heatmap'), f = framed(view(), box.clientWidth, rowHeight), full = f.top + classes * rowHeight + 6;
+  const box = $('heatmap'), f = framed(view(), box.clientWidth, rowHeight), full = f.top + rows.length * rowHeight + 6;
   frame = { ...f, height: Math.min(full, 620) };
   $('spacer').style.height = `${full}px`;
   box.style.height = `${frame.height + 2}px`;
@@ -98,7 +96,7 @@ function drawHeatmap() {
   g.beginPath();
   g.rect(0, top, width, height - top);
   g.clip();
-  const first = Math.max(0, Math.floor(scroll / rowHeight)), last = Math.min(classes, Math.ceil((scroll + height - top) / rowHeight));
+  const first = Math.max(0, Math.floor(scroll / rowHeight)), last = Math.min(rows.length, Math.ceil((scroll + height - top) / rowHeight));
   drawRows(on, frame, first, last, top + first * rowHeight - scroll, chosen);
   g.strokeStyle = colours.accent;
   g.lineWidth = 2;
@@ -115,7 +113,6 @@ function describeCell() {
   const c = rows[cursor.row], h = frame.heads[cursor.column];
   if (c === undefined || h === undefined) return '';
   const who = `${names[c]}${ids[c] ? ` (${ids[c]})` : ''}, class ${c}, block ${now.name}, ${headName(now, h)}`;
-  if (!images[c]) return `${who}: no images`;
   const tokens = grouped(tokensOf(c, now)), interval = measure.interval(c, now, h);
   const range = interval ? `, 95 % of the ${measure.name} ${rangeText(interval)}` : '';
   const without = ablationOf(now, h), cost = without ? `, loss of all classes without it ${changeText(without.loss)}` : '';
@@ -140,12 +137,12 @@ function redrawHeatmap() {
 /* What the heatmap shows, while its table is open: many classes make a long one. */
 function fillCells() {
   if (!$('cells').open) return;
-  const f = frame, digits = (c, h) => (images[c] ? f.measure.of(c, now, h).toFixed(4) : '–');
+  const f = frame;
   const table = make('table', {}, make('caption', {}, `${f.measure.name} of the heads of block ${now.name} by class, ${f.orderName}`),
     make('thead', {}, make('tr', {}, make('th', { scope: 'col', class: 'text' }, 'class'), make('th', { scope: 'col' }, 'n'),
       ...f.heads.map((h) => make('th', { scope: 'col' }, headLabel(now, h))))),
     make('tbody', {}, ...f.rows.map((c) => make('tr', {}, make('th', { scope: 'row', class: 'text' }, names[c]), make('td', {}, grouped(images[c])),
-      ...f.heads.map((h) => make('td', {}, digits(c, h)))))));
+      ...f.heads.map((h) => make('td', {}, f.measure.of(c, now, h).toFixed(4)))))));
   $('cells').replaceChildren($('cells').firstElementChild, scrolling(`${f.measure.name} of the heads by class`, table));
 }
 /* Where a table may be wider than the page, or longer. */
@@ -166,7 +163,7 @@ function tellOfMore(box) {
 
 function moveTo(row, column) {
   const box = $('heatmap');
-  cursor = { row: Math.min(classes - 1, Math.max(0, row)), column: Math.min(frame.heads.length - 1, Math.max(0, column)) };
+  cursor = { row: Math.min(rows.length - 1, Math.max(0, row)), column: Math.min(frame.heads.length - 1, Math.max(0, column)) };
   const y = cursor.row * rowHeight, room = frame.height - frame.top;
   if (y < box.scrollTop) box.scrollTop = y;
   if (y + rowHeight > box.scrollTop + room) box.scrollTop = y + rowHeight - room;
@@ -177,7 +174,7 @@ function cellAt(event) {
   const box = $('canvas').getBoundingClientRect();
   const x = event.clientX - box.left, y = event.clientY - box.top;
   const row = Math.floor((y - frame.top + $('heatmap').scrollTop) / rowHeight);
-  if (y < frame.top || row < 0 || row >= classes) return null;
+  if (y < frame.top || row < 0 || row >= rows.length) return null;
   for (let i = 0; i < frame.heads.length; i++)
     if (x >= frame.x(i) && x < frame.x(i) + frame.cell) return { row, column: i };
   return x < frame.left ? { row, column: cursor.column } : null;
@@ -215,8 +212,7 @@ const folded = names.map((n, c) => `${n}\n${ids[c] || ''}\n${c}`.toLowerCase());
 
 function search() {
   const words = $('search').value.toLowerCase().split(/\s+/).filter(Boolean);
-  found = [];
-  for (let c = 0; c < classes; c++) if (words.every((w) => folded[c].includes(w))) found.push(c);
+  found = shown.filter((c) => words.every((w) => folded[c].includes(w)));
   current = 0;
   fillList();
 }
@@ -270,7 +266,7 @@ function panelOf(c, all) {
   fillIn();
   details.addEventListener('toggle', fillIn);
   return make('div', { class: 'panel', role: 'group', 'aria-label': names[c], 'data-class': c },
-    make('h3', {}, make('span', {}, title(c), ' ', make('small', {}, imagesText(c))), remove), barsOf(all, c), images[c] ? details : '');
+    make('h3', {}, make('span', {}, title(c), ' ', make('small', {}, imagesText(c))), remove), barsOf(all, c), details);
 }
 function changesPanel(all) {
   const { svg, unit } = changesOf(all), name = changesTitle(unit);
@@ -299,11 +295,9 @@ const intervalNote = 'Thin lines are 95 % intervals over the n images of a class
 function barsView() {
   const [low, high] = rangeOf(chosen, now), all = { ...view(), intervals: $('intervals').checked, low, high };
   let most = Math.max(1e-3, measure.level(now) || 0);
-  for (const c of chosen) {
-    if (!images[c]) continue;
+  for (const c of chosen)
     for (const h of all.heads)
       most = Math.max(most, measure.of(c, now, h), (all.intervals && measure.interval(c, now, h) || [0, 0])[1]);
-  }
   const step = roundStep(most, 5), whole = step * Math.ceil(most / step - 1e-9);
   return { ...all, step, top: measure === measures.load ? Math.min(1, whole) : whole };
 }
@@ -342,7 +336,7 @@ function fillStats() {
   $('stats').tBodies[0].replaceChildren(...routing.map((b) => {
     const row = make('tr', { 'data-block': b.name });
     statColumns.forEach(([, value], i) => {
-      if (i) { row.append(make('td', {}, b.stats ? value(b) : '–')); return; }
+      if (i) { row.append(make('td', {}, value(b))); return; }
       const button = make('button', { type: 'button' }, b.name);
       button.addEventListener('click', () => setBlock(b.index));
       row.append(make('th', { scope: 'row' }, button));
@@ -383,7 +377,7 @@ function fillDetails() {
   $('details-title').textContent = `Block ${now.name}`;
   const s = now.stats;
   if (!s) {
-    const note = make('p', { class: 'note' }, now.routes ? 'No images.' : 'All heads of this block are always on: there is nothing to compare.');
+    const note = make('p', { class: 'note' }, 'All heads of this block are always on: there is nothing to compare.');
     $('details').replaceChildren(note, ...(now.importance ? [tableOfHeads(null)] : []));
     return;
   }
@@ -432,7 +426,7 @@ async function saveCsv(which, name) {
 async function savePicture(svg, name, format) {
   save(format === 'svg' ? svgFile(svg) : await pngFile(svg), `${stem}-${now.name}-${$('measure').value}-${name}.${format}`);
 }
-const wholeHeatmap = () => heatmapPicture(frame, Math.max(600, frame.width + 84), rowHeight, 0, classes);
+const wholeHeatmap = () => heatmapPicture(frame, Math.max(600, frame.width + 84), rowHeight, 0, rows.length);
 const allBars = () => barsPicture(barsView(), chosen, noteText());
 
 // ---- Paper ---------------------------------------------------------------------------------------------------
@@ -446,8 +440,8 @@ function toPaper() {
   setColours('light');
   drawPanels();
   const height = Math.max(rowHeight, 9), each = Math.floor(PAPER.height / height), pictures = [];
-  for (let first = 0; first < classes; first += each)
-    pictures.push(heatmapPicture(frame, PAPER.width, height, first, Math.min(first + each, classes)));
+  for (let first = 0; first < rows.length; first += each)
+    pictures.push(heatmapPicture(frame, PAPER.width, height, first, Math.min(first + each, rows.length)));
   $('paper').replaceChildren(...pictures);
   $('terms').open = true;
 }
@@ -484,7 +478,7 @@ function listen() {
     const page = Math.max(1, Math.floor((frame.height - frame.top) / rowHeight) - 1), { row, column } = cursor;
     const moves = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
       PageUp: [row - page, column], PageDown: [row + page, column],
-      Home: event.ctrlKey ? [0, 0] : [row, 0], End: event.ctrlKey ? [classes - 1, frame.heads.length - 1] : [row, frame.heads.length - 1] };
+      Home: event.ctrlKey ? [0, 0] : [row, 0], End: event.ctrlKey ? [rows.length - 1, frame.heads.length - 1] : [row, frame.heads.length - 1] };
     if (moves[event.key]) moveTo(...moves[event.key]);
     else if (event.key === 'Enter' || event.key === ' ') toggle(rows[row]);
     else return;
@@ -534,8 +528,7 @@ function listen() {
 /* The classes of the most specific heads say most at first sight. */
 function chooseFirst() {
   const wanted = now.stats ? now.stats.specific_heads.map((h) => h.class) : [];
-  for (let c = 0; c < classes && c < 3; c++) wanted.push(c);
-  for (const c of wanted) if (chosen.length < 3 && !chosen.includes(c)) chosen.push(c);
+  for (const c of [...wanted, ...shown]) if (chosen.length < 3 && !chosen.includes(c)) chosen.push(c);
 }
 
 setColours(matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
