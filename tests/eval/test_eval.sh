@@ -715,6 +715,21 @@ a_finished_state_prints_its_result_at_once() {
     [ $((2 * printed_in)) -lt $scored_in ] || fail "took $printed_in ms of the processor, and scoring $scored_in ms"
 }
 
+where_nothing_is_run_no_rate_is_printed() {
+    run 0 eval "$data" --limit 20 --state state --quiet
+    has "$out" " images/s"
+    local rest
+    rest=$(grep -v '^rate ' out.txt)
+    for command in "eval $data --limit 20 --state state --quiet" "merge state"; do
+        # shellcheck disable=SC2086
+        run 0 $command
+        equal "$out" "$rest"
+        # shellcheck disable=SC2086
+        run 0 $command --format json
+        equal "$(get images_per_s)" null
+    done
+}
+
 a_second_process_on_a_state_is_refused() {
     "$mohvit" eval "$data" --state state --quiet >/dev/null 2>&1 &
     local pid=$!
@@ -1073,8 +1088,6 @@ shards_add_up_to_the_whole() {
     equal "$(cat p1.csv p2.csv p3.csv p4.csv | grep -v ^path)" "$(grep -v ^path whole.csv)"
     run 0 merge s4 s2 s1 s3 --format json
     equal "$(get images_per_s)" null # nobody ran all of it in one go
-    run 0 merge s4 s2 s1 s3
-    has "$out" "images/s/thread"
     run 1 merge s1 s3 s4
     [[ $err =~ chunks?\ .*\ (is|are)\ missing ]] || fail "$err"
     [ "$scale" != 1 ] || has "$err" "chunks 8 to 15 (images 512 to 1023) are missing"
@@ -1247,7 +1260,8 @@ killed) tests='a_run_killed_at_any_moment_goes_on_to_the_same_result' ;;
 faults) tests='a_run_that_dies_at_any_write_goes_on_to_the_same_result a_full_disk_is_an_error_and_never_a_truncated_file
     all_is_on_the_disk_before_it_counts_as_done
     a_disk_that_breaks_ends_the_run_and_no_picture_is_failed_for_it' ;;
-states) tests='a_finished_state_prints_its_result_at_once a_second_process_on_a_state_is_refused
+states) tests='a_finished_state_prints_its_result_at_once where_nothing_is_run_no_rate_is_printed
+    a_second_process_on_a_state_is_refused
     another_evaluation_is_refused_with_the_difference sigint_stops_cleanly_and_prints_what_stands' ;;
 gone) tests='pictures_that_cannot_be_read_for_a_moment_are_read_another_time
     data_that_are_gone_end_the_run_which_goes_on_when_they_are_back eight_missing_pictures_in_a_row_are_too_many' ;;

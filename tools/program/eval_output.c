@@ -424,10 +424,8 @@ static void print_text(const eval_report *r, const totals *t)
         output_printf(" of %zu", r->images);
     output_printf("\n");
     output_printf("%-8s %9" PRIu64 "\n", "failed", t->failed + r->dropped);
-    if (r->rate > 0)
+    if (r->rate > 0) // how long earlier runs took, nobody has written down
         output_printf("%-8s %9.2f images/s\n", "rate", r->rate);
-    else if (t->top_ks == 1) // how long all of it took, nobody has written down
-        output_printf("%-8s %9.2f images/s/thread\n", "network", thread_rate(t, 0));
 }
 
 /* Whether all files are written that can be by now. */
