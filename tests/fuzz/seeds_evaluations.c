@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#define NO_HEAD SIZE_MAX
+
 enum { IMAGES = 67 /* two chunks */, MAX_CELLS = STAGES * 2 /* of seed_config's model */ };
 
 /* head_load_testing.h notes it; the façade is not part of what is fuzzed. */
@@ -259,6 +261,79 @@ static void seed_per_image(size_t count, size_t name_bytes, bool hashed)
     free(routing);
 }
 
+static json_t *seed_change(json_t *row, const char *what, double change, bool sure)
+{
+    static const char *const rest[] = {"low", "high", "p", "p_holm"};
+    const double value[] = {change - 0.5, change + 0.25, 0.001, 0.04};
+    char key[32];
+    snprintf(key, sizeof key, "%s_change", what);
+    json_object_set_new(row, key, json_real(change));
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "%s_%s", what, rest[i]);
+        json_object_set_new(row, key, sure ? json_real(value[i]) : json_null());
+    }
+    return row;
+}
+
+/* Of a head; NO_HEAD: of the whole block. sure: with intervals, which one image does not give. */
+static json_t *seed_pass(const routing_block *b, size_t head, bool sure)
+{
+    char name[ROUTING_HEAD_NAME];
+    json_t *row;
+    if (head == NO_HEAD) {
+        row = json_pack("{s:s, s:i, s:i, s:n, s:n}", "heads", b->name, "stage", (int)b->stage, "block",
+                        (int)b->block, "head", "kind");
+    } else {
+        routing_head_name(name, b, head);
+        row = json_pack("{s:o, s:i, s:i, s:i, s:s}", "heads", json_sprintf("%s:%s", b->name, name), "stage",
+                        (int)b->stage, "block", (int)b->block, "head", (int)head, "kind",
+                        head < b->shared ? "shared" : "routed");
+    }
+    assert_non_null(row);
+    return seed_change(seed_change(row, "loss", 0.125, sure), "top1", -1, sure);
+}
+
+/* As `headload ablate --format json` prints it of the model and the data of tests/fuzz/importance.c: of some
+ * heads, of the data themselves or of some that were chosen; of blocks; of a run that was stopped; a head
+ * twice; and of other weights. Takes rows. */
+static void seed_importance(json_t *rows, bool chosen, bool complete, const char *weights)
+{
+    json_t *data = json_pack("{s:s, s:i}", "fingerprint", chosen ? "g" : "f", "images", chosen ? 10 : 100);
+    if (chosen)
+        json_object_set_new(data, "chosen_from", json_pack("{s:s, s:i}", "fingerprint", "f", "images", 100));
+    json_t *object = json_pack("{s:i, s:i, s:b, s:b, s:o, s:o, s:{s:s, s:s}}", "images", 98, "failed", 2,
+                               "complete", complete, "renormalise", chosen, "ablated", rows, "data", data,
+                               "provenance", "version", "0", "weights_hash", weights);
+    assert_non_null(object);
+    char *text = json_dumps(object, JSON_COMPACT);
+    seed_text("importance", text);
+    free(text);
+    json_decref(object);
+}
+
+static void seed_importances(void)
+{
+    config c;
+    routing_layout layout;
+    mohvit_error err;
+    assert_true(config_variant(&c, "moh_transnext_small_75"));
+    expect_ok(config_routing(&layout, &c, &err), &err);
+    const routing_block *b = routing_layout_last_routed(&layout);
+    const size_t first = b->shared, last = b->heads - 1;
+    for (int chosen = 0; chosen < 2; chosen++)
+        seed_importance(json_pack("[o, o, o]", seed_pass(b, 0, true), seed_pass(b, first, true),
+                                  seed_pass(b, last, true)),
+                        chosen, true, "w");
+    seed_importance(json_pack("[o, o]", seed_pass(b, NO_HEAD, true), seed_pass(layout.blocks, NO_HEAD, true)),
+                    false, true, "w");
+    seed_importance(json_pack("[o]", seed_pass(b, first, false)), false, true, "w");
+    seed_importance(json_pack("[o, o]", seed_pass(b, last, true), seed_pass(b, last, true)), false, true,
+                    "w");
+    seed_importance(json_pack("[o]", seed_pass(b, first, true)), false, false, "w");
+    seed_importance(json_pack("[o]", seed_pass(b, first, true)), false, true, "v");
+    routing_layout_free(&layout);
+}
+
 void seed_evaluations(void)
 {
     config c;
@@ -276,6 +351,7 @@ void seed_evaluations(void)
     seed_per_image(3, 15, false);
     seed_per_image(3, 14, true);
     seed_per_image(0, 0, true);
+    seed_importances();
     labels_free(&names);
     routing_layout_free(&seed_routing);
 }
