@@ -178,7 +178,7 @@ export class Engine {
             if (!Number.isSafeInteger(width) || !Number.isSafeInteger(height) || width < 1 || height < 1)
                 throw new ArgumentError(`a picture of ${width}×${height} pixels`);
             if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray))
-                throw new ArgumentError("the pixels of a picture are no Uint8Array or Uint8ClampedArray");
+                throw new ArgumentError("a picture's pixels; expected a Uint8Array or a Uint8ClampedArray");
         }
         const channels = tensor ? 0 : data.length / (width * height);
         if (!tensor && channels !== 3 && channels !== 4)
@@ -199,7 +199,7 @@ export class Engine {
         if (picture)
             this.#load(picture);
         else if (!this.loaded)
-            throw new ArgumentError("there was no picture yet");
+            throw new ArgumentError("no picture was given, and none was classified before");
         this.loaded = true;
         this.#check(this.#call("web_run"));
         const { blocks, maxHeads, classes, featureCount } = this.description;

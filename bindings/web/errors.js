@@ -1,6 +1,6 @@
 // errors.js - what can go wrong: each status of the library is a class, as in the Python module.
 
-/** Base of all errors of this package. The message says what, where, expected and found. */
+/** Base of all errors of this package. The message says what failed and where, what was expected and what was found. */
 export class MohvitError extends Error {
     get name() {
         return this.constructor.errorName;
@@ -28,12 +28,12 @@ export class FormatError extends MohvitError {
     static errorName = "FormatError";
 }
 
-/** A known format or feature that is not handled. */
+/** A format or feature that is known, but not supported. */
 export class UnsupportedError extends MohvitError {
     static errorName = "UnsupportedError";
 }
 
-/** Larger than a limit that the documentation states. */
+/** Something exceeds a limit that the documentation states. */
 export class LimitError extends MohvitError {
     static errorName = "LimitError";
 }

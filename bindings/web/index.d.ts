@@ -2,32 +2,33 @@
  * of a published variant (`{variant: "moh_transnext_small_75", seed: 0}`) or of a config. */
 export type Source = string | URL | ArrayBuffer | Uint8Array | { variant?: string; seed?: number };
 
-/** A picture as the browser has it, raw pixels (3 or 4 bytes each, row by row, what follows red, green and blue is dropped), or
- * what the network takes as it is: (3, imgSize, imgSize), resized and normalised. */
+/** A picture as the browser has it; or raw pixels, row by row, with 3 or 4 bytes each: red, green, blue, and a fourth that is
+ * ignored; or the network's input, resized and normalised: (3, imgSize, imgSize). */
 export type Picture = ImageBitmap | ImageData | Blob
     | { data: Uint8Array | Uint8ClampedArray; width: number; height: number }
     | { tensor: Float32Array };
 
-/** A number of the routed heads, "K", "P%" of them, or null: as trained. */
+/** How many routed heads a token picks: a number, as such or as text; a percentage of the routed heads, such as "50%"; or null,
+ * as trained. */
 export type RoutedHeads = number | string | null;
 
 export interface LoadOptions {
-    /** Weight set of a `.pth`, or what stands before the names of the tensors. */
+    /** The weight set of a `.pth`, or the prefix of the tensors' names. */
     key?: string;
-    /** Replaces the checkpoint's own: for a model that is not a published variant. JSON, or what it says. */
+    /** The config of a model that is not a published variant, as JSON or as an object. Replaces the checkpoint's own. */
     config?: string | object;
     /** Side of the square input in pixels. */
     imgSize?: number;
     precision?: "f32" | "bf16" | "int8" | "f16";
     routedHeads?: RoutedHeads;
-    /** Threads that compute a picture; one where memory cannot be shared. Default, and 0: in a page that is cross-origin isolated
-     * one for each processor, else and in node one. */
+    /** Threads that compute a picture. 0, the default, is one for each processor in a page that is cross-origin isolated, and one
+     * elsewhere. Where memory cannot be shared, it is always one. */
     threads?: number;
-    /** Where mohvit.wasm is, or what it holds. */
+    /** The place or the content of mohvit.wasm, or of mohvit_threads.wasm. */
     wasm?: string | URL | BufferSource | WebAssembly.Module;
-    /** A Worker that runs worker.js, for who starts his own; false: the calling thread computes, as in node. */
+    /** A Worker of your own that runs worker.js; or false: the calling thread computes, as in node. */
     worker?: Worker | false;
-    /** Where helper.js is, which each further thread runs. */
+    /** Where helper.js is. Each further thread runs it. */
     helper?: string | URL;
 }
 
@@ -37,12 +38,12 @@ export interface Block {
     name: string;
     stage: number;
     block: number;
-    /** Of a picture: a square of them, row by row. */
+    /** Tokens of a picture. They form a square, and are numbered row by row. */
     tokens: number;
     heads: number;
-    /** Heads that are always on, the first ones; all of them where routed is 0. */
+    /** Heads that are always on; they come first. Where routed is 0, all heads are. */
     shared: number;
-    /** Heads that each token picks of the others. */
+    /** How many of the other heads each token picks. */
     routed: number;
 }
 
@@ -55,27 +56,27 @@ export interface Prediction {
     id: string | null;
 }
 
-/** The gates of a block: of token t and head h values[t * heads + h], 0 where the token did not pick the head. */
+/** The gates of a block. That of token t and head h is values[t * heads + h]; it is 0 if the token did not pick the head. */
 export interface Gates {
     tokens: number;
     heads: number;
-    /** Tokens of a row: tokens = side². */
+    /** Tokens in a row: tokens = side². */
     side: number;
     values: Float32Array;
 }
 
 export interface Answer {
-    /** The most likely classes first. */
+    /** The most likely classes, best first. */
     readonly top: Prediction[];
     /** Scores of all classes before softmax. */
     readonly logits: Float32Array;
-    /** What the classifier scores. */
+    /** The vector that the classifier scores. */
     readonly features: Float32Array;
-    /** (blocks, maxHeads): the tokens that picked each head; -1 where a block has fewer heads. */
+    /** (blocks, maxHeads): how many tokens picked each head; -1 where a block has fewer heads. */
     readonly headTokens: Int32Array;
-    /** (blocks, maxHeads): the head's gate, summed over the tokens. */
+    /** (blocks, maxHeads): each head's gate, summed over the tokens. */
     readonly headGateSum: Float64Array;
-    /** Of a block, counted over all stages from 0. */
+    /** The gates of a block. Blocks are numbered from 0 over all stages. */
     gates(block: number): Gates;
 }
 
@@ -86,51 +87,53 @@ export interface Model {
     readonly featureCount: number;
     readonly maxHeads: number;
     readonly parameters: number;
-    /** 10^9 multiply-adds of a picture with all heads, and as they are performed with routedHeads. */
+    /** Billions of multiply-adds for a picture if all heads work. */
     readonly gmacs: number;
+    /** Those that are performed with routedHeads. */
     readonly gmacsRouted: number;
-    /** That compute a picture: one where the model is so small that others are not worth waking. */
+    /** Threads that compute a picture: one if the model is so small that others are not worth waking. */
     readonly threads: number;
     readonly activeHeadsPercent: number;
     readonly blocks: Block[];
     readonly classes: { label: string; id: string | null }[];
     readonly config: object;
     readonly preprocess: object;
-    /** What its answers depend on. */
+    /** What the answers depend on. */
     readonly provenance: object;
     readonly routedHeads: RoutedHeads;
-    /** Top-k of later pictures, with the same weights in memory. The properties follow. */
+    /** Sets the top-k of later pictures. The weights in memory stay the same, and the properties follow. */
     setRoutedHeads(value: RoutedHeads): Promise<void>;
-    /** Without a picture the last one again, as after setRoutedHeads. */
+    /** Classifies a picture; without one, the last picture again, which is of use after setRoutedHeads. */
     classify(picture?: Picture, options?: { top?: number }): Promise<Answer>;
-    /** Frees all. Calls that wait end with a SystemFailure. */
+    /** Frees everything. Calls that still wait end with a SystemFailure. */
     close(): void;
-    /** What the program or save has written, by its URL (in node also a path) or its bytes; without one, nothing counted yet. */
+    /** Opens a head load that the program or save has written: its URL (in node also a path) or its bytes. Without a source, it
+     * begins an empty one. */
     openHeadLoad(source?: string | URL | ArrayBuffer | Uint8Array): Promise<HeadLoad>;
 }
 
-/** What was counted of a class: a head's load is active / tokens of its block. */
+/** The counts of a class. A head's load is active / tokens of its block. */
 export interface ClassCounts {
     images: number;
-    /** (blocks): tokens of all its pictures. */
+    /** (blocks): tokens of all pictures of the class. */
     tokens: Float64Array;
-    /** (blocks, maxHeads): tokens that picked the head; -1 where a block has fewer heads. */
+    /** (blocks, maxHeads): how many tokens picked each head; -1 where a block has fewer heads. */
     active: Float64Array;
-    /** (blocks, maxHeads): the head's gate, summed over the tokens. */
+    /** (blocks, maxHeads): each head's gate, summed over the tokens. */
     gateSum: Float64Array;
 }
 
-/** Which heads work for which class, as `mohvit headload` has it. */
+/** Which heads work for which class, as `mohvit headload` counts it. */
 export interface HeadLoad {
-    /** Pictures that were counted, of all classes. */
+    /** Pictures that were counted, over all classes. */
     readonly images: number;
     readonly maxHeads: number;
     readonly blocks: Block[];
     readonly classes: { label: string; id: string | null }[];
-    /** Counts the picture that the model classified last, as one of this class. */
+    /** Counts the picture that the model classified last as one of this class. */
     add(classIndex: number): Promise<void>;
-    /** Adds what another head load of the same Model has counted. allowMixed: also where it was counted by another build or
-     * instruction set, which round differently, as the program's are. */
+    /** Adds the counts of another head load that the same Model has opened. Counts of a build or instruction set that rounds
+     * differently, such as the program's, are refused unless allowMixed is true. */
     merge(other: HeadLoad, options?: { allowMixed?: boolean }): Promise<void>;
     ofClass(classIndex: number): Promise<ClassCounts>;
     /** The bytes of a file that the program reads. */
@@ -139,7 +142,7 @@ export interface HeadLoad {
     close(): Promise<void>;
 }
 
-/** Opens a model; without a source the small one of the package, which knows the ten classes of Fashion-MNIST. */
+/** Opens a model. Without a source, it is the package's small one, which knows the ten classes of Fashion-MNIST. */
 export function load(source?: Source, options?: LoadOptions): Promise<Model>;
 
 export class MohvitError extends Error {}

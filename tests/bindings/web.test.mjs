@@ -295,7 +295,7 @@ const nano = () => new Uint8Array(readFileSync(join(PACKAGE, "moh_vit_nano.safet
 
 test("pictures and options that make no sense are ArgumentErrors", async () => {
     const model = await load();
-    await rejects(model.classify(), "ArgumentError", /there was no picture yet/);
+    await rejects(model.classify(), "ArgumentError", /no picture was given/);
     const wrong = [{ data: new Uint8Array(10), width: 2, height: 2 }, { data: new Uint8Array(12), width: 2.5, height: 2 },
         { data: new Uint8Array(0), width: 0, height: 0 }, { data: [1, 2, 3], width: 1, height: 1 }, {}, "cat.png",
         { tensor: new Float32Array(3) }, { tensor: [1] }];

@@ -163,7 +163,7 @@ export async function useModel(next) {
 function showModel() {
     const own = theModel(), routing = own.blocks.filter((b) => b.routed).length;
     const facts = [["Model", own.variant], ["From", now.source.name], ["Classes", grouped(own.classes.length)], ["Picture", `${own.imgSize} × ${own.imgSize}`],
-        ["Parameters", `${(own.parameters / 1e6).toFixed(own.parameters < 1e7 ? 2 : 0)} million`], ["Blocks", routing === own.blocks.length ? `${routing}` : `${own.blocks.length}, of which ${routing} route`],
+        ["Parameters", `${(own.parameters / 1e6).toFixed(own.parameters < 1e7 ? 2 : 0)} million`], ["Blocks", routing === own.blocks.length ? `${routing}` : `${own.blocks.length}, ${routing} with a router`],
         ["Threads", own.threads]];
     $("model").replaceChildren(...facts.map(([term, fact]) => make("div", {}, make("dt", {}, term), make("dd", {}, fact))));
     $("model-reset").hidden = now.source === builtIn;

@@ -101,7 +101,7 @@ export function showPatch() {
     const picked = [...seen.keys()].filter((h) => seen[h] > 0 && h >= b.shared).map((h) => headName(b, h));
     $("patch-title").textContent = `Patch: row ${patch.row + 1}, column ${patch.column + 1}`;
     const from = views.length > 1 ? ` in ${letter(asked)}` : "";
-    $("patch-note").textContent = picked.length ? `Picks ${listOf(picked)}${from}.` : "Takes all heads.";
+    $("patch-note").textContent = picked.length ? `Picks ${listOf(picked)}${from}.` : "Uses all heads.";
     $("gates").replaceChildren(...Array.from({ length: heads }, (_, h) => {
         const bars = of.map((gates) => bar(gates[h] / (strongFor(h) || 1), gateColour(gates[h] / (strongFor(h) || 1))));
         const values = of.map((gates) => (gates[h] > 0 ? gates[h].toFixed(2) : "–"));

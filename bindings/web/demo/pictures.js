@@ -23,7 +23,7 @@ export async function pictureOf(blob, name) {
         }
         return picture;
     } catch {
-        throw new Error(`${name}: this browser reads no picture in it, and it is neither a checkpoint nor a head load`);
+        throw new Error(`${name}: not a picture that this browser can read, nor a checkpoint or a head load`);
     }
 }
 

@@ -22,7 +22,7 @@ export function showProfile() {
     $("measure-row").hidden = !known || shared;
     if (!known) {
         $("profile").replaceChildren();
-        $("profile-note").textContent = loads ? `The head load ${loads.name} is of another model.` : "No head load.";
+        $("profile-note").textContent = loads ? `The head load ${loads.name} belongs to another model.` : "No head load.";
         return;
     }
     const answers = views.map(({ answer }) => answer.top[0].class), value = (c) => loads.of(by, c, block, head);
@@ -38,7 +38,7 @@ export function showProfile() {
         return make("li", { class: answers.includes(c) ? "answer-class" : "", "data-class": c }, make("span", { class: "name" }, shortLabel(loads.labels[c])), track,
             make("span", { class: "value" }, value(c).toFixed(2)));
     }));
-    const from = `Counted over ${grouped(loads.allImages)} pictures: ${loads.name}. ▸ is the answer.`;
+    const from = `Counted over ${grouped(loads.allImages)} pictures: ${loads.name}. ▸ marks the answer.`;
     $("profile-note").textContent = level === null ? `Mean gate of ${headName(b, head)} by class. ${from}`
         : `Share of a class's patches that picked ${headName(b, head)}. The dashed line is the balanced load, ${level.toFixed(2)}. ${from}`;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Usage: serve [PAGE [PORT]]
-// Serves the page to this machine, with the headers by which a browser isolates it from others: SharedArrayBuffer, and with
-// it threads, exist nowhere else. PAGE is build/web/bindings/web/demo/mohvit.html, PORT 8080 (0: any that is free).
+// Serves the page to this machine, with the headers that isolate it from other pages. Only an isolated page has
+// SharedArrayBuffer, and so threads. PAGE defaults to build/web/bindings/web/demo/mohvit.html, PORT to 8080; 0 is any free port.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, join } from "node:path";
@@ -22,7 +22,7 @@ let content;
 try {
     content = readFileSync(page);
 } catch (error) {
-    console.error(`serve: ${page}: ${error.message}\nIt is built by: cmake --preset web && cmake --build --preset web`);
+    console.error(`serve: ${page}: ${error.message}\nTo build it: cmake --preset web && cmake --build --preset web`);
     process.exit(1);
 }
 const server = createServer(({ url, method }, response) => {
