@@ -56,14 +56,14 @@ function fillSummary() {
   add('Active heads', `${+data.activePercent.toFixed(2)} %`);
   add('Blocks that route', `${routing.length} of ${blocks.length}`);
   add('Heads of a block', `up to ${Math.max(...blocks.map((b) => b.heads))}`);
-  if (!data.squares) add('Intervals', 'none, as 0.1 counted');
+  if (!data.squares) add('Intervals', 'none: counted by 0.1');
   add('Counted by', data.provenance.counted_by);
   const { dropped_heads: dropped, renormalise } = data.provenance;
   if (without) $('subtitle').textContent += `, ${without}`;
   if (dropped) add('Counted without', `${dropped}${renormalise ? ', gates renormalised' : ''}`);
   add('mohvit', data.provenance.version);
   if (data.ablated) add('Ablated', `each head alone, n = ${grouped(data.ablated.images)}`);
-  if (data.pictures) add('Pictures', make('a', { href: data.pictures }, 'that use each head most'));
+  if (data.pictures) add('Pictures', make('a', { href: data.pictures }, 'which use each head most'));
   add('File', data.file, true);
   add('Data', data.sources.map(sourceName).join(', '), true);
   add('Weights (XXH3-128)', data.provenance.weights_hash, true);
@@ -286,10 +286,10 @@ function tableOfNumbers(c, b) {
 }
 const noteOf = {
   load: () => `Load of the heads of block ${now.name}; the dashed line is the balanced load, ${now.routed} of ${now.heads - now.shared}: ${now.balanced.toFixed(3)}.`,
-  gate: () => `Gate of the heads of block ${now.name}: the mean over all tokens, 0 where a token did not select the head.`,
+  gate: () => `Gate of the heads of block ${now.name}: the mean over all tokens. A token that did not select the head counts as 0.`,
   'gate-share': () => `Gate share of the heads of block ${now.name}; the dashed line is an even share. Gate shares have no intervals.`,
 };
-const intervalNote = 'Thin lines are 95 % intervals over the n images of a class, dashed where few of them decide.';
+const intervalNote = 'Thin lines are 95 % intervals over the n images of a class; they are dashed where few of the images decide.';
 
 /* What all panels have in common. */
 function barsView() {
@@ -383,7 +383,7 @@ function fillDetails() {
   }
   const specific = s.specific_heads.filter((h) => h.class_specific || !data.squares), parts = [];
   if (specific.length)
-    parts.push(tableOf(data.squares ? 'Class-specific heads' : 'Most specific heads, which chance alone may make so',
+    parts.push(tableOf(data.squares ? 'Class-specific heads' : 'Most specific heads; chance alone may make them so',
       ['head', 'specificity', 'by chance', 'load for the class', 'mean load', 'class '], specific.slice(0, 12).map((h) => {
         const digits = decimalsFor(h.specificity, h.chance);
         return [headLink(h.head), fixed(h.specificity, digits), fixed(h.chance ?? NaN, digits), fixed(h.load, 3), fixed(h.load_mean, 3), names[h.class]];
@@ -393,7 +393,7 @@ function fillDetails() {
     // The chosen classes first, then those whose nearest is closest.
     const known = [...s.like];
     known.sort((a, b) => chosen.includes(b.class) - chosen.includes(a.class) || a.divergence - b.divergence || a.class - b.class);
-    parts.push(tableOf(`The class that routes most like each, where both halves of the images agree, chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
+    parts.push(tableOf(`For each class, the one that routes most like it, if both halves of the images agree; chosen classes first${known.length > 12 ? ' (12 shown)' : ''}`, ['class ', 'routes like ', 'divergence'],
       known.slice(0, 12).map((k) => [names[k.class], names[k.like], fixed(k.divergence, 4)])));
   }
   const facts = make('div', { class: 'facts' });
@@ -402,7 +402,7 @@ function fillDetails() {
     const nearest = s.most_alike ? pair(s.most_alike) : 'not the same in both halves of the images';
     facts.append(make('p', {}, `Most alike: ${nearest}. Least alike: ${pair(s.least_alike)}.`));
   }
-  if (!specific.length && s.classes > 1) facts.append(make('p', {}, 'No class-specific heads: classes differ no more than chance makes them.'));
+  if (!specific.length && s.classes > 1) facts.append(make('p', {}, 'No class-specific heads: classes differ no more than by chance.'));
   const deadFor = s.dead_for_classes.slice(0, 20).map((d) => `${headLabel(now, d.head)} for ${names[d.class]}`).join(', ');
   if (deadFor) facts.append(make('p', {}, `Dead for a class: ${deadFor}${s.dead_for_classes.length > 20 ? ` and ${s.dead_for_classes.length - 20} more` : ''}.`));
   facts.append(make('p', {}, s.dead_heads.length ? `Dead heads: ${s.dead_heads.map((h) => headLabel(now, h)).join(', ')}.` : 'No dead heads: every routed head is selected somewhere.'));
