@@ -365,7 +365,7 @@ features_and_logits_are_rows_of_the_pictures_that_were_scored() {
     TMPDIR=/nowhere run 1 eval folder --quiet
     has "$err" "temporary file in /nowhere (TMPDIR): No such file"
     run 2 eval folder --routed-heads 1,2 --features f
-    has "$err" "features are of one model"
+    has "$err" "features come from one model"
     # Of a state that lacks them, and of one whose later records would.
     run 1 eval folder --state plain --quiet
     run 1 eval folder --state plain --quiet --logits l

@@ -480,7 +480,7 @@ files_of_older_versions_say_what_they_said() {
     run 0 headload stats "$old.safetensors"
     has "$out" "custom: 5 images of 3 classes, 66.67 % of the heads active"
     has "$out" "no intervals"
-    has "$out" "most specific heads, which chance alone may make so"
+    has "$out" "most specific heads; chance alone may make them so"
     run 0 headload plot "$old.safetensors" --classes ankle_boot,purse -o old.svg
     cp "$old.state" old.state
     run 1 eval "idx:$pictures,$classes" --limit 64 --state old.state --head-load a.safetensors
@@ -530,7 +530,7 @@ figures_are_of_the_kind_that_their_name_says() {
     run 2 headload plot a.safetensors --classes goldfish --layout pile -o a.svg
     has "$err" "--layout pile: expected one of grid, stacked"
     run 2 headload plot a.safetensors --classes goldfish --layout grid --heatmap -o a.svg
-    has "$err" "--layout: is of bars"
+    has "$err" "--layout: places bars"
     run 2 headload plot a.safetensors --classes goldfish --minus-mean -o a.svg
     has "$err" "--minus-mean: needs --heatmap"
     run 2 headload plot a.safetensors --classes goldfish --theme pink -o a.svg
@@ -659,7 +659,7 @@ relations_of_few_are_said_once() {
     run 0 headload relate one1.safetensors
     equal "$out" "Routing similarity of 1 class, mean of 6 blocks"
     run 0 headload stats one1.safetensors
-    has "$out" "one class: there is none to compare it with"
+    has "$out" "one class: there is no other to compare it with"
     has "$out" "all heads (s: shared, r: routed): of the class"
     equal "$(grep -c ' of  *[0-9]* .*[0-9]  *-  *-  *-  *[0-9]*$' out.txt)" 6 # divergence, chance, of two
 }
@@ -759,7 +759,7 @@ importance_and_pictures_are_of_the_same_model() {
     run 0 headload plot a.safetensors --heatmap --importance ablated.json -o a.svg
     grep -q "Loss change without the head" a.svg || fail "the figure lacks what heads cost"
     run 1 headload plot a.safetensors --heatmap --importance ablated.json --block 3.0 -o b.svg
-    has "$err" "ablated.json: has no head of block 3.0 alone"
+    has "$err" "ablated.json: has no result for a single head of block 3.0"
     run 0 headload report a.safetensors --importance ablated.json --thumbnails a.images --pictures 1 -o a.html
     has "$out" "a.pictures.html: pictures, "
     equal "$(grep -c 'id="4.0-r14"' a.pictures.html)" 1

@@ -25,38 +25,39 @@
 static const char help[] =
     "[OPTION ...]\n"
     "Measures a model: latency of a batch, images per second, time to load, memory, and how much\n"
-    "of the machine's peak it reaches. The peaks are those of the instruction set's multiply-adds alone,\n"
-    "and of large matrix products, on the same threads, measured before and after in the same run.\n\n"
+    "of the machine's peak it reaches. There are two peaks: of the instruction set's multiply-adds alone,\n"
+    "and of large matrix products. Both are measured before and after the model, in the same run and on\n"
+    "the same threads.\n\n"
     "  --variant NAME   a published variant with synthetic weights\n"
-    "  --seed N         of the synthetic weights and the input; default 0\n"
+    "  --seed N         seed of the synthetic weights and the input; default 0\n"
     "  --iters N        batches to measure, after two to warm up; default 20\n"
-    "  --profile        time of each operation, and the floor: the matrix products alone, with\n"
+    "  --profile        also the time of each operation, and the floor: the matrix products alone, with\n"
     "                   denormal numbers as zeros\n"
     "  --all-heads      compute every head and then weight it, instead of skipping what no token\n"
-    "                   selected; also compares the two in pairs of runs\n"
-    "  --head-load      also what counting head load costs, pairs of heads and the sums for intervals\n"
-    "                   included, in pairs of runs with and without\n"
+    "                   selected; also compare both ways in pairs of runs\n"
+    "  --head-load      also measure what counting head load costs, including pairs of heads and the\n"
+    "                   sums for intervals, in pairs of runs with and without it\n"
     "  --no-peaks       leave out the peaks, and the efficiencies that compare with them\n"
     "  --against WORDS  compare with another setting, in turns. WORDS are NAME=VALUE for the environment,\n"
     "                   another mohvit, and more options, as in\n"
     "                   --against 'MOHVIT_ISA=avx2 ../old/mohvit --threads 1'; the rest stays as it is\n"
-    "  --repeat N       pairs of runs of --against, from 7; default 21\n"
-    "  --kernels        instead of a model, each version of the matrix products that this processor\n"
-    "                   can run, and which is the fastest\n"
+    "  --repeat N       pairs of runs for --against, at least 7; default 21\n"
+    "  --kernels        measure no model, but each version of the matrix products that this processor\n"
+    "                   can run, and say which is the fastest\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n" MODEL_OPTIONS_HELP
-    "\nskipping_speedup is the time with all heads over the time with skipping, head_load_slowdown the\n"
-    "time with counting over the time without. Both are medians of 41 pairs in alternating order, with\n"
-    "95 % confidence intervals. head_load_percent is the share of their time that the same runs spent\n"
+    "\nskipping_speedup is the time with all heads / the time with skipping, head_load_slowdown the time\n"
+    "with counting / the time without. Both are medians of 41 pairs in alternating order, with 95 %\n"
+    "confidence intervals. head_load_percent is the share of the time of the counting runs that goes into\n"
     "counting. It is timed where counting happens, and so stays exact on a machine that others use.\n"
     "FLOP are 2 x multiply-adds of linear layers, convolutions, router, scores and weighted sums.\n"
     "efficiency = batch x gflop_per_image / (seconds of the median batch x fma_peak_gflops),\n"
     "where gflop_per_image counts what is performed: no unselected heads. gemm_efficiency is the same\n"
     "against gemm_peak_gflops. Both peaks are those of float32, whatever --precision says.\n"
     "\n--against runs A, this program with these options, and B, the other setting, in pairs: A B, B A ...\n"
-    "Each run is a process of --iters batches, whose median counts. ratio is the time of B over that of A;\n"
-    "noise is the same of two neighbouring runs of one setting. Both are medians with 95 % confidence\n"
-    "intervals. B may be any version of mohvit that knows the options; it gets those of A, too.\n";
+    "Each run is a process of --iters batches, whose median counts. ratio is the time of B / the time of A;\n"
+    "noise is the ratio of two neighbouring runs of one setting. Both are medians with 95 % confidence\n"
+    "intervals. B may be any version of mohvit that knows the options. It gets the options of A, too.\n";
 
 #define PAIRS 41
 
@@ -503,11 +504,11 @@ static int run_bench(int argc, char **argv)
         return usage_error("bench", "%s: expected only options", argv[optind]);
     if (o.kernels && (o.profile || o.all_heads || o.head_load || o.model.variant || o.model.weights ||
                       o.model.open.config))
-        return usage_error("bench", "--kernels measures no model; leave out what is said of one");
+        return usage_error("bench", "--kernels measures no model; leave out the options for one");
     if (o.against)
         return compare(&o, argc, argv, table);
     if (o.pairs)
-        return usage_error("bench", "--repeat says how often to compare; say with what: --against");
+        return usage_error("bench", "--repeat belongs to --against");
     if (o.kernels)
         return bench_kernels((size_t)o.model.open.threads, o.format);
     if (o.model.variant && (o.model.weights || o.model.open.config))

@@ -17,7 +17,7 @@
 
 static const char help[] =
     "[OPTION ...] IMAGE|DIRECTORY|- ...\n"
-    "Prints the most likely classes of pictures (" PICTURE_FORMATS ", told by content).\n\n"
+    "Prints the most likely classes of pictures (" PICTURE_FORMATS ", recognised by content).\n\n"
     "A directory stands for the pictures below it, sorted by path: files that begin like a\n"
     "picture or are named like one. Hidden files and those of systems (__MACOSX) are skipped,\n"
     "links to directories are followed. \"-\" is a picture on standard input. A picture that fails is\n"
@@ -27,14 +27,14 @@ static const char help[] =
     "  --from-file FILE    also the paths in this file, one a line; \"-\" is standard input\n"
     "  -0, --null          zero bytes end the paths in FILE, as find -print0 writes them\n"
     "  --escaped           paths in FILE are written as results write them: \\\\, \\xNN\n"
-    "  --features FILE     safetensors: the vector that the head scores, of each picture\n"
+    "  --features FILE     safetensors: the vector that the classifier scores, for each picture\n"
     "  --exif-orientation  turn pictures as their EXIF says; the reference does not\n"
-    "  --quiet             no lines about progress\n"
+    "  --quiet             no progress lines\n"
     "  --provenance        with json: add version, hash of the weights, CPU ... to each line\n"
     "  -h, --help          show this\n" MODEL_OPTIONS_HELP "\nA JSON line is "
     "{\"path\",\"size\":[width,height],\"top\":[{\"class\",\"id\",\"label\",\"prob\"}],\"ms\"}, or\n"
-    "{\"path\",\"error\",\"ms\"}. ms is the time for decoding and resizing the picture, and its share\n"
-    "of the batch's forward pass. In a name a backslash is written as two, a byte that is not UTF-8\n"
+    "{\"path\",\"error\",\"ms\"}. ms is the time for decoding and resizing the picture, plus its share\n"
+    "of the batch's forward pass. In names, a backslash is written as two, and a byte that is not UTF-8\n"
     "as \\xNN.\n";
 
 typedef struct classify_options {

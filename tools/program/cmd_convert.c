@@ -18,12 +18,12 @@ static const char help[] =
     "[OPTION ...] IN OUT.safetensors\n"
     "Converts a checkpoint (.pth, .safetensors or its index) to safetensors, with its config, preprocessing\n"
     "and labels in the metadata. OUT appears once all of it is on disk and has been read again\n"
-    "and compared; a file of that name is replaced. Tensors that are not part of the model are\n"
-    "left out, with a warning that names them. OUT may not end in .pth, .pt or .bin, as PyTorch's own\n"
+    "and compared; it replaces a file of that name. Tensors that are not part of the model are\n"
+    "left out, with a warning that names them. OUT may not end in .pth, .pt or .bin, as PyTorch's\n"
     "files do.\n\n"
     "  --dtype TYPE       f32 (default), f16 or bf16\n" KEY_HELP
     "  --config FILE      JSON config in place of the checkpoint's own\n"
-    "  --preprocess FILE  JSON preprocessing in place of the checkpoint's whole\n"
+    "  --preprocess FILE  JSON preprocessing in place of all of the checkpoint's own\n"
     "  --labels FILE      class names, one a line: a name, or WordNet id TAB names; or\n"
     "                     imagenet_class_index.json\n"
     "  -h, --help         show this\n";

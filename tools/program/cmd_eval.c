@@ -8,16 +8,16 @@ static const char help[] =
     "[OPTION ...] DATA ...\n"
     "Scores a model on labelled pictures: top-1, top-5, loss, images per second.\n\n" EVALUATION_DATA_HELP
     "\n  --format FORMAT     text (default) or json: one line\n"
-    "  --per-class FILE    CSV: accuracy of each class, and what it is most taken for\n"
+    "  --per-class FILE    CSV: accuracy of each class, and the class that it is most often taken for\n"
     "  --predictions FILE  CSV: class, five likeliest classes and loss of each picture\n"
     "  --head-load FILE    safetensors: which heads work for which class; see headload\n"
-    "  --features FILE     safetensors: the vector that the head scores, of each picture\n"
-    "  --logits FILE       safetensors: the scores before softmax, of each picture\n"
-    "  --per-image FILE    safetensors: what each head did for each picture, as it was counted\n"
+    "  --features FILE     safetensors: the vector that the classifier scores, for each picture\n"
+    "  --logits FILE       safetensors: the scores before softmax, for each picture\n"
+    "  --per-image FILE    safetensors: the head load of each single picture\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_VALUES_HELP DROP_HEADS_HELP
         RUNNING_HELP
-    "\nA picture that fails is listed, left out of the percentages and counted; the exit status is\n"
-    "then 1. Eight in a row that cannot be opened or read end the run. Started by mpirun, all ranks\n"
+    "\nA picture that fails is listed, counted, and left out of the percentages; the exit status is\n"
+    "then 1. Eight pictures in a row that cannot be opened or read end the run. Under mpirun, all ranks\n"
     "share the work, and rank 0 prints the result.\n";
 
 typedef struct eval_options {

@@ -6,17 +6,17 @@
 
 static const char help[] =
     "COMMAND [OPTION ...] FILE|DATA ...\n"
-    "Counts which heads work for which class, a head load, and shows what it tells.\n\n"
+    "Counts which heads work for which class (the head load), and shows what the counts tell.\n\n"
     "Commands:\n"
     "  count      count over pictures by their class\n"
     "  export     print tidy rows: class, block, head, load, share, mean gate\n"
     "  plot       draw bars for each class, or a heatmap; SVG, PNG or PDF\n"
     "  stats      print balance, entropy, divergence of classes, dead and specific heads\n"
     "  report     make a page to explore all of it, in one HTML file\n"
-    "  ablate     run pictures without each head in turn: what does its absence cost?\n"
+    "  ablate     run pictures without each head in turn, and print what its absence costs\n"
     "  top        list the pictures that use each head most\n"
     "  relate     print which classes route alike, or which heads work together\n"
-    "  certainty  run pictures: how sure are routers of what they choose, and does it stay?\n"
+    "  certainty  run pictures, and print how sure routers are of their choice and how stable it is\n"
     "\nOptions:\n"
     "  -h, --help  show this\n"
     "\n\"mohvit headload COMMAND --help\" explains each.\n";

@@ -15,21 +15,23 @@
 
 static const char help[] =
     "[OPTION ...] DATA ...\n"
-    "Runs labelled pictures once with all heads and once more without each head, and prints what its\n"
-    "absence changes: loss and top-1, with 95 % intervals over the pictures, the head that matters\n"
-    "most first. The blocks before a head's are run once for a picture. How long it will take is said\n"
-    "before it begins; --sample 2000 is enough to tell the heads that matter.\n\n" EVALUATION_DATA_HELP
-    "\n  --heads LIST        these heads alone: 4.0:r3,r5, 4.0:s1, 4.0:routed, a block 4.0, a stage 4,\n"
+    "Runs labelled pictures once with all heads, and once more without each head. Prints what each\n"
+    "head's absence changes: loss and top-1, with 95 % intervals over the pictures. The head that\n"
+    "matters most comes first. The blocks before a head's own run only once for a picture. The command\n"
+    "begins by saying how long it will take; --sample 2000 is enough to tell which heads matter.\n"
+    "\n" EVALUATION_DATA_HELP
+    "\n  --heads LIST        only these heads: 4.0:r3,r5, 4.0:s1, 4.0:routed, a block 4.0, a stage 4,\n"
     "                      routed, shared; several with blanks between them; default: all\n"
-    "  --blocks            drops all heads of a block, or those of LIST in it, together\n"
-    "  --renormalise       raises a token's other gates, so that their sum stays\n"
+    "  --blocks            drops all heads of a block together, or all those of LIST in it\n"
+    "  --renormalise       raises a token's other gates, so that their sum stays the same\n"
     "  --format FORMAT     text (default), json: one line, or csv: a row a head\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP
     "  --drop-heads LIST  heads whose gates are 0 throughout\n" RUNNING_HELP
-    "\nP values are of Student's t test for changes of loss, and of McNemar's test for top-1; p (Holm) is\n"
-    "adjusted for all heads, and a star marks those below 0.05. A picture that fails is listed and left\n"
-    "out; the exit status is then 1. Stopped by a signal, it prints the results so far; with --state it\n"
-    "goes on from there. \"eval --drop-heads LIST\" scores the model without a whole list of heads.\n";
+    "\nP values are from Student's t test for changes of loss, and from McNemar's test for top-1. p (Holm)\n"
+    "is adjusted for all heads, and a star marks those below 0.05. A picture that fails is listed and left\n"
+    "out; the exit status is then 1. A run that a signal stops prints the results so far; with --state,\n"
+    "the same command goes on from there. \"eval --drop-heads LIST\" scores the model without all heads of\n"
+    "a list.\n";
 
 typedef struct ablate_options {
     evaluation_options run;

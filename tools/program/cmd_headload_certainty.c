@@ -15,22 +15,20 @@
 static const char help[] =
     "[OPTION ...] DATA ...\n"
     "Runs pictures, with classes or without, three times: as they are, mirrored, and moved to the right\n"
-    "by a few pixels. Prints for each block that routes how sure its router is: the entropy of its\n"
-    "probabilities over the heads it chooses from, the margin between the last head that it chooses and\n"
-    "the first that it does not, and how much of its choice stays. --sample 2000 is "
-    "enough.\n\n" EVALUATION_DATA_HELP
+    "by a few pixels. Prints how sure the router of each block is: the entropy of its probabilities over\n"
+    "the heads that it chooses from, the margin between the last head that it chooses and the first that\n"
+    "it does not, and how much of its choice stays the same. --sample 2000 is enough.\n"
+    "\n" EVALUATION_DATA_HELP
     "\n  --shift N           pixels; default 4. What comes in at the left repeats the picture's edge\n"
     "  --format FORMAT     text (default), json: one line, or csv: a row a block\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP DROP_HEADS_HELP RUNNING_HELP
     "\nEntropy is in bits, at most log2(heads to choose from). Margin is in units of the router's scores: e\n"
-    "to the margin is the ratio of both probabilities. Both are means over tokens. A choice is a token and\n"
-    "a head. \"flipped\" and \"shifted\" are the part of all choices that the token at the mirrored or "
-    "moved\n"
-    "place, the nearest one, makes again; tokens that leave the picture are left out. \"chance\" is the "
-    "part\n"
-    "that another token of the same picture, drawn at random, makes again. A picture that fails is listed\n"
-    "and left out; the exit status is then 1. Stopped by a signal, it prints the results so far; with\n"
-    "--state it goes on from there.\n";
+    "to the margin is the ratio of the two probabilities. Both are means over tokens. A choice is a token\n"
+    "and a head. \"flipped\" and \"shifted\" are the share of all choices that are made again by the token\n"
+    "nearest to the mirrored or moved place; tokens that leave the picture are left out. \"chance\" is the\n"
+    "share that another token of the same picture, drawn at random, makes again. A picture that fails is\n"
+    "listed and left out; the exit status is then 1. A run that a signal stops prints the results so far;\n"
+    "with --state, the same command goes on from there.\n";
 
 typedef struct certainty_options {
     evaluation_options run;

@@ -11,14 +11,14 @@
 
 static const char help[] =
     "[OPTION ...] DATA ... -o FILE.safetensors\n"
-    "Counts, over pictures by their class, which tokens select which heads.\n\n" EVALUATION_DATA_HELP
+    "Counts how many tokens select each head, for each class of pictures.\n\n" EVALUATION_DATA_HELP
     "\n  -o, --output FILE   the head load to write\n"
-    "  --per-image FILE    safetensors: what each head did for each picture, as it was counted\n"
-    "  --by-prediction     pictures without a class count for the one that is predicted\n"
+    "  --per-image FILE    safetensors: the head load of each single picture\n"
+    "  --by-prediction     counts pictures without a class for the class that is predicted\n"
     "  --format FORMAT     text (default) or json: one line\n"
     "  -h, --help          show this\n" EVALUATION_OPTIONS_HELP ROUTED_HEADS_HELP DROP_HEADS_HELP RUNNING_HELP
     "\nA picture that fails is listed and left out; the exit status is then 1. \"eval --head-load FILE\"\n"
-    "does the same beside the accuracy, \"merge --head-load FILE\" from the states of shards.\n";
+    "counts while it scores a model, and \"merge --head-load FILE\" adds up the states of shards.\n";
 
 typedef struct count_options {
     evaluation_options run;

@@ -20,15 +20,15 @@ static const char help[] =
     "              tokens, active_a, active_b, together, joint, lift, jaccard (see relate --help)\n"
     "  -h, --help  show this\n\n"
     "Classes, heads, and blocks within a stage count from 0, and stages from 1, as in the names of the\n"
-    "tensors. Shared heads come first: s1, as figures call the first one, is head 0, and r1 the first\n"
-    "head after the shared ones.\n\n"
+    "tensors. Shared heads come first. Figures call the first shared head s1, and the first one after\n"
+    "the shared heads r1.\n\n"
     "  load        active / tokens\n"
     "  share       a routed head's part of all selections of routed heads\n"
     "  gate        the mean over all tokens, with 0 for those that did not select the head\n"
     "  gate_share  the head's part of the gates of all heads of the block; it has no interval\n"
-    "  low, high   95 % intervals over the class's images; none for fewer than two images, or where 0.1\n"
-    "              counted the head load\n"
-    "  reliable    0 where few images decide\n";
+    "  low, high   95 % intervals over the class's images; none for fewer than two images, or in a head\n"
+    "              load that 0.1 counted\n"
+    "  reliable    0 if few images decide the interval\n";
 
 typedef struct export_options {
     int csv, json, pairs;

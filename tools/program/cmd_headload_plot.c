@@ -12,25 +12,27 @@
 
 static const char help[] =
     "[OPTION ...] FILE -o FIGURE.svg|png|pdf\n"
-    "Draws the load of the routed heads of a block: for each class a panel with a bar for every\n"
-    "head, on one scale, with a line at the balanced load, routed / (heads - shared), and its 95 %\n"
-    "interval over the class's images, gray where few of them decide.\n\n"
+    "Draws the load of the routed heads of a block: a panel for each class, with a bar for every\n"
+    "head, all on one scale. A line marks the balanced load, routed / (heads - shared). Each bar has\n"
+    "its 95 % interval over the class's images, gray where few of the images decide.\n\n"
     "  -o, --output FILE  ends in .svg, .png or .pdf, which tells what is written\n"
     "  --classes LIST     names, WordNet ids or numbers from 0, separated by commas; may be given\n"
-    "                     again; default: all that have pictures, where they are at most 12, or\n"
-    "                     with --heatmap\n"
+    "                     again; default: all that have pictures; without --heatmap, these may be\n"
+    "                     at most 12\n"
     "  --block S.B        stage (from 1) and block (from 0); default: the last that routes\n"
     "  --measure WHAT     load (default), gate: the mean over all tokens, 0 for those that did not\n"
     "                     select the head, or gate-share: the head's part of the gates of the block,\n"
     "                     which has no intervals\n"
-    "  --layout NAME      of panels: grid (default), or stacked: one below the other, each as wide as\n"
-    "                     the figure, as the paper has them\n"
-    "  --heatmap          classes x heads instead, classes that route alike beside each other\n"
+    "  --layout NAME      where panels stand: grid (default), or stacked: one below the other, each as\n"
+    "                     wide as the figure, as in the paper\n"
+    "  --heatmap          a matrix of classes x heads instead of panels; classes that route alike stand\n"
+    "                     beside each other\n"
     "  --minus-mean       with --heatmap: how far each class is from the head's mean over all classes\n"
-    "                     of the file, which weigh the same; in --theme print a dash marks less\n"
+    "                     of the file, which weigh the same; with --theme print, a dash marks values\n"
+    "                     below the mean\n"
     "  --with-shared      the shared heads too, in gray: every token uses them\n"
-    "  --importance FILE  below it the change of loss without each head, with its 95 % interval, from\n"
-    "                     what \"headload ablate --format json\" printed of the same model and data\n"
+    "  --importance FILE  below that, the change of loss without each head, with its 95 % interval; FILE\n"
+    "                     is what \"headload ablate --format json\" printed for the same model and data\n"
     "  -h, --help         show this\n" FIGURE_OPTIONS_HELP(
         "88, a column", "300") "\nr1 is the first routed head of a block, s1 the first shared one.\n"
                                "An SVG and a PDF say in words what they show, for screen readers.\n";
@@ -128,7 +130,7 @@ static int plot(const head_load *l, const char *name, const importance_table *ab
         return EXIT_USAGE;
     }
     if (ablated && !importance_of_any(ablated, block)) {
-        complain("%s: has no head of block %s alone", o->importance, block->name);
+        complain("%s: has no result for a single head of block %s", o->importance, block->name);
         return EXIT_INPUT;
     }
     if (chosen->count > MOST_CELLS / block->heads) {
@@ -220,7 +222,7 @@ static int parse(plot_options *o, int argc, char **argv)
         return usage_error("headload plot", "-o %s: expected a name that ends in .svg, .png or .pdf",
                            o->output);
     if (o->heatmap && o->layout_given)
-        return usage_error("headload plot", "--layout: is of bars, which --heatmap replaces");
+        return usage_error("headload plot", "--layout: places bars, which --heatmap replaces");
     if (o->minus_mean && !o->heatmap)
         return usage_error("headload plot", "--minus-mean: needs --heatmap");
     names_file(FILE_READ, NULL, argv[optind]);

@@ -18,32 +18,30 @@
 
 static const char help[] =
     "[OPTION ...] FILE\n"
-    "Prints how alike the classes of a head load route: 1 - the mean over all blocks that route of\n"
-    "the Jensen-Shannon divergence, in bits, of the routed heads' shares; 1 where two classes share\n"
-    "their tokens out alike in every block, 0 where they have no head in common in any.\n\n"
-    "  --block S.B        of this block alone: stage (from 1) and block (from 0)\n"
-    "  --heads            the routed heads of a block (default: the last that routes) in place of\n"
-    "                     classes: which ones the same tokens select, over the images of all classes\n"
+    "Prints how alike the classes of a head load route: 1 - the Jensen-Shannon divergence, in bits,\n"
+    "of the routed heads' shares, averaged over all blocks that route. It is 1 if two classes have the\n"
+    "same shares in every block, and 0 if they have no head in common in any block.\n\n"
+    "  --block S.B        only this block: stage (from 1) and block (from 0)\n"
+    "  --heads            compares the routed heads of a block (default: the last that routes) instead\n"
+    "                     of classes: which of them the same tokens select, over the images of all\n"
+    "                     classes\n"
     "  --format FORMAT    text (default): the pairs most and least alike; csv: the matrix; or json:\n"
     "                     one line, with the tree\n"
     "  -o, --output FILE  a figure of matrix and tree: ends in .svg, .png or .pdf\n"
     "  -h, --help         show this\n" FIGURE_OPTIONS_HELP(
         "88, a column",
         "300") "\n"
-               "Classes without images are left out. The others are in an order in which those that route "
-               "alike\n"
-               "stand together: the leaves of average-linkage clustering by the root of that mean "
-               "divergence,\n"
-               "each cluster turned so that closer leaves meet. \"tree\" of json has a row for each step: "
-               "two\n"
-               "clusters, their distance, leaves of the new one. Clusters are the classes by their place in\n"
-               "\"classes\", and then the steps, as in SciPy's linkage.\n\n"
-               "Heads are compared by Jaccard's index, the tokens that selected both / those that selected\n"
-               "either; the tree is of 1 - the index. joint is the tokens that selected both / all tokens,\n"
-               "lift joint / the product of both loads: 1 for heads that know nothing of each other, and "
-               "for\n"
-               "all heads of a router without preferences the value that is printed. \"export --pairs\" has\n"
-               "them of all blocks.\n";
+               "Classes without images are left out. The others are ordered so that classes that route\n"
+               "alike stand together. Average-linkage clustering gives the order: the distance is the\n"
+               "root of the mean divergence, and each cluster is turned so that closer leaves meet.\n"
+               "\"tree\" in json has a row for each step: two clusters, their distance, and the number of\n"
+               "leaves of the new one. Clusters are numbered as in SciPy's linkage: first the classes, by\n"
+               "their place in \"classes\", then the steps.\n\n"
+               "Heads are compared by Jaccard's index: the tokens that selected both / the tokens that\n"
+               "selected either. The tree is of 1 - the index. joint is the tokens that selected both /\n"
+               "all tokens. lift is joint / the product of both loads: 1 for heads that are independent.\n"
+               "The lift that a router without preferences would have is printed as well.\n"
+               "\"export --pairs\" prints these of all blocks.\n";
 
 typedef struct relate_options {
     output_format format;

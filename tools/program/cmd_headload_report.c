@@ -16,18 +16,18 @@
 static const char help[] =
     "FILE -o PAGE.html\n"
     "Makes a page to explore a head load in a browser: summary, heatmap of every block, classes side\n"
-    "by side, statistics; load, gate or gate share, with 95 % intervals. It prints, saves what it shows\n"
-    "as SVG, PNG or CSV, and works by keyboard and with screen readers. Classes without pictures are in\n"
-    "its CSV alone. One file; neither making nor opening it uses the network. Needs a browser of 2023\n"
-    "or later.\n\n"
+    "by side, statistics; load, gate or gate share, with 95 % intervals. The page can be printed, saves\n"
+    "what it shows as SVG, PNG or CSV, and works by keyboard and with screen readers. Classes without\n"
+    "pictures are in its CSV alone. It is one file that never uses the network, and needs a browser of\n"
+    "2023 or later.\n\n"
     "  -o, --output FILE  the page to write\n"
-    "  --importance FILE  also what each head's absence costs, from what \"headload ablate --format json\"\n"
-    "                     printed of the same model and data\n"
-    "  --thumbnails FILE  also the pictures that use each head most, small, on a page PAGE.pictures.html\n"
-    "                     that this one links; from the file of \"headload count --per-image\" that the\n"
-    "                     same run wrote, whose pictures are read again where they were: none may have\n"
+    "  --importance FILE  also shows what each head's absence costs; FILE is what\n"
+    "                     \"headload ablate --format json\" printed for the same model and data\n"
+    "  --thumbnails FILE  also shows the pictures that use each head most, on a page PAGE.pictures.html\n"
+    "                     that this one links to; FILE is what \"headload count --per-image\" wrote in\n"
+    "                     the same run. The pictures are read again where they were: none may have\n"
     "                     changed, and no page may replace one\n"
-    "  --pictures N       of those for each head: 1 to 100; default 9\n"
+    "  --pictures N       with --thumbnails: pictures for each head: 1 to 100; default 9\n"
     "  -h, --help         show this\n";
 
 typedef struct report_options {

@@ -12,33 +12,32 @@
 static const char help[] =
     "[OPTION ...] FILE\n"
     "Prints statistics of a head load, block by block, and details of one block.\n\n"
-    "  --block S.B      details of this block; default: the last that routes. With json: of this\n"
-    "                   block alone; default: of all\n"
+    "  --block S.B      the block whose details are printed; default: the last that routes. With json:\n"
+    "                   only this block; default: all\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n\n"
-    "  load         part of the tokens that select a head: balanced is what each would have if all\n"
-    "               had the same, routed / (heads - shared); deviation is the standard deviation of\n"
-    "               the heads' loads in parts of that (the coefficient of variation)\n"
-    "  entropy      of the routed heads' shares of their selections; at most log2(heads - shared), where "
-    "all\n"
-    "               have the same load\n"
-    "  divergence   Jensen-Shannon's, of the classes' shares: of all classes together, which is how\n"
-    "               much a selected head tells of the class, beside what shuffled labels would make\n"
-    "               of it by chance, and the mean of any two, from 0, where they route alike, to 1,\n"
-    "               where they have no head in common. Who is most alike is said where two halves of\n"
-    "               the images, which chance chooses, agree\n"
-    "  gate         that weighs a head's answer for a token, 0 where it was not selected: the mean\n"
-    "               over all tokens; gate share is the part of the gates of all heads of the block,\n"
-    "               and \"routed\" that of all routed heads together\n"
-    "  dead heads   routed heads that no token selects, of any class or of one\n"
-    "  specificity  of a head: 1 - H(class | head) / log2(classes), 0 where every class loads it the\n"
-    "               same, 1 where one class alone does. Heads are called class-specific where classes\n"
-    "               differ by more than their images do (analysis of variance; of all such heads of the\n"
-    "               file at most 5 % are expected to be false)\n"
+    "  load         share of the tokens that select a head. \"balanced\" is the load that each head would\n"
+    "               have if all had the same: routed / (heads - shared). \"deviation\" is the standard\n"
+    "               deviation of the heads' loads / the balanced load (the coefficient of variation)\n"
+    "  entropy      entropy of the routed heads' shares of all selections; at most log2(heads - shared),\n"
+    "               if all have the same load\n"
+    "  divergence   Jensen-Shannon divergence of the classes' shares. That of all classes together says\n"
+    "               how much a selected head tells about the class; beside it is what shuffled labels\n"
+    "               would give by chance. That of two classes is 0 if they route alike, and 1 if they\n"
+    "               have no head in common; the mean of all pairs is printed. Which classes are most\n"
+    "               alike is said only if two random halves of the images agree\n"
+    "  gate         the weight of a head's output for a token, 0 if the token did not select the head;\n"
+    "               the mean over all tokens is printed. Gate share is a head's part of the gates of all\n"
+    "               heads of the block, and \"routed\" the part of all routed heads together\n"
+    "  dead heads   routed heads that no token selects: of any class, or of one\n"
+    "  specificity  of a head: 1 - H(class | head) / log2(classes); 0 if every class loads the head the\n"
+    "               same, 1 if one class alone uses it. A head is called class-specific if classes differ\n"
+    "               by more than their images do (analysis of variance; of all heads of the file that are\n"
+    "               called so, at most 5 % are expected to be false)\n"
     "\n"
-    "In all of it classes weigh the same, however many images each has. Heads are s1, s2 ... (shared)\n"
-    "and r1, r2 ... (routed); in JSON \"head\" counts from 0, shared ones first. A block does not\n"
-    "route where each token takes all of its heads.\n";
+    "All statistics weigh classes the same, however many images each has. Heads are s1, s2 ... (shared)\n"
+    "and r1, r2 ... (routed); in JSON, \"head\" counts from 0, shared heads first. In a block that does\n"
+    "not route, each token takes all heads.\n";
 
 typedef struct stats_options {
     output_format format;
@@ -62,7 +61,7 @@ static void print_heading(const head_load *l)
     }
     free(without);
     if (!l->has_squares)
-        output_printf("no intervals: it has none of the sums that they are made of, as 0.1 counted\n");
+        output_printf("no intervals: 0.1 counted this file, without the sums that they need\n");
     output_printf("\n");
     static const char *const lines[] = {
         "                        load of a routed head:               g"
@@ -160,13 +159,13 @@ static void print_heads(const head_load *l, const block_statistics *s)
     for (size_t i = 0; i < s->specific_count; i++)
         count += s->specific[i].specific || !l->has_squares;
     if (!count && s->classes > 1)
-        output_printf("\nno class-specific heads: classes differ no more than chance makes them\n");
+        output_printf("\nno class-specific heads: classes differ no more than by chance\n");
     if (count)
         output_printf(
             "\n%s\n"
             "        specificity         by   load for  mean load\n"
             "  head       0 to 1     chance  the class  of classes  the class, which loads it most\n",
-            l->has_squares ? "class-specific heads" : "most specific heads, which chance alone may make so");
+            l->has_squares ? "class-specific heads" : "most specific heads; chance alone may make them so");
     for (size_t i = 0; i < s->specific_count && shown < SHOWN; i++) {
         if (!s->specific[i].specific && l->has_squares)
             continue;
@@ -211,8 +210,8 @@ static void print_alike(const head_load *l, const block_statistics *s)
             order[count++] = c;
     sort_by = s->like_divergence;
     qsort(order, count, sizeof *order, by_divergence);
-    output_printf("\nthe class that routes most like each%s (divergence in bits)\n",
-                  l->has_squares ? ", where both halves of the images agree" : "");
+    output_printf("\nfor each class, the one that routes most like it%s (divergence in bits)\n",
+                  l->has_squares ? ", if both halves of the images agree" : "");
     for (size_t i = 0; i < count && i < SHOWN; i++) {
         output_printf("  %.4f  ", s->like_divergence[order[i]]);
         output_name(l->names.name[order[i]]);
@@ -244,7 +243,7 @@ static void print_details(const head_load *l, const block_statistics *s)
             output_printf("classes that route most alike:   not the same in both halves of the images\n");
         print_pair(l, "classes that route least alike: ", &s->farthest);
     } else if (s->classes == 1) {
-        output_printf("one class: there is none to compare it with\n");
+        output_printf("one class: there is no other to compare it with\n");
     } else {
         output_printf("pairs of classes are compared where there are 2 to %d\n", STATISTICS_MAX_CLASSES);
     }

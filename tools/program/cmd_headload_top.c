@@ -14,18 +14,18 @@
 
 static const char help[] =
     "[OPTION ...] FILE\n"
-    "Lists the pictures that use each routed head most, by the tokens that selected it, from a file\n"
-    "that \"headload count --per-image\" wrote. Of pictures with as many tokens the one with the lower\n"
-    "hash comes first; those without any are left out. The pictures are read again where they were:\n"
-    "one that has changed since is named, and the exit status is then 1.\n\n"
-    "  --block S.B      the heads of this block; default: the last that routes; \"all\": of all,\n"
-    "                   which is the default of csv and json\n"
-    "  --pictures N     for each head: 1 to 1000; default 9\n"
+    "Lists the pictures that use each routed head most, by how many of their tokens selected the head.\n"
+    "FILE is what \"headload count --per-image\" wrote. Of pictures with equally many tokens, the one\n"
+    "with the lower hash comes first; pictures without such a token are left out. The pictures are read\n"
+    "again where they were. Those that have changed since are named, and the exit status is then 1.\n\n"
+    "  --block S.B      the heads of this block, or of \"all\"; default: the last that routes; all for\n"
+    "                   csv and json\n"
+    "  --pictures N     pictures for each head: 1 to 1000; default 9\n"
     "  --format FORMAT  text (default), csv or json: one line\n"
     "  -h, --help       show this\n\n"
-    "r1 is the first routed head of a block; in csv and json \"head\" counts from 0,\n"
-    "shared ones first. load is the part of the picture's tokens, index its place in the data from 0,\n"
-    "xxh64 the hash of its bytes as xxh64sum prints it.\n";
+    "r1 is the first routed head of a block; in csv and json, \"head\" counts from 0, shared heads first.\n"
+    "load is the share of the picture's tokens that selected the head, index the picture's place in the\n"
+    "data, from 0, and xxh64 the hash of its bytes, as xxh64sum prints it.\n";
 
 typedef struct top_options {
     output_format format;

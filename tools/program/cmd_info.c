@@ -11,8 +11,8 @@
 
 static const char help[] =
     "[OPTION ...]\n"
-    "Describes a model: size, cost, stages, preprocessing, labels, weight sets of the file. Of a\n"
-    "checkpoint only the directory is read, and checked against its config.\n\n"
+    "Describes a model: size, cost, stages, preprocessing, labels, weight sets of the file. It reads\n"
+    "no weights, only which tensors a checkpoint has, and compares these with the config.\n\n"
     "  --variant NAME   describe a published variant instead of a checkpoint\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  --tensors        list the tensors too\n"
@@ -20,9 +20,9 @@ static const char help[] =
     "\nGMACs are 10^9 multiply-adds for one image with all heads; gmacs_routed are those that this\n"
     "processor performs, without unselected heads, as \"bench\" counts them. Without any weights,\n"
     "--config describes that config.\n\n"
-    "\"published\" is the top-1 on ImageNet-1K that the authors' checkpoints of this network reached. The\n"
-    "two that were fine-tuned at 384 pixels have the tensors of those at 224: every command that runs\n"
-    "one takes --size 384, which warps the whole picture to a square, as their authors do.\n";
+    "\"published\" is the top-1 on ImageNet-1K that the authors' checkpoints of this network reached. Two\n"
+    "of them were fine-tuned at 384 pixels. They cannot be told from those at 224, so commands that run\n"
+    "them need --size 384, which warps the whole picture to a square, as their authors do.\n";
 
 typedef struct info_options {
     model_options model;
@@ -192,7 +192,7 @@ static void print_text(const subject *s, const info_options *o)
     if (!c->dense)
         output_printf(", %.4g performed: unselected heads are skipped", s->cost.routed / 1e9);
     output_printf("\n");
-    output_printf("active heads   %.0f %% of all blocks' for each token%s\n", config_active_percent(c),
+    output_printf("active heads   %.0f %% for each token, over all blocks%s\n", config_active_percent(c),
                   c->dense ? " (dense: no router)" : "");
     print_input(&s->description);
     print_published(c);

@@ -19,14 +19,14 @@
 
 static const char help[] =
     "[OPTION ...] IMAGE ... -o FIGURE.svg|png|pdf|json\n"
-    "Shows which heads each patch of a picture selects in a block: for each head the picture,\n"
-    "dimmed where patches did not select it, tinted by its gate where they did. Several pictures are\n"
-    "one below the other, with the same tints.\n\n"
+    "Shows which heads each patch of a picture selects in a block. The figure has the picture once for\n"
+    "each head: tinted by the gate where patches selected the head, dimmed where they did not. Several\n"
+    "pictures stand one below the other, with the same tints.\n\n"
     "  -o, --output FILE  ends in .svg, .png, .pdf or .json; \"-\" is JSON on standard output\n"
     "  --block S.B        stage (from 1) and block (from 0); default: the last that routes;\n"
     "                     \"all\" with JSON\n"
-    "  --tint SCALE       of gates: linear (default); log, where a few dwarf the others; or kind: linear,\n"
-    "                     shared heads by their own scale and routed ones by theirs\n"
+    "  --tint SCALE       scale of the gates: linear (default); log, if a few gates dwarf the others; or\n"
+    "                     kind: linear, with one scale for shared heads and one for routed heads\n"
     "  --overlay          tints the picture in its own colours, with a line around the patches that\n"
     "                     selected the head\n"
     "  --exif-orientation\n"
@@ -36,8 +36,8 @@ static const char help[] =
     "{\"path\",\"size\",\"top\",\"blocks\":[{\"stage\",\"block\",\"side\",\"shared\",\n"
     "\"routed\",\"strong\",\"heads\":[{\"head\",\"kind\",\"load\",\"mask\":[...],\"gate\":[...]}]}],"
     "\"provenance\"};\n"
-    "mask and gate have a number for each patch, row by row; a fiftieth of the gates is above\n"
-    "\"strong\". In a figure, \"strong\" of all its pictures has the strongest tint.\n"
+    "mask and gate have a number for each patch, row by row. One gate in fifty is above \"strong\". In a\n"
+    "figure, the \"strong\" of all its pictures together has the strongest tint.\n"
     "\"-\" for IMAGE is a picture on standard input.\n";
 
 typedef struct routes_options {

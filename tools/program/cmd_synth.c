@@ -14,8 +14,8 @@
 static const char help[] =
     "--variant NAME|--config FILE [--seed N] OUT.safetensors\n"
     "Writes a checkpoint of deterministic weights, for tests and benchmarks without a download.\n"
-    "Commands that read it say that its answers mean nothing. What is written is safetensors, under any\n"
-    "name that does not end in .pth, .pt or .bin, as PyTorch's own files do.\n\n"
+    "Commands that read it say that its answers mean nothing. The file is safetensors; its name may not\n"
+    "end in .pth, .pt or .bin, as PyTorch's files do.\n\n"
     "  --variant NAME  a published variant, such as moh_transnext_small_75\n"
     "  --config FILE   JSON config of any other model\n"
     "  --seed N        the same seed gives the same weights; default 0\n"

@@ -21,9 +21,9 @@
 
 static const char help[] =
     "[--format FORMAT]\n"
-    "Shows the version, and what matters in a report of a fault: the processor, the instruction set and\n"
-    "the kernels in use, who multiplies matrices in which precision, the libraries underneath, and\n"
-    "whether the module for MPI is there.\n\n"
+    "Shows the version, and what a bug report needs: the processor, the instruction set and the kernels\n"
+    "in use, which backend multiplies matrices in which precision, the libraries underneath, and whether\n"
+    "the module for MPI is there.\n\n"
     "  --format FORMAT  text (default) or json: one line\n"
     "  -h, --help       show this\n";
 

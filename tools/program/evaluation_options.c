@@ -164,20 +164,20 @@ int evaluation_options_check(evaluation_options *o, int argc, char **argv)
     if (o->shards && !o->state)
         return usage_error(name, "--shard needs --state FILE: \"mohvit merge\" joins such files");
     if (o->shards && ranks_started_by_mpirun())
-        return usage_error(name, "--shard: mpirun spreads the whole already");
+        return usage_error(name, "--shard: mpirun already shares all of the work");
     for (vector_kind k = 0; k < VECTOR_KINDS; k++)
         if (o->vectors[k] && o->routed_count > 1)
-            return usage_error(name, "%s are of one model; expected one value of --routed-heads",
+            return usage_error(name, "%s come from one model; expected one value of --routed-heads",
                                vector_kind_name(k));
     if (o->head_load && o->routed_count > 1)
-        return usage_error(name, "a head load is of one model; expected one value of --routed-heads");
+        return usage_error(name, "a head load describes one model; expected one value of --routed-heads");
     if ((o->ablates || o->probes) && o->shards)
-        return usage_error(name,
-                           "--shard: such states are not merged; mpirun shares the work among machines");
+        return usage_error(
+            name, "--shard: \"merge\" does not take such states; mpirun shares the work among machines");
     if (o->ablates && o->routed_count > 1)
-        return usage_error(name, "heads are dropped of one model; expected one value of --routed-heads");
+        return usage_error(name, "heads are dropped from one model; expected one value of --routed-heads");
     if (o->probes && o->routed_count > 1)
-        return usage_error(name, "routers are those of one model; expected one value of --routed-heads");
+        return usage_error(name, "routers belong to one model; expected one value of --routed-heads");
     for (size_t i = 0; i < o->data_count; i++)
         names_file(FILE_DATA, NULL, unless_stream(o->data[i]));
     model_names_weights(&o->model);

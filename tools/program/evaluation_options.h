@@ -66,9 +66,9 @@ enum {
 
 #define EVALUATION_DATA_HELP                                                                                 \
     "DATA is one or more of\n"                                                                               \
-    "  FOLDER             a folder of pictures for each class, called by WordNet id or label;\n"             \
-    "                     or flat, with --truth\n"                                                           \
-    "  FILE.tar           read without unpacking: with folders like these, with --truth, or with\n"          \
+    "  FOLDER             has a folder of pictures for each class, named by WordNet id or label;\n"          \
+    "                     or is flat, with --truth\n"                                                        \
+    "  FILE.tar           is read without unpacking: with folders like these, with --truth, or with\n"       \
     "                     x.cls beside x.jpg (WebDataset)\n"                                                 \
     "  LIST               a file of paths, one a line, with --truth or from folders like these;\n"           \
     "                     it may be a pipe, and \"-\" is standard input, as for all lists\n"                 \
@@ -84,22 +84,22 @@ enum {
     "  --classes-by-order\n"                                                                                 \
     "                     folders, sorted by their names, are classes 0, 1, 2 ...\n"                         \
     "  --classes-by-number\n"                                                                                \
-    "                     folders have the indices of classes as names\n"                                    \
+    "                     folders are named by the indices of classes\n"                                     \
     "  --classes-from-names\n"                                                                               \
     "                     a WordNet id in each picture's name is its class: x_n02123045.JPEG\n"              \
-    "  --image-ext EXT    ending of WebDataset's pictures in place of the usual ones, as seg.png;\n"         \
+    "  --image-ext EXT    ending of WebDataset's pictures in place of the usual ones, such as seg.png;\n"    \
     "                     several with commas between them\n"                                                \
     "  -0, --null         zero bytes end the lines of LIST, as find -print0 writes them\n"                   \
     "  --escaped          names in LIST and --truth are written as results write them: \\\\, \\xNN\n"        \
     "  --real-labels FILE\n"                                                                                 \
     "                     ImageNet ReaL's real.json in place of the pictures' own classes\n"                 \
-    "  --subset FILE      only these classes compete, one a line; pictures of others are left out\n"         \
+    "  --subset FILE      classes, one a line: only these compete; pictures of others are left out\n"        \
     "  --limit N          the first N pictures\n"                                                            \
     "  --sample N         N pictures at random, in their order\n"                                            \
-    "  --seed S           of --sample; default 0\n"                                                          \
-    "  --crop-pct X       in place of the model's: shorter side = size / X\n"                                \
+    "  --seed S           seed of --sample; default 0\n"                                                     \
+    "  --crop-pct X       crop in place of the model's: shorter side = size / X\n"                           \
     "  --exif-orientation\n"                                                                                 \
-    "                     turns pictures as their EXIF says; published scores do not\n"                      \
+    "                     turns pictures as their EXIF says; published scores are without it\n"              \
     "  --skip-other-formats\n"                                                                               \
     "                     leaves out BMP, PPM and TIFF; without it they are an error. GIF, HEIC and\n"       \
     "                     AVIF are always left out, as ImageFolder does\n"                                   \
@@ -109,15 +109,15 @@ enum {
     "  --shard I/N        only the I-th of N parts; needs --state, which \"merge\" then reads\n"             \
     "  --allow-mixed      goes on with a state of another processor or backend\n"                            \
     "  --max-errors N     gives up when more than N pictures have failed\n"                                  \
-    "  --log-every S      seconds between lines about progress, off a terminal; default 60\n"                \
-    "  --quiet            no lines about progress\n" WHICH_MODEL_HELP
+    "  --log-every S      seconds between progress lines where there is no terminal; default 60\n"           \
+    "  --quiet            no progress lines\n" WHICH_MODEL_HELP
 
 /* What follows it, where one pass may score several models. */
 #define ROUTED_VALUES_HELP                                                                                   \
     "  --routed-heads V   how many of the routed heads each token picks: K, or P% of them; default: as\n"    \
     "                     trained. Several values, as in 25%,50%,100%, are scored in one pass over the\n"    \
-    "                     data, without head load; json has all of them in \"curve\", and the first at\n"    \
-    "                     its top\n"
+    "                     data, without head load; json has all of them in \"curve\", and the keys\n"        \
+    "                     beside it are those of the first\n"
 
 #define EVALUATION_MAX_TOP_KS 16
 

@@ -23,7 +23,7 @@ enum { OPTION_WIDTH = OPTION_FIGURE, OPTION_DPI, OPTION_THEME, OPTION_FONT, OPTI
     "  --dpi N            dots per inch of a PNG: 36 to 1200; default " dpi "\n"                             \
     "  --theme NAME       light (default), dark, or print: black and grays alone, on white\n"                \
     "  --font NAME        family of the text; default Liberation Sans, as wide as Arial and Helvetica\n"     \
-    "  --text KIND        text (default), as which SVG and PDF keep it; or outlines: paths, for journals\n"  \
+    "  --text KIND        text (default): SVG and PDF keep it as text; or outlines: paths, for journals\n"   \
     "                     that want no fonts\n"
 
 typedef struct figure_options {

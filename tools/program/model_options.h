@@ -69,7 +69,7 @@ enum {
 
 #define KEY_HELP                                                                                             \
     "  --key NAME         which of several sets of weights in a file: model, model_ema, state_dict ...;\n"   \
-    "                     or a prefix of its tensors' names: student, state_dict.student ...;\n"             \
+    "                     or the prefix of its tensors' names: student, state_dict.student ...;\n"           \
     "                     \"\" takes names as they are\n"
 
 #define DESCRIPTION_HELP                                                                                     \
@@ -88,7 +88,7 @@ enum {
     "  --drop-heads LIST  goes without these heads: their gates are 0, and the router chooses as before.\n"  \
     "                     LIST is 4.0:r3,r5, 4.0:s1, 4.0:routed, a block 4.0, a stage 4, routed, shared,\n"  \
     "                     or several of them with blanks between: \"4.0:r3 3.1:s1\"\n"                       \
-    "  --renormalise      raises a token's other gates, so that their sum stays\n"
+    "  --renormalise      raises a token's other gates, so that their sum stays the same\n"
 
 #define RUNNING_HELP                                                                                         \
     "  --threads N        default: as many as CPU affinity and the cgroup quota grant, but at most\n"        \
