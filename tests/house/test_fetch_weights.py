@@ -123,7 +123,7 @@ class FetchWeights(unittest.TestCase):
     def test_without_a_hash_it_says_what_it_got(self):
         self.publish({"rfilename": "model.bin", "size": len(self.server.file)})
         done = self.fetch()
-        self.assertIn(hashlib.sha256(self.server.file).hexdigest() + "; the hub gives none to compare with", done.stderr)
+        self.assertIn(hashlib.sha256(self.server.file).hexdigest() + "; the hub gives no hash to compare with", done.stderr)
         self.assertEqual(self.left(), ["moh_transnext_small_75.bin"])
 
     def test_a_file_that_is_there_is_checked_and_kept(self):
