@@ -11,7 +11,7 @@ static int out_of_time(void *deadline, size_t done, size_t total)
     return done < total && time(NULL) > *(const time_t *)deadline;
 }
 
-/* What is it, and which of the last block's heads, those apart that are always on, did most tokens (patches) select? */
+/* Prints the class, and which routed head of the last block most tokens (patches) selected. */
 static void print_slot(const mohvit_context *ctx, const mohvit_model *model, const mohvit_info *info, size_t slot)
 {
     mohvit_prediction top[1];
@@ -47,7 +47,7 @@ int main(int argc, char **argv)
     mohvit_set_progress(ctx, out_of_time, &deadline);
     if (mohvit_load_memory(ctx, 0, file, size, &err) || mohvit_load_rgb(ctx, 1, gray, 32, 32, 32 * 3, &err) ||
         mohvit_load_tensor(ctx, 2, tensor, &err) || mohvit_run(ctx, 3, &err))
-        goto end; /* err.status is MOHVIT_ERROR_CANCELLED where it took more than a minute */
+        goto end; /* err.status is MOHVIT_ERROR_CANCELLED if it took more than a minute */
     for (size_t slot = 0; slot < 3; slot++)
         print_slot(ctx, model, &info, slot);
 end:
