@@ -333,7 +333,7 @@ MOHVIT_API mohvit_status mohvit_run(mohvit_context *ctx, size_t n, mohvit_error 
 
 /* (num_classes) floats: scores before softmax. */
 MOHVIT_API const float *mohvit_logits(const mohvit_context *ctx, size_t slot);
-/* (features) floats: what the head scores, the mean over the tokens that leave the last stage, normalised. */
+/* (features) floats that the classifier scores: the mean over the normalised tokens of the last stage. */
 MOHVIT_API const float *mohvit_features(const mohvit_context *ctx, size_t slot);
 /* As mohvit_classify_file ranks them; MOHVIT_ERROR_NONFINITE if any logit is NaN or infinite. */
 MOHVIT_API mohvit_status mohvit_top(const mohvit_context *ctx, size_t slot, mohvit_prediction *top, size_t k,

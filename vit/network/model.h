@@ -53,7 +53,7 @@ typedef void route_trace(void *user, size_t stage, size_t block, const router *r
 
 /* What a forward pass reports of one image; pointers owned by the caller. */
 typedef struct forward_result {
-    float *features; /* (C) of the last stage: what the head scores */
+    float *features; /* (C) of the last stage: what the classifier scores */
     float *logits;   /* (num_classes) */
     /* (blocks, max_heads): tokens that selected each head; −1 where a block has fewer. NULL: not wanted. */
     int32_t *head_tokens;

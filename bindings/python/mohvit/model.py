@@ -43,7 +43,7 @@ class Result:
     label_ids = Attribute["list[str | None]"]("WordNet ids of the classes.")
     logits = Attribute["NDArray[np.float32]"]("(N, num_classes): scores before softmax.")
     features = Attribute["NDArray[np.float32]"](
-        "(N, num_features): what the head scores, for linear probes and nearest neighbours.")
+        "(N, num_features): what the classifier scores, for linear probes and nearest neighbours.")
     head_tokens = Attribute["NDArray[np.int32]"](
         "(N, blocks, heads): tokens of the image that selected the head; -1 where a block has fewer heads. Heads count from 0, "
         "the shared ones first.")
