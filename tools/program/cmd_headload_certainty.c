@@ -15,9 +15,9 @@
 static const char help[] =
     "[OPTION ...] DATA ...\n"
     "Runs pictures, with classes or without, three times: as they are, mirrored, and moved to the right\n"
-    "by a few pixels. Prints how sure the router of each block is: the entropy of its probabilities over\n"
-    "the heads that it chooses from, the margin between the last head that it chooses and the first that\n"
-    "it does not, and how much of its choice stays the same. --sample 2000 is enough.\n"
+    "by a few pixels. Prints for each block that routes how sure its router is: the entropy of its\n"
+    "probabilities over the heads that it chooses from, the margin between the last head that it chooses\n"
+    "and the first that it does not, and how much of its choice stays the same. --sample 2000 is enough.\n"
     "\n" EVALUATION_DATA_HELP
     "\n  --shift N           pixels; default 4. What comes in at the left repeats the picture's edge\n"
     "  --format FORMAT     text (default), json: one line, or csv: a row a block\n"

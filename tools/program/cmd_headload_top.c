@@ -24,7 +24,7 @@ static const char help[] =
     "  --format FORMAT  text (default), csv or json: one line\n"
     "  -h, --help       show this\n\n"
     "r1 is the first routed head of a block; in csv and json, \"head\" counts from 0, shared heads first.\n"
-    "load is the share of the picture's tokens that selected the head, index the picture's place in the\n"
+    "load is the part of the picture's tokens that selected the head, index the picture's place in the\n"
     "data, from 0, and xxh64 the hash of its bytes, as xxh64sum prints it.\n";
 
 typedef struct top_options {
