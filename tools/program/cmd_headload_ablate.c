@@ -30,8 +30,8 @@ static const char help[] =
     "\nP values are from Student's t test for changes of loss, and from McNemar's test for top-1. p (Holm)\n"
     "is adjusted for all heads, and a star marks those below 0.05. A picture that fails is listed and left\n"
     "out; the exit status is then 1. A run that a signal stops prints the results so far; with --state,\n"
-    "the same command goes on from there. \"eval --drop-heads LIST\" scores the model without all heads of\n"
-    "a list.\n";
+    "the same command goes on from there. \"eval --drop-heads LIST\" scores the model without the heads of\n"
+    "a list, all at once.\n";
 
 typedef struct ablate_options {
     evaluation_options run;
