@@ -56,9 +56,12 @@
 #define SCALED (F16 || INT8) // outputs, and rows that are encoded, have a step that their numbers count
 
 _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
-#if VECTOR_REGISTERS == 32
+#if VECTOR_REGISTERS == 32 && VL == 16
 #define HEIGHTS UP_TO_14
 #define ROWS    14 /* 28 sums, 2 weights, a broadcast: 31 of 32 registers; divides 196, 784 and 3136 tokens */
+#elif VECTOR_REGISTERS == 32 /* NEON's */
+#define HEIGHTS UP_TO_12
+#define ROWS    12 /* 24 sums, 2 weights, some inputs: of 14 rows' sums GCC 12 keeps 4 in memory */
 #elif HALVES
 #define HEIGHTS UP_TO_12
 #define ROWS    12 /* 12 sums, the weights, a broadcast: 14 of 16 */
@@ -163,7 +166,11 @@ typedef int8_t number;
 
 INLINE sums multiply_add(sums sum, word x, words w)
 {
-#if WIDEN
+#if WIDEN && defined(__aarch64__)
+    int16x4_t pair = (int16x4_t)vcreate_u32(x);
+    int32x4_t first = vmlal_lane_s16((int32x4_t)sum, vmovn_s32((int32x4_t)w), pair, 0);
+    return (sums)vmlal_lane_s16(first, vshrn_n_s32((int32x4_t)w, 16), pair, 1);
+#elif WIDEN
     return sum + ivec_pairs((ivec){0} + (int32_t)x, w);
 #elif VL == 16
     return (sums)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32((int)x), (__m512i)w);

@@ -40,8 +40,14 @@
 #define VEC_PERMUTE(mask, x, at, no)                                                                         \
     VEC_SELECT(mask, _mm256_permutevar8x32_ps((__m256)(x), (__m256i)(at)), no)
 #else
-#define VL               4
-#define VECTOR_REGISTERS 16 // SSE2's; NEON's 32 await a measurement
+#define VL 4
+#ifdef __aarch64__
+#include <arm_neon.h>
+#define VECTOR_REGISTERS   32
+#define VEC_FROM_HALVES(p) ((vec)vcvt_f32_f16((float16x4_t)vld1_u16(p)))
+#else
+#define VECTOR_REGISTERS 16 // SSE2's
+#endif
 #ifdef __SSE2__
 #include <emmintrin.h>
 #define VEC_PAIRS(a, b) ((ivec)_mm_madd_epi16((__m128i)(a), (__m128i)(b)))
