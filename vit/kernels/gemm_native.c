@@ -9,9 +9,10 @@
  *         ARMv8.2's FP16, inputs and short sums are, too. Rows and weights are multiplied by powers of two on
  *         their way, so that none leaves the range of half precision;
  *   int8  two inputs: 127ths of their row's largest magnitude, in 16 bits, times weights that are bytes and
- *         are widened likewise, 127ths of their output's; or, by AVX512-VNNI and AVX-VNNI, four inputs,
- *         bytes, to which 128 is added to make them unsigned. Sums are exact, and the bits of a result the
- *         same by every version: CMakeLists.txt forbids the compiler to fuse multiplying with adding.
+ *         are widened likewise, 127ths of their output's; or, by AVX512-VNNI, AVX-VNNI and ARM's SDOT, four
+ *         inputs, bytes, to which 128 is added for VNNI, which takes unsigned ones. Sums are exact, and the
+ *         bits of a result the same by every version: CMakeLists.txt forbids the compiler to fuse multiplying
+ *         with adding.
  *
  * All the rest is the same: what a step takes of x fills one word of 32 bits, or of 16 in half precision. W
  * lies in panels of PANEL outputs: for each step, the words of two vectors' outputs side by side; bf16 and
@@ -45,9 +46,16 @@
 #define HALVES 0
 #endif
 
+/* One instruction adds up the products of what a word holds. */
+#if (BF16 && defined(__AVX512BF16__)) ||                                                                     \
+    (INT8 && (defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_DOTPROD)))
+#define DOTS 1
+#else
+#define DOTS 0
+#endif
+
 /* Weights are stored in half of the bits that they are multiplied in. */
-#if (BF16 && !defined(__AVX512BF16__)) || (F16 && !HALVES) ||                                                \
-    (INT8 && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__))
+#if !F32 && !HALVES && !DOTS
 #define WIDEN 1
 #else
 #define WIDEN 0
@@ -157,6 +165,10 @@ typedef int16_t code;    // of an input
 typedef uint16_t number; // whose lower half is the weight's byte
 #define INPUTS 2
 #define ADDED  0
+#elif VL == 4
+typedef int8_t code, number; // SDOT takes both with their signs, so i8mm's USDOT is not needed
+#define INPUTS 4
+#define ADDED  0
 #else
 typedef uint8_t code;
 typedef int8_t number;
@@ -174,8 +186,10 @@ INLINE sums multiply_add(sums sum, word x, words w)
     return sum + ivec_pairs((ivec){0} + (int32_t)x, w);
 #elif VL == 16
     return (sums)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32((int)x), (__m512i)w);
-#else
+#elif VL == 8
     return (sums)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32((int)x), (__m256i)w);
+#else
+    return (sums)vdotq_lane_s32((int32x4_t)sum, (int8x16_t)w, vcreate_s8(x), 0);
 #endif
 }
 

@@ -84,11 +84,16 @@ static bool never(void)
 #endif
 
 #ifdef KERNELS_AARCH64
-void add_f16_asimdhp(kernels *k);
+void add_f16_asimdhp(kernels *k), add_int8_asimddp(kernels *k);
 
 static bool has_asimdhp(void)
 {
     return getauxval(AT_HWCAP) & HWCAP_ASIMDHP;
+}
+
+static bool has_asimddp(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 }
 #endif
 
@@ -113,6 +118,7 @@ static const struct {
 #endif
 #ifdef KERNELS_AARCH64
     {"asimdhp", "baseline", has_asimdhp, NULL, add_f16_asimdhp},
+    {"asimddp", "baseline", has_asimddp, NULL, add_int8_asimddp},
 #endif
 };
 
