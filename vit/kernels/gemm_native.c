@@ -4,7 +4,8 @@
  *
  *   f32   a step of the innermost loop takes one input, a float;
  *   bf16  likewise: weights are bfloat16, widened to floats in registers, once for all rows of a block; or,
- *         by AVX512-BF16, two inputs, bfloat16 like their weights, that one instruction multiplies and adds;
+ *         by AVX512-BF16 and ARM's BFDOT, two inputs, bfloat16 like their weights, that one instruction
+ *         multiplies and adds;
  *   f16   one input: weights are half-precision numbers, widened like bfloat16; or, by AVX512-FP16 and
  *         ARMv8.2's FP16, inputs and short sums are, too. Rows and weights are multiplied by powers of two on
  *         their way, so that none leaves the range of half precision;
@@ -47,7 +48,7 @@
 #endif
 
 /* One instruction adds up the products of what a word holds. */
-#if (BF16 && defined(__AVX512BF16__)) ||                                                                     \
+#if (BF16 && (defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC))) ||                  \
     (INT8 && (defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_DOTPROD)))
 #define DOTS 1
 #else
@@ -128,7 +129,11 @@ typedef vec sums;
 
 INLINE sums multiply_add(sums sum, word x, words w)
 {
+#if VL == 16
     return (sums)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)x), (__m512bh)w);
+#else
+    return (sums)vbfdotq_lane_f32((float32x4_t)sum, (bfloat16x8_t)w, (bfloat16x4_t)vcreate_u32(x), 0);
+#endif
 }
 
 #elif F16

@@ -84,7 +84,7 @@ static bool never(void)
 #endif
 
 #ifdef KERNELS_AARCH64
-void add_f16_asimdhp(kernels *k), add_int8_asimddp(kernels *k);
+void add_f16_asimdhp(kernels *k), add_int8_asimddp(kernels *k), add_bf16_asimdbf16(kernels *k);
 
 static bool has_asimdhp(void)
 {
@@ -94,6 +94,12 @@ static bool has_asimdhp(void)
 static bool has_asimddp(void)
 {
     return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+}
+
+/* Linux calls it bf16. */
+static bool has_asimdbf16(void)
+{
+    return getauxval(AT_HWCAP2) & HWCAP2_BF16;
 }
 #endif
 
@@ -119,6 +125,7 @@ static const struct {
 #ifdef KERNELS_AARCH64
     {"asimdhp", "baseline", has_asimdhp, NULL, add_f16_asimdhp},
     {"asimddp", "baseline", has_asimddp, NULL, add_int8_asimddp},
+    {"asimdbf16", "baseline", has_asimdbf16, NULL, add_bf16_asimdbf16},
 #endif
 };
 

@@ -108,7 +108,7 @@ static void a_set_is_the_best_of_its_features(void **state)
         for (size_t i = 0; kernels_layer(i); i++)
             if (!strcmp(kernels_layer(i)->isa, k->isa))
                 last = *kernels_layer(i);
-        if (strstr(last.gemm[PRECISION_BF16].name, "_dot_") && !processor_is_amd()) {
+        if (strstr(last.gemm[PRECISION_BF16].name, "_dot_avx512") && !processor_is_amd()) {
             assert_non_null(strstr(k->gemm[PRECISION_BF16].name, "_widen_"));
             last.gemm[PRECISION_BF16] = k->gemm[PRECISION_BF16];
         }

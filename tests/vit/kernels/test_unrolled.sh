@@ -16,7 +16,7 @@ failed=0
 for pair in "${wanted[@]}"; do
     IFS=: read -r function sums instruction <<<"$pair"
     found=$(awk -v name="<$function>:" '$2 == name { inside = 1 } /^$/ { inside = 0 } inside' <<<"$code" |
-        grep -cE "${instruction:-vfmadd|vdpbf16ps|vpdpbusd|vpmaddwd|fmla|sdot|smlal}" || true)
+        grep -cE "${instruction:-vfmadd|vdpbf16ps|vpdpbusd|vpmaddwd|fmla|bfdot|sdot|smlal}" || true)
     echo "$function: $found instructions multiply and add, for $sums sums"
     [[ $found -ge $sums ]] || failed=1
 done
