@@ -74,9 +74,12 @@ _Static_assert(32 % PANEL == 0, "gemm.c cuts tiles at multiples of 32 outputs");
 #elif HALVES
 #define HEIGHTS UP_TO_12
 #define ROWS    12 /* 12 sums, the weights, a broadcast: 14 of 16 */
-#else
+#elif VECTOR_REGISTERS == 16
 #define HEIGHTS UP_TO_6
 #define ROWS    6 /* 12 sums, 2 weights, a broadcast: 15 of 16 */
+#else
+#define HEIGHTS UP_TO_4
+#define ROWS    4 /* 8 sums, 2 weights, an input, a product: 12. Six rows take V8 1.15 times as long */
 #endif
 
 /* ---- What a step multiplies -------------------------------------------------------------------- */

@@ -41,20 +41,21 @@
     VEC_SELECT(mask, _mm256_permutevar8x32_ps((__m256)(x), (__m256i)(at)), no)
 #else
 #define VL 4
-#ifdef __aarch64__
+#if defined(__aarch64__)
 #include <arm_neon.h>
 #define VECTOR_REGISTERS   32
 #define VEC_FROM_HALVES(p) ((vec)vcvt_f32_f16((float16x4_t)vld1_u16(p)))
-#else
-#define VECTOR_REGISTERS 16 // SSE2's
-#endif
-#ifdef __SSE2__
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #define VEC_PAIRS(a, b) ((ivec)_mm_madd_epi16((__m128i)(a), (__m128i)(b)))
 #elif defined(__has_builtin)
 #if __has_builtin(__builtin_wasm_dot_s_i32x4_i16x8) // SIMD128
-#define VEC_PAIRS(a, b) ((ivec)__builtin_wasm_dot_s_i32x4_i16x8((vec_of_halves)(a), (vec_of_halves)(b)))
+#define VECTOR_REGISTERS 12                         // to count on: engines keep some for themselves
+#define VEC_PAIRS(a, b)  ((ivec)__builtin_wasm_dot_s_i32x4_i16x8((vec_of_halves)(a), (vec_of_halves)(b)))
 #endif
+#endif
+#ifndef VECTOR_REGISTERS
+#define VECTOR_REGISTERS 16 // SSE2's
 #endif
 #endif
 
