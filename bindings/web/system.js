@@ -4,14 +4,9 @@ const NOT_THERE = 52; // WASI's ENOSYS
 
 /** What an instance of the module imports. memory: gives the one that threads share. */
 export function imports(module, memory) {
-    let view; // of a memory that may grow
     const known = {
         clock_time_get(_clock, _precision, at) {
-            const ns = performance.now() * 1e6; // as two words, since BigInts cost as much as the rest of a reading
-            if (view?.buffer !== memory().buffer)
-                view = new DataView(memory().buffer);
-            view.setUint32(at, ns, true);
-            view.setUint32(at + 4, ns / 2 ** 32, true);
+            new DataView(memory().buffer).setBigUint64(at, BigInt(Math.round(performance.now() * 1e6)), true);
             return 0;
         },
         environ_sizes_get(count, size) {

@@ -112,6 +112,14 @@ const inChromium = {
 
 // ---- Both ----------------------------------------------------------------------------------------
 
+const cores = availableParallelism();
+/* Where both engines compute, and on how many threads at most: a page's own may not wait for others. */
+const SETTINGS = [
+    { ...inNode, worker: false, most: cores },
+    { ...inChromium, name: `${inChromium.name}, in the page`, worker: false, most: 1 },
+    { ...inChromium, name: `${inChromium.name}, in a Worker`, worker: true, most: cores },
+];
+
 const ms = (value) => value < 100 ? value.toFixed(1) : value.toFixed(0);
 
 async function compare(where, model, threads) {
@@ -120,7 +128,7 @@ async function compare(where, model, threads) {
         for (const engine of Object.keys(all)) {
             const answer = await where.measure({
                 engine, place: where.places[engine], model: where.places.model(`${file}.safetensors`),
-                onnx: where.places.model(`${file}.onnx`), threads, size, runs: Number(runs || model.runs),
+                onnx: where.places.model(`${file}.onnx`), threads, worker: where.worker, size, runs: Number(runs || model.runs),
             });
             all[engine].push(answer);
             console.error(`bench: ${where.name}, ${name}, ${threads} ${threads > 1 ? "threads" : "thread"}, round ${round} of ${rounds}, ${engine}: `
@@ -139,11 +147,11 @@ async function compare(where, model, threads) {
 const { version } = JSON.parse(readFileSync(join(runtime, "package.json")));
 const head = ["", "model", "threads", "mohvit, ms a picture", `onnxruntime-web ${version}, ms a picture`, "ratio", "mohvit, ms until ready",
     "onnxruntime-web, ms until ready", "logits differ by"];
-console.log(`${cpus()[0].model}, ${availableParallelism()} cores; medians of ${rounds} processes each.\n`);
+console.log(`${cpus()[0].model}, ${cores} cores; medians of ${rounds} processes each.\n`);
 console.log(`| ${head.join(" | ")} |\n|${head.map((_, i) => i < 2 ? "---|" : "---:|").join("")}`);
-for (const where of [inNode, inChromium])
+for (const where of SETTINGS)
     for (const model of MODELS)
-        for (const threads of new Set([1, availableParallelism()])) {
+        for (const threads of new Set([1, where.most])) {
             const { ours, theirs, off } = await compare(where, model, threads);
             console.log(`| ${[where.name, model.name, threads, ms(ours.time), ms(theirs.time),
                 (ours.time / theirs.time).toFixed(2), ms(ours.ready), ms(theirs.ready), off.toExponential(1)].join(" | ")} |`);

@@ -1,17 +1,21 @@
-// measure.js - what node and the page share: makes an engine ready, lets it answer, and takes the time of both.
+// measure.js - what node and the page share: makes an engine ready, lets it answer, and takes the time of both. An engine
+// computes where it is called, or, with `worker`, in a Worker of its own.
 const engines = {
-    async mohvit({ place, model, threads }) {
+    async mohvit({ place, model, threads, worker }) {
         const { load } = await import(place);
-        const opened = await load(model, { threads });
+        const opened = await load(model, { threads, worker: worker ? undefined : false });
         return async (tensor) => (await opened.classify({ tensor })).logits;
     },
 
-    async onnxruntime({ place, onnx, threads, size }) {
+    async onnxruntime({ place, onnx, threads, worker, size }) {
         const ort = await import(place);
         ort.env.wasm.numThreads = threads;
+        ort.env.wasm.proxy = worker;
         const session = await ort.InferenceSession.create(onnx, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
-        return async (tensor) =>
-            (await session.run({ pixels: new ort.Tensor("float32", tensor, [1, 3, size, size]) })).logits.data;
+        return async (tensor) => {
+            const own = worker ? tensor.slice() : tensor; // its Worker keeps what it is sent
+            return (await session.run({ pixels: new ort.Tensor("float32", own, [1, 3, size, size]) })).logits.data;
+        };
     },
 };
 
@@ -20,7 +24,8 @@ function somePixels(size) {
     return Float32Array.from({ length: 3 * size * size }, (_, i) => 2 * Math.sin(i * 0.37) * Math.cos(i * 0.011));
 }
 
-/** job: { engine, place, model, onnx, threads, size, runs }. Gives milliseconds to get ready and for each run, and the logits. */
+/** job: { engine, place, model, onnx, threads, worker, size, runs }. Gives milliseconds to get ready and for each run, and the
+ * logits. */
 export async function measure(job) {
     const tensor = somePixels(job.size), start = performance.now();
     const answer = await engines[job.engine](job);
