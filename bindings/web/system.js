@@ -5,7 +5,7 @@ const NOT_THERE = 52; // WASI's ENOSYS
 /** What an instance of the module imports. memory: gives the one that threads share. */
 export function imports(module, memory) {
     const known = {
-        clock_time_get(_clock, _precision, at) {
+        clock_time_get(_clock, _precision, at) { // once, for the seed of Jansson's hash tables
             new DataView(memory().buffer).setBigUint64(at, BigInt(Math.round(performance.now() * 1e6)), true);
             return 0;
         },

@@ -12,7 +12,7 @@
 #define TEXT_(a)      #a
 #define TEXT(a)       TEXT_(a)
 
-/* m(1) m(2) …: a block of each height */
+/* m(1) m(2) …: a block of each size */
 #define UP_TO_4(m)  m(1) m(2) m(3) m(4)
 #define UP_TO_6(m)  UP_TO_4(m) m(5) m(6)
 #define UP_TO_12(m) UP_TO_6(m) m(7) m(8) m(9) m(10) m(11) m(12)

@@ -1,14 +1,15 @@
 /* The middle of the gated MLP (kernels.h). Compiled once per instruction set. */
 #include "vit/kernels/build.h"
 
-/* Neighbouring tokens at a time: their sums stay in registers, with what they are made of. On AMD Zen 3 with
- * AVX2 the middle takes 0.83 to 0.9 of the time with six that it takes with four (`mohvit bench --variant
- * moh_transnext_small_75 --threads 1 --profile` on builds with each, in turns). */
+/* Neighbouring tokens at a time: six sums, three weights and an input are 10 registers. With six in place of
+ * four the middle takes 0.83 to 0.9 of its time on AMD Zen 3 with AVX2 (`mohvit bench --variant
+ * moh_transnext_small_75 --threads 1 --profile` on builds with each, in turns). In WebAssembly six gain
+ * nothing, and take 7 KB more. */
 #if VECTOR_REGISTERS >= 16
-#define HEIGHTS     UP_TO_6
+#define COUNTS      UP_TO_6
 #define GATE_TOKENS 6
 #else
-#define HEIGHTS     UP_TO_4
+#define COUNTS      UP_TO_4
 #define GATE_TOKENS 4
 #endif
 
@@ -87,7 +88,7 @@ static void depthwise_gelu_gate(float *y, size_t ldy, const float *const uv[3], 
     for (size_t p = 0; p < pieces; p++) {
         size_t first = 1 + p * inner / pieces, end = 1 + (p + 1) * inner / pieces;
         switch (end - first) {
-            HEIGHTS(GATE_INNER)
+            COUNTS(GATE_INNER)
         }
     }
     GATE(last, 1, 0, 2);

@@ -113,7 +113,8 @@ const inChromium = {
 // ---- Both ----------------------------------------------------------------------------------------
 
 const cores = availableParallelism();
-/* Where both engines compute, and on how many threads at most: a page's own may not wait for others. */
+/* Where both engines compute, and on how many threads at most: in a page's own thread, which may not sleep, mohvit has no
+ * helpers. */
 const SETTINGS = [
     { ...inNode, worker: false, most: cores },
     { ...inChromium, name: `${inChromium.name}, in the page`, worker: false, most: 1 },
