@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Nanoseconds since some moment in the past; always 0 in WebAssembly (clock_still.c). */
+/* Nanoseconds since some moment in the past; always 0 in WebAssembly (clock_web.c). */
 uint64_t clock_ns(void);
 
 /* The same in other units. */

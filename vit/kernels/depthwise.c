@@ -77,7 +77,7 @@ static void depthwise_gelu_gate(float *y, size_t ldy, const float *const uv[3], 
     gate_tokens(y, ldy, uv, x, channels, weight, ldw, bias, tokens, top, bottom, left, right)
 #define GATE_INNER(tokens)                                                                                   \
     case tokens:                                                                                             \
-        GATE(first, tokens, 0, tokens + 2);                                                                  \
+        GATE(first, tokens, 0, (tokens) + 2);                                                                \
         break;
     if (last == 0) {
         GATE(0, 1, 1, 2);

@@ -1,4 +1,4 @@
-/* clock_still.c - a clock that stands still, in place of clock.c in WebAssembly: a reading would be a call of
+/* clock_web.c - a clock that stands still, in place of clock.c in WebAssembly: a reading would be a call of
  * JavaScript, hundreds for a picture, and nothing that the package exports asks how long something took. What
  * waits for the clock, as vit/kernels/peak.c does, must not be exported. */
 #include "base/clock.h"
