@@ -10,10 +10,10 @@
  * moh_transnext_small_75 --threads 1 --profile` on builds with and without): a tail of half a tile 0.29 ms,
  * the window of position bias 0.35 ms. Neither was measured on Intel with AVX-512. On AMD Zen 3 with
  * AVX2 attention takes 1.03 to 1.07 times as long without the window; a tail of half a tile made no
- * difference to be told. Left out there: blocks of five or six keys take 1.02 to 1.05 times as long. Several
- * chains in the search for the largest score, and more than one key in a turn of the innermost loop, make no
- * difference. Scores known to be small would need no such search: attention takes 0.99 of its time without
- * it, which is 0.1 % of the whole. */
+ * difference to be told. Tried there, and left out: blocks of five or six keys take 1.02 to 1.05 times as
+ * long. Several chains in the search for the largest score, and more than one key in a turn of the innermost
+ * loop, make no difference. Scores known to be small would need no such search: attention takes 0.99 of its
+ * time without it, which is 0.1 % of the whole. */
 #include "vit/kernels/build.h"
 
 #include <math.h>
