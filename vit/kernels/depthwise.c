@@ -2,9 +2,10 @@
 #include "vit/kernels/build.h"
 
 /* Neighbouring tokens at a time: six sums, three weights and an input are 10 registers. With six in place of
- * four the middle takes 0.83 to 0.9 of its time on AMD Zen 3 with AVX2 (`mohvit bench --variant
- * moh_transnext_small_75 --threads 1 --profile` on builds with each, in turns). Neither was measured
- * with AVX-512 or on ARM. In WebAssembly six gain nothing, and take 7 KB more. */
+ * four the middle takes 0.83 to 0.9 of its time on AMD Zen 3 with AVX2 by GCC 12, and 1.03 times by Clang 14,
+ * whose four were as fast (`mohvit bench --variant moh_transnext_small_75 --threads 1 --profile` on builds
+ * with each, in turns). Neither was measured with AVX-512 or on ARM. In WebAssembly six gain nothing, and
+ * take 7 KB more. */
 #if VECTOR_REGISTERS >= 16
 #define COUNTS      UP_TO_6
 #define GATE_TOKENS 6
